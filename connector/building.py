@@ -1,0 +1,104 @@
+"""The way out: an operation, a caller's inputs and a connection's values become one Request, before auth.
+
+Every problem of the inputs is reported at once. A value is encoded where it lands by templates and bodies; here it is
+only checked, defaulted and handed over, and the finished URL is held to the connection's origin. Nothing is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from connector.definitions import Config, Operation, missing_value
+from connector.errors import InputError, InputProblem, did_you_mean
+from connector.messages import Headers, Request
+from connector.templates import Unrenderable, render_query
+from connector.urls import stays_within
+
+
+def build_request(operation: Operation, inputs: Mapping[str, Any], config: Config | Mapping[str, Any]) -> Request:
+    """The request of one call, before auth is added.
+
+    `inputs` are the caller's values by name, None meaning "not supplied"; `config` are the connection's values, either
+    checked by `Service.configure` or a plain mapping. Raises InputError for inputs that are missing, unknown, ill-typed
+    or cannot stand where they land, MissingCredentials for values of the connection.
+
+    >>> request = build_request(connector.operation("files.read"), {"fileId": "a/b"}, {})   # doctest: +SKIP
+    >>> request.url                                                                         # doctest: +SKIP
+    'https://api.mistral.ai/v1/files/a%2Fb'
+    """
+    if not isinstance(config, Config):
+        config = operation.service.configure(config)
+    values, errors = read_inputs(operation, inputs)
+    absent = []
+    for name in operation.from_connection:
+        if name in values:
+            continue
+        if name in config.values:
+            values[name] = config.values[name]
+        elif operation.service.placeholders[name].required:
+            absent.append(name)
+    if config.base is None:
+        absent += [name for name in operation.service.base.names if name in config.missing]
+    if errors:
+        raise InputError(operation.id, errors, hint=_hint(operation, errors))
+    if absent:
+        raise missing_value(operation.service, absent)
+    # In the URL and the headers a shadowed name is the connection's, in query and body the caller's (dialect rule 6).
+    outer = values
+    if operation.shadowed:
+        outer = {**values, **{name: config.values[name] for name in operation.shadowed if name in config.values}}
+    try:
+        url = f"{config.base}{operation.path.render(outer)}"
+        query = render_query(operation.query, values)
+        headers = [(name, text) for name, each in operation.headers if (text := each.render_header(outer)) is not None]
+        body = operation.body.encode(values) if operation.body is not None else None
+    except Unrenderable as error:
+        problem = InputProblem(error.name, f"{error.name}: {error}")
+        raise InputError(operation.id, [problem], hint=_hint(operation, [problem])) from None
+    if query:
+        url = f"{url}?{query}"
+    if not stays_within(url, config.origin):
+        problem = InputProblem("baseURL", f"the URL would lead away from {config.origin}")
+        raise InputError(operation.id, [problem], hint="a path begins with '/'")
+    return Request(operation.method, url, Headers(headers), body, config.secrets, operation.own_headers)
+
+
+def read_inputs(operation: Operation, inputs: Mapping[str, Any]) -> tuple[dict[str, Any], list[InputProblem]]:
+    """The inputs as values of their types, defaults filled in, and what is wrong with them."""
+    values: dict[str, Any] = {}
+    errors: list[InputProblem] = []
+    for name, placeholder in operation.inputs.items():
+        given = inputs.get(name)
+        if given is None:
+            if placeholder.nullable and name in inputs:
+                values[name] = None
+            elif placeholder.default is not None:
+                values[name] = placeholder.default
+            elif placeholder.required:
+                errors.append(InputProblem(name, f"{name} is missing: a required {placeholder.type}"))
+            continue
+        try:
+            values[name] = placeholder.read(given)
+        except ValueError as error:
+            errors.append(InputProblem(name, f"{name}: {error}"))
+    for name in inputs.keys() - operation.inputs.keys():
+        if name not in operation.from_connection:
+            errors.append(InputProblem(name, f"{name} is no input of this operation"))
+            continue
+        try:
+            if inputs[name] is not None:
+                values[name] = operation.service.placeholders[name].read(inputs[name])
+        except ValueError as error:
+            errors.append(InputProblem(name, f"{name}: {error}"))
+    return values, errors
+
+
+def _hint(operation: Operation, errors: list[InputProblem]) -> str:
+    known = [*operation.inputs, *sorted(operation.from_connection)]
+    for error in errors:
+        if error.name not in known:
+            near = did_you_mean(error.name, known)
+            listed = "known: " + ", ".join(known) if known else "this operation has no inputs"
+            return f"{near} {listed}" if near.startswith("did") else listed
+    return f"see: connector describe {operation.service.connector} {operation.id}"

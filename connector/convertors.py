@@ -1,0 +1,240 @@
+"""The types of the language: one Convertor per type, in one table.
+
+A convertor takes what a caller or a provider gave and returns the declared type without losing anything, or raises
+ValueError with a sentence that never repeats the value (it may be secret). The same rule serves inputs (where a
+failure refuses the call) and answers (where the value stays raw and is reported): `dialect.md` rules 3 and 12.
+Nothing here knows where a value comes from or goes to; that is templates' and mapping's work.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+_INTEGER_TEXT = re.compile(r"-?(?:0|[1-9][0-9]{0,18})(?:\.0+)?\Z")
+_NUMBER_TEXT = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?\Z")
+_INTEGER_MAX = 2**63 - 1
+_INTEGER_MIN = -(2**63)
+#: How deep a JSON value given by a caller may nest.
+MAX_DEPTH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Convertor:
+    """One type: its name, its aliases, and how a value becomes one.
+
+    `exact` are the Python types that an answer's value may have to pass unchanged, which spares the common case a
+    call; `json_schema` is how the type is described to tools.
+    """
+
+    name: str
+    read: Callable[[Any], Any]
+    exact: frozenset[type]
+    json_schema: Mapping[str, Any]
+    aliases: tuple[str, ...] = field(default=())
+
+
+def to_text(value: Any) -> str:
+    """A converted value as text: numbers in plain decimal digits, booleans as `true`/`false`, containers as JSON.
+
+    >>> to_text(1e22)
+    '10000000000000000000000'
+    """
+    if type(value) is str:
+        return value
+    if value is None:
+        return ""
+    if value is True:
+        return "true"
+    if value is False:
+        return "false"
+    if isinstance(value, float):
+        return format(Decimal(repr(value)), "f")
+    if isinstance(value, (list, dict)):
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return str(value)
+
+
+def read_string(value: Any) -> str:
+    """Text as it is; a number as its decimal text."""
+    if isinstance(value, str):
+        if not value.isascii():
+            check_surrogates(value)
+        return value
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return to_text(read_number(value))
+    raise ValueError(f"expected text, got {describe(value)}")
+
+
+def read_integer(value: Any) -> int:
+    """A 64-bit integer; `1.0` and clean numeric text count, booleans and fractions do not."""
+    number: Any = None
+    if isinstance(value, int) and not isinstance(value, bool):
+        number = value
+    elif isinstance(value, float) and value.is_integer():
+        number = int(value)
+    elif isinstance(value, str) and _INTEGER_TEXT.match(value):
+        number = int(value.partition(".")[0])
+    if number is None:
+        raise ValueError(f"expected an integer, got {describe(value)}")
+    if not _INTEGER_MIN <= number <= _INTEGER_MAX:
+        raise ValueError("expected an integer of at most 64 bits")
+    return int(number)
+
+
+def read_number(value: Any) -> int | float:
+    """A finite number; clean numeric text counts. An integer beyond 64 bits must be exact as a float."""
+    if isinstance(value, str) and _NUMBER_TEXT.match(value) and len(value) <= 400:
+        value = int(value) if value.lstrip("-").isdigit() else float(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"expected a number, got {describe(value)}")
+    if isinstance(value, int):
+        if _INTEGER_MIN <= value <= _INTEGER_MAX:
+            return int(value)
+        if value.bit_length() > 1023 or int(float(value)) != value:
+            raise ValueError("the number is too large to be sent without loss")
+        return float(value)
+    if not math.isfinite(value):
+        raise ValueError("NaN and infinity are no JSON numbers")
+    return value
+
+
+def read_boolean(value: Any) -> bool:
+    """true or false, or those words."""
+    if isinstance(value, bool):
+        return value
+    if value == "true":
+        return True
+    if value == "false":
+        return False
+    raise ValueError(f"expected true or false, got {describe(value)}")
+
+
+def read_array(value: Any) -> list[Any]:
+    """A list of JSON values."""
+    if not isinstance(value, (list, tuple)):
+        raise ValueError(f"expected a list, got {describe(value)}")
+    return list(read_any(value))
+
+
+def read_object(value: Any) -> dict[str, Any]:
+    """An object of JSON values."""
+    if not isinstance(value, Mapping):
+        raise ValueError(f"expected an object, got {describe(value)}")
+    return dict(read_any(value))
+
+
+def read_any(value: Any, depth: int = 0) -> Any:
+    """Any JSON value as it is given, checked to its leaves: finite, 64 bits, no lone surrogate, text keys."""
+    if isinstance(value, str):
+        return read_string(value)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, (int, float)):
+        return read_number(value)
+    if depth >= MAX_DEPTH:
+        raise ValueError(f"the value nests deeper than {MAX_DEPTH}")
+    if isinstance(value, (list, tuple)):
+        return [read_any(item, depth + 1) for item in value]
+    if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            raise ValueError("expected text as the keys of an object")
+        return {read_string(key): read_any(item, depth + 1) for key, item in value.items()}
+    raise ValueError(f"expected a JSON value, got {describe(value)}")
+
+
+def read_date(value: Any) -> Any:
+    """A date as the provider writes it (text or a timestamp); a Python date or datetime becomes ISO 8601 text."""
+    if isinstance(value, (datetime.date, datetime.datetime)):
+        return value.isoformat()
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return read_number(value)
+    return read_string(value)
+
+
+def read_file(value: Any) -> str | bytes:
+    """The content of a file, as text or bytes."""
+    if isinstance(value, bytes):
+        return value
+    return read_string(value)
+
+
+_ALL = frozenset({str, int, float, bool, list, dict})
+
+#: The types, keyed by the name in lower case; aliases lead to the same convertor. A new type is one function, one row.
+CONVERTORS: Mapping[str, Convertor] = {
+    name.lower(): row
+    for row in (
+        Convertor("String", read_string, frozenset({str}), {"type": "string"}, ("ID",)),
+        Convertor("Integer", read_integer, frozenset({int}), {"type": "integer"}, ("Int",)),
+        Convertor("Number", read_number, frozenset({int, float}), {"type": "number"}, ("Float",)),
+        Convertor("Boolean", read_boolean, frozenset({bool}), {"type": "boolean"}, ("Bool",)),
+        Convertor("Array", read_array, frozenset({list}), {"type": "array"}),
+        Convertor("Object", read_object, frozenset({dict}), {"type": "object"}),
+        Convertor("Any", read_any, _ALL, {}, ("JSON",)),
+        Convertor("Date", read_date, frozenset({str, int, float}), {"type": "string", "format": "date"}),
+        Convertor("DateTime", read_date, frozenset({str, int, float}), {"type": "string", "format": "date-time"}),
+        Convertor("File", read_file, frozenset({str}), {"type": "string"}),
+    )
+    for name in (row.name, *row.aliases)
+}
+
+
+def find_convertor(type_name: str) -> Convertor | None:
+    """The convertor of a type as a definition writes it (any case, aliases), or None."""
+    return CONVERTORS.get(type_name.lower())
+
+
+def convert(value: Any, type_name: str) -> Any:
+    """The value as the named type.
+
+    Raises ValueError when the value cannot be that without loss, KeyError when there is no such type.
+
+    >>> convert("1024", "Integer")
+    1024
+    """
+    return CONVERTORS[type_name.lower()].read(value)
+
+
+def read_default(value: Any, convertor: Convertor) -> Any:
+    """A declared default as a value of its type: defaults are text whatever the type, so containers are JSON text.
+
+    Raises ValueError as `convert` does.
+    """
+    if isinstance(value, str) and convertor.name in {"Array", "Object"}:
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise ValueError(f"expected JSON text of an {convertor.name}") from None
+    return convertor.read(value)
+
+
+def check_surrogates(text: str) -> None:
+    """Raises ValueError when the text holds half of a UTF-16 pair, which no encoding can carry."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("the text holds an unpaired surrogate, which cannot be encoded") from None
+
+
+def describe(value: Any) -> str:
+    """What kind of value it is, in the words of JSON, without showing it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, str):
+        return "other text" if value else "empty text"
+    if isinstance(value, (int, float)):
+        return "another number"
+    if isinstance(value, (list, tuple)):
+        return "a list"
+    if isinstance(value, Mapping):
+        return "an object"
+    return f"a Python {type(value).__name__}"

@@ -1,0 +1,288 @@
+"""What a definition is once it is read: Connector, Service, Resource, Operation, Field, Webhook, and a Config.
+
+Frozen values with everything compiled and flattened: an Operation already holds its whole path, merged headers, query,
+body, inputs and fields, and nothing here knows in which of several shapes it was written. `parsing` makes these values,
+`building` and `mapping` use them. A Config is the one thing made later: a connection's values, checked once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from connector.auth import Auth, NoAuth, check_header_name
+from connector.bodies import Body
+from connector.convertors import Convertor, to_text
+from connector.errors import InputError, InputProblem, MissingCredentials, UnknownOperation
+from connector.messages import secret_forms
+from connector.selectors import Selector
+from connector.templates import PathTemplate, Placeholder, QueryPair, Template, Unrenderable, encode_header
+from connector.urls import check_base_url, encode_host_part, encode_segment, origin_of
+
+#: The kinds of answer and the Accept header each sends; json sends the service's own.
+RESPONSE_KINDS: Mapping[str, str | None] = {"json": None, "text": "text/plain, */*;q=0.5", "empty": None}
+
+
+FieldPlan = tuple[str, Callable[[Any], Any], frozenset[type], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One value picked from an answer: its name, type and selector; `multivalue` makes it one flat list."""
+
+    name: str
+    convertor: Convertor
+    selector: Selector
+    multivalue: bool = False
+    description: str = ""
+    #: What mapping needs of it, in one tuple for speed: name, finder, types that pass unchanged, multivalue.
+    plan: FieldPlan = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Chooses the finder once."""
+        find = self.selector.find_all if self.multivalue else self.selector.find_one
+        object.__setattr__(self, "plan", (self.name, find, self.convertor.exact, self.multivalue))
+
+    @property
+    def type(self) -> str:
+        """The canonical name of the type."""
+        return self.convertor.name
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """One event: the route it arrives at, its payload fields, and how it is made where the provider sends none."""
+
+    connector: str
+    resource: str
+    event: str
+    path: str
+    payload: tuple[Field, ...] = ()
+    description: str = ""
+    after: tuple[str, ...] = ()
+    poll: Mapping[str, Any] | None = None
+
+    @property
+    def id(self) -> str:
+        """The trigger id, `<resource>/<event>` (dialect rule 14)."""
+        return f"{self.resource}/{self.event}"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One call of the provider, complete.
+
+    `inputs` are what the caller gives, by name; `places` says where each lands (path, query, header, body).
+    `from_connection` are the names that the connection's values fill, and the caller may still pass; `shadowed` are
+    those that the path or a header takes from the connection while the query or body declares an input of that name.
+    `headers` are the service's and the operation's, merged; `own_headers` the lower-case names of the latter.
+    """
+
+    id: str
+    service: Service
+    method: str
+    path: PathTemplate
+    query: tuple[QueryPair, ...] = ()
+    headers: tuple[tuple[str, Template], ...] = ()
+    own_headers: frozenset[str] = frozenset()
+    body: Body | None = None
+    inputs: Mapping[str, Placeholder] = field(default_factory=dict)
+    places: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    from_connection: frozenset[str] = frozenset()
+    shadowed: frozenset[str] = frozenset()
+    fields: tuple[Field, ...] = ()
+    records: Selector | None = None
+    response: str = "json"
+    short: str = ""
+    description: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name without its resource: `create`."""
+        return self.id.rpartition(".")[2]
+
+    @property
+    def lists(self) -> bool:
+        """True if its answer holds records: it declares them, or it is named `list` (dialect rule 11)."""
+        return self.records is not None or self.name == "list"
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One kind of thing the provider has."""
+
+    handle: str
+    short: str = ""
+    description: str = ""
+    fields: tuple[Field, ...] = ()
+    operations: tuple[str, ...] = ()
+    webhooks: tuple[Webhook, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CustomOperation:
+    """An operation made of steps: its inputs, its steps as they were written, its output fields."""
+
+    handle: str
+    short: str = ""
+    description: str = ""
+    inputs: Mapping[str, Placeholder] = field(default_factory=dict)
+    steps: tuple[Mapping[str, Any], ...] = ()
+    output: tuple[Field, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One connection's values, checked against its service.
+
+    `values` are texts by name, defaults filled; `secrets` are the forms in which its credentials must never be shown;
+    `base` is the base URL without trailing slash, or None while a part of it is missing; `origin` is what its
+    credentials are bound to; `missing` are the names that have no value.
+    """
+
+    values: Mapping[str, str]
+    secrets: frozenset[str]
+    base: str | None
+    origin: str
+    missing: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """How the provider is reached, and which values a connection to it has.
+
+    `placeholders` are those values by name: credentials, host parts, parameters. `credentials` are the secret ones.
+    """
+
+    connector: str
+    base: Template
+    headers: tuple[tuple[str, Template], ...] = ()
+    content_type: str = ""
+    auth: Auth = field(default_factory=NoAuth)
+    auth_options: tuple[Auth, ...] = ()
+    placeholders: Mapping[str, Placeholder] = field(default_factory=dict)
+    probe: str = ""
+
+    @property
+    def credentials(self) -> frozenset[str]:
+        """The names of the values that are secret."""
+        return self.auth.credentials
+
+    def configure(self, values: Mapping[str, Any], *, base_url: str | None = None) -> Config:
+        """The values of one connection, checked at once: types, options, host parts, header-safe credentials.
+
+        `base_url` is another base URL that the operator names in place of the definition's. Values that are missing
+        are only noted; the calls that need them refuse. Raises MissingCredentials for values that cannot be used.
+        """
+        given = {name: value for name, value in values.items() if value is not None}
+        errors: list[InputProblem] = []
+        texts: dict[str, str] = {}
+        for name, placeholder in self.placeholders.items():
+            value = given.get(name, placeholder.default)
+            if value is None:
+                continue
+            try:
+                text = to_text(placeholder.read(value))
+                if name in self.credentials:
+                    check_credential(text)
+                texts[name] = text
+            except ValueError as error:
+                errors.append(InputProblem(name, f"{name}: {error}"))
+        base = None
+        try:
+            base = check_base_url(base_url) if base_url is not None else render_base(self.base, texts)
+        except Unrenderable as error:
+            errors.append(InputProblem(error.name, f"{error.name}: {error}"))
+        except ValueError as error:
+            errors.append(InputProblem("baseURL", f"base URL: {error}"))
+        if errors:
+            raise MissingCredentials(self.connector, errors, hint="correct the values of this connection")
+        needed = {name for name, placeholder in self.placeholders.items() if placeholder.required}
+        return Config(
+            texts,
+            frozenset(form for name in self.credentials & texts.keys() for form in secret_forms(texts[name])),
+            base,
+            origin_of(base) if base is not None else "",
+            frozenset(needed - texts.keys()),
+        )
+
+
+def check_credential(text: str) -> None:
+    """Raises ValueError unless the text can travel in a header: visible ASCII, not empty, no space at its ends."""
+    if not text or text != text.strip():
+        raise ValueError("a credential is not empty and has no space or line break at its ends")
+    encode_header(text)
+
+
+def render_base(template: Template, values: Mapping[str, str]) -> str | None:
+    """The base URL with a connection's values in it, or None while one is missing.
+
+    A value in the host is letters, digits, `-` and `.`; a value that is the beginning of the whole URL is a base URL
+    itself. Raises Unrenderable or ValueError for one that would lead elsewhere (hazard T30).
+    """
+    if any(name not in values for name in template.names):
+        return None
+    url = ""
+    for part in template.parts:
+        if isinstance(part, str):
+            url += part
+        elif not url:
+            url = values[part.name].rstrip("/")
+        else:
+            encode = encode_segment if "/" in url.partition("://")[2] else encode_host_part
+            try:
+                url += encode(values[part.name])
+            except ValueError as error:
+                raise Unrenderable(part.name, str(error)) from None
+    return check_base_url(url)
+
+
+@dataclass(frozen=True, slots=True)
+class Connector:
+    """A definition, read and compiled; the same for every connection to its provider."""
+
+    handle: str
+    service: Service
+    status: str = ""
+    short: str = ""
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    resources: Mapping[str, Resource] = field(default_factory=dict)
+    operations: Mapping[str, Operation] = field(default_factory=dict)
+    custom_operations: Mapping[str, CustomOperation] = field(default_factory=dict)
+
+    @property
+    def webhooks(self) -> tuple[Webhook, ...]:
+        """Every webhook, in the order of the resources."""
+        return tuple(webhook for resource in self.resources.values() for webhook in resource.webhooks)
+
+    def operation(self, id: str) -> Operation:  # noqa: A002 - the contract's name
+        """The operation of that id (`resource.operation`); raises UnknownOperation, which names the nearest."""
+        try:
+            return self.operations[id]
+        except KeyError:
+            raise UnknownOperation(self.handle, id, self.operations) from None
+
+
+def check_header_names(names: Iterable[str]) -> Iterable[tuple[str, str]]:
+    """Each header name that a definition may not set, with the reason."""
+    for name in names:
+        try:
+            check_header_name(name)
+        except ValueError as error:
+            yield name, str(error)
+
+
+def missing_value(service: Service, names: Iterable[str]) -> InputError:
+    """The error for values of the connection that a call needs and does not have; it says how to set them."""
+    missing = sorted(names)
+    handle = environment_name(service.connector)
+    hint = "set " + ", ".join(f"CONNECTOR_SECRET__{handle}__{environment_name(name)}" for name in missing)
+    errors = [InputProblem(name, f"{name} of the connection is not set") for name in missing]
+    return MissingCredentials(service.connector, errors, hint=hint)
+
+
+def environment_name(name: str) -> str:
+    """A handle or a name as it stands in an environment variable: upper case, other characters `_`."""
+    return "".join(char if char.isascii() and char.isalnum() else "_" for char in name).upper()

@@ -1,0 +1,246 @@
+"""Every error of the product, grouped by who must act.
+
+    ConnectorError
+    ├── InvalidDefinition     the author: .problems, all of them at once
+    ├── InputError            the caller: .errors, one per missing, unknown or ill-typed input
+    │   ├── MissingCredentials    a value of the connection is not set
+    │   └── UnknownOperation      no such operation; the nearest known one is named
+    ├── UnknownConnector      the caller: no such connector in the catalogue
+    ├── InvalidSignature      nobody is to be trusted: one message for every cause
+    ├── MappingError          the provider answered something that cannot be read
+    ├── TransportError        the network: no answer, or not in time
+    │   └── BlockedAddress        the egress guard refused the address
+    ├── ResponseError         the provider said no: 3xx, 4xx or 5xx; .result holds what it said
+    │   └── RateLimited           429; .retry_after in seconds, if the provider named one
+    └── ConfigurationError    the operator: a setting, file or address that cannot be used
+
+The runtime's classes live here too, so that one tree can be imported from `connector` and from `runtime`.
+Nothing here formats for a screen or maps to an exit code or an HTTP status; the command line and the server do.
+No error holds an unmasked secret: what it carries was masked before it was raised.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from connector.mapping import Result
+    from connector.messages import Request, Response
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a definition. Codes begin with `E_` (an error) or `W_` (a warning).
+
+    `pointer` is a JSON pointer (RFC 6901) into the document `file`; `line` and `column` count from 1 and are None
+    where the document was given as Python values instead of text.
+    """
+
+    code: str
+    message: str
+    hint: str = ""
+    pointer: str = ""
+    file: str | None = None
+    line: int | None = None
+    column: int | None = None
+
+    @property
+    def is_error(self) -> bool:
+        """True for what refuses the definition; False for a warning."""
+        return self.code.startswith("E_")
+
+    def __str__(self) -> str:
+        where = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
+        return f"{where or self.pointer or '/'} {self.code} {self.message}"
+
+
+class ConnectorError(Exception):
+    """The root of every error raised on purpose."""
+
+    #: A stable name for programs.
+    code = "E_CONNECTOR"
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        #: What to do about it, one sentence; may be empty.
+        self.hint = hint
+
+
+class InvalidDefinition(ConnectorError):
+    """A definition has errors; `.problems` lists all of them."""
+
+    code = "E_DEFINITION"
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        lines = "\n".join(f"  {problem}" for problem in self.problems)
+        super().__init__(f"{count} problem{'s' if count != 1 else ''} in the definition\n{lines}")
+
+
+@dataclass(frozen=True, slots=True)
+class InputProblem:
+    """One input that is missing, unknown or ill-typed. The value itself is never repeated."""
+
+    name: str
+    message: str
+
+
+class InputError(ConnectorError):
+    """The inputs of a call are not what its operation declares; `.errors` lists all of them."""
+
+    code = "E_INPUT"
+
+    def __init__(self, operation: str, errors: Iterable[InputProblem], *, hint: str = "") -> None:
+        self.operation = operation
+        self.errors = tuple(errors)
+        super().__init__(f"{operation}: " + "; ".join(error.message for error in self.errors), hint=hint)
+
+
+class MissingCredentials(InputError):
+    """A credential or another value of the connection is missing or cannot be used."""
+
+    code = "E_CREDENTIALS"
+
+
+class UnknownOperation(InputError):
+    """The connector has no operation of that name."""
+
+    code = "E_UNKNOWN_OPERATION"
+
+    def __init__(self, connector: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        message = f"{connector} has no operation {name!r}"
+        super().__init__(connector, [InputProblem(name, message)], hint=did_you_mean(name, names))
+
+
+class UnknownConnector(ConnectorError):
+    """The catalogue has no connector of that handle."""
+
+    code = "E_UNKNOWN_CONNECTOR"
+
+    def __init__(self, handle: str, known: Iterable[str]) -> None:
+        super().__init__(f"no connector {handle!r}", hint=did_you_mean(handle, sorted(known)))
+
+
+class ConfigurationError(ConnectorError):
+    """A setting, a file or an address given by the operator cannot be used."""
+
+    code = "E_CONFIGURATION"
+
+
+class InvalidSignature(ConnectorError):
+    """An inbound message is not signed as the connection demands."""
+
+    code = "E_SIGNATURE"
+
+
+class MappingError(ConnectorError):
+    """The provider answered something that cannot be read as its definition says (code `E_RESPONSE`)."""
+
+    code = "E_RESPONSE"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        operation: str = "",
+        request: Request | None = None,
+        response: Response | None = None,
+    ) -> None:
+        super().__init__(f"{operation}: {message}" if operation else message, hint=hint)
+        self.operation = operation
+        self.request = request
+        self.response = response
+
+
+class TransportError(ConnectorError):
+    """No usable answer came: the connection, the protocol, a limit or the deadline failed."""
+
+    code = "E_TRANSPORT"
+
+    def __init__(self, message: str, *, hint: str = "", operation: str = "", request: Request | None = None) -> None:
+        super().__init__(f"{operation}: {message}" if operation else message, hint=hint)
+        self.operation = operation
+        self.request = request
+
+
+class BlockedAddress(TransportError):
+    """The egress guard refused to connect: scheme, port, host or address is not allowed."""
+
+    code = "E_BLOCKED_ADDRESS"
+
+
+class ResponseError(ConnectorError):
+    """The provider answered with a 3xx, 4xx or 5xx; its own words come first in the message."""
+
+    code = "E_PROVIDER"
+
+    def __init__(self, message: str, *, hint: str = "", operation: str, result: Result, response: Response) -> None:
+        super().__init__(message, hint=hint)
+        self.operation = operation
+        #: What was mapped of the answer; `ok` is False.
+        self.result = result
+        self.response = response
+        self.request = result.request
+        self.status = result.status
+
+
+class RateLimited(ResponseError):
+    """429 Too Many Requests."""
+
+    code = "E_RATE_LIMITED"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        operation: str,
+        result: Result,
+        response: Response,
+        retry_after: float | None,
+    ) -> None:
+        super().__init__(message, hint=hint, operation=operation, result=result, response=response)
+        #: Seconds to wait as the provider said (RFC 9110, section 10.2.3), or None.
+        self.retry_after = retry_after
+
+
+def did_you_mean(name: str, known: list[str]) -> str:
+    """A hint that names the nearest of the known names, or lists them: `did you mean 'files.list'?`."""
+    near = difflib.get_close_matches(name, known, n=1)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return "known: " + ", ".join(known) if known else "nothing is known here"
+
+
+def problem_document(error: ConnectorError) -> Mapping[str, Any]:
+    """The members that every JSON form of an error shares (RFC 9457 names them): title, detail, code, hint, errors."""
+    document: dict[str, Any] = {
+        "type": "about:blank",
+        "title": (type(error).__doc__ or "").strip().splitlines()[0].rstrip("."),
+        "detail": error.message,
+        "code": error.code,
+        "hint": error.hint,
+    }
+    if isinstance(error, InputError):
+        document["errors"] = [{"name": each.name, "message": each.message} for each in error.errors]
+    if isinstance(error, InvalidDefinition):
+        document["problems"] = [
+            {
+                "file": each.file,
+                "line": each.line,
+                "column": each.column,
+                "pointer": each.pointer,
+                "code": each.code,
+                "message": each.message,
+                "hint": each.hint,
+            }
+            for each in error.problems
+        ]
+    return document

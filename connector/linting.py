@@ -1,0 +1,78 @@
+"""What a definition may hold and its author would want to know: warnings that need its examples to be seen.
+
+Warnings that the text alone shows (an undeclared name, an unknown key) come from `parsing`, with line and column. Here
+the definition is tried on recorded answers: a lint never refuses a definition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from connector.definitions import Connector, Operation
+from connector.errors import MappingError, Problem, did_you_mean
+from connector.mapping import map_document
+
+Examples = Mapping[str, Any]
+
+
+def find_lints(connector: Connector, examples: Examples) -> list[Problem]:
+    """The warnings of a definition tried on its examples.
+
+    `examples` are keyed by operation id; each is `{status?, headers?, body}` or a list of them, played in order.
+    Codes: `W_EXAMPLE_UNKNOWN`, `W_EXAMPLE_MISSING`, `W_FIELDS_UNMATCHED`, `W_MAPPING`, `W_RECORDS_INFERRED`.
+    """
+    problems = list(_unknown(connector, examples))
+    for operation in connector.operations.values():
+        if operation.name == "list" and operation.records is None:
+            problems.append(
+                Problem(
+                    "W_RECORDS_INFERRED",
+                    f"{operation.id} does not say where its records are",
+                    'declare `records`, for example ["data"]',
+                    _pointer(operation),
+                )
+            )
+        if operation.id in examples:
+            problems += _tried(operation, examples[operation.id])
+        elif examples:
+            hint = f"add examples/{operation.id}.json"
+            problems.append(Problem("W_EXAMPLE_MISSING", f"{operation.id} has no example", hint, _pointer(operation)))
+    return problems
+
+
+def _unknown(connector: Connector, examples: Examples) -> Iterator[Problem]:
+    known = sorted({*connector.operations, *connector.custom_operations})
+    for name in examples:
+        if name not in known:
+            file = f"examples/{name}.json"
+            yield Problem("W_EXAMPLE_UNKNOWN", f"no operation {name!r}", did_you_mean(name, known), "", file)
+
+
+def _tried(operation: Operation, example: Any) -> Iterator[Problem]:
+    file = f"examples/{operation.id}.json"
+    answers = example if isinstance(example, list) else [example]
+    matched: set[str] = set()
+    said: set[str] = set()
+    bodies = [each["body"] for each in answers if 200 <= each.get("status", 200) < 300 and each.get("body") is not None]  # noqa: PLR2004
+    for body in bodies:
+        try:
+            result = map_document(operation, 200, body)
+        except MappingError as error:
+            yield Problem("W_MAPPING", error.message, "", "/body", file)
+            continue
+        said |= {warning for warning in result.warnings if not warning.startswith("records:")}
+        for row in result.records or [result.fields or {}]:
+            matched |= {name for name, value in row.items() if value not in (None, [])}
+    for warning in sorted(said):
+        yield Problem("W_MAPPING", f"{operation.id}: {warning}", "correct the field's type", "/body", file)
+    unmatched = [each.name for each in operation.fields if each.name not in matched]
+    if bodies and unmatched:
+        names = ", ".join(unmatched)
+        hint = "correct the selectors, or give the operation its own `fields`"
+        yield Problem("W_FIELDS_UNMATCHED", f"{operation.id}: nothing matches {names}", hint, "/body", file)
+
+
+def _pointer(operation: Operation) -> str:
+    resource, _, name = operation.id.rpartition(".")
+    return f"/{resource}/operations/{name}"

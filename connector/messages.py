@@ -1,0 +1,170 @@
+"""The frozen values that cross the wall between the language and the network: Headers, Request, Response, Event.
+
+They belong to no HTTP library, compare by value, and never show a secret: a Request knows which texts in it are
+secret, `masked()` hides them, and `repr` shows only what is safe to log. Nothing here sends, parses or maps.
+"""
+
+from __future__ import annotations
+
+import json
+import urllib.parse
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+#: What stands in the place of a secret wherever a request or an answer is shown.
+MASK = "***"
+
+
+class Headers(Mapping[str, str]):
+    """Header fields in order, found whatever the case of their name (RFC 9110, section 5.1).
+
+    A name that occurs several times has its values joined with `, `.
+    """
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, fields: Mapping[str, str] | Iterable[tuple[str, str]] = ()) -> None:
+        pairs = fields.items() if isinstance(fields, Mapping) else fields
+        self._fields: dict[str, tuple[str, str]] = {}
+        for name, value in pairs:
+            key = name.lower()
+            known = self._fields.get(key)
+            self._fields[key] = (name, value) if known is None else (known[0], f"{known[1]}, {value}")
+
+    def __getitem__(self, name: str) -> str:
+        return self._fields[name.lower()][1]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, _ in self._fields.values())
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Mapping):
+            return NotImplemented
+        mine = {key: value for key, (_, value) in self._fields.items()}
+        return mine == {str(name).lower(): value for name, value in other.items()}
+
+    def __hash__(self) -> int:
+        return hash(frozenset((key, value) for key, (_, value) in self._fields.items()))
+
+    def __repr__(self) -> str:
+        return f"Headers({', '.join(self)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request, ready to be sent.
+
+    `url` is absolute and fully encoded; `body` is bytes, or None for no body at all. `secrets` are the texts that must
+    not be shown, in each form in which they occur in this request. `own_headers` are the names, in lower case, that the
+    operation declares itself: they win over what auth would add (dialect rule 9).
+    """
+
+    method: str
+    url: str
+    headers: Headers = field(default_factory=Headers)
+    body: bytes | None = None
+    secrets: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
+    own_headers: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
+
+    def with_header(self, name: str, value: str, *, secrets: Iterable[str] = ()) -> Request:
+        """The same request with one header set in place of any of that name, unless the operation declares its own."""
+        if name.lower() in self.own_headers:
+            return self
+        kept = [(each, text) for each, text in self.headers.items() if each.lower() != name.lower()]
+        return replace(self, headers=Headers([*kept, (name, value)]), secrets=self.secrets.union(secrets))
+
+    def masked(self) -> Request:
+        """The same request with `***` wherever a secret stood."""
+        return Request(
+            self.method,
+            mask(self.url, self.secrets),
+            Headers((name, mask(value, self.secrets)) for name, value in self.headers.items()),
+            None if self.body is None else mask_bytes(self.body, self.secrets),
+        )
+
+    @property
+    def text(self) -> str | None:
+        """The body as text, or None where there is none; bytes that are no UTF-8 become U+FFFD."""
+        return None if self.body is None else self.body.decode("utf-8", "replace")
+
+    @property
+    def json(self) -> Any:
+        """The body parsed as JSON, or None where there is none or it is not JSON."""
+        try:
+            return None if self.body is None else json.loads(self.body)
+        except ValueError:
+            return None
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {mask(without_query(self.url), self.secrets)}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One HTTP answer with its whole body, already decompressed."""
+
+    status: int
+    headers: Headers = field(default_factory=Headers)
+    body: bytes = b""
+
+    @property
+    def content_type(self) -> str:
+        """The media type in lower case, without parameters; empty if the provider named none."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    def masked(self, secrets: Iterable[str]) -> Response:
+        """The same answer with `***` wherever one of the secrets stood."""
+        hidden = tuple(secrets)
+        headers = Headers((name, mask(value, hidden)) for name, value in self.headers.items())
+        return Response(self.status, headers, mask_bytes(self.body, hidden))
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status} {self.content_type or 'untyped'}, {len(self.body)} bytes>"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened at the provider, with CloudEvents' attributes.
+
+    `type` is the trigger id (`batch-jobs/batch_job.succeeded`), `source` is `/<connector>/<connection>`, `subject` is
+    the key of what it happened to, `time` is RFC 3339 text, `data` are the mapped payload fields.
+    """
+
+    id: str
+    source: str
+    type: str
+    subject: str | None
+    time: str
+    data: Mapping[str, Any]
+
+
+def secret_forms(value: str) -> frozenset[str]:
+    """Every form in which a secret can occur in a request: as it is, percent-encoded, form-encoded, in JSON text."""
+    forms = {value, urllib.parse.quote(value, safe=""), urllib.parse.quote_plus(value)}
+    forms.add(json.dumps(value)[1:-1])
+    forms.add(json.dumps(value, ensure_ascii=False)[1:-1])
+    return frozenset(form for form in forms if form)
+
+
+def mask(text: str, secrets: Iterable[str]) -> str:
+    """The text with `***` in place of each secret; the longest first, so that none is left in part."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    return text
+
+
+def mask_bytes(body: bytes, secrets: Iterable[str]) -> bytes:
+    """As `mask`, over UTF-8 bytes."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        body = body.replace(secret.encode("utf-8", "surrogatepass"), MASK.encode())
+    return body
+
+
+def without_query(url: str) -> str:
+    """The URL as it may be logged: a query is shown as `?…`, since values in it can be secret (hazard T54)."""
+    path, mark, _ = url.partition("?")
+    return path + ("?…" if mark else "")

@@ -1,0 +1,197 @@
+"""Where a value sits in an answer: Selector, compiled once, with `find_one` and `find_all`.
+
+A selector walks lists and objects of parsed JSON and touches nothing else; whatever is missing is None, never an
+error (dialect rule 10). JSONPath text that is a plain walk becomes one; what a walk cannot say goes to jsonpath-ng,
+without its extensions, which can hang on a regular expression (hazard T51).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+Step = str | int
+#: In the place of an index: every element.
+EVERY = "*"
+_WALK = re.compile(r"\$(?:\.[A-Za-z_][\w\-]*|\[(?:0|[1-9]\d*|\*|'[^'\\]*'|\"[^\"\\]*\")\])*\Z")
+_WALK_STEP = re.compile(r"\.([A-Za-z_][\w\-]*)|\[(?:(\d+)|(\*)|'([^']*)'|\"([^\"]*)\")\]")
+_MAX_JSONPATH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """A step to every element of a list."""
+
+
+Walk = tuple[Step | Every, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """A compiled selector; `text` is how it is shown: `$.choices[0].message.content`."""
+
+    text: str
+    find_one: Callable[[Any], Any] = field(compare=False, repr=False)
+    find_all: Callable[[Any], list[Any]] = field(compare=False, repr=False)
+
+    @classmethod
+    def from_json(cls, source: Any) -> Selector:
+        """Compiles a list of steps, dotted text, or JSONPath text beginning with `$`; raises ValueError.
+
+        `find_one(document)` gives the value or None; with a `"*"` step a list per level.
+        `find_all(document)` takes every index as "every element" and gives one flat list.
+        """
+        if isinstance(source, str) and source.startswith("$") and not _WALK.match(source):
+            return _from_jsonpath(source)
+        walk = read_walk(source)
+        return cls(show_walk(walk), compile_one(walk), compile_all(walk))
+
+
+def read_walk(source: Any) -> Walk:
+    """The steps of a selector given as a list, dotted text or plain JSONPath; raises ValueError."""
+    if isinstance(source, str):
+        if source.startswith("$"):
+            return tuple(
+                Every() if star else int(index) if index else member or single or double
+                for member, index, star, single, double in _WALK_STEP.findall(source)
+            )
+        if not all(source.split(".")):
+            raise ValueError("dotted text has a name or an index between its dots")
+        return tuple(
+            Every() if part == EVERY else int(part) if part.isascii() and part.isdigit() else part
+            for part in source.split(".")
+        )
+    return tuple(Every() if step == EVERY else step for step in source)
+
+
+def show_walk(walk: Walk) -> str:
+    """The steps as JSONPath text."""
+    return "$" + "".join(
+        f".{step}"
+        if isinstance(step, str) and re.match(r"[A-Za-z_]\w*\Z", step)
+        else f"[{'*' if isinstance(step, Every) else repr(step)}]"
+        for step in walk
+    )
+
+
+def compile_one(walk: Walk) -> Callable[[Any], Any]:
+    """A function from a document to the one value at the end of the walk."""
+    if not walk:
+        return lambda document: document
+    if len(walk) == 1 and isinstance(walk[0], str):
+        name = walk[0]
+        return lambda document: document.get(name) if type(document) is dict else None
+    if len(walk) == 2 and isinstance(walk[0], str) and isinstance(walk[1], str):  # noqa: PLR2004 - the common cases, spelt out
+        outer, inner = walk
+
+        def find_inner(document: Any) -> Any:
+            if type(document) is dict:
+                document = document.get(outer)
+                if type(document) is dict:
+                    return document.get(inner)
+            return None
+
+        return find_inner
+    if any(isinstance(step, Every) for step in walk):
+        return _compile_levels(walk)
+    steps = walk
+
+    def find(document: Any) -> Any:
+        for step in steps:
+            if type(document) is dict and type(step) is str:
+                document = document.get(step)
+            elif type(document) is list and type(step) is int and 0 <= step < len(document):
+                document = document[step]
+            else:
+                return None
+        return document
+
+    return find
+
+
+def _compile_levels(walk: Walk) -> Callable[[Any], Any]:
+    cut = next(place for place, step in enumerate(walk) if isinstance(step, Every))
+    before, after = compile_one(walk[:cut]), compile_one(walk[cut + 1 :])
+
+    def find(document: Any) -> Any:
+        found = before(document)
+        return [after(each) for each in found] if type(found) is list else None
+
+    return find
+
+
+def compile_all(walk: Walk) -> Callable[[Any], list[Any]]:
+    """A function from a document to one flat list; every index means every element.
+
+    A missing leaf in an element that is there is None, so that parallel fields stay aligned; a missing list adds
+    nothing; a scalar where a list is expected at the end counts as its one element.
+    """
+    cuts = [place for place, step in enumerate(walk) if not isinstance(step, str)]
+    if not cuts:
+        whole = compile_one(walk)
+
+        def find_single(document: Any) -> list[Any]:
+            found = whole(document)
+            return [] if found is None else [found]
+
+        return find_single
+    starts = [0, *(cut + 1 for cut in cuts)]
+    hops = [compile_one(walk[start:cut]) for start, cut in zip(starts, cuts, strict=False)]
+    leaf = compile_one(walk[starts[-1] :])
+    ends_in_list = starts[-1] == len(walk)
+    last = len(hops) - 1
+    if last == 0 and not ends_in_list:
+        rows = hops[0]
+
+        def find_in_rows(document: Any) -> list[Any]:
+            found = rows(document)
+            return [leaf(row) for row in found] if type(found) is list else []
+
+        return find_in_rows
+
+    def find(document: Any) -> list[Any]:
+        level = [document]
+        for place, hop in enumerate(hops):
+            below: list[Any] = []
+            for each in level:
+                found = hop(each)
+                if type(found) is list:
+                    below += found
+                elif place == last and ends_in_list and found is not None and type(found) is not dict:
+                    below.append(found)
+            level = below
+        return level if ends_in_list else [leaf(each) for each in level]
+
+    return find
+
+
+def _from_jsonpath(text: str) -> Selector:
+    if len(text) > _MAX_JSONPATH:
+        raise ValueError(f"a JSONPath has at most {_MAX_JSONPATH} characters")
+    if text.count("..") > 1:
+        # Each descent visits every node below the last: two of them already square the work.
+        raise ValueError("a JSONPath has at most one '..'")
+    # Needed by few definitions and slow to import.
+    from jsonpath_ng import Child, Fields, Index, Root, parse
+
+    try:
+        path = parse(text)
+    except Exception:  # noqa: BLE001 - the parser raises bare Exception, and its lexer others
+        raise ValueError("the JSONPath cannot be read") from None
+
+    def is_single(node: Any) -> bool:
+        if isinstance(node, Child):
+            return is_single(node.left) and is_single(node.right)
+        if isinstance(node, Fields):
+            return len(node.fields) == 1 and node.fields[0] != EVERY
+        return isinstance(node, (Root, Index))
+
+    def find_all(document: Any) -> list[Any]:
+        return [match.value for match in path.find(document)]
+
+    def find_one(document: Any) -> Any:
+        return next(iter(find_all(document)), None)
+
+    return Selector(text, find_one if is_single(path) else find_all, find_all)

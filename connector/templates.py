@@ -1,0 +1,264 @@
+"""Text with `{{name}}` in it: Placeholder (declared), Slot (used), Template (compiled), and what a place demands.
+
+A template is read once, at load, with Jinja's lexer: data, `{{`, one name, `}}`, and nothing else (dialect rule 1).
+Rendering substitutes in one pass and encodes each value for the place it lands in (rule 2), so no value is ever read
+as template text. Bodies have their own module, since a JSON body is a tree and not text.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from connector.convertors import Convertor, to_text
+from connector.urls import encode_query, encode_segment, encode_segments, has_dot_segment
+
+if TYPE_CHECKING:
+    from jinja2.lexer import Lexer
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}\Z")
+_MARKUP = re.compile(r"\{\{|\{%|\{#")
+_HEADER_VALUE = re.compile(r"[\x20-\x7e]*\Z")
+#: A slot may occur this often in one template.
+MAX_SLOTS = 200
+#: A header value may have this many bytes.
+MAX_HEADER = 16 * 1024
+
+#: Rendered values by name; a name that is not in it was not supplied.
+Values = Mapping[str, Any]
+
+
+class Unrenderable(ValueError):
+    """A value cannot stand where its slot is. `name` is the placeholder; the value is not repeated."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
+@dataclass(frozen=True, slots=True)
+class Placeholder:
+    """One declared input: its type, whether it must be given, and what it may be.
+
+    `default` is already a value of the type, or None for none. `minimum` and `maximum` bound numbers, `options` are
+    the only values allowed, `nullable` lets an explicit null be sent, `multi` lets a path value hold several segments.
+    """
+
+    name: str
+    convertor: Convertor
+    description: str = ""
+    required: bool = False
+    default: Any = None
+    label: str = ""
+    options: tuple[Any, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    nullable: bool = False
+    multi: bool = False
+
+    @property
+    def type(self) -> str:
+        """The canonical name of the type: `Integer` where the definition says `int`."""
+        return self.convertor.name
+
+    def read(self, value: Any) -> Any:
+        """The value as this placeholder's type, within its bounds; raises ValueError with a sentence."""
+        value = self.convertor.read(value)
+        if self.options and any(each not in self.options for each in (value if isinstance(value, list) else [value])):
+            raise ValueError("expected one of " + ", ".join(map(to_text, self.options)))
+        if isinstance(value, (int, float)):
+            if self.minimum is not None and value < self.minimum:
+                raise ValueError(f"expected at least {to_text(self.minimum)}")
+            if self.maximum is not None and value > self.maximum:
+                raise ValueError(f"expected at most {to_text(self.maximum)}")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One `{{name}}` in a template."""
+
+    name: str
+
+
+class TemplateSyntaxError(ValueError):
+    """The text is not in the template language; the message says which part of it."""
+
+
+@functools.cache
+def _lexer() -> Lexer:
+    # jinja2 takes 40 ms to import, which only definitions with placeholders need to pay for.
+    from jinja2 import Environment
+
+    return Environment(keep_trailing_newline=True, autoescape=True).lexer
+
+
+def split_template(text: str) -> tuple[str | Slot, ...]:
+    """The text as literal parts and slots, in order; raises TemplateSyntaxError for all else (dialect rule 1).
+
+    >>> split_template("/{{ id }}/cancel")
+    ('/', Slot(name='id'), '/cancel')
+    """
+    if not _MARKUP.search(text):
+        return (text,) if text else ()
+    # Jinja's lexer turns CR into LF; a stand-in that the text does not hold keeps the text as it is written.
+    stand_in = next(chr(code) for code in range(0xE000, 0xF8FF) if chr(code) not in text)
+    parts: list[str | Slot] = []
+    tokens = _tokens(text.replace("\r", stand_in))
+    for kind, raw in tokens:
+        if kind == "data":
+            parts.append(raw.replace(stand_in, "\r"))
+        elif kind == "variable_begin" and raw == "{{":
+            parts.append(Slot(_slot_name(tokens)))
+        else:
+            raise TemplateSyntaxError(f"only {{{{name}}}} is allowed, not {raw.strip()[:20]!r}")
+    if sum(isinstance(part, Slot) for part in parts) > MAX_SLOTS:
+        raise TemplateSyntaxError(f"more than {MAX_SLOTS} placeholders in one template")
+    return tuple(parts)
+
+
+def _tokens(text: str) -> Iterator[tuple[str, str]]:
+    from jinja2 import TemplateSyntaxError as JinjaError
+
+    try:
+        for _, kind, raw in _lexer().tokeniter(text, None):
+            yield kind, raw
+    except (JinjaError, RecursionError):
+        raise TemplateSyntaxError("only {{name}} is allowed: the braces or what is between them cannot be read") from None
+
+
+def _slot_name(tokens: Iterator[tuple[str, str]]) -> str:
+    inside: list[tuple[str, str]] = []
+    for kind, raw in tokens:
+        if kind == "variable_end":
+            if raw != "}}":
+                raise TemplateSyntaxError("only {{name}} is allowed, without '-' or '+' at the braces")
+            break
+        if kind != "whitespace":
+            inside.append((kind, raw))
+    else:
+        raise TemplateSyntaxError("a '{{' is not closed by '}}'")
+    if len(inside) != 1 or inside[0][0] != "name":
+        raise TemplateSyntaxError("only one name may stand between {{ and }}: no filter, attribute, call or literal")
+    name = inside[0][1]
+    if not _NAME.match(name):
+        raise TemplateSyntaxError(f"placeholder name {name[:70]!r} is not a letter and up to 63 letters, digits or '_'")
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A compiled template: its literal parts and slots."""
+
+    parts: tuple[str | Slot, ...]
+
+    @classmethod
+    def from_text(cls, text: str) -> Template:
+        """The text compiled; raises TemplateSyntaxError."""
+        return cls(split_template(text))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the slots, in order, each once."""
+        return tuple(dict.fromkeys(part.name for part in self.parts if isinstance(part, Slot)))
+
+    @property
+    def only_slot(self) -> str | None:
+        """The name, if the whole template is exactly one slot."""
+        if len(self.parts) == 1 and isinstance(self.parts[0], Slot):
+            return self.parts[0].name
+        return None
+
+    @property
+    def literal(self) -> str | None:
+        """The text, if there is no slot."""
+        return "".join(map(str, self.parts)) if not self.names else None
+
+    def render(self, values: Values, encode: Callable[[str], str] = str) -> str | None:
+        """The text with each value encoded in its place; None if it is one slot and its value was not supplied.
+
+        Inside a longer text a value that was not supplied is empty (dialect rule 4). Raises Unrenderable.
+        """
+        if self.only_slot is not None and self.only_slot not in values:
+            return None
+        out: list[str] = []
+        for part in self.parts:
+            if isinstance(part, str):
+                out.append(part)
+                continue
+            try:
+                out.append(encode(to_text(values[part.name])) if part.name in values else "")
+            except ValueError as error:
+                raise Unrenderable(part.name, str(error)) from None
+        return "".join(out)
+
+    def render_header(self, values: Values) -> str | None:
+        """The text as a header value; as `render`, and raises Unrenderable for what no header carries (hazard T26)."""
+        return self.render(values, encode_header)
+
+
+def encode_header(value: str) -> str:
+    """A value as part of a header: visible ASCII and spaces (RFC 9110, section 5.5); raises ValueError for the rest."""
+    if not _HEADER_VALUE.match(value):
+        raise ValueError("a header value holds visible ASCII characters and spaces only, no line break")
+    if len(value) > MAX_HEADER:
+        raise ValueError(f"a header value has at most {MAX_HEADER} bytes")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class QueryPair:
+    """One `name=value` of a query. `repeats` is true when its whole value is one slot of type Array."""
+
+    name: str
+    value: Template
+    repeats: bool = False
+
+    def render(self, values: Values) -> str | None:
+        """The encoded pair, or None when its whole value was not supplied; an Array repeats the name."""
+        slot = self.value.only_slot
+        if self.repeats and slot in values:
+            return "&".join(f"{self.name}={encode_query(to_text(each))}" for each in values[slot]) or None
+        text = self.value.render(values, encode_query)
+        return None if text is None else f"{self.name}={text}"
+
+
+@dataclass(frozen=True, slots=True)
+class PathTemplate:
+    """What follows the base URL: endpoint and path joined, already split into path and query, literals encoded.
+
+    `multi` are the names whose values may hold several segments.
+    """
+
+    path: Template
+    query: tuple[QueryPair, ...] = ()
+    multi: frozenset[str] = frozenset()
+
+    def render(self, values: Values) -> str:
+        """The encoded path, without the query; raises Unrenderable for a value that would change its shape."""
+        if self.path.literal is not None:
+            return self.path.literal
+        out: list[str] = []
+        for part in self.path.parts:
+            if isinstance(part, str):
+                out.append(part)
+                continue
+            if part.name not in values:
+                raise Unrenderable(part.name, "a path always needs its value")
+            try:
+                encode = encode_segments if part.name in self.multi else encode_segment
+                out.append(encode(to_text(values[part.name])))
+            except ValueError as error:
+                raise Unrenderable(part.name, str(error)) from None
+        text = "".join(out)
+        if has_dot_segment(text):
+            raise Unrenderable(self.path.names[0], "the path would hold a '.' or '..' segment")
+        return text
+
+
+def render_query(pairs: Sequence[QueryPair], values: Values) -> str:
+    """The query without its `?`; empty when no pair is left."""
+    return "&".join(text for pair in pairs if (text := pair.render(values)) is not None)

@@ -1,0 +1,224 @@
+"""Which connectors there are: the shipped ones, then those of the operator's folders, each read when first asked for.
+
+A connector is a file `<handle>.json` or a folder `<handle>/` as `dialect.md` part 2 lays it out. Files are read and
+handed to the language; what they mean is its business. A handle that stands in a later folder replaces the earlier
+one as a whole. A connector that was read stays as it is until a reload of it succeeds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from connector.definitions import Connector
+from connector.errors import ConfigurationError, InvalidDefinition, Problem, UnknownConnector
+from connector.linting import find_lints
+from connector.parsing import find_problems, read_connector
+from connector.schema import MAX_BYTES, Document, Kind
+
+_HEADS = ("service.json", "connector.json")
+#: How many problems of one connector are read at once is not bounded; how many bytes of an example are, is.
+_MAX_EXAMPLE_BYTES = 16 * 1024 * 1024
+
+
+class Catalog:
+    """Connectors by handle."""
+
+    def __init__(self, paths: Iterable[Path] = ()) -> None:
+        """Looks which connectors are in the shipped folder and in `paths`, in this order; reads none of them.
+
+        Raises ConfigurationError for a path that is not there or holds no connector.
+        """
+        self._places = dict(_find_places(shipped_definitions()))
+        for path in paths:
+            found = dict(_find_places(path))
+            if not found:
+                raise ConfigurationError(
+                    f"no connector in {path}",
+                    hint="a connector is <handle>.json, or a folder <handle>/ with service.json or connector.json",
+                )
+            self._places |= found
+        self._connectors: dict[str, Connector] = {}
+
+    def handles(self) -> list[str]:
+        """The handles, sorted."""
+        return sorted(self._places)
+
+    def get(self, handle: str) -> Connector:
+        """The connector, read at the first call; raises UnknownConnector, InvalidDefinition."""
+        if handle not in self._connectors:
+            return self.reload(handle)
+        return self._connectors[handle]
+
+    def reload(self, handle: str) -> Connector:
+        """Reads the connector again. If it has errors, InvalidDefinition is raised and the one read before stays."""
+        connector, problems = _read(self._place(handle), handle)
+        errors = [problem for problem in problems if problem.is_error]
+        if connector is None or errors:
+            raise InvalidDefinition(errors)
+        self._connectors[handle] = connector
+        return connector
+
+    def examples(self, handle: str) -> dict[str, Any]:
+        """The connector's recorded answers, by operation id; raises InvalidDefinition for one that is not JSON."""
+        return read_examples(self._place(handle))
+
+    def problems(self, handle: str) -> list[Problem]:
+        """Every error and warning of the connector and its examples, with file, line and column."""
+        return _lint(self._place(handle), handle)
+
+    def _place(self, handle: str) -> Path:
+        try:
+            return self._places[handle]
+        except KeyError:
+            raise UnknownConnector(handle, self._places) from None
+
+
+def shipped_definitions() -> Path:
+    """The folder of the connectors that come with the product: inside the wheel, or beside the source."""
+    inside = Path(__file__).parent / "definitions"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "definitions"
+
+
+def find_problems_in(path: Path) -> list[Problem]:
+    """Every problem under a path: one connector, a folder of connectors, or one JSON document of any kind.
+
+    Raises ConfigurationError for a path that is not there or holds nothing to check.
+    """
+    kind = _kind_of(path)
+    if kind is not None and kind != "connector":
+        try:
+            return find_problems(_read_text(path), kind=kind, file=str(path))
+        except InvalidDefinition as error:
+            return list(error.problems)
+    places = dict(_find_places(path))
+    if not places:
+        raise ConfigurationError(f"no connector in {path}", hint="name a connector's file or folder")
+    return [problem for handle, place in sorted(places.items()) for problem in _lint(place, handle)]
+
+
+def read_examples(place: Path) -> dict[str, Any]:
+    """The recorded answers beside a definition, by operation id; raises InvalidDefinition for one that is not JSON."""
+    examples: dict[str, Any] = {}
+    folder = place / "examples"
+    for file in sorted(folder.glob("*.json")) if folder.is_dir() else ():
+        try:
+            examples[file.stem] = json.loads(_read_text(file, _MAX_EXAMPLE_BYTES))
+        except json.JSONDecodeError as error:
+            problem = Problem(
+                "E_JSON", f"not JSON: {error.msg.lower()}", "", "", str(file), error.lineno, error.colno
+            )
+            raise InvalidDefinition([problem]) from None
+    return examples
+
+
+def _find_places(path: Path) -> Iterator[tuple[str, Path]]:
+    if path.is_file():
+        yield path.stem, path
+    elif any((path / head).is_file() for head in _HEADS):
+        yield path.resolve().name, path
+    elif path.is_dir():
+        for child in sorted(path.iterdir()):
+            if child.name.startswith((".", "_")):
+                continue
+            if child.is_dir() and any((child / head).is_file() for head in _HEADS):
+                yield child.name, child
+            elif child.suffix == ".json" and child.is_file():
+                yield child.stem, child
+    else:
+        raise ConfigurationError(f"{path} is not there", hint="--definitions names a folder")
+
+
+def _kind_of(path: Path) -> Kind | None:
+    if not path.is_file():
+        return None
+    if path.parent.name == "resources":
+        return "resources"
+    kinds: dict[str, Kind] = {
+        "service.json": "service",
+        "resources.json": "resources",
+        "overlay.json": "overlay",
+        "operations.json": "operations",
+    }
+    return kinds.get(path.name, "connector")
+
+
+def _read(place: Path, handle: str, *, lint: bool = False) -> tuple[Connector | None, list[Problem]]:
+    try:
+        head, resources, overlay, operations = _documents(place)
+    except InvalidDefinition as error:
+        return None, list(error.problems)
+    connector, problems = read_connector(
+        head,
+        resources[0] if resources else None,
+        overlay=overlay,
+        operations=operations,
+        more_resources=resources[1:],
+        lint=lint,
+    )
+    if connector is not None and connector.handle != handle and place.name != "connector.json":
+        message = f"the handle is {connector.handle!r}, but its file or folder is named {handle!r}"
+        problems += head.problems([_misnamed(message)])
+        return None, problems
+    return connector, problems
+
+
+def _misnamed(message: str) -> Any:
+    from connector.schema import Finding
+
+    return Finding("E_HANDLE", message, ("handle",), "name both alike")
+
+
+def _documents(place: Path) -> tuple[Document, list[Document], Document | None, Document | None]:
+    """Every document of a connector; raises InvalidDefinition with the problems of all that cannot be read."""
+    problems: list[Problem] = []
+
+    def read(path: Path, kind: Kind) -> Document | None:
+        if not path.is_file():
+            return None
+        try:
+            return Document.from_text(_read_text(path), kind, str(path))
+        except InvalidDefinition as error:
+            problems.extend(error.problems)
+            return None
+
+    if place.is_file():
+        head = read(place, "connector")
+        resources: list[Document | None] = []
+        overlay = operations = None
+    else:
+        whole = place / "connector.json"
+        head = read(whole, "connector") if whole.is_file() else read(place / "service.json", "service")
+        groups = sorted((place / "resources").glob("*.json"))
+        resources = [read(path, "resources") for path in (place / "resources.json", *groups)]
+        overlay = read(place / "overlay.json", "overlay")
+        operations = read(place / "operations.json", "operations")
+    if problems or head is None:
+        raise InvalidDefinition(problems)
+    return head, [document for document in resources if document is not None], overlay, operations
+
+
+def _lint(place: Path, handle: str) -> list[Problem]:
+    connector, problems = _read(place, handle, lint=True)
+    if connector is not None:
+        try:
+            problems += find_lints(connector, read_examples(place))
+        except InvalidDefinition as error:
+            problems += error.problems
+    return problems
+
+
+def _read_text(path: Path, limit: int = MAX_BYTES) -> str:
+    try:
+        # One byte more than allowed shows that there is more, without reading the rest.
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+        if len(data) > limit:
+            raise InvalidDefinition([Problem("E_LIMIT", f"the file is larger than {limit} bytes", "", "", str(path), 1, 1)])
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise InvalidDefinition([Problem("E_JSON", "the file is not UTF-8", "", "", str(path), 1, 1)]) from None
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from None

@@ -1,0 +1,157 @@
+"""What an operator may set, read once: flag over environment over `.env` over `connector.toml` over default.
+
+A Settings is frozen and knows nothing of where a value came from. Values of connections (secrets, host parts) are the
+vault's; here only their raw variables are carried along, and never shown.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from connector.definitions import environment_name
+from connector.errors import ConfigurationError, did_you_mean
+
+_PREFIX = "CONNECTOR_"
+_BASE_URL = "CONNECTOR_BASE_URL__"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one call may take: on by default, so that no provider can hold a caller for ever or fill its memory."""
+
+    #: Seconds for one whole call: waiting for a connection, sending, and reading the last byte.
+    deadline: float = 120.0
+    #: Seconds to find the address, connect and finish the TLS handshake.
+    connect: float = 10.0
+    #: Bytes of an answer, both as they come and after decompression.
+    response_bytes: int = 32 * 1024 * 1024
+    #: Bytes of status line and header fields.
+    head_bytes: int = 64 * 1024
+    #: Connections open at once.
+    connections: int = 100
+    #: Seconds for which an idle connection is kept.
+    keepalive: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where definitions, state and secrets are, which origins the operator named, and what a call may take."""
+
+    #: Folders of connectors, or of one connector, beside the shipped ones.
+    definitions: tuple[Path, ...] = ()
+    #: Base URLs by connection (`mistral-ai` or `mistral-ai:team-b`), in place of the definitions' own.
+    base_urls: Mapping[str, str] = field(default_factory=dict)
+    #: Where state lives.
+    home: Path = Path(".connector")
+    #: A JSON or TOML file with values of connections: `{connection: {name: value}}`.
+    secrets_file: Path | None = None
+    limits: Limits = field(default_factory=Limits)
+    #: The variables beginning with `CONNECTOR_`; they may hold secrets.
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def base_url(self, connection: str) -> str | None:
+        """The base URL that the operator named for a connection, or for its connector; None to use the definition's."""
+        handle, _, name = connection.partition(":")
+        variables = [_BASE_URL + environment_name(handle)]
+        if name:
+            variables.insert(0, f"{variables[0]}__{environment_name(name)}")
+        for key, variable in zip((connection, handle), [*variables, *variables], strict=False):
+            if key in self.base_urls:
+                return self.base_urls[key]
+            if variable in self.environment:
+                return self.environment[variable]
+        return None
+
+    def named_base_urls(self) -> list[str]:
+        """Every base URL that the operator named, wherever."""
+        named = [value for name, value in self.environment.items() if name.startswith(_BASE_URL)]
+        return [*self.base_urls.values(), *named]
+
+
+def load_settings(
+    environ: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    *,
+    definitions: Iterable[Path] = (),
+    base_urls: Mapping[str, str] | None = None,
+) -> Settings:
+    """The settings of a process: `definitions` and `base_urls` are flags, `environ` is the environment.
+
+    `.env` and `connector.toml` are read from `cwd`. Raises ConfigurationError, which names the file and the key.
+    """
+    folder = Path.cwd() if cwd is None else cwd
+    variables = _read_env_file(folder / ".env") | dict(os.environ if environ is None else environ)
+    variables = {name: value for name, value in variables.items() if name.startswith(_PREFIX)}
+    file = folder / "connector.toml"
+    table = _read_toml(file)
+    limits = _read_limits(table.pop("limits", {}), variables, file)
+    known = {"definitions", "base_urls", "home", "secrets_file"}
+    for key in table:
+        if key not in known:
+            raise ConfigurationError(f"{file}: unknown key {key!r}", hint=did_you_mean(key, sorted(known | {"limits"})))
+    listed = variables.get("CONNECTOR_DEFINITIONS")
+    from_files = listed.split(os.pathsep) if listed else table.get("definitions", [])
+    secrets_file = variables.get("CONNECTOR_SECRETS_FILE") or table.get("secrets_file")
+    if not isinstance(table.get("base_urls", {}), dict) or not isinstance(from_files, list):
+        raise ConfigurationError(f"{file}: definitions is a list of folders, base_urls a table of URLs by connector")
+    # What a file says of a base URL yields to a variable, which yields to a flag.
+    settled = {
+        name: str(url)
+        for name, url in table.get("base_urls", {}).items()
+        if _BASE_URL + environment_name(name.replace(":", "__")) not in variables
+    }
+    return Settings(
+        tuple(definitions) or tuple(folder / str(path) for path in from_files),
+        settled | dict(base_urls or {}),
+        folder / str(variables.get("CONNECTOR_HOME") or table.get("home") or ".connector"),
+        folder / str(secrets_file) if secrets_file else None,
+        limits,
+        variables,
+    )
+
+
+def _read_env_file(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    from dotenv import dotenv_values
+
+    # Not interpolated: a secret may hold a `$`.
+    return {name: value for name, value in dotenv_values(path, interpolate=False).items() if value is not None}
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: not TOML: {error}") from None
+
+
+def _read_limits(table: Any, variables: Mapping[str, str], file: Path) -> Limits:
+    limits = Limits()
+    if not isinstance(table, dict):
+        raise ConfigurationError(f"{file}: limits is a table")
+    known = {each.name: type(getattr(limits, each.name)) for each in fields(Limits)}
+    given = {f"{file}: limits.{name}": (name, value) for name, value in table.items()}
+    given |= {
+        variable: (name, variables[variable])
+        for name in known
+        if (variable := f"CONNECTOR_LIMIT_{name.upper()}") in variables
+    }
+    for where, (name, value) in given.items():
+        if name not in known:
+            raise ConfigurationError(f"{where} is no limit", hint=did_you_mean(name, sorted(known)))
+        try:
+            number = known[name](value)
+        except (TypeError, ValueError, OverflowError):
+            number = 0
+        if not 0 < number < float("inf"):
+            raise ConfigurationError(f"{where} must be a number above 0")
+        limits = replace(limits, **{name: number})
+    return limits
