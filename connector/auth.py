@@ -7,7 +7,6 @@ same shape as one with none. No I/O happens here, and nothing decides where a re
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
@@ -42,8 +41,13 @@ def check_header_name(name: str) -> str:
 class Auth(Protocol):
     """One way to authenticate."""
 
-    #: Names of the values that are secret.
-    credentials: frozenset[str]
+    @property
+    def credentials(self) -> frozenset[str]:
+        """Names of the values that are masked wherever a request or a failure is shown."""
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Those of them that are masked in a successful answer too: tokens and passwords, not user names."""
 
     def flow(self, request: Request, values: Values) -> Flow:
         """Yields the request with the credentials in it; raises Unrenderable for a value that cannot be used."""
@@ -54,6 +58,7 @@ class NoAuth:
     """Nothing is added."""
 
     credentials: frozenset[str] = frozenset()
+    secrets: frozenset[str] = frozenset()
 
     def flow(self, request: Request, values: Values) -> Flow:  # noqa: ARG002 - the shape of an Auth
         """Yields the request as it is."""
@@ -79,6 +84,11 @@ class TokenAuth:
     tokens: tuple[HeaderToken, ...]
     credentials: frozenset[str]
 
+    @property
+    def secrets(self) -> frozenset[str]:
+        """All of its values."""
+        return self.credentials
+
     def flow(self, request: Request, values: Values) -> Flow:
         """Yields the request with each token in its header."""
         for each in self.tokens:
@@ -98,12 +108,20 @@ class BasicAuth:
     password: Template
     credentials: frozenset[str]
 
+    @property
+    def secrets(self) -> frozenset[str]:
+        """The password; where there is none, the user name is a key (Stripe)."""
+        return frozenset(self.password.names or self.username.names)
+
     def flow(self, request: Request, values: Values) -> Flow:
         """Yields the request with the header; its encoded form is a secret as well."""
+        import base64  # one method of several needs it
+
         username = self.username.render(values) or ""
         password = self.password.render(values) or ""
-        if ":" in username:
-            raise Unrenderable(self.username.names[0], "a user name holds no ':' (RFC 7617, section 2)")
+        if ":" in username or not username + password:
+            reason = "a user name holds no ':' (RFC 7617, section 2), and name and password are not both empty"
+            raise Unrenderable((*self.username.names, "username")[0], reason)
         encoded = base64.b64encode(f"{username}:{password}".encode()).decode()
         yield request.with_header("Authorization", f"Basic {encoded}", secrets=secret_forms(encoded))
 
@@ -117,10 +135,11 @@ def _header_name(template: Template, values: Values) -> str:
 
 
 def _credential(template: Template, values: Values) -> str:
-    text = template.render_header(values)
-    if not text or text != text.strip():
-        raise Unrenderable((*template.names, "token")[0], "a credential is not empty and has no space at its ends")
-    return text
+    for name in template.names:
+        value = values.get(name, "")
+        if not value or value != value.strip():
+            raise Unrenderable(name, "a credential is not empty and has no space at its ends")
+    return template.render_header(values) or ""
 
 
 def _no_auth(params: Mapping[str, Any], read: ReadTemplate) -> NoAuth:  # noqa: ARG001 - the shape of a row
@@ -155,6 +174,9 @@ def _token_auth(default_header: str) -> Callable[[Mapping[str, Any], ReadTemplat
             tokens.append(HeaderToken(token, header))
         if not tokens:
             raise ValueError("the method needs params that hold its token")
+        headers = {tuple(str(part).lower() for part in each.header.parts) for each in tokens}
+        if len(headers) != len(tokens):
+            raise ValueError("one header carries one token: give each token its own headerName")
         return TokenAuth(tuple(tokens), frozenset(names))
 
     return from_json

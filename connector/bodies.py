@@ -8,17 +8,30 @@ serialised, so no value can add or replace a member (dialect rule 2). Nothing he
 from __future__ import annotations
 
 import json
+import math
 import urllib.parse
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, Self
 
-from connector.convertors import to_text
-from connector.templates import Slot, Template, TemplateSyntaxError, Values, split_template
+from connector.convertors import MAX_DEPTH, check_surrogates, to_text
+from connector.templates import (
+    Slot,
+    Template,
+    TemplateSyntaxError,
+    Unrenderable,
+    Values,
+    split_template,
+    unused_characters,
+)
 
 #: A member of an object in a body template: the object is left out when the input it names was not supplied.
 CONDITION = "$if"
 _dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+_Split = Callable[[str], tuple[str | Slot, ...]]
+_NO_NAMES: frozenset[str] = frozenset()
 
 
 class _Absent:
@@ -40,7 +53,11 @@ class Node(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SlotUse:
-    """One use of a placeholder in a body: bare (a JSON value by itself), quoted whole, part of a text, a key, a condition."""
+    """One use of a placeholder in a body.
+
+    `place` is `bare` (a JSON value by itself), `quoted` (a whole JSON string), `text` (part of one), `key` or
+    `condition`; `keys` are the fixed keys beside a key.
+    """
 
     name: str
     place: str
@@ -69,8 +86,9 @@ class BareSlot:
     name: str
 
     def fill(self, values: Values) -> Any:
-        """The value as it was read, or ABSENT."""
-        return values.get(self.name, ABSENT)
+        """The value as it was read, or ABSENT; the content of a file as text."""
+        value = values.get(self.name, ABSENT)
+        return _text_of(self.name, value) if type(value) is bytes else value
 
     def uses(self) -> Iterator[SlotUse]:
         """The one use."""
@@ -79,20 +97,28 @@ class BareSlot:
 
 @dataclass(frozen=True, slots=True)
 class QuotedSlot:
-    """A slot that is a whole JSON string: text, except that a list, an object or a null stays what it is."""
+    """A slot that is a whole JSON string: text, or what it is if it is declared Array or Object (`structured`)."""
 
     name: str
+    structured: bool = False
 
     def fill(self, values: Values) -> Any:
         """The value as text, or ABSENT."""
         value = values.get(self.name, ABSENT)
-        if type(value) is str or value is ABSENT or value is None or isinstance(value, (list, dict)):
+        if type(value) is str or value is ABSENT or value is None or self.structured:
             return value
-        return to_text(value)
+        return _text_of(self.name, value)
 
     def uses(self) -> Iterator[SlotUse]:
         """The one use."""
         yield SlotUse(self.name, "quoted")
+
+
+def _text_of(name: str, value: Any) -> str:
+    try:
+        return to_text(value)
+    except ValueError as error:
+        raise Unrenderable(name, str(error)) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +154,7 @@ class ObjectNode:
                 continue
             if type(key) is str:
                 out[key] = value
-            elif isinstance(key, Slot) and key.name in values:
+            elif isinstance(key, Slot) and values.get(key.name) is not None:
                 out[to_text(values[key.name])] = value
         return out
 
@@ -167,16 +193,15 @@ def compile_tree(value: Any) -> Node:
     return _compile(value, split_template, bare=lambda _: True)
 
 
-def _compile(value: Any, split: Any, bare: Any) -> Node:
+def _compile(
+    value: Any, split: _Split, bare: Callable[[str], bool], structured: frozenset[str] = _NO_NAMES, depth: int = 0
+) -> Node:
+    if depth > MAX_DEPTH:
+        raise TemplateSyntaxError(f"the body template nests deeper than {MAX_DEPTH}")
     if isinstance(value, str):
-        parts = split(value)
-        if not any(isinstance(part, Slot) for part in parts):
-            return Constant("".join(parts))
-        if len(parts) == 1:
-            return BareSlot(parts[0].name) if bare(value) else QuotedSlot(parts[0].name)
-        return Text(Template(parts))
+        return _compile_string(_split_encodable(value, split), is_bare=bare(value), structured=structured)
     if isinstance(value, list):
-        items = tuple(_compile(item, split, bare) for item in value)
+        items = tuple(_compile(item, split, bare, structured, depth + 1) for item in value)
         return Constant(value) if all(isinstance(item, Constant) for item in items) else ArrayNode(items)
     if isinstance(value, Mapping):
         condition = None
@@ -185,21 +210,42 @@ def _compile(value: Any, split: Any, bare: Any) -> Node:
             if key == CONDITION:
                 condition = _condition(item, split)
                 continue
-            members.append((_key(split(key)), _compile(item, split, bare)))
+            members.append((_key(_split_encodable(key, split)), _compile(item, split, bare, structured, depth + 1)))
         if sum(isinstance(key, Slot) for key, _ in members) > 1:
             raise TemplateSyntaxError("an object has at most one placeholder as a key")
         fixed = condition is None and all(isinstance(key, str) and isinstance(node, Constant) for key, node in members)
         return Constant(dict(value)) if fixed else ObjectNode(tuple(members), condition)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise TemplateSyntaxError("the body template holds a number that is not JSON")
     return Constant(value)
 
 
-def _condition(source: Any, split: Any) -> str:
-    parts = split(source) if isinstance(source, str) else ()
-    if len(parts) == 1 and isinstance(parts[0], str):
-        parts = split_template("{{" + parts[0] + "}}")
-    if len(parts) != 1:
-        raise TemplateSyntaxError(f'the value of "{CONDITION}" is the name of one input')
-    return str(parts[0].name)
+def _compile_string(
+    parts: tuple[str | Slot, ...], *, is_bare: bool = False, structured: frozenset[str] = _NO_NAMES
+) -> Node:
+    template = Template(parts)
+    name = template.only_slot
+    if name is not None:
+        return BareSlot(name) if is_bare else QuotedSlot(name, name in structured)
+    return Text(template) if template.names else Constant(template.literal)
+
+
+def _split_encodable(text: str, split: _Split) -> tuple[str | Slot, ...]:
+    try:
+        check_surrogates(text)
+    except ValueError as error:
+        raise TemplateSyntaxError(f"the body template cannot be sent: {error}") from None
+    return split(text)
+
+
+def _condition(source: Any, split: _Split) -> str:
+    if isinstance(source, str):
+        template = Template(split(source))
+        if template.literal is not None:
+            template = Template.from_text("{{" + template.literal + "}}")
+        if template.only_slot is not None:
+            return template.only_slot
+    raise TemplateSyntaxError(f'the value of "{CONDITION}" is the name of one input')
 
 
 def _key(parts: tuple[str | Slot, ...]) -> str | Slot:
@@ -208,16 +254,14 @@ def _key(parts: tuple[str | Slot, ...]) -> str | Slot:
     raise TemplateSyntaxError("a key is fixed text or exactly one placeholder")
 
 
-def compile_text(text: str) -> Node:
+def compile_text(text: str, structured: frozenset[str] = _NO_NAMES) -> Node:
     """JSON text with placeholders as a tree: in quotes a slot is text, outside them it is a value of its own.
 
     Each slot is replaced by a marker, the text is parsed as JSON, and the markers become nodes; so the template has
     to be JSON already, and a value can never change its shape. Raises TemplateSyntaxError.
     """
     parts = split_template(text)
-    lowered = text.lower()
-    # Two characters that occur in the text neither as themselves nor as an escape mark the slots.
-    free = (chr(code) for code in range(0xE000, 0xF8FF) if chr(code) not in text and f"{code:04x}" not in lowered)
+    free = unused_characters(text)
     quoted_mark, bare_mark = next(free), next(free)
     slots: list[Slot] = []
     out: list[str] = []
@@ -238,7 +282,7 @@ def compile_text(text: str) -> Node:
         mixed: list[str | Slot] = [slots[int(piece)] if place % 2 else piece for place, piece in enumerate(pieces)]
         return tuple(piece for piece in mixed if piece != "")
 
-    return _compile(tree, split, bare=lambda value: value.startswith(bare_mark))
+    return _compile(tree, split, lambda value: value.startswith(bare_mark), structured)
 
 
 def _ends_in_text(part: str, *, in_text: bool) -> bool:
@@ -258,17 +302,15 @@ def _parse(text: str) -> Any:
             raise TemplateSyntaxError("the body template has the same key twice in one object")
         return found
 
-    def constant(name: str) -> Any:
-        raise TemplateSyntaxError(f"{name} is not JSON")
-
     try:
-        return json.loads(text, object_pairs_hook=pairs, parse_constant=constant)
+        return json.loads(text, object_pairs_hook=pairs)
     except json.JSONDecodeError as error:
-        raise TemplateSyntaxError(
-            f"the body template is not JSON once its placeholders are filled: {error.msg.lower()}"
-        ) from None
+        message = f"the body template is not JSON once its placeholders are filled: {error.msg.lower()}"
     except RecursionError:
-        raise TemplateSyntaxError("the body template nests too deeply") from None
+        message = f"the body template nests deeper than {MAX_DEPTH}"
+    except ValueError as error:
+        message = str(error) if isinstance(error, TemplateSyntaxError) else "the body template holds too long a number"
+    raise TemplateSyntaxError(message)
 
 
 class Body(Protocol):
@@ -278,8 +320,11 @@ class Body(Protocol):
     content_type: ClassVar[str]
 
     @classmethod
-    def from_json(cls, source: Any) -> Self:
-        """Compiles the template as it stands in the definition; raises TemplateSyntaxError."""
+    def from_json(cls, source: Any, structured: frozenset[str] = _NO_NAMES) -> Self:
+        """Compiles the template as it stands in the definition; raises TemplateSyntaxError.
+
+        `structured` are the names declared Array or Object, which stay so even between quotes (dialect rule 3).
+        """
 
     @classmethod
     def accepts(cls, media_type: str) -> bool:
@@ -300,9 +345,9 @@ class JsonBody:
     content_type: ClassVar[str] = "application/json"
 
     @classmethod
-    def from_json(cls, source: Any) -> Self:
+    def from_json(cls, source: Any, structured: frozenset[str] = _NO_NAMES) -> Self:
         """Compiles text or a tree."""
-        return cls(compile_text(source) if isinstance(source, str) else compile_tree(source))
+        return cls(compile_text(source, structured) if isinstance(source, str) else compile_tree(source))
 
     @classmethod
     def accepts(cls, media_type: str) -> bool:
@@ -331,24 +376,21 @@ class FormBody:
     content_type: ClassVar[str] = "application/x-www-form-urlencoded"
 
     @classmethod
-    def from_json(cls, source: Any) -> Self:
+    def from_json(cls, source: Any, structured: frozenset[str] = _NO_NAMES) -> Self:
         """Compiles form text, JSON text or an object."""
-        if not isinstance(source, str) or source.lstrip().startswith('{"') or source.strip() == "{}":
-            tree = compile_text(source) if isinstance(source, str) else compile_tree(source)
+        if not isinstance(source, str) or source.lstrip().startswith("{"):
+            tree = compile_text(source, structured) if isinstance(source, str) else compile_tree(source)
             if not isinstance(tree, ObjectNode) and not isinstance(getattr(tree, "value", None), dict):
-                raise TemplateSyntaxError("a form is written as an object or as name=value pairs")
+                raise TemplateSyntaxError("a form body is written as an object or as name=value pairs")
             return cls(tree=tree)
         pairs: list[tuple[str, Node]] = []
-        for pair in source.split("&"):
-            name, _, value = pair.partition("=")
-            template = Template.from_text(urllib.parse.unquote_plus(value))
-            if template.only_slot is not None:
-                node: Node = QuotedSlot(template.only_slot)
-            else:
-                node = Text(template) if template.names else Constant(template.literal)
-            if Template.from_text(name).names:
-                raise TemplateSyntaxError("the name of a form field holds no placeholder")
-            pairs.append((urllib.parse.unquote_plus(name), node))
+        for pair in source.strip().split("&"):
+            name, equals, value = pair.partition("=")
+            if not equals or split_template(name) != (name,):
+                raise TemplateSyntaxError("a form body is written as name=value pairs, the names without placeholders")
+            parts = split_template(value)
+            plain = tuple(urllib.parse.unquote_plus(part) if isinstance(part, str) else part for part in parts)
+            pairs.append((urllib.parse.unquote_plus(name), _compile_string(plain, structured=structured)))
         return cls(pairs=tuple(pairs))
 
     @classmethod
@@ -366,7 +408,8 @@ class FormBody:
     def encode(self, values: Values) -> bytes:
         """The pairs that are left, in order."""
         if self.tree is not None:
-            members = list(self.tree.fill(values).items())
+            filled = self.tree.fill(values)
+            members = [] if filled is ABSENT else list(filled.items())
         else:
             members = [(name, value) for name, node in self.pairs if (value := node.fill(values)) is not ABSENT]
         return urllib.parse.urlencode([pair for name, value in members for pair in flatten(name, value)]).encode()
@@ -392,7 +435,7 @@ class TextBody:
     content_type: ClassVar[str] = "text/plain"
 
     @classmethod
-    def from_json(cls, source: Any) -> Self:
+    def from_json(cls, source: Any, structured: frozenset[str] = _NO_NAMES) -> Self:  # noqa: ARG003 - as others
         """Compiles text."""
         if not isinstance(source, str):
             raise TemplateSyntaxError("a text body is written as text")
@@ -400,8 +443,8 @@ class TextBody:
 
     @classmethod
     def accepts(cls, media_type: str) -> bool:
-        """Any `text/…` that no other kind takes."""
-        return media_type.startswith("text/")
+        """Any `text/…` but `text/xml`: in XML a value would have to be escaped."""
+        return media_type.startswith("text/") and not media_type.endswith("xml")
 
     def uses(self) -> Iterator[SlotUse]:
         """Every use of a placeholder."""
@@ -413,14 +456,14 @@ class TextBody:
 
 
 #: The kinds by name; the first that accepts the effective Content-Type is taken.
-BODY_KINDS: Mapping[str, type[JsonBody] | type[FormBody] | type[TextBody]] = {
+BODY_KINDS: Mapping[str, type[JsonBody | FormBody | TextBody]] = {
     "json": JsonBody,
     "form": FormBody,
     "text": TextBody,
 }
 
 
-def find_body_kind(content_type: str) -> type[JsonBody] | type[FormBody] | type[TextBody] | None:
+def find_body_kind(content_type: str) -> type[JsonBody | FormBody | TextBody] | None:
     """The kind for a Content-Type header (its parameters do not matter), or None."""
     media_type = content_type.partition(";")[0].strip().lower()
     return next((kind for kind in BODY_KINDS.values() if kind.accepts(media_type)), None)

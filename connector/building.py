@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from connector.convertors import to_text
 from connector.definitions import Config, Operation, missing_value
 from connector.errors import InputError, InputProblem, did_you_mean
-from connector.messages import Headers, Request
+from connector.messages import Headers, Request, secret_forms
 from connector.templates import Unrenderable, render_query
 from connector.urls import stays_within
 
@@ -30,38 +31,54 @@ def build_request(operation: Operation, inputs: Mapping[str, Any], config: Confi
     if not isinstance(config, Config):
         config = operation.service.configure(config)
     values, errors = read_inputs(operation, inputs)
-    absent = []
-    for name in operation.from_connection:
-        if name in values:
-            continue
-        if name in config.values:
-            values[name] = config.values[name]
-        elif operation.service.placeholders[name].required:
-            absent.append(name)
-    if config.base is None:
-        absent += [name for name in operation.service.base.names if name in config.missing]
     if errors:
         raise InputError(operation.id, errors, hint=_hint(operation, errors))
-    if absent:
-        raise missing_value(operation.service, absent)
-    # In the URL and the headers a shadowed name is the connection's, in query and body the caller's (dialect rule 6).
-    outer = values
-    if operation.shadowed:
-        outer = {**values, **{name: config.values[name] for name in operation.shadowed if name in config.values}}
+    outer: Mapping[str, Any] = values
+    secrets = config.secrets
+    if operation.from_connection or operation.shadowed or config.base is None:
+        outer, secrets = _fill_from_connection(operation, values, config)
     try:
         url = f"{config.base}{operation.path.render(outer)}"
-        query = render_query(operation.query, values)
+        query = render_query(operation.query, values) if operation.query else ""
         headers = [(name, text) for name, each in operation.headers if (text := each.render_header(outer)) is not None]
         body = operation.body.encode(values) if operation.body is not None else None
     except Unrenderable as error:
         problem = InputProblem(error.name, f"{error.name}: {error}")
         raise InputError(operation.id, [problem], hint=_hint(operation, [problem])) from None
+    if body == b"":
+        # Its whole template was left out: no body, and so no type of one (dialect rules 4 and 9).
+        body, headers = None, [field for field in headers if field[0].lower() != "content-type"]
     if query:
         url = f"{url}?{query}"
     if not stays_within(url, config.origin):
         problem = InputProblem("baseURL", f"the URL would lead away from {config.origin}")
         raise InputError(operation.id, [problem], hint="a path begins with '/'")
-    return Request(operation.method, url, Headers(headers), body, config.secrets, operation.own_headers)
+    return Request(operation.method, url, Headers(headers), body, secrets, operation.own_headers)
+
+
+def _fill_from_connection(
+    operation: Operation, values: dict[str, Any], config: Config
+) -> tuple[Mapping[str, Any], frozenset[str]]:
+    """Adds what the connection knows to the values; gives the values for URL and headers, and what is secret.
+
+    In the URL and the headers a shadowed name is the connection's, in query and body the caller's (dialect rule 6).
+    Raises MissingCredentials.
+    """
+    service = operation.service
+    given = operation.from_connection & values.keys()
+    absent = set() if config.base is not None else set(service.base.names) - config.values.keys()
+    for name in (operation.from_connection | operation.shadowed) - given - config.values.keys():
+        if service.placeholders[name].required:
+            absent.add(name)
+    if absent:
+        raise missing_value(service, absent)
+    # A credential that the caller passes is as secret as the connection's own.
+    passed = {form for name in given & service.credentials for form in secret_forms(to_text(values[name]))}
+    for name in operation.from_connection - given:
+        if name in config.values:
+            values[name] = config.values[name]
+    outer = {**values, **{name: config.values[name] for name in operation.shadowed & config.values.keys()}}
+    return outer, config.secrets | passed
 
 
 def read_inputs(operation: Operation, inputs: Mapping[str, Any]) -> tuple[dict[str, Any], list[InputProblem]]:
@@ -82,15 +99,16 @@ def read_inputs(operation: Operation, inputs: Mapping[str, Any]) -> tuple[dict[s
             values[name] = placeholder.read(given)
         except ValueError as error:
             errors.append(InputProblem(name, f"{name}: {error}"))
-    for name in inputs.keys() - operation.inputs.keys():
+    for name, given in inputs.items():
+        if name in operation.inputs:
+            continue
         if name not in operation.from_connection:
             errors.append(InputProblem(name, f"{name} is no input of this operation"))
-            continue
-        try:
-            if inputs[name] is not None:
-                values[name] = operation.service.placeholders[name].read(inputs[name])
-        except ValueError as error:
-            errors.append(InputProblem(name, f"{name}: {error}"))
+        elif given is not None:
+            try:
+                values[name] = operation.service.placeholders[name].read(given)
+            except ValueError as error:
+                errors.append(InputProblem(name, f"{name}: {error}"))
     return values, errors
 
 

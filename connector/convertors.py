@@ -8,19 +8,26 @@ Nothing here knows where a value comes from or goes to; that is templates' and m
 
 from __future__ import annotations
 
-import datetime
 import json
 import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 _INTEGER_TEXT = re.compile(r"-?(?:0|[1-9][0-9]{0,18})(?:\.0+)?\Z")
 _NUMBER_TEXT = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?\Z")
 _INTEGER_MAX = 2**63 - 1
 _INTEGER_MIN = -(2**63)
+#: More digits than a float of any size has before its point; Python itself refuses to write numbers of 4,300.
+_MAX_BITS = 1023
+#: Decimal text this short always survives the way through a float; an exponent can still take it out of range.
+_SAFE_DIGITS = 15
+#: Numeric text longer than this is no number that anybody wrote.
+_MAX_NUMBER_TEXT = 400
 #: How deep a JSON value given by a caller may nest.
 MAX_DEPTH = 100
 
@@ -43,6 +50,8 @@ class Convertor:
 def to_text(value: Any) -> str:
     """A converted value as text: numbers in plain decimal digits, booleans as `true`/`false`, containers as JSON.
 
+    Raises ValueError for bytes that are not UTF-8.
+
     >>> to_text(1e22)
     '10000000000000000000000'
     """
@@ -55,10 +64,23 @@ def to_text(value: Any) -> str:
     if value is False:
         return "false"
     if isinstance(value, float):
-        return format(Decimal(repr(value)), "f")
+        text = repr(value)
+        return format(_decimal(text), "f") if "e" in text else text
     if isinstance(value, (list, dict)):
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            raise ValueError("the file is not text in UTF-8, and nothing else can stand here") from None
     return str(value)
+
+
+def _decimal(text: str) -> Decimal:
+    # 4 ms to import, and few numbers need it.
+    from decimal import Decimal
+
+    return Decimal(text)
 
 
 def read_string(value: Any) -> str:
@@ -66,7 +88,10 @@ def read_string(value: Any) -> str:
     if isinstance(value, str):
         if not value.isascii():
             check_surrogates(value)
-        return value
+        # A member of an Enum of texts writes itself as `Class.NAME`; as plain text it is its value.
+        return value if type(value) is str else str.__str__(value)
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _MAX_BITS:
+        return str(int(value))
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return to_text(read_number(value))
     raise ValueError(f"expected text, got {describe(value)}")
@@ -89,24 +114,32 @@ def read_integer(value: Any) -> int:
 
 
 def read_number(value: Any) -> int | float:
-    """A finite number; clean numeric text counts. An integer beyond 64 bits must be exact as a float."""
-    if isinstance(value, str) and _NUMBER_TEXT.match(value) and len(value) <= 400:
-        value = int(value) if value.lstrip("-").isdigit() else float(value)
+    """A finite number; clean numeric text counts. What a float would change (2^64 + 1, 20 digits) is refused."""
+    if isinstance(value, str) and len(value) <= _MAX_NUMBER_TEXT and _NUMBER_TEXT.match(value):
+        value = int(value) if value.lstrip("-").isdigit() else _exact_float(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError(f"expected a number, got {describe(value)}")
     if isinstance(value, int):
-        if _INTEGER_MIN <= value <= _INTEGER_MAX:
-            return int(value)
-        if value.bit_length() > 1023 or int(float(value)) != value:
+        in_range = _INTEGER_MIN <= value <= _INTEGER_MAX
+        if not in_range and (value.bit_length() > _MAX_BITS or int(float(value)) != value):
             raise ValueError("the number is too large to be sent without loss")
-        return float(value)
+        return int(value)
     if not math.isfinite(value):
         raise ValueError("NaN and infinity are no JSON numbers")
-    return value
+    return float(value)
+
+
+def _exact_float(text: str) -> float:
+    number = float(text)
+    if (len(text) > _SAFE_DIGITS or "e" in text.lower()) and math.isfinite(number):
+        exponent = abs(int(text.lower().partition("e")[2] or 0))
+        if exponent > _MAX_NUMBER_TEXT or _decimal(text) != _decimal(repr(number)):
+            raise ValueError("the number has more digits than a number can hold")
+    return number
 
 
 def read_boolean(value: Any) -> bool:
-    """true or false, or those words."""
+    """True or false, or those words."""
     if isinstance(value, bool):
         return value
     if value == "true":
@@ -151,7 +184,7 @@ def read_any(value: Any, depth: int = 0) -> Any:
 
 def read_date(value: Any) -> Any:
     """A date as the provider writes it (text or a timestamp); a Python date or datetime becomes ISO 8601 text."""
-    if isinstance(value, (datetime.date, datetime.datetime)):
+    if hasattr(value, "isoformat"):
         return value.isoformat()
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return read_number(value)
@@ -210,7 +243,7 @@ def read_default(value: Any, convertor: Convertor) -> Any:
     if isinstance(value, str) and convertor.name in {"Array", "Object"}:
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ValueError(f"expected JSON text of an {convertor.name}") from None
     return convertor.read(value)
 

@@ -11,19 +11,20 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from connector.auth import Auth, NoAuth, check_header_name
+from connector.auth import Auth, NoAuth
 from connector.bodies import Body
 from connector.convertors import Convertor, to_text
 from connector.errors import InputError, InputProblem, MissingCredentials, UnknownOperation
-from connector.messages import secret_forms
+from connector.messages import Request, secret_forms
 from connector.selectors import Selector
-from connector.templates import PathTemplate, Placeholder, QueryPair, Template, Unrenderable, encode_header
+from connector.templates import PathTemplate, Placeholder, QueryPair, Template, Unrenderable
 from connector.urls import check_base_url, encode_host_part, encode_segment, origin_of
 
 #: The kinds of answer and the Accept header each sends; json sends the service's own.
 RESPONSE_KINDS: Mapping[str, str | None] = {"json": None, "text": "text/plain, */*;q=0.5", "empty": None}
 
-
+#: A shorter text is not looked for in successful answers: it would stand in them by chance.
+SHORTEST_TOKEN = 8
 FieldPlan = tuple[str, Callable[[Any], Any], frozenset[type], bool]
 
 
@@ -136,16 +137,18 @@ class CustomOperation:
 class Config:
     """One connection's values, checked against its service.
 
-    `values` are texts by name, defaults filled; `secrets` are the forms in which its credentials must never be shown;
-    `base` is the base URL without trailing slash, or None while a part of it is missing; `origin` is what its
-    credentials are bound to; `missing` are the names that have no value.
+    `values` are texts by name, defaults filled; `secrets` are the forms in which its credentials must never be shown,
+    and `tokens` those that are masked in a successful answer too; `base` is the base URL without trailing slash, or
+    None while a part of it is missing; `origin` is what its credentials are bound to; `missing` are the names that have
+    no value.
     """
 
-    values: Mapping[str, str]
-    secrets: frozenset[str]
+    values: Mapping[str, str] = field(repr=False)
+    secrets: frozenset[str] = field(repr=False)
     base: str | None
     origin: str
     missing: frozenset[str] = frozenset()
+    tokens: frozenset[str] = field(default=frozenset(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +173,7 @@ class Service:
         return self.auth.credentials
 
     def configure(self, values: Mapping[str, Any], *, base_url: str | None = None) -> Config:
-        """The values of one connection, checked at once: types, options, host parts, header-safe credentials.
+        """The values of one connection, checked at once: types, options, host parts, credentials that can be sent.
 
         `base_url` is another base URL that the operator names in place of the definition's. Values that are missing
         are only noted; the calls that need them refuse. Raises MissingCredentials for values that cannot be used.
@@ -183,10 +186,7 @@ class Service:
             if value is None:
                 continue
             try:
-                text = to_text(placeholder.read(value))
-                if name in self.credentials:
-                    check_credential(text)
-                texts[name] = text
+                texts[name] = to_text(placeholder.read(value))
             except ValueError as error:
                 errors.append(InputProblem(name, f"{name}: {error}"))
         base = None
@@ -196,23 +196,28 @@ class Service:
             errors.append(InputProblem(error.name, f"{error.name}: {error}"))
         except ValueError as error:
             errors.append(InputProblem("baseURL", f"base URL: {error}"))
+        needed = {name for name, placeholder in self.placeholders.items() if placeholder.required}
+        missing = frozenset(needed - texts.keys())
+        if not errors and not self.credentials & missing:
+            try:
+                # What a credential must be is its method's to say, so it is tried on a request that nobody sends.
+                next(self.auth.flow(Request("GET", "https://nowhere.invalid"), texts))
+            except Unrenderable as error:
+                errors.append(InputProblem(error.name, f"{error.name}: {error}"))
         if errors:
             raise MissingCredentials(self.connector, errors, hint="correct the values of this connection")
-        needed = {name for name, placeholder in self.placeholders.items() if placeholder.required}
         return Config(
             texts,
-            frozenset(form for name in self.credentials & texts.keys() for form in secret_forms(texts[name])),
+            _forms(texts[name] for name in self.credentials & texts.keys()),
             base,
             origin_of(base) if base is not None else "",
-            frozenset(needed - texts.keys()),
+            missing,
+            _forms(texts[name] for name in self.auth.secrets & texts.keys() if len(texts[name]) >= SHORTEST_TOKEN),
         )
 
 
-def check_credential(text: str) -> None:
-    """Raises ValueError unless the text can travel in a header: visible ASCII, not empty, no space at its ends."""
-    if not text or text != text.strip():
-        raise ValueError("a credential is not empty and has no space or line break at its ends")
-    encode_header(text)
+def _forms(values: Iterable[str]) -> frozenset[str]:
+    return frozenset(form for value in values for form in secret_forms(value))
 
 
 def render_base(template: Template, values: Mapping[str, str]) -> str | None:
@@ -257,21 +262,12 @@ class Connector:
         """Every webhook, in the order of the resources."""
         return tuple(webhook for resource in self.resources.values() for webhook in resource.webhooks)
 
-    def operation(self, id: str) -> Operation:  # noqa: A002 - the contract's name
+    def operation(self, id: str) -> Operation:
         """The operation of that id (`resource.operation`); raises UnknownOperation, which names the nearest."""
         try:
             return self.operations[id]
         except KeyError:
             raise UnknownOperation(self.handle, id, self.operations) from None
-
-
-def check_header_names(names: Iterable[str]) -> Iterable[tuple[str, str]]:
-    """Each header name that a definition may not set, with the reason."""
-    for name in names:
-        try:
-            check_header_name(name)
-        except ValueError as error:
-            yield name, str(error)
 
 
 def missing_value(service: Service, names: Iterable[str]) -> InputError:

@@ -114,8 +114,7 @@ class UnknownOperation(InputError):
 
     def __init__(self, connector: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
-        message = f"{connector} has no operation {name!r}"
-        super().__init__(connector, [InputProblem(name, message)], hint=did_you_mean(name, names))
+        super().__init__(connector, [InputProblem(name, f"no operation {name!r}")], hint=did_you_mean(name, names))
 
 
 class UnknownConnector(ConnectorError):
@@ -223,7 +222,7 @@ def problem_document(error: ConnectorError) -> Mapping[str, Any]:
     """The members that every JSON form of an error shares (RFC 9457 names them): title, detail, code, hint, errors."""
     document: dict[str, Any] = {
         "type": "about:blank",
-        "title": (type(error).__doc__ or "").strip().splitlines()[0].rstrip("."),
+        "title": (type(error).__doc__ or error.code).strip().partition("\n")[0].rstrip("."),
         "detail": error.message,
         "code": error.code,
         "hint": error.hint,

@@ -20,7 +20,8 @@ def find_lints(connector: Connector, examples: Examples) -> list[Problem]:
     """The warnings of a definition tried on its examples.
 
     `examples` are keyed by operation id; each is `{status?, headers?, body}` or a list of them, played in order.
-    Codes: `W_EXAMPLE_UNKNOWN`, `W_EXAMPLE_MISSING`, `W_FIELDS_UNMATCHED`, `W_MAPPING`, `W_RECORDS_INFERRED`.
+    Codes: `W_EXAMPLE_UNKNOWN`, `W_EXAMPLE_MISSING`, `W_EXAMPLE_SHAPE`, `W_FIELDS_UNMATCHED`, `W_MAPPING`,
+    `W_RECORDS_INFERRED`.
     """
     problems = list(_unknown(connector, examples))
     for operation in connector.operations.values():
@@ -51,17 +52,26 @@ def _unknown(connector: Connector, examples: Examples) -> Iterator[Problem]:
 
 def _tried(operation: Operation, example: Any) -> Iterator[Problem]:
     file = f"examples/{operation.id}.json"
-    answers = example if isinstance(example, list) else [example]
     matched: set[str] = set()
     said: set[str] = set()
-    bodies = [each["body"] for each in answers if 200 <= each.get("status", 200) < 300 and each.get("body") is not None]  # noqa: PLR2004
+    bodies = []
+    for place, answer in enumerate(example if isinstance(example, list) else [example]):
+        status = answer.get("status", 200) if isinstance(answer, Mapping) else None
+        if not isinstance(answer, Mapping) or type(status) is not int:
+            pointer = f"/{place}" if isinstance(example, list) else ""
+            hint = 'write {"status": 200, "headers": {}, "body": …}'
+            yield Problem("W_EXAMPLE_SHAPE", f"{operation.id}: the example is no answer", hint, pointer, file)
+        elif 200 <= status < 300 and answer.get("body") is not None and operation.response == "json":
+            bodies.append(answer["body"])
     for body in bodies:
         try:
             result = map_document(operation, 200, body)
         except MappingError as error:
             yield Problem("W_MAPPING", error.message, "", "/body", file)
             continue
-        said |= {warning for warning in result.warnings if not warning.startswith("records:")}
+        # That the root of the records is inferred has been said of the operation.
+        inferred = operation.records is None
+        said |= {warning for warning in result.warnings if not (inferred and warning.startswith("records:"))}
         for row in result.records or [result.fields or {}]:
             matched |= {name for name, value in row.items() if value not in (None, [])}
     for warning in sorted(said):

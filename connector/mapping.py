@@ -6,25 +6,48 @@ None, what does not fit its type stays raw and is reported). Whether a status is
 
 from __future__ import annotations
 
-import datetime
-import hashlib
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import accumulate, islice
+from typing import TYPE_CHECKING, Any
 
 from connector.convertors import check_surrogates
 from connector.definitions import Field, Operation, Webhook
 from connector.errors import MappingError
 from connector.messages import Event, Request, Response
+from connector.schema import nesting
+
+if TYPE_CHECKING:
+    import datetime
 
 #: Where the records of a list are looked for when the definition does not say (dialect rule 11).
 USUAL_ROOTS = ("data", "items", "results", "records", "value", "entries")
 #: Numbers that are infinite as a float or beyond 64 bits, and escapes of lone surrogates, leave these traces.
 _SUSPECT = re.compile(rb"[0-9]{19}|[eE]\+?[0-9]{3}|\\u[dD][89a-fA-F]")
 _LIMIT = 2**63
+_LONGEST_INTEGER = len(str(-_LIMIT))
+#: An answer that nests deeper is refused, so that nobody who walks through it later runs out of stack.
+MAX_DEPTH = 200
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+#: Of a body these leave one byte for each bracket: +1 for one that opens, -1 for one that closes.
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
 _SNIPPET = 200
+#: Where providers put their words, the most telling first; case, `_` and `-` do not matter.
+_WORDS = (
+    *("message", "errordescription", "detail", "details", "description", "errorsummary", "errormessage"),
+    *("errormessages", "faultstring", "fault", "error", "errors", "title", "reason", "value"),
+)
+_HTML_TITLE = re.compile(r"<title>([^<]*)</title>", re.IGNORECASE)
+#: How many places of an answer are tried when nothing matched.
+_MAX_CANDIDATES = 500
+_SCALAR = "it is a single JSON value, where fields are selected"
+_EVENT_ID = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
+_MAX_WORDS = 1000
+_MAX_WORDS_DEPTH = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +72,7 @@ class Result:
 
 @dataclass(slots=True)
 class _Report:
-    """What is worth saying about one answer: fields that did not fit, counted over all records."""
+    """What is worth saying about one answer: the fields that did not fit, each with the first reason."""
 
     unfit: dict[str, str] = field(default_factory=dict)
 
@@ -65,13 +88,16 @@ def map_response(operation: Operation, response: Response) -> Result:
     that no float holds, a scalar where fields are selected. A failure (status outside 200–299) is never refused: its
     `raw` is whatever could be read.
     """
-    if not 200 <= response.status < 300:  # noqa: PLR2004 - RFC 9110, section 15.3
+    if not 200 <= response.status < 300:
         return Result(ok=False, status=response.status, raw=read_leniently(response))
-    if response.status == 204 or operation.response == "empty" or not response.body.strip():  # noqa: PLR2004
+    if response.status == 204 or operation.response == "empty" or not response.body.strip():
         return Result(ok=True, status=response.status)
     if operation.response == "text":
         return Result(ok=True, status=response.status, raw=response.body.decode("utf-8", "replace"))
-    return map_document(operation, response.status, read_json(response))
+    document = read_json(response)
+    if operation.fields and not isinstance(document, (dict, list)):
+        raise _unreadable(response, _SCALAR)
+    return map_document(operation, response.status, document)
 
 
 def map_document(operation: Operation, status: int, document: Any) -> Result:
@@ -79,16 +105,15 @@ def map_document(operation: Operation, status: int, document: Any) -> Result:
     report = _Report()
     if not operation.fields:
         return Result(ok=True, status=status, raw=document)
-    if operation.lists:
-        rows, inferred = find_records(operation, document)
-        if rows is not None:
-            records = [map_fields(operation.fields, row, report) for row in rows]
-            warnings = [*([inferred] if inferred else []), *report.warnings()]
-            if rows and not any(_matched(record) for record in records):
-                warnings.append(explain_nothing(operation.fields, rows[0], f"{len(rows)} records"))
-            return Result(ok=True, status=status, records=records, raw=document, warnings=tuple(warnings))
     if not isinstance(document, (dict, list)):
-        raise MappingError("the provider answered a single JSON value where fields are selected")
+        raise MappingError(_SCALAR)
+    if operation.lists:
+        rows, said = find_records(operation, document)
+        records = [map_fields(operation.fields, row, report) for row in rows]
+        warnings = [*([said] if said else []), *report.warnings()]
+        if rows and not any(_matched(record) for record in records):
+            warnings.append(explain_nothing(operation.fields, rows[0], f"{len(rows)} records"))
+        return Result(ok=True, status=status, records=records, raw=document, warnings=tuple(warnings))
     fields = map_fields(operation.fields, document, report)
     warnings = list(report.warnings())
     if not _matched(fields):
@@ -116,7 +141,7 @@ def map_fields(fields: Sequence[Field], document: Any, report: _Report | None = 
 def _fit(each: Field, value: Any, report: _Report | None) -> Any:
     if value is None or type(value) in each.convertor.exact:
         return value
-    if isinstance(value, list) and not each.multivalue and each.type != "Array":
+    if isinstance(value, list) and each.selector.levels and not each.multivalue and each.type != "Array":
         # A selector with "*" gives a list per level; its leaves are what has the type.
         return [_fit(each, element, report) for element in value]
     try:
@@ -128,30 +153,28 @@ def _fit(each: Field, value: Any, report: _Report | None) -> Any:
 
 
 def _matched(fields: Mapping[str, Any]) -> int:
-    return sum(value is not None and value != [] for value in fields.values())
+    # A list of nothing but null is a list of rows that do not have the member.
+    return sum(
+        any(each is not None for each in (value if type(value) is list else [value])) for value in fields.values()
+    )
 
 
-def find_records(operation: Operation, document: Any) -> tuple[list[Any] | None, str]:
-    """The records of a list answer and, where their place was inferred, a sentence that says so (dialect rule 11).
-
-    None in place of the records: the whole answer is one object.
-    """
+def find_records(operation: Operation, document: Any) -> tuple[list[Any], str]:
+    """The records of a list answer and, where their place was inferred, a sentence that says so (dialect rule 11)."""
     if operation.records is not None:
         found = operation.records.find_one(document)
         if isinstance(found, list):
             return found, ""
         shown = "nothing" if found is None else "no list"
         return [], f"records: {shown} at {operation.records.text}"
+    undeclared = "since the definition does not declare `records`"
     if isinstance(document, list):
-        return document, ""
-    if isinstance(document, dict):
-        arrays = [name for name, value in document.items() if _is_record_list(value)]
-        usual = [name for name in USUAL_ROOTS if isinstance(document.get(name), list)]
-        name = arrays[0] if len(arrays) == 1 else next(iter(usual), None)
-        if name is not None:
-            return document[name], f"records: taken from $.{name}, since the definition does not declare `records`"
-        return [document], "records: the whole answer is one record, since the definition does not declare `records`"
-    return None, ""
+        return document, f"records: taken from $, {undeclared}"
+    arrays = [name for name, value in document.items() if _is_record_list(value)]
+    usual = [name for name in USUAL_ROOTS if isinstance(document.get(name), list)]
+    for name in arrays if len(arrays) == 1 else usual:
+        return document[name], f"records: taken from $.{name}, {undeclared}"
+    return [document], f"records: the whole answer is one record, {undeclared}"
 
 
 def _is_record_list(value: Any) -> bool:
@@ -166,7 +189,7 @@ def explain_nothing(fields: Sequence[Field], document: Any, where: str = "") -> 
     """
     total = len(fields)
     best, root = 0, ""
-    for path, candidate in _candidates(document):
+    for path, candidate in islice(_candidates(document), _MAX_CANDIDATES):
         matched = _matched(map_fields(fields, candidate))
         if matched > best:
             best, root = matched, path
@@ -177,71 +200,89 @@ def explain_nothing(fields: Sequence[Field], document: Any, where: str = "") -> 
 def _candidates(document: Any, path: str = "$", depth: int = 0) -> Iterator[tuple[str, Any]]:
     if isinstance(document, list) and document:
         yield f"{path}[*]", document[0]
-        if depth < 2:  # noqa: PLR2004 - two levels of envelope are the deepest in the field
+        if depth < 2:
             yield from _candidates(document[0], f"{path}[*]", depth + 1)
-    elif isinstance(document, dict) and depth < 2:  # noqa: PLR2004
+    elif isinstance(document, dict) and depth < 2:
         for name, value in document.items():
             if isinstance(value, dict):
                 yield f"{path}.{name}", value
             yield from _candidates(value, f"{path}.{name}", depth + 1)
 
 
-def read_json(response: Response) -> Any:
-    """The body as JSON, strictly; raises MappingError with status, type and the first 200 bytes (hazards T47, T48).
+def parse_json(body: bytes) -> Any:
+    """Bytes as JSON, strictly: what two readers could understand differently is refused (hazard T47).
 
-    An integer beyond 64 bits is kept as its text. A byte order mark is allowed (RFC 8259, section 8.1).
+    An integer beyond 64 bits is kept as its text. A byte order mark is allowed (RFC 8259, section 8.1). Raises
+    ValueError with the reason.
     """
-    body = response.body.removeprefix(b"\xef\xbb\xbf")
-    suspect = _SUSPECT.search(body) is not None
-
-    def refuse(reason: str) -> MappingError:
-        shown = body[:_SNIPPET].decode("utf-8", "replace")
-        kind = response.content_type or "no type"
-        return MappingError(
-            f"the provider's answer cannot be read: {reason} (status {response.status}, {kind}): {shown}",
-            hint="the definition expects JSON; is this the right base URL?",
-            response=response,
-        )
-
-    def pairs(members: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(members)
-        if len(found) != len(members):
-            raise refuse("a key stands twice in one object")
-        return found
-
-    def constant(name: str) -> Any:
-        raise refuse(f"{name} is not JSON")
-
-    def integer(digits: str) -> int | str:
-        if len(digits) > 20:  # noqa: PLR2004 - longer than any 64-bit integer
-            return digits
-        number = int(digits)
-        return number if -_LIMIT <= number < _LIMIT else digits
-
-    def number(text: str) -> float:
-        value = float(text)
-        if value in (float("inf"), float("-inf")):
-            raise refuse("a number is too large")
-        return value
-
+    body = body.removeprefix(_BYTE_ORDER_MARK)
     try:
         text = body.decode()
-        if suspect:
+        if _SUSPECT.search(body) is None:
+            document = json.loads(text, object_pairs_hook=_read_members, parse_constant=_refuse_constant)
+        else:
             document = json.loads(
-                text, object_pairs_hook=pairs, parse_constant=constant, parse_int=integer, parse_float=number
+                text,
+                object_pairs_hook=_read_members,
+                parse_constant=_refuse_constant,
+                parse_int=_read_integer,
+                parse_float=_read_float,
             )
             check_surrogates(json.dumps(document, ensure_ascii=False))
-        else:
-            document = json.loads(text, object_pairs_hook=pairs, parse_constant=constant)
     except UnicodeDecodeError:
-        raise refuse("it is not UTF-8") from None
+        raise ValueError("it is not UTF-8") from None
     except RecursionError:
-        raise refuse("it nests too deeply") from None
+        raise ValueError("it nests too deeply") from None
     except json.JSONDecodeError as error:
-        raise refuse(f"it is not JSON ({error.msg.lower()} at byte {error.pos})") from None
-    except ValueError:
-        raise refuse("a text holds an unpaired surrogate") from None
+        raise ValueError(f"it is not JSON ({error.msg.lower()} at character {error.pos})") from None
+    brackets = memoryview(body.translate(_STEPS, _NO_BRACKETS)).cast("b")
+    # The bracket count is cheap and never too low; brackets within texts can make it too high.
+    if max(accumulate(brackets), default=0) > MAX_DEPTH and nesting(document) > MAX_DEPTH:
+        raise ValueError("it nests too deeply")
     return document
+
+
+def _read_members(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(members)
+    if len(found) != len(members):
+        raise ValueError("a key stands twice in one object")
+    return found
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _read_integer(digits: str) -> int | str:
+    if len(digits) > _LONGEST_INTEGER:
+        return digits
+    number = int(digits)
+    return number if -_LIMIT <= number < _LIMIT else digits
+
+
+def _read_float(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError("a number is too large")
+    return number
+
+
+def read_json(response: Response) -> Any:
+    """The body as JSON; raises MappingError with status, type and the first 200 bytes (hazards T47, T48)."""
+    try:
+        return parse_json(response.body)
+    except ValueError as error:
+        raise _unreadable(response, str(error)) from None
+
+
+def _unreadable(response: Response, reason: str) -> MappingError:
+    shown = response.body.removeprefix(_BYTE_ORDER_MARK)[:_SNIPPET].decode("utf-8", "replace")
+    kind = response.content_type or "no type"
+    return MappingError(
+        f"the provider's answer cannot be read: {reason} (status {response.status}, {kind}): {shown}",
+        hint="the definition expects JSON; is this the right base URL?",
+        response=response,
+    )
 
 
 def read_leniently(response: Response) -> Any:
@@ -257,21 +298,37 @@ def read_leniently(response: Response) -> Any:
 def provider_message(raw: Any) -> str:
     """The provider's own words in the body of a failure, from the members that providers use; empty if none.
 
-    Looks for `message`, `detail`, `error_description`, `error`, `title`, `errors`, nested ones too, and for the
-    `{"loc", "msg"}` entries of a validation error.
+    Looks for `message`, `error_description`, `detail`, `error` and their like, nested ones too, whatever their case;
+    for the `{"loc", "msg"}` entries of a validation error; and for texts by the name of an input below `errors`.
     """
+    return _words_in(raw, 0)[:_MAX_WORDS]
+
+
+def _words_in(raw: Any, depth: int) -> str:
+    if depth > _MAX_WORDS_DEPTH:
+        return ""
     if isinstance(raw, str):
-        return " ".join(raw.split())[:_SNIPPET]
+        title = _HTML_TITLE.search(raw)
+        return " ".join((title[1] if title else raw).split())[:_SNIPPET]
     if isinstance(raw, list):
-        return "; ".join(text for item in raw[:5] if (text := provider_message(item)))
-    if isinstance(raw, dict):
-        if isinstance(raw.get("msg"), str):
-            place = raw.get("loc")
-            where = ".".join(map(str, place)) + ": " if isinstance(place, list) else ""
-            return where + str(raw["msg"])
-        for name in ("message", "error_description", "detail", "error", "errors", "title", "reason"):
-            if text := provider_message(raw.get(name)):
-                return text
+        return "; ".join(text for item in raw[:5] if (text := _words_in(item, depth + 1)))
+    if not isinstance(raw, dict):
+        return ""
+    members = {name.lower().replace("_", "").replace("-", ""): value for name, value in raw.items()}
+    if isinstance(members.get("msg"), str):
+        place = members.get("loc")
+        where = ".".join(map(str, place)) + ": " if isinstance(place, list) else ""
+        return where + _words_in(members["msg"], depth + 1)
+    for name in _WORDS:
+        value = members.get(name)
+        if name == "errors" and isinstance(value, dict) and all(isinstance(item, list) for item in value.values()):
+            # {"errors": {"email": ["is taken"]}}: the names are those of inputs.
+            said = ((key, _words_in(item, depth + 1)) for key, item in list(value.items())[:5])
+            text = "; ".join(f"{key}: {words}" for key, words in said if words)
+        else:
+            text = _words_in(value, depth + 1)
+        if text:
+            return text
     return ""
 
 
@@ -279,18 +336,27 @@ def map_event(webhook: Webhook, request: Request, *, now: datetime.datetime) -> 
     """An inbound request as an Event: its payload fields, and CloudEvents' attributes.
 
     The id is the sender's `webhook-id` where it is one, else made from the route, the body and the time. Raises
-    MappingError for a body that is not JSON.
+    MappingError for a body that is not JSON, or a single JSON value where payload fields are selected.
     """
-    document = read_json(Response(200, request.headers, request.body or b""))
+    import datetime  # these two are needed by whoever receives events only
+    import hashlib
+
+    body = request.body or b""
+    try:
+        document = parse_json(body)
+    except ValueError as error:
+        raise MappingError(f"the body of the message cannot be read: {error}", operation=webhook.id) from None
+    if webhook.payload and not isinstance(document, (dict, list)):
+        raise MappingError(f"the body of the message cannot be used: {_SCALAR}", operation=webhook.id)
     given = request.headers.get("webhook-id", "")
-    made = hashlib.sha256(b"\0".join((webhook.path.encode(), request.body or b"", now.isoformat().encode())))
+    made = hashlib.sha256(b"\0".join((webhook.path.encode(), body, now.isoformat().encode())))
     data = map_fields(webhook.payload, document)
     subject = data.get("id")
     return Event(
-        id=given if re.fullmatch(r"[A-Za-z0-9_-]{1,128}", given) else f"evt_{made.hexdigest()[:32]}",
+        id=given if _EVENT_ID.match(given) else f"evt_{made.hexdigest()[:32]}",
         source=f"/{webhook.connector}/default",
         type=webhook.id,
         subject=None if subject is None else str(subject),
-        time=now.astimezone(datetime.timezone.utc).isoformat().replace("+00:00", "Z"),
+        time=now.astimezone(datetime.UTC).isoformat().replace("+00:00", "Z"),
         data=data,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 #: What stands in the place of a secret wherever a request or an answer is shown.
@@ -40,6 +40,13 @@ class Headers(Mapping[str, str]):
 
     def __len__(self) -> int:
         return len(self._fields)
+
+    def replacing(self, name: str, value: str) -> Headers:
+        """The same fields with this one in place of any of its name, at the end."""
+        copy = Headers()
+        copy._fields = {key: pair for key, pair in self._fields.items() if key != name.lower()}
+        copy._fields[name.lower()] = (name, value)
+        return copy
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Mapping):
@@ -74,8 +81,9 @@ class Request:
         """The same request with one header set in place of any of that name, unless the operation declares its own."""
         if name.lower() in self.own_headers:
             return self
-        kept = [(each, text) for each, text in self.headers.items() if each.lower() != name.lower()]
-        return replace(self, headers=Headers([*kept, (name, value)]), secrets=self.secrets.union(secrets))
+        headers = self.headers.replacing(name, value)
+        secrets = self.secrets.union(secrets)
+        return Request(self.method, self.url, headers, self.body, secrets, self.own_headers)
 
     def masked(self) -> Request:
         """The same request with `***` wherever a secret stood."""
@@ -96,7 +104,7 @@ class Request:
         """The body parsed as JSON, or None where there is none or it is not JSON."""
         try:
             return None if self.body is None else json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
     def __repr__(self) -> str:
@@ -143,10 +151,11 @@ class Event:
 
 
 def secret_forms(value: str) -> frozenset[str]:
-    """Every form in which a secret can occur in a request: as it is, percent-encoded, form-encoded, in JSON text."""
+    """Every form in which a secret can occur in a request or an echo: as it is, percent-encoded, in a form, in JSON."""
     forms = {value, urllib.parse.quote(value, safe=""), urllib.parse.quote_plus(value)}
-    forms.add(json.dumps(value)[1:-1])
-    forms.add(json.dumps(value, ensure_ascii=False)[1:-1])
+    for as_json in (json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]):
+        # Some providers escape the slash as well, which JSON allows (RFC 8259, section 7).
+        forms |= {as_json, as_json.replace("/", "\\/")}
     return frozenset(form for form in forms if form)
 
 

@@ -14,69 +14,82 @@ from connector.bodies import BODY_KINDS, Body, SlotUse, find_body_kind
 from connector.convertors import CONVERTORS, to_text
 from connector.definitions import RESPONSE_KINDS, Field, Operation, Service
 from connector.errors import did_you_mean
-from connector.reading import Reader
+from connector.reading import Declaration, Declarations, Reader, text_path
 from connector.schema import Path
-from connector.templates import PathTemplate, Placeholder, QueryPair, Slot, Template, TemplateSyntaxError
-from connector.urls import encode_literal, encode_query, has_dot_segment, stays_within
+from connector.templates import MAX_SLOTS, PathTemplate, Placeholder, QueryPair, Slot, Template
+from connector.urls import encode_literal, has_dot_segment
 
 Headers = list[tuple[str, Template]]
+Parts = tuple[str | Slot, ...]
+
+#: The service of operations that are read without theirs: nothing is known of its connection or its Content-Type.
+NOWHERE = Service("", Template(("https://nowhere.invalid/base",)))
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What comes before the path of every operation of a resource."""
+
+    template: Template
+    declared: Declarations = field(default_factory=dict)
+    path: Path = ()
 
 
 @dataclass(slots=True)
 class Usage:
     """Which names one operation declares and uses, gathered while its pieces are read.
 
-    `declared` has one entry for each place of each declaration; `used` one for each place a name lands in, with the
-    type that an undeclared name gets there.
+    `declared` has one entry for each declaration with the place it belongs to; `used` one for each place a name lands
+    in, with the type that an undeclared name gets there.
     """
 
-    declared: list[tuple[str, Placeholder, Path]] = field(default_factory=list)
+    declared: list[tuple[str, Declaration]] = field(default_factory=list)
     used: list[tuple[str, str, str, Path]] = field(default_factory=list)
 
-    def add(self, place: str, template: Template, declared: Mapping[str, Placeholder], path: Path) -> None:
+    def add(self, place: str, template: Template, declared: Declarations, path: Path) -> None:
         """The names of one template that lands in `place`."""
-        self.declared += [(place, placeholder, path) for placeholder in declared.values()]
+        self.declared += [(place, declaration) for declaration in declared.values()]
         self.used += [(place, name, "String", path) for name in template.names]
 
 
 def read_operation(
     reader: Reader,
-    id: str,  # noqa: A002 - what it is called everywhere
+    id: str,
     source: Mapping[str, Any],
     path: Path,
     service: Service,
     *,
-    endpoint: tuple[Template, Mapping[str, Placeholder]] = (Template(()), {}),
+    endpoint: Endpoint | None = None,
     fields: tuple[Field, ...] = (),
 ) -> Operation:
     """One operation, complete; its problems go to the reader."""
     usage = Usage()
-    usage.add("path", endpoint[0], endpoint[1], path)
-    own_path, declared = reader.template(source.get("path", ""), (*path, "path"))
-    usage.add("path", own_path, declared, (*path, "path"))
-    path_template = _path(reader, endpoint[0], own_path, usage, service, path)
+    known = len(reader.findings)
+    path_template = _path(reader, endpoint or Endpoint(Template(())), source, usage, service, path)
     own_headers: Headers = []
-    for name, template, declared in reader.headers(reader.get(source, "headers", dict, {}), (*path, "headers")):
-        usage.add("header", template, declared, (*path, "headers", name))
+    for name, template, declared, where in reader.headers(reader.get(source, "headers", dict, {}), (*path, "headers")):
+        usage.add("header", template, declared, where)
         own_headers.append((name, template))
-    pairs: list[QueryPair] = []
-    for pair, declared, where in reader.query(reader.get(source, "queryParams", (dict, list), {}), (*path, "queryParams")):
+    pairs = list(path_template.query)
+    params = reader.get(source, "queryParams", (dict, list), {})
+    for pair, declared, where in reader.query(params, (*path, "queryParams")):
         usage.add("query", pair.value, declared, where)
         pairs.append(pair)
     content_type = _content_type(own_headers, service)
-    body = _body(reader, source, path, content_type, usage)
+    body = _body(reader, source, path, content_type, usage, service)
     if "fields" in source:
         fields = reader.fields(reader.get(source, "fields", list, []), (*path, "fields"))
     records = reader.selector(source["records"], (*path, "records")) if "records" in source else None
     response = _response(reader, source, path)
-    inputs, places, bound, shadowed = _namespace(reader, usage, service)
+    broken = any(finding.code.startswith("E_") for finding in reader.findings[known:])
+    inputs, places, bound, shadowed = _namespace(reader, usage, service, broken=broken)
     short, description = reader.meta(source)
     return Operation(
         id,
         service,
-        reader.need(source, "method", str, "GET").upper(),
+        reader.get(source, "method", str, "GET").upper(),
         path_template,
-        tuple(_repeating(pair, inputs) for pair in (*path_template.query, *pairs)),
+        tuple(_repeating(pair, inputs) for pair in pairs),
         tuple(_merge_headers(service, own_headers, body, content_type, response)),
         frozenset(name.lower() for name, _ in own_headers),
         body,
@@ -92,76 +105,89 @@ def read_operation(
     )
 
 
+def check_path(reader: Reader, template: Template, path: Path, service: Service, *, before: Parts = ()) -> None:
+    """Complains about an endpoint or a path that could lead away from the base URL (hazard T29).
+
+    `before` is what it will be appended to, if anything.
+    """
+    own, _ = _split_query(template.parts)
+    whole = "".join(part if isinstance(part, str) else "x" for part in _split_query(before + template.parts)[0])
+    base = "".join(part if isinstance(part, str) else "x" for part in service.base.parts)
+    if any(isinstance(part, str) and "#" in part for part in template.parts):
+        reader.complain("E_URL", "a path holds no fragment ('#')", path, "write %23")
+    elif has_dot_segment(whole) or (own and str(own[0]).lower().startswith(("http:", "https:"))):
+        reader.complain("E_URL", "a path holds no '.' or '..' segment and no other URL", path, "write /path")
+    elif own and not before and not (isinstance(own[0], str) and own[0].startswith(("/", ":"))):
+        reader.complain("E_URL", "a path begins with '/', '?' or ':'", path, "it is appended to the base URL")
+    elif whole.startswith(":") and base.count("/") == 2:
+        # With no path in the base URL, what follows the colon would be its port.
+        reader.complain("E_URL", "the path would change the host of the base URL", path, "begin it with '/'")
+
+
 def _path(
-    reader: Reader, endpoint: Template, own: Template, usage: Usage, service: Service, path: Path
+    reader: Reader, endpoint: Endpoint, source: Mapping[str, Any], usage: Usage, service: Service, path: Path
 ) -> PathTemplate:
-    before_query, after_query = _split_query(endpoint.parts + own.parts)
-    where = (*path, "path")
-    start = before_query[0] if before_query else ""
-    if start != "" and not (isinstance(start, str) and start.startswith(("/", ":"))):
-        reader.complain("E_URL", "a path begins with '/', '?' or ':'", where, "it is appended to the base URL")
-    if any(isinstance(part, str) and "#" in part for part in endpoint.parts + own.parts):
-        reader.complain("E_URL", "a path holds no fragment ('#')", where)
-    text = "".join(part if isinstance(part, str) else "x" for part in before_query)
-    base = service.base.literal
-    if has_dot_segment(text) or own.parts[:1] and str(own.parts[0]).lower().startswith(("http://", "https://")):
-        reader.complain("E_URL", "a path holds no '.' or '..' segment and no other URL", where)
-    elif base and base.count("/") == 2 and not stays_within(base + text, base):  # noqa: PLR2004 - no path in it
-        reader.complain("E_URL", "the path would change the host of the base URL", where, "begin it with '/'")
-    declared = {placeholder.name: placeholder for _, placeholder, _ in usage.declared}
+    own, declared = reader.template(source.get("path", ""), (*path, "path"))
+    where = text_path(source.get("path"), (*path, "path"))
+    check_path(reader, own, where, service, before=endpoint.template.parts)
+    before_query, after_query = _split_query(endpoint.template.parts + own.parts)
     pairs = []
-    for pair in _pairs(after_query):
-        name, template = pair
-        if Template.from_text(name).names:
-            reader.complain("E_URL", "the name of a query parameter holds no placeholder", where)
-        pairs.append(QueryPair(encode_query(name), template))
-    # Names after the '?' are query inputs, whatever the template they stand in.
-    query_names = {name for pair in pairs for name in pair.value.names}
-    path_names = {part.name for part in before_query if isinstance(part, Slot)}
-    usage.used = [
-        ("query" if name in query_names and name not in path_names else place, name, kind, where)
-        for place, name, kind, where in usage.used
-    ]
-    return PathTemplate(
-        Template(tuple(encode_literal(part) if isinstance(part, str) else part for part in before_query)),
-        tuple(pairs),
-        frozenset(name for name, placeholder in declared.items() if placeholder.multi),
-    )
-
-
-def _split_query(parts: tuple[str | Slot, ...]) -> tuple[tuple[str | Slot, ...], tuple[str | Slot, ...]]:
-    merged: list[str | Slot] = []
-    for part in parts:
-        if merged and isinstance(part, str) and isinstance(merged[-1], str):
-            merged[-1] += part
+    for name, value in _pairs(after_query):
+        if name is None:
+            reader.complain("E_URL", "the name of a query parameter holds no placeholder", where, "use queryParams")
         else:
-            merged.append(part)
-    for place, part in enumerate(merged):
-        if isinstance(part, str) and "?" in part:
-            before, _, after = part.partition("?")
-            return (
-                (*merged[:place], *([before] if before else [])),
-                (*([after] if after else []), *merged[place + 1 :]),
-            )
-    return tuple(merged), ()
+            pairs.append(QueryPair(encode_literal(name), value))
+    # Names after the '?' are query inputs, whatever the template they stand in.
+    after = {part.name for part in after_query if isinstance(part, Slot)}
+    before = {part.name for part in before_query if isinstance(part, Slot)}
+    for template, declarations, at in ((endpoint.template, endpoint.declared, endpoint.path), (own, declared, where)):
+        for name, declaration in declarations.items():
+            usage.declared.append(("query" if name in after - before else "path", declaration))
+        usage.used += [("path", name, "String", at) for name in template.names if name in before]
+        usage.used += [("query", name, "String", at) for name in template.names if name in after]
+    multi = {each.placeholder.name for _, each in usage.declared if each.placeholder.multi}
+    encoded = tuple(encode_literal(part) if isinstance(part, str) else part for part in before_query)
+    return PathTemplate(Template(encoded), tuple(pairs), frozenset(multi))
 
 
-def _pairs(parts: tuple[str | Slot, ...]) -> Iterator[tuple[str, Template]]:
-    """The `name=value` pairs of the query part of a path template."""
+def _split_query(parts: Parts) -> tuple[Parts, Parts]:
+    """The parts before and after the first `?`, neighbouring texts joined."""
+    before: list[str | Slot] = []
+    after: list[str | Slot] = []
+    asked = False
+    for part in parts:
+        if isinstance(part, str) and "?" in part and not asked:
+            path, _, query = part.partition("?")
+            _append(before, path)
+            _append(after, query)
+            asked = True
+        else:
+            _append(after if asked else before, part)
+    return tuple(before), tuple(after)
+
+
+def _append(parts: list[str | Slot], part: str | Slot) -> None:
+    if isinstance(part, str) and parts and isinstance(parts[-1], str):
+        parts[-1] += part
+    elif part != "":
+        parts.append(part)
+
+
+def _pairs(parts: Parts) -> Iterator[tuple[str | None, Template]]:
+    """The `name=value` pairs of the query part of a path template; None for a name that holds a placeholder."""
     pairs: list[list[str | Slot]] = [[]]
     for part in parts:
-        if isinstance(part, str):
-            first, *others = part.split("&")
-            pairs[-1].append(first)
-            pairs += [[other] for other in others]
+        first, *others = part.split("&") if isinstance(part, str) else [part]
+        _append(pairs[-1], first)
+        pairs += [[other] if other else [] for other in others]
+    for pair in filter(None, pairs):
+        head = pair[0] if isinstance(pair[0], str) else ""
+        name, equals, value = head.partition("=")
+        if not equals and len(pair) > (1 if head else 0):
+            yield None, Template(())
         else:
-            pairs[-1].append(part)
-    for pair in pairs:
-        head = pair[0] if pair and isinstance(pair[0], str) else ""
-        name, _, value = head.partition("=")
-        rest = [part for part in (encode_literal(value), *pair[1:]) if part != ""]
-        if name or rest:
-            yield name if head else "{{name}}", Template(tuple(rest))
+            value_parts = [value, *pair[1:]] if value else pair[1:]
+            yield name, Template(tuple(encode_literal(each) if isinstance(each, str) else each for each in value_parts))
 
 
 def _content_type(own: Headers, service: Service) -> str:
@@ -171,19 +197,16 @@ def _content_type(own: Headers, service: Service) -> str:
     return service.content_type
 
 
-def _body(reader: Reader, source: Mapping[str, Any], path: Path, content_type: str, usage: Usage) -> Body | None:
+def _body(
+    reader: Reader, source: Mapping[str, Any], path: Path, content_type: str, usage: Usage, service: Service
+) -> Body | None:
     template = source.get("bodyTemplate")
     where: Path = (*path, "bodyTemplate")
-    declared: Mapping[str, Placeholder] = {}
-    if isinstance(template, Mapping) and "value" in template and template.keys() <= {"value", "placeholders"}:
-        if "placeholders" in template:
-            declared = reader.placeholders(template["placeholders"], (*where, "placeholders"))
+    if isinstance(template, Mapping) and "value" in template and ("placeholders" in template or len(template) == 1):
+        declared = reader.placeholders(template.get("placeholders"), (*where, "placeholders"))
+        usage.declared += [("body", declaration) for declaration in declared.values()]
         template, where = template["value"], (*where, "value")
-    usage.declared += [("body", placeholder, where) for placeholder in declared.values()]
-    if template is None or template == "":
-        return None
-    if not isinstance(template, (str, Mapping, list)):
-        reader.misshapen = True
+    if template == "" or not isinstance(template, (str, Mapping, list)):
         return None
     kind = find_body_kind(content_type) if content_type else BODY_KINDS["json"]
     if kind is None:
@@ -191,24 +214,52 @@ def _body(reader: Reader, source: Mapping[str, Any], path: Path, content_type: s
         reader.complain("E_BODY_KIND", f"no kind of body for Content-Type {content_type!r}", where, f"known: {known}")
         return None
     try:
-        body = kind.from_json(template)
-    except TemplateSyntaxError as error:
-        code = "E_BODY" if "JSON" in str(error) or "body" in str(error) else "E_TEMPLATE_GRAMMAR"
-        reader.complain(code, str(error), where, "write {{name}} and declare its placeholder")
+        # Of several declarations of one name the first counts, so it is the last to be noted.
+        types = {each.placeholder.name: each.placeholder.type for _, each in reversed(usage.declared)}
+        structured = frozenset(name for name, type_name in types.items() if type_name in ("Array", "Object"))
+        body = kind.from_json(template, structured)
+        uses = list(body.uses())
+    except (ValueError, RecursionError) as error:
+        known_kind = content_type or service is not NOWHERE
+        if _is_grammatical(reader, template, where) and known_kind:
+            message = str(error) if isinstance(error, ValueError) else "the body template nests too deeply"
+            reader.complain("E_BODY", message, where, f"it is read as {content_type or 'JSON'}")
         return None
-    for use in body.uses():
+    if len(uses) > MAX_SLOTS:
+        reader.complain("E_LIMIT", f"more than {MAX_SLOTS} placeholders in one template", where)
+    for use in uses:
         usage.used.append(("body", use.name, "Any" if use.place in ("bare", "condition") else "String", where))
         if use.place == "key":
-            _check_key(reader, use, declared, where)
+            _check_key(reader, use, usage, where)
     return body
 
 
-def _check_key(reader: Reader, use: SlotUse, declared: Mapping[str, Placeholder], where: Path) -> None:
-    options = [to_text(option) for option in declared[use.name].options] if use.name in declared else []
-    if not options:
-        reader.complain("E_BODY_KEY", f"{use.name!r} stands as a key and declares no options", where, "declare options")
-    for clash in use.keys.intersection(options):
-        reader.complain("E_BODY_KEY", f"option {clash!r} of {use.name!r} is a key of the same object already", where)
+def _is_grammatical(reader: Reader, template: Any, path: Path) -> bool:
+    """True if every text of a body is in the template language; complains about each that is not."""
+    known = len(reader.findings)
+    if isinstance(template, str):
+        reader.compile(template, path)
+    elif isinstance(template, list):
+        for index, item in enumerate(template):
+            _is_grammatical(reader, item, (*path, index))
+    elif isinstance(template, Mapping):
+        for key, item in template.items():
+            reader.compile(key, (*path, key))
+            _is_grammatical(reader, item, (*path, key))
+    return len(reader.findings) == known
+
+
+def _check_key(reader: Reader, use: SlotUse, usage: Usage, where: Path) -> None:
+    declared = next((each for _, each in usage.declared if each.placeholder.name == use.name), None)
+    if declared is None or not declared.placeholder.options:
+        message = f"{use.name!r} stands as a key and declares no options"
+        at = where if declared is None else declared.path
+        reader.complain("E_BODY_KEY", message, at, "declare options", missing="options")
+        return
+    for index, option in enumerate(map(to_text, declared.placeholder.options)):
+        if option in use.keys:
+            message = f"option {option!r} of {use.name!r} is a key of the same object already"
+            reader.complain("E_BODY_KEY", message, (*declared.path, "options", index), "rename one of them")
 
 
 def _response(reader: Reader, source: Mapping[str, Any], path: Path) -> str:
@@ -221,64 +272,59 @@ def _response(reader: Reader, source: Mapping[str, Any], path: Path) -> str:
 
 
 def _namespace(
-    reader: Reader, usage: Usage, service: Service
+    reader: Reader, usage: Usage, service: Service, *, broken: bool
 ) -> tuple[dict[str, Placeholder], dict[str, tuple[str, ...]], frozenset[str], frozenset[str]]:
-    """One flat namespace: inputs by name, the places of each, those a connection fills, those it shadows."""
-    declared: dict[str, Placeholder] = {}
-    late: set[str] = set()
-    for place, placeholder, path in usage.declared:
-        known = declared.setdefault(placeholder.name, placeholder)
-        if known.type != placeholder.type:
-            reader.complain(
-                "W_CONFLICT",
-                f"{placeholder.name!r} is declared as {known.type} and as {placeholder.type}",
-                path,
-                "one name is one input; the first declaration counts",
-            )
-        elif placeholder.required and not known.required:
-            declared[placeholder.name] = replace(known, required=True)
-        if place in ("query", "body"):
-            late.add(placeholder.name)
+    """One flat namespace: inputs by name, the places of each, those a connection fills, those it shadows.
+
+    Of an operation that is `broken`, nobody can say what it uses.
+    """
     places: dict[str, tuple[str, ...]] = {}
-    kinds: dict[str, tuple[str, Path]] = {}
+    first_use: dict[str, tuple[str, Path]] = {}
     for place, name, kind, path in usage.used:
         places[name] = tuple(dict.fromkeys((*places.get(name, ()), place)))
-        kinds.setdefault(name, (kind, path))
+        first_use.setdefault(name, (kind, path))
+    declared: dict[str, Declaration] = {}
+    own: set[str] = set()
+    for place, each in usage.declared:
+        name = each.placeholder.name
+        known = declared.setdefault(name, each)
+        if known.placeholder.type != each.placeholder.type:
+            message = f"{name!r} is declared as {known.placeholder.type} and as {each.placeholder.type}"
+            reader.complain("W_CONFLICT", message, each.path, "one name is one input; the first declaration counts")
+        elif each.placeholder.required:
+            declared[name] = replace(known, placeholder=replace(known.placeholder, required=True))
+        if place in ("query", "body") and place in places.get(name, ()):
+            own.add(name)
     # Dialect rule 6: what the connection knows by that name fills URL and headers always, query and body only where
     # the operation does not declare the name for itself.
-    early = {name for name, where in places.items() if {"path", "header"} & set(where)}
-    connection = {name for name in places if name in service.placeholders}
-    bound = {name for name in connection if name not in late}
-    shadowed = frozenset(name for name in connection & late if name in early)
+    connection = service.placeholders.keys() & places.keys()
+    bound = frozenset(connection - own)
+    shadowed = frozenset(name for name in connection & own if {"path", "header"} & set(places[name]))
     inputs: dict[str, Placeholder] = {}
-    for name, placeholder in declared.items():
-        if name in bound:
-            continue
+    for name, each in declared.items():
         if name not in places:
-            inputs[name] = replace(placeholder, required=False, default=None)
-            where = next(path for _, each, path in usage.declared if each.name == name)
-            reader.complain("W_UNUSED", f"{name!r} is declared and used nowhere", where, "remove it")
-        else:
+            inputs[name] = replace(each.placeholder, required=False, default=None)
+            if not broken:
+                reader.complain("W_UNUSED", f"{name!r} is declared and used nowhere", each.path, "remove it")
+        elif name not in bound:
             # A path always needs its value (dialect rule 4).
-            must = placeholder.required or ("path" in places[name] and placeholder.default is None)
-            inputs[name] = replace(placeholder, required=must)
-    for name, (kind, path) in kinds.items():
-        if name in bound:
-            if name in service.credentials:
-                reader.complain(
-                    "W_SECRET_OUTSIDE_AUTH", f"the credential {name!r} is used outside auth", path, "rename the input"
-                )
-        elif name not in inputs:
+            must = each.placeholder.required or ("path" in places[name] and each.placeholder.default is None)
+            inputs[name] = replace(each.placeholder, required=must)
+    for name, (kind, path) in first_use.items():
+        if name in (bound | shadowed) & service.credentials:
+            message = f"the credential {name!r} is used outside auth"
+            reader.complain("W_SECRET_OUTSIDE_AUTH", message, path, "rename the input")
+        elif name not in bound and name not in inputs:
             inputs[name] = Placeholder(name, CONVERTORS[kind.lower()], required=True)
             hint = f"declare it; it is taken as a required {kind}"
             reader.complain("W_UNDECLARED", f"{name!r} is used and declared nowhere", path, hint)
-    return inputs, places, frozenset(bound), shadowed
+    return inputs, places, bound, shadowed
 
 
 def _repeating(pair: QueryPair, inputs: Mapping[str, Placeholder]) -> QueryPair:
-    """The pair with the type of its one slot known, wherever that was declared."""
+    """The pair with the type of its one slot known, wherever that was declared (dialect rule 8)."""
     slot = pair.value.only_slot
-    return replace(pair, repeats=slot in inputs and inputs[slot].type == "Array") if slot else pair
+    return replace(pair, repeats=slot is not None and slot in inputs and inputs[slot].type == "Array")
 
 
 def _merge_headers(

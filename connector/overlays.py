@@ -7,20 +7,42 @@ a problem in the result can be shown where its author wrote it. What the result 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from connector.schema import Finding, Path
 
 #: The members by which an item of a list is addressed.
 IDENTITIES = ("handle", "name", "event")
+#: The lists whose items have one, with the one they have: needed for an empty list, which cannot show it.
+NAMED_LISTS: Mapping[str | int, str] = {
+    "resources": "handle",
+    "operations": "handle",
+    "webhooks": "event",
+    "placeholders": "name",
+    "params": "name",
+    "queryParams": "name",
+    "fields": "name",
+    "payload": "name",
+    "input": "name",
+    "output": "name",
+}
+#: Those of them that cannot be written as objects, so that a list is begun where there is none.
+_ONLY_LISTS = frozenset({"webhooks", "fields", "payload", "input", "output"})
 
 
 @dataclass(slots=True)
 class Merge:
-    """One overlay being laid: `origins` leads from paths of the result to paths of the overlay."""
+    """One overlay being laid.
+
+    `origins` leads from paths of the result to the paths of the overlay that they came from, `deleted` from paths that
+    are no longer in the result to those that deleted them, `kept` from paths of lists that lost items to the places
+    that the items left had before.
+    """
 
     origins: dict[Path, Path] = field(default_factory=dict)
+    deleted: dict[Path, Path] = field(default_factory=dict)
+    kept: dict[Path, list[int]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
     def lay(self, target: Any, patch: Any, path: Path = (), origin: Path = ()) -> Any:
@@ -28,46 +50,69 @@ class Merge:
         if not isinstance(patch, Mapping):
             self.origins[path] = origin
             return patch
-        if isinstance(target, list) and all(_identity(item) for item in target):
-            return self._lay_on_list(target, patch, path, origin)
-        if not isinstance(target, Mapping):
-            # A bare text template that is given more members becomes its long form.
-            if isinstance(target, str) and "placeholders" in patch and "value" not in patch:
-                target = {"value": target}
-            else:
-                self.origins[path] = origin
-                target = {}
+        list_of = NAMED_LISTS.get(origin[-1]) if origin and "bodyTemplate" not in origin else None
+        if target is None and list_of is not None and origin[-1] in _ONLY_LISTS:
+            self.origins[path] = origin
+            target = []
+        if isinstance(target, list) and (list_of is not None if not target else all(map(_identity, target))):
+            return self._lay_on_list(target, patch, path, origin, list_of or "name")
+        if isinstance(target, str) and "placeholders" in patch and "value" not in patch:
+            # A bare text template that is given placeholders becomes its long form.
+            target = {"value": target}
+        elif not isinstance(target, Mapping):
+            self.origins[path] = origin
+            target = {}
         merged = dict(target)
         for key, value in patch.items():
             if value is None:
-                if key not in merged:
-                    self._unmatched(key, (*origin, key))
+                self._delete(key, (*path, key), (*origin, key), there=key in merged)
                 merged.pop(key, None)
             else:
                 merged[key] = self.lay(merged.get(key), value, (*path, key), (*origin, key))
         return merged
 
-    def _lay_on_list(self, target: list[Any], patch: Mapping[str, Any], path: Path, origin: Path) -> list[Any]:
+    def _lay_on_list(
+        self, target: list[Any], patch: Mapping[str, Any], path: Path, origin: Path, list_of: str
+    ) -> list[Any]:
         gone = {key for key, value in patch.items() if value is None}
-        for key in gone - {item[_identity(item)] for item in target}:
-            self._unmatched(key, (*origin, key))
-        merged = [item for item in target if item[_identity(item)] not in gone]
+        self.kept[path] = [place for place, item in enumerate(target) if item[_identity(item)] not in gone]
+        merged = [target[place] for place in self.kept[path]]
+        there = {item[_identity(item)] for item in target}
+        places: dict[str, int] = {}
+        for place, item in enumerate(merged):
+            places.setdefault(item[_identity(item)], place)
+        identity = _identity(target[0]) if target else list_of
         for key, value in patch.items():
-            if key in gone:
+            if value is None:
+                self._delete(key, (*path, key), (*origin, key), there=key in there)
                 continue
-            place = next((at for at, item in enumerate(merged) if item[_identity(item)] == key), None)
-            if place is not None:
-                merged[place] = self.lay(merged[place], value, (*path, place), (*origin, key))
-                continue
-            self.origins[(*path, len(merged))] = (*origin, key)
-            identity = _identity(target[0]) if target else "name"
-            merged.append({identity: key, **value} if isinstance(value, Mapping) else value)
+            place = places.setdefault(key, len(merged))
+            if place == len(merged):
+                self.origins[(*path, place)] = (*origin, key)
+                merged.append({identity: key})
+            merged[place] = self.lay(merged[place], value, (*path, place), (*origin, key))
         return merged
 
-    def _unmatched(self, key: str, origin: Path) -> None:
-        self.findings.append(
-            Finding("W_OVERLAY_ADDRESS", f"{key!r} is deleted here but is not there", origin, at_key=True)
+    def _delete(self, key: str, path: Path, origin: Path, *, there: bool) -> None:
+        if there:
+            self.deleted[path] = origin
+        else:
+            message = f"{key[:70]!r} is deleted here but is not there"
+            self.findings.append(Finding("W_OVERLAY_ADDRESS", message, origin, at_key=True))
+
+    def trace(self, finding: Finding) -> tuple[Finding, bool]:
+        """The finding at its path in the document it came from, and whether that is the overlay."""
+        path = finding.path
+        if finding.missing and (*path, finding.missing) in self.deleted:
+            return replace(finding, path=self.deleted[(*path, finding.missing)]), True
+        for end in range(len(path), -1, -1):
+            if path[:end] in self.origins:
+                return replace(finding, path=(*self.origins[path[:end]], *path[end:])), True
+        published = tuple(
+            self.kept[path[:end]][step] if isinstance(step, int) and path[:end] in self.kept else step
+            for end, step in enumerate(path)
         )
+        return replace(finding, path=published), False
 
 
 def _identity(item: Any) -> str:

@@ -1,12 +1,14 @@
 """The pieces that every definition document is made of: templates, placeholders, headers, query parameters, fields.
 
-A Reader walks one document and collects findings. It uses what is well-shaped and leaves out what is not: the schema
-has its own word on shape (`misshapen` says that it must be asked). What a piece *means* is complained about here. Whole
-services, resources and operations are put together by `operations` and `parsing`.
+A Reader walks one document and collects findings. It uses what is well-shaped and leaves out what is not: shape is the
+schema's business, and it has its own word on it. What a piece *means* is complained about here. Whole services,
+resources and operations are put together by `operations` and `parsing`.
 """
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,10 +19,33 @@ from connector.definitions import Field
 from connector.errors import did_you_mean
 from connector.schema import Finding, Path
 from connector.selectors import Selector
-from connector.templates import Placeholder, QueryPair, Slot, Template, TemplateSyntaxError, encode_header
+from connector.templates import (
+    MAX_SLOTS,
+    Placeholder,
+    QueryPair,
+    Slot,
+    Template,
+    TemplateSyntaxError,
+    encode_header,
+    split_template,
+)
 from connector.urls import encode_query
 
 _TYPE_NAMES = list(dict.fromkeys(convertor.name for convertor in CONVERTORS.values()))
+#: What looks like a part of a template, up to its end or the end of the text.
+_MARKUP = re.compile(r"\{[{%#].*?(?:[}%#]\}|\Z)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """A placeholder and where it is declared."""
+
+    placeholder: Placeholder
+    path: Path
+
+
+#: The placeholders of one template by name.
+Declarations = Mapping[str, Declaration]
 
 
 @dataclass(slots=True)
@@ -28,47 +53,33 @@ class Reader:
     """What has been found in one document so far."""
 
     findings: list[Finding] = field(default_factory=list)
-    misshapen: bool = False
 
-    def complain(self, code: str, message: str, path: Path, hint: str = "", *, at_key: bool = False) -> None:
+    def complain(
+        self, code: str, message: str, path: Path, hint: str = "", *, at_key: bool = False, missing: str = ""
+    ) -> None:
         """Notes one problem at a path."""
-        self.findings.append(Finding(code, message, path, hint, at_key))
+        self.findings.append(Finding(code, message, path, hint, at_key, missing))
 
     def get(self, source: Mapping[str, Any], key: str, kinds: type | tuple[type, ...], default: Any) -> Any:
         """The member if it has one of the kinds; the default where it is missing or misshapen."""
-        if key not in source:
-            return default
-        value = source[key]
-        wanted = kinds if isinstance(kinds, tuple) else (kinds,)
-        if isinstance(value, wanted) and (bool in wanted or not isinstance(value, bool)):
-            return value
-        self.misshapen = True
-        return default
-
-    def need(self, source: Mapping[str, Any], key: str, kinds: type | tuple[type, ...], default: Any) -> Any:
-        """As `get`, for a member that must be there."""
-        if key not in source:
-            self.misshapen = True
-        return self.get(source, key, kinds, default)
+        value = source.get(key, default)
+        return value if isinstance(value, kinds) and (kinds is bool or not isinstance(value, bool)) else default
 
     def items(self, source: Any, path: Path, *identities: str) -> Iterator[tuple[str, Mapping[str, Any], Path]]:
         """The named objects in a list (by one of the identities) or in an object (by its keys)."""
         if isinstance(source, Mapping):
-            for name, item in source.items():
-                if isinstance(item, Mapping):
-                    yield name, item, (*path, name)
-                else:
-                    self.misshapen = True
+            yield from ((name, item, (*path, name)) for name, item in source.items() if isinstance(item, Mapping))
             return
         seen: set[str] = set()
         for index, item in enumerate(source):
             identity = next((key for key in identities if isinstance(item, Mapping) and key in item), None)
-            if identity is None or not isinstance(item[identity], str):
-                self.misshapen = True
+            name = item[identity] if identity is not None else None
+            if not isinstance(name, str):
                 continue
-            name = item[identity]
             if name in seen:
-                self.complain("E_DOUBLED", f"{name!r} stands twice", (*path, index, identity), "names are unique")
+                self.complain(
+                    "E_DOUBLED", f"{name[:70]!r} stands twice", (*path, index, identity or ""), "names are unique"
+                )
                 continue
             seen.add(name)
             yield name, item, (*path, index)
@@ -80,89 +91,89 @@ class Reader:
 
     def convertor(self, source: Mapping[str, Any], path: Path) -> Convertor:
         """The declared type; Any in place of one that is not known."""
-        name = self.need(source, "type", str, "Any")
+        name = self.get(source, "type", str, "Any")
         convertor = find_convertor(name)
         if convertor is None:
             self.complain("E_TYPE", f"unknown type {name[:70]!r}", (*path, "type"), did_you_mean(name, _TYPE_NAMES))
             return CONVERTORS["any"]
         return convertor
 
-    def placeholder(self, name: str, source: Mapping[str, Any], path: Path) -> Placeholder:
-        """One declared input; its options and default are read as its type."""
+    def placeholder(self, name: str, source: Mapping[str, Any], path: Path, *, inside: str = "") -> Placeholder:
+        """One declared input; its options and default are read as its type and within its bounds.
+
+        `inside` is the member that holds all but type and `required`, for the inputs of custom operations.
+        """
         convertor = self.convertor(source, path)
-        options = []
-        for index, option in enumerate(self.get(source, "options", list, [])):
-            try:
-                # The options of an Array are those of its elements.
-                options.append(option if convertor.name == "Array" else convertor.read(option))
-            except ValueError as error:
-                self.complain("E_OPTION", f"option of {name!r}: {error}", (*path, "options", index))
+        required = self.get(source, "required", bool, default=False)
+        if inside:
+            source, path = self.get(source, inside, dict, {}), (*path, inside)
         placeholder = Placeholder(
             name,
             convertor,
             self.get(source, "description", str, ""),
-            self.get(source, "required", bool, default=False),
-            None,
-            self.get(source, "label", str, ""),
-            tuple(options),
-            self.get(source, "minimum", (int, float), None),
-            self.get(source, "maximum", (int, float), None),
-            self.get(source, "nullable", bool, default=False),
-            self.get(source, "multi", bool, default=False),
+            required,
+            label=self.get(source, "label", str, ""),
+            minimum=self.get(source, "minimum", (int, float), None),
+            maximum=self.get(source, "maximum", (int, float), None),
+            nullable=self.get(source, "nullable", bool, default=False),
+            multi=self.get(source, "multi", bool, default=False),
         )
-        default = source.get("default")
-        if default is None:
+        if (
+            placeholder.minimum is not None
+            and placeholder.maximum is not None
+            and placeholder.minimum > placeholder.maximum
+        ):
+            self.complain("E_BOUNDS", f"the minimum of {name!r} is above its maximum", (*path, "minimum"))
             return placeholder
+        options = []
+        for index, option in enumerate(self.get(source, "options", list, [])):
+            try:
+                # The options of an Array are those of its elements.
+                options.append(option if convertor.name == "Array" else placeholder.read(option))
+            except ValueError as error:
+                self.complain("E_OPTION", f"option of {name!r}: {error}", (*path, "options", index))
+        placeholder = replace(placeholder, options=tuple(options))
+        default = source.get("default")
         try:
-            default = placeholder.read(read_default(default, convertor))
+            default = None if default is None else placeholder.read(read_default(default, convertor))
         except ValueError as error:
-            self.complain(
-                "E_DEFAULT",
-                f"default of {name!r}: {error}",
-                (*path, "default"),
-                f"a default is text that reads as {convertor.name}",
-            )
+            hint = f"a default is text that reads as {convertor.name}"
+            self.complain("E_DEFAULT", f"default of {name!r}: {error}", (*path, "default"), hint)
             return placeholder
         return replace(placeholder, default=default)
 
-    def placeholders(self, source: Any, path: Path) -> dict[str, Placeholder]:
+    def placeholders(self, source: Any, path: Path) -> Declarations:
         """The placeholders of one template, by name."""
-        if not isinstance(source, (list, Mapping)):
-            self.misshapen = True
-            return {}
-        return {name: self.placeholder(name, item, where) for name, item, where in self.items(source, path, "name")}
+        return {
+            name: Declaration(self.placeholder(name, item, where), where)
+            for name, item, where in self.items(source if isinstance(source, (list, Mapping)) else [], path, "name")
+        }
 
     def compile(self, text: str, path: Path) -> Template:
         """Template text compiled; an empty template in place of one that is not in the language."""
         try:
             return Template.from_text(text)
         except TemplateSyntaxError as error:
-            self.complain("E_TEMPLATE_GRAMMAR", str(error), path, "write {{name}} and declare its placeholder")
+            message = f"{_culprit(text)}{error}"
+            self.complain("E_TEMPLATE_GRAMMAR", message, path, "write {{name}} and declare its placeholder")
             return Template(())
 
-    def template(self, source: Any, path: Path, *, constants: bool = False) -> tuple[Template, dict[str, Placeholder]]:
+    def template(self, source: Any, path: Path, *, constants: bool = False) -> tuple[Template, Declarations]:
         """A template in either of its shapes, with the placeholders it declares.
 
         With `constants` a number or a boolean is its text.
         """
-        declared: dict[str, Placeholder] = {}
+        declared: Declarations = {}
+        path = text_path(source, path)
         if isinstance(source, Mapping):
-            if "placeholders" in source:
-                declared = self.placeholders(source["placeholders"], (*path, "placeholders"))
-            if "value" not in source:
-                self.misshapen = True
-                return Template(()), declared
-            source, path = source["value"], (*path, "value")
+            declared = self.placeholders(source.get("placeholders"), (*path[:-1], "placeholders"))
+            source = source.get("value")
         if constants and isinstance(source, (int, float)):
             return Template((to_text(source),)), declared
-        if not isinstance(source, str):
-            self.misshapen = True
-            return Template(()), declared
-        return self.compile(source, path), declared
+        return self.compile(source, path) if isinstance(source, str) else Template(()), declared
 
-    def headers(self, source: Mapping[str, Any], path: Path) -> list[tuple[str, Template, dict[str, Placeholder]]]:
-        """Header names, their templates, and the placeholders they declare."""
-        headers = []
+    def headers(self, source: Mapping[str, Any], path: Path) -> Iterator[tuple[str, Template, Declarations, Path]]:
+        """Header names, their templates, the placeholders they declare, and where their text stands."""
         seen: set[str] = set()
         for name, value in source.items():
             where = (*path, name)
@@ -175,41 +186,35 @@ class Reader:
                 continue
             seen.add(name.lower())
             template, declared = self.template(value, where, constants=True)
+            where = text_path(value, where)
             try:
                 for part in template.parts:
-                    if isinstance(part, str):
-                        encode_header(part)
+                    encode_header(part if isinstance(part, str) else "")
             except ValueError as error:
                 self.complain("E_HEADER", str(error), where)
-            headers.append((name, template, declared))
-        return headers
+            yield name, template, declared, where
 
-    def query(self, source: Any, path: Path) -> list[tuple[QueryPair, dict[str, Placeholder], Path]]:
-        """Query parameters: each pair, the placeholders (or the one input) it declares, and its path."""
-        pairs = []
-        entries: list[tuple[str, Any, Path]]
+    def query(self, source: Any, path: Path) -> Iterator[tuple[QueryPair, Declarations, Path]]:
+        """Query parameters: each pair, the placeholders (or the one input) it declares, where its text stands."""
         if isinstance(source, Mapping):
             entries = [(name, item, (*path, name)) for name, item in source.items()]
         else:
             entries = list(self.items(source, path, "name"))
         for name, item, where in entries:
             if isinstance(item, Mapping) and "value" not in item:
-                declared = {name: self.placeholder(name, item, where)}
+                declared: Declarations = {name: Declaration(self.placeholder(name, item, where), where)}
                 template = Template((Slot(name),))
             else:
                 template, declared = self.template(item, where, constants=True)
-            slot = template.only_slot
-            repeats = slot is not None and slot in declared and declared[slot].type == "Array"
-            pairs.append((QueryPair(encode_query(name), template, repeats), declared, where))
-        return pairs
+                parts = (encode_query(part) if isinstance(part, str) else part for part in template.parts)
+                template = Template(tuple(parts))
+            yield QueryPair(encode_query(name), template), declared, text_path(item, where)
 
     def selector(self, source: Any, path: Path) -> Selector | None:
         """A compiled selector, or None where it cannot be read."""
-        well_shaped = isinstance(source, str) or (
+        if not isinstance(source, str) and not (
             isinstance(source, list) and all(type(step) in (str, int) for step in source)
-        )
-        if not well_shaped:
-            self.misshapen = True
+        ):
             return None
         try:
             return Selector.from_json(source)
@@ -232,3 +237,50 @@ class Reader:
                 self.complain("W_SELECTOR", "an index below 0 never matches", (*where, "selector"), "count from 0")
             fields.append(Field(name, convertor, selector, multivalue, description or short))
         return tuple(fields)
+
+
+@dataclass(slots=True)
+class ConnectionValues:
+    """The values that a connection has: those declared, and those only used."""
+
+    declared: dict[str, Placeholder] = field(default_factory=dict)
+    used: dict[str, Path] = field(default_factory=dict)
+    needed: set[str] = field(default_factory=set)
+
+    def declare(self, declarations: Declarations) -> None:
+        """Adds values; of two declarations of one name the first counts."""
+        for name, each in declarations.items():
+            self.declared.setdefault(name, each.placeholder)
+
+    def add(self, template: Template, declared: Declarations, path: Path, *, always: bool = False) -> None:
+        """The names of one template of the service block; those of a URL are `always` needed."""
+        self.declare(declared)
+        for name in template.names:
+            self.used.setdefault(name, path)
+        self.needed.update(template.names if always else ())
+
+    def complete(self, reader: Reader) -> dict[str, Placeholder]:
+        """All of them by name; one that no template declares is a required text."""
+        for name, path in self.used.items():
+            if name not in self.declared:
+                self.declared[name] = Placeholder(name, CONVERTORS["string"], required=True)
+                hint = "declare it; it is taken as a required String of the connection"
+                reader.complain("W_UNDECLARED", f"{name!r} is used and declared nowhere", path, hint)
+        for name in self.needed:
+            self.declared[name] = replace(self.declared[name], required=True)
+        return self.declared
+
+
+def text_path(source: Any, path: Path) -> Path:
+    """Where the text of a template stands: at its path, or in the `value` there."""
+    return (*path, "value") if isinstance(source, Mapping) else path
+
+
+def _culprit(text: str) -> str:
+    """The first part of a text that is not in the template language, to begin a message with; or nothing."""
+    for found in itertools.islice(_MARKUP.finditer(text), MAX_SLOTS):
+        try:
+            split_template(found[0])
+        except TemplateSyntaxError:
+            return f"{found[0][:40]!r}: "
+    return ""

@@ -18,6 +18,8 @@ EVERY = "*"
 _WALK = re.compile(r"\$(?:\.[A-Za-z_][\w\-]*|\[(?:0|[1-9]\d*|\*|'[^'\\]*'|\"[^\"\\]*\")\])*\Z")
 _WALK_STEP = re.compile(r"\.([A-Za-z_][\w\-]*)|\[(?:(\d+)|(\*)|'([^']*)'|\"([^\"]*)\")\]")
 _MAX_JSONPATH = 1000
+#: Each `"*"` is a list within a list in the result.
+_MAX_LEVELS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +32,15 @@ Walk = tuple[Step | Every, ...]
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """A compiled selector; `text` is how it is shown: `$.choices[0].message.content`."""
+    """A compiled selector; `text` is how it is shown: `$.choices[0].message.content`.
+
+    `levels` counts how many lists, one in the other, `find_one` wraps around the values.
+    """
 
     text: str
     find_one: Callable[[Any], Any] = field(compare=False, repr=False)
     find_all: Callable[[Any], list[Any]] = field(compare=False, repr=False)
+    levels: int = 0
 
     @classmethod
     def from_json(cls, source: Any) -> Selector:
@@ -46,7 +52,10 @@ class Selector:
         if isinstance(source, str) and source.startswith("$") and not _WALK.match(source):
             return _from_jsonpath(source)
         walk = read_walk(source)
-        return cls(show_walk(walk), compile_one(walk), compile_all(walk))
+        levels = sum(isinstance(step, Every) for step in walk)
+        if levels > _MAX_LEVELS:
+            raise ValueError(f"a selector has at most {_MAX_LEVELS} '*'")
+        return cls(show_walk(walk), compile_one(walk), compile_all(walk), levels)
 
 
 def read_walk(source: Any) -> Walk:
@@ -83,7 +92,7 @@ def compile_one(walk: Walk) -> Callable[[Any], Any]:
     if len(walk) == 1 and isinstance(walk[0], str):
         name = walk[0]
         return lambda document: document.get(name) if type(document) is dict else None
-    if len(walk) == 2 and isinstance(walk[0], str) and isinstance(walk[1], str):  # noqa: PLR2004 - the common cases, spelt out
+    if len(walk) == 2 and isinstance(walk[0], str) and isinstance(walk[1], str):
         outer, inner = walk
 
         def find_inner(document: Any) -> Any:
@@ -173,8 +182,12 @@ def _from_jsonpath(text: str) -> Selector:
     if text.count("..") > 1:
         # Each descent visits every node below the last: two of them already square the work.
         raise ValueError("a JSONPath has at most one '..'")
+    if "`" in text or "|" in text:
+        # jsonpath-ng's own operators (`parent` can square the work as well) are no JSONPath (RFC 9535).
+        raise ValueError("a JSONPath holds no '`' and no '|'")
     # Needed by few definitions and slow to import.
-    from jsonpath_ng import Child, Fields, Index, Root, parse
+    from jsonpath_ng import Child, Fields, Index, Root
+    from jsonpath_ng.parser import parse
 
     try:
         path = parse(text)
@@ -185,7 +198,7 @@ def _from_jsonpath(text: str) -> Selector:
         if isinstance(node, Child):
             return is_single(node.left) and is_single(node.right)
         if isinstance(node, Fields):
-            return len(node.fields) == 1 and node.fields[0] != EVERY
+            return node.fields != (EVERY,)
         return isinstance(node, (Root, Index))
 
     def find_all(document: Any) -> list[Any]:
@@ -194,4 +207,5 @@ def _from_jsonpath(text: str) -> Selector:
     def find_one(document: Any) -> Any:
         return next(iter(find_all(document)), None)
 
-    return Selector(text, find_one if is_single(path) else find_all, find_all)
+    single = "," not in text and is_single(path)
+    return Selector(text, find_one if single else find_all, find_all, 0 if single else 1)

@@ -10,11 +10,11 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from connector.convertors import Convertor, to_text
-from connector.urls import encode_query, encode_segment, encode_segments, has_dot_segment
+from connector.urls import encode_query, encode_segment, encode_segments
 
 if TYPE_CHECKING:
     from jinja2.lexer import Lexer
@@ -105,7 +105,7 @@ def split_template(text: str) -> tuple[str | Slot, ...]:
     if not _MARKUP.search(text):
         return (text,) if text else ()
     # Jinja's lexer turns CR into LF; a stand-in that the text does not hold keeps the text as it is written.
-    stand_in = next(chr(code) for code in range(0xE000, 0xF8FF) if chr(code) not in text)
+    stand_in = next(unused_characters(text))
     parts: list[str | Slot] = []
     tokens = _tokens(text.replace("\r", stand_in))
     for kind, raw in tokens:
@@ -120,6 +120,18 @@ def split_template(text: str) -> tuple[str | Slot, ...]:
     return tuple(parts)
 
 
+def unused_characters(text: str) -> Iterator[str]:
+    """Characters of the private use area that the text holds neither as they are nor as a JSON escape.
+
+    Raises TemplateSyntaxError when there are no more.
+    """
+    lowered = text.lower()
+    for code in range(0xE000, 0xF8FF):
+        if chr(code) not in text and f"{code:04x}" not in lowered:
+            yield chr(code)
+    raise TemplateSyntaxError("the template uses up the private use area of Unicode")
+
+
 def _tokens(text: str) -> Iterator[tuple[str, str]]:
     from jinja2 import TemplateSyntaxError as JinjaError
 
@@ -127,7 +139,8 @@ def _tokens(text: str) -> Iterator[tuple[str, str]]:
         for _, kind, raw in _lexer().tokeniter(text, None):
             yield kind, raw
     except (JinjaError, RecursionError):
-        raise TemplateSyntaxError("only {{name}} is allowed: the braces or what is between them cannot be read") from None
+        message = "only {{name}} is allowed: the braces or what is between them cannot be read"
+        raise TemplateSyntaxError(message) from None
 
 
 def _slot_name(tokens: Iterator[tuple[str, str]]) -> str:
@@ -154,34 +167,32 @@ class Template:
     """A compiled template: its literal parts and slots."""
 
     parts: tuple[str | Slot, ...]
+    #: The names of the slots, in order, each once.
+    names: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    #: The name, if the whole template is exactly one slot.
+    only_slot: str | None = field(init=False, repr=False, compare=False)
+    #: The text, if there is no slot.
+    literal: str | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Works out once what every rendering asks."""
+        names = tuple(dict.fromkeys(part.name for part in self.parts if isinstance(part, Slot)))
+        object.__setattr__(self, "names", names)
+        object.__setattr__(self, "only_slot", names[0] if names and len(self.parts) == 1 else None)
+        object.__setattr__(self, "literal", None if names else "".join(map(str, self.parts)))
 
     @classmethod
     def from_text(cls, text: str) -> Template:
         """The text compiled; raises TemplateSyntaxError."""
         return cls(split_template(text))
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of the slots, in order, each once."""
-        return tuple(dict.fromkeys(part.name for part in self.parts if isinstance(part, Slot)))
-
-    @property
-    def only_slot(self) -> str | None:
-        """The name, if the whole template is exactly one slot."""
-        if len(self.parts) == 1 and isinstance(self.parts[0], Slot):
-            return self.parts[0].name
-        return None
-
-    @property
-    def literal(self) -> str | None:
-        """The text, if there is no slot."""
-        return "".join(map(str, self.parts)) if not self.names else None
-
     def render(self, values: Values, encode: Callable[[str], str] = str) -> str | None:
         """The text with each value encoded in its place; None if it is one slot and its value was not supplied.
 
         Inside a longer text a value that was not supplied is empty (dialect rule 4). Raises Unrenderable.
         """
+        if self.literal is not None:
+            return self.literal
         if self.only_slot is not None and self.only_slot not in values:
             return None
         out: list[str] = []
@@ -196,8 +207,12 @@ class Template:
         return "".join(out)
 
     def render_header(self, values: Values) -> str | None:
-        """The text as a header value; as `render`, and raises Unrenderable for what no header carries (hazard T26)."""
-        return self.render(values, encode_header)
+        """The text as a header value; as `render`, and raises Unrenderable for what no header carries (hazard T26).
+
+        Spaces at its ends are no part of a header value (RFC 9110, section 5.5), so they are left out.
+        """
+        text = self.render(values, encode_header)
+        return None if text is None else text.strip(" ")
 
 
 def encode_header(value: str) -> str:
@@ -220,7 +235,7 @@ class QueryPair:
     def render(self, values: Values) -> str | None:
         """The encoded pair, or None when its whole value was not supplied; an Array repeats the name."""
         slot = self.value.only_slot
-        if self.repeats and slot in values:
+        if self.repeats and slot is not None and values.get(slot) is not None:
             return "&".join(f"{self.name}={encode_query(to_text(each))}" for each in values[slot]) or None
         text = self.value.render(values, encode_query)
         return None if text is None else f"{self.name}={text}"
@@ -238,7 +253,10 @@ class PathTemplate:
     multi: frozenset[str] = frozenset()
 
     def render(self, values: Values) -> str:
-        """The encoded path, without the query; raises Unrenderable for a value that would change its shape."""
+        """The encoded path, without the query; raises Unrenderable for a value that would change its shape.
+
+        No value is dots alone, so a path whose fixed text holds no dot segment never gets one.
+        """
         if self.path.literal is not None:
             return self.path.literal
         out: list[str] = []
@@ -253,10 +271,7 @@ class PathTemplate:
                 out.append(encode(to_text(values[part.name])))
             except ValueError as error:
                 raise Unrenderable(part.name, str(error)) from None
-        text = "".join(out)
-        if has_dot_segment(text):
-            raise Unrenderable(self.path.names[0], "the path would hold a '.' or '..' segment")
-        return text
+        return "".join(out)
 
 
 def render_query(pairs: Sequence[QueryPair], values: Values) -> str:

@@ -1,29 +1,36 @@
 """The runtime of connectors: it does the I/O that the language (`connector`) decides on.
 
-This door names what is public; `docs/reference.md` describes it.
+This door names what is public; `docs/reference.md` describes it. Each name is imported when it is first asked for
+(PEP 562): the `connector` command is in this package too, and its `--help` must not wait for all of it.
 """
 
-from connector.errors import (
-    BlockedAddress,
-    ConfigurationError,
-    ConnectorError,
-    InputError,
-    InputProblem,
-    InvalidDefinition,
-    InvalidSignature,
-    MappingError,
-    MissingCredentials,
-    Problem,
-    RateLimited,
-    ResponseError,
-    TransportError,
-    UnknownConnector,
-    UnknownOperation,
-)
-from runtime.catalog import Catalog
-from runtime.runtime import Runtime
-from runtime.settings import Limits, Settings, load_settings
-from runtime.vault import Vault
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from connector.errors import (
+        BlockedAddress,
+        ConfigurationError,
+        ConnectorError,
+        InputError,
+        InputProblem,
+        InvalidDefinition,
+        InvalidSignature,
+        MappingError,
+        MissingCredentials,
+        Problem,
+        RateLimited,
+        ResponseError,
+        TransportError,
+        UnknownConnector,
+        UnknownOperation,
+    )
+    from runtime.catalog import Catalog
+    from runtime.runtime import Runtime
+    from runtime.settings import Limits, Settings, load_settings
+    from runtime.vault import Vault
 
 __all__ = [
     "BlockedAddress",
@@ -48,3 +55,25 @@ __all__ = [
     "Vault",
     "load_settings",
 ]
+
+#: Where the names are that are not errors.
+_HOMES = {
+    "Catalog": "runtime.catalog",
+    "Limits": "runtime.settings",
+    "Runtime": "runtime.runtime",
+    "Settings": "runtime.settings",
+    "Vault": "runtime.vault",
+    "load_settings": "runtime.settings",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES.get(name, "connector.errors")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -107,9 +107,7 @@ def read_examples(place: Path) -> dict[str, Any]:
         try:
             examples[file.stem] = json.loads(_read_text(file, _MAX_EXAMPLE_BYTES))
         except json.JSONDecodeError as error:
-            problem = Problem(
-                "E_JSON", f"not JSON: {error.msg.lower()}", "", "", str(file), error.lineno, error.colno
-            )
+            problem = Problem("E_JSON", f"not JSON: {error.msg.lower()}", "", "", str(file), error.lineno, error.colno)
             raise InvalidDefinition([problem]) from None
     return examples
 
@@ -216,7 +214,8 @@ def _read_text(path: Path, limit: int = MAX_BYTES) -> str:
         with path.open("rb") as file:
             data = file.read(limit + 1)
         if len(data) > limit:
-            raise InvalidDefinition([Problem("E_LIMIT", f"the file is larger than {limit} bytes", "", "", str(path), 1, 1)])
+            message = f"the file is larger than {limit} bytes"
+            raise InvalidDefinition([Problem("E_LIMIT", message, "", "", str(path), 1, 1)])
         return data.decode("utf-8")
     except UnicodeDecodeError:
         raise InvalidDefinition([Problem("E_JSON", "the file is not UTF-8", "", "", str(path), 1, 1)]) from None

@@ -119,7 +119,7 @@ class Runtime:
                 request = flow.send(response)
             except StopIteration:
                 break
-        result = replace(_map(found, request, response, label), request=request.masked(), run=uuid.uuid4().hex)
+        result = replace(_map(found, config, request, response, label), request=request.masked(), run=uuid.uuid4().hex)
         if not result.ok:
             raise self._failure(label, result, response.masked(request.secrets))
         return result
@@ -152,13 +152,15 @@ class Runtime:
     def _failure(self, operation: str, result: Result, response: Response) -> ResponseError:
         words = provider_message(result.raw) or "the provider gave no reason"
         message = f"{words} ({operation} answered {response.status})"
-        if 300 <= response.status < 400:  # noqa: PLR2004 - RFC 9110, section 15.4
+        if 300 <= response.status < 400:  # RFC 9110, section 15.4
             where = without_query(response.headers.get("location", "nowhere"))
             message = f"{operation} answered {response.status}: a redirect to {where}, which is not followed"
-        if response.status == 429:  # noqa: PLR2004 - RFC 6585, section 4
+        if response.status == 429:  # RFC 6585, section 4
             after = read_retry_after(response.headers.get("retry-after", ""), self._clock())
             hint = f"wait {after:g} s" if after is not None else "wait before calling again"
-            return RateLimited(message, hint=hint, operation=operation, result=result, response=response, retry_after=after)
+            return RateLimited(
+                message, hint=hint, operation=operation, result=result, response=response, retry_after=after
+            )
         hint = _HINTS.get(response.status, "")
         return ResponseError(message, hint=hint, operation=operation, result=result, response=response)
 
@@ -189,24 +191,28 @@ def _start_auth(
         raise MissingCredentials(connection, [problem], hint="correct the values of this connection") from None
 
 
-def _map(operation: Operation, request: Request, response: Response, label: str) -> Result:
-    if response.status >= 300:  # noqa: PLR2004 - what a failure says is stored and shown, so it is masked first
-        return map_response(operation, response.masked(request.secrets))
+def _map(operation: Operation, config: Config, request: Request, response: Response, label: str) -> Result:
+    """The mapped answer, without secrets that the provider echoes (hazard T53).
+
+    What a failure says is stored and shown, so every credential in it is masked; in a success a token is, but not a
+    user name, which is often data.
+    """
+    hidden = request.secrets if response.status >= 300 else config.tokens
     try:
-        return map_response(operation, response)
-    except MappingError as error:
-        hidden = response.masked(request.secrets)
-        message = error.message
-        for secret in sorted(request.secrets, key=len, reverse=True):
-            message = message.replace(secret, MASK)
-        raise MappingError(
-            message, hint=error.hint, operation=label, request=request.masked(), response=hidden
-        ) from None
+        return map_response(operation, response.masked(hidden) if hidden else response)
+    except MappingError:
+        response = response.masked(request.secrets)
+        try:
+            return map_response(operation, response)
+        except MappingError as error:
+            raise MappingError(
+                error.message, hint=error.hint, operation=label, request=request.masked(), response=response
+            ) from None
 
 
 def read_retry_after(text: str, now: float) -> float | None:
     """Seconds to wait: a number, or an HTTP date seen from `now` (RFC 9110, section 10.2.3); None if it is neither."""
-    if text.isascii() and text.isdigit() and len(text) < 10:  # noqa: PLR2004 - thirty years are enough
+    if text.isascii() and text.isdigit() and len(text) < 10:  # thirty years are enough
         return float(text)
     try:
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - now)

@@ -36,10 +36,7 @@ class Vault:
         self._filed = read_secrets_file(file) if file is not None else {}
 
     def values(self, connection: str, names: Iterable[str]) -> dict[str, Any]:
-        """What is known of the named values of a connection.
-
-        A name that was given in Python is returned even if it is not among `names`, so that a misspelt one is seen.
-        """
+        """What is known of the named values of a connection, and all that was given for it in Python."""
         found: dict[str, Any] = {}
         for name in names:
             variable = variable_name(connection, name)
@@ -63,7 +60,7 @@ def variable_name(connection: str, name: str) -> str:
 
 
 def read_secrets_file(path: Path) -> dict[str, dict[str, Any]]:
-    """The values in a JSON (or `.toml`) file, by connection; raises ConfigurationError without repeating its content."""
+    """The values in a JSON (or `.toml`) file, by connection; raises ConfigurationError, which quotes nothing."""
     try:
         text = path.read_text("utf-8")
         table = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)

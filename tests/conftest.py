@@ -1,8 +1,13 @@
-"""What every test may ask for."""
+"""What every test may ask for, and how Hypothesis looks for counter-examples."""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
+
+# How long one example takes says more about the machine than about the code.
+settings.register_profile("steady", deadline=None)
+settings.load_profile("steady")
 
 
 @pytest.fixture

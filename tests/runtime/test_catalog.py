@@ -59,7 +59,8 @@ def test_a_connector_folder_is_laid_out_as_the_dialect_says(tmp_path: Path) -> N
         overlay={"resources": {"things": {"operations": {"read": {"method": "POST"}}}}},
         operations=[{"handle": "copy", "steps": [{"type": "http", "http": {"method": "GET", "path": "/x"}}]}],
     )
-    write(folder / "resources", more=[{"handle": "more", "endpoint": "/more", "operations": {"list": {"method": "GET"}}}])
+    more = {"handle": "more", "endpoint": "/more", "operations": {"list": {"method": "GET"}}}
+    write(folder / "resources", more=[more])
     connector = Catalog([folder]).get("demo")
     assert set(connector.operations) == {"things.read", "more.list"}
     assert connector.operation("things.read").method == "POST"

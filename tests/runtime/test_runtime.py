@@ -43,7 +43,8 @@ CHAT = {"model": "mistral-small-latest", "content": "Say hello"}
 def make(answer: Callable[[httpx2.Request], httpx2.Response] | httpx2.Response, **settings: Any) -> Runtime:
     """A runtime whose provider is a function."""
     handler = answer if callable(answer) else lambda _: answer
-    return Runtime(secrets=settings.pop("secrets", SECRETS), transport=httpx2.MockTransport(handler), environ={}, **settings)
+    secrets = settings.pop("secrets", SECRETS)
+    return Runtime(secrets=secrets, transport=httpx2.MockTransport(handler), environ={}, **settings)
 
 
 def write_demo(folder: Path, service: dict[str, Any], operations: dict[str, Any]) -> Path:
@@ -136,7 +137,13 @@ async def test_T35_a_redirect_is_an_error_and_is_not_followed(status: int) -> No
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("7", 7.0), ("Thu, 01 Jan 1970 00:16:50 GMT", 10.0), ("Thu, 01 Jan 1970 00:00:01 GMT", 0.0), ("soon", None), ("-1", None)],
+    [
+        ("7", 7.0),
+        ("Thu, 01 Jan 1970 00:16:50 GMT", 10.0),
+        ("Thu, 01 Jan 1970 00:00:01 GMT", 0.0),
+        ("soon", None),
+        ("-1", None),
+    ],
 )
 async def test_a_429_says_how_long_to_wait_in_both_forms(header: str, seconds: float | None) -> None:
     async with make(httpx2.Response(429, headers={"retry-after": header}), clock=lambda: 1000.0) as rt:
@@ -150,7 +157,9 @@ def test_no_retry_after_is_none() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 400])
-async def test_T53_a_provider_that_echoes_the_credential_is_masked(status: int, caplog: pytest.LogCaptureFixture) -> None:
+async def test_T53_a_provider_that_echoes_the_credential_is_masked(
+    status: int, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     body = json.dumps({"message": f"bad header Bearer {CANARY}"}) if status == 400 else f"<html>{CANARY}"
     async with make(httpx2.Response(status, text=body)) as rt:
@@ -160,6 +169,31 @@ async def test_T53_a_provider_that_echoes_the_credential_is_masked(status: int, 
     shown = f"{error} {error!r} {error.__dict__} {error.response.body!r} {dict(error.request.headers)} {caplog.text}"
     assert CANARY not in shown
     assert MASK in shown
+
+
+async def test_T53_a_success_that_echoes_the_token_is_masked_too() -> None:
+    async with make(httpx2.Response(200, json={"id": f"Bearer {CANARY}"})) as rt:
+        result = await rt.call("mistral-ai", "files.read", {"fileId": "f"})
+    assert CANARY not in repr(result)
+    assert (result.fields or {})["id"] == f"Bearer {MASK}"
+
+
+async def test_a_user_name_in_a_successful_answer_is_data(tmp_path: Path) -> None:
+    auth = {"method": "basic", "params": {"username": "{{user}}", "password": "{{password}}"}}
+    write_demo(tmp_path, {"baseURL": "https://example.com", "auth": auth}, {"read": {"method": "GET", "path": "/me"}})
+    answer = httpx2.Response(200, json={"id": "ann@example.com", "note": CANARY})
+    values = {"demo": {"user": "ann@example.com", "password": CANARY}}
+    async with make(answer, definitions=tmp_path, secrets=values) as rt:
+        result = await rt.call("demo", "things.read", {})
+    assert result.raw == {"id": "ann@example.com", "note": MASK}
+
+
+@pytest.mark.parametrize("place", range(150, 260, 3))
+async def test_T53_no_part_of_a_secret_is_left_where_an_unreadable_answer_is_cut(place: int) -> None:
+    async with make(httpx2.Response(200, text="x" * place + CANARY)) as rt:
+        with pytest.raises(MappingError) as caught:
+            await rt.call("mistral-ai", "models.list", {})
+    assert CANARY[:6] not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -257,7 +291,13 @@ async def test_a_base_url_that_the_operator_names_moves_the_call() -> None:
 
 @pytest.mark.parametrize(
     "base",
-    ["http://127.0.0.1:9", "https://169.254.169.254", "https://localhost", "http://example.com", "https://example.com:22"],
+    [
+        "http://127.0.0.1:9",
+        "https://169.254.169.254",
+        "https://localhost",
+        "http://example.com",
+        "https://example.com:22",
+    ],
     ids=["T32", "T31", "T32-name", "T39-http", "T39-port"],
 )
 async def test_a_definition_cannot_name_an_address_that_only_the_operator_may(tmp_path: Path, base: str) -> None:
@@ -277,7 +317,8 @@ async def test_a_provider_that_is_not_there_is_a_transport_error_that_names_the_
 
 async def test_T10_a_credential_in_a_path_is_masked_wherever_it_is_shown(tmp_path: Path) -> None:
     auth = {"method": "api_token", "params": {"k": {"token": "{{botToken}}", "headerName": "X-Key"}}}
-    write_demo(tmp_path, {"baseURL": "https://example.com", "auth": auth}, {"read": {"method": "GET", "path": "/{{botToken}}"}})
+    service = {"baseURL": "https://example.com", "auth": auth}
+    write_demo(tmp_path, service, {"read": {"method": "GET", "path": "/{{botToken}}"}})
     answer = httpx2.Response(404, json={"description": "no"})
     async with make(answer, definitions=tmp_path, secrets={"demo": {"botToken": "bot/canary"}}) as rt:
         assert rt.render("demo", "things.read", {}).url == "https://example.com/things/***"

@@ -29,7 +29,9 @@ def test_a_flag_wins_over_the_environment_over_dotenv_over_the_file(tmp_path: Pa
 
 
 def test_a_base_url_is_found_for_the_connection_before_its_connector(tmp_path: Path) -> None:
-    (tmp_path / "connector.toml").write_text('[base_urls]\nmistral-ai = "https://file.example"\ndemo = "https://d.example"\n')
+    (tmp_path / "connector.toml").write_text(
+        '[base_urls]\nmistral-ai = "https://file.example"\ndemo = "https://d.example"\n'
+    )
     environ = {
         "CONNECTOR_BASE_URL__MISTRAL_AI": "https://env.example",
         "CONNECTOR_BASE_URL__MISTRAL_AI__TEAM_B": "https://b.example",

@@ -1,0 +1,71 @@
+"""How times are taken: alternating rounds, medians, ratios within one run. What is measured is the other modules'."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+#: Rounds of each measurement; candidates take turns within a round, so that a slow spell meets all of them.
+ROUNDS = 9
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: what was measured, its figure, and how it stands to its floor and to its bar."""
+
+    name: str
+    figure: float
+    unit: str
+    ratio: float | None = None
+    bar: float | None = None
+
+    def cells(self) -> list[str]:
+        """The row as text."""
+        ratio = "" if self.ratio is None else f"{self.ratio:.2f}×"
+        verdict = ""
+        if self.bar is not None:
+            compared = self.figure if self.ratio is None else self.ratio
+            verdict = f"{'≤' if compared <= self.bar else 'MISSED'} {self.bar:g}{'' if self.ratio is None else '×'}"
+        return [self.name, f"{self.figure:,.2f} {self.unit}", ratio, verdict]
+
+
+def time_each(candidates: Mapping[str, Callable[[], object]], *, number: int) -> dict[str, float]:
+    """Median microseconds of one call of each candidate."""
+    taken: dict[str, list[float]] = {name: [] for name in candidates}
+    gc.disable()
+    try:
+        for _ in range(ROUNDS):
+            for name, call in candidates.items():
+                start = time.perf_counter()
+                for _ in range(number):
+                    call()
+                taken[name].append((time.perf_counter() - start) / number * 1e6)
+    finally:
+        gc.enable()
+    return {name: statistics.median(times) for name, times in taken.items()}
+
+
+def time_processes(commands: Mapping[str, Sequence[str]], *, rounds: int = 15) -> dict[str, float]:
+    """Median milliseconds of wall time of each command, run in turns after one warm-up each."""
+    taken: dict[str, list[float]] = {name: [] for name in commands}
+    for turn in range(rounds + 1):
+        for name, arguments in commands.items():
+            start = time.perf_counter()
+            subprocess.run([sys.executable, *arguments], check=True, capture_output=True)  # noqa: S603 - our own
+            if turn:
+                taken[name].append((time.perf_counter() - start) * 1e3)
+    return {name: statistics.median(times) for name, times in taken.items()}
+
+
+def show(title: str, rows: Sequence[Row]) -> None:
+    """Prints one table."""
+    print(f"\n{title}")
+    table = [["", "median", "ratio", "bar"], *(row.cells() for row in rows)]
+    widths = [max(len(line[column]) for line in table) for column in range(4)]
+    for line in table:
+        print("  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())

@@ -1,0 +1,126 @@
+"""What `connector doctor` looks at: each check is a function that yields rows of ok, warn or fail, and changes nothing.
+
+Names of secrets are shown, never their values. Nothing is sent anywhere.
+"""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import platform
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from connector.errors import ConnectorError
+from runtime.catalog import Catalog
+from runtime.settings import Settings
+from runtime.vault import Vault, variable_name
+
+DISTRIBUTION = "connector-runtime"
+OLDEST_PYTHON = (3, 11)
+#: A clock before this is wrong: the product is younger than that.
+_BEGINNING = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?\s*(?:>=\s*([0-9.]+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at. `fail` keeps the product from working, `warn` a part of it."""
+
+    name: str
+    status: Literal["ok", "warn", "fail"]
+    detail: str
+    hint: str = ""
+
+
+def examine(settings: Settings, *, now: datetime.datetime) -> Iterator[Check]:
+    """Every check in turn; `now` is the wall clock, with its time zone."""
+    yield _check_python(sys.version_info[:3])
+    yield from check_libraries()
+    yield from _check_catalog(settings)
+    yield check_home(settings.home)
+    yield check_clock(now)
+
+
+def _check_python(version: tuple[int, ...]) -> Check:
+    text = ".".join(map(str, version))
+    if version < OLDEST_PYTHON:
+        return Check("python", "fail", text, "Python 3.11 or newer is needed")
+    return Check("python", "ok", f"{text} ({platform.system()} {platform.machine()})")
+
+
+def check_libraries(distribution: str = DISTRIBUTION) -> Iterator[Check]:
+    """What the distribution demands, and what is installed."""
+    try:
+        demands = importlib.metadata.requires(distribution) or []
+    except importlib.metadata.PackageNotFoundError:
+        yield Check("libraries", "warn", f"{distribution} is not installed, so its demands are not known")
+        return
+    for demand in demands:
+        found = _REQUIREMENT.match(demand)
+        if found is None or ";" in demand:  # what only some extra or some system needs
+            continue
+        name, least = found[1], found[2] or "0"
+        try:
+            version = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            yield Check(name, "fail", "not installed", f"pip install '{name}>={least}'")
+            continue
+        enough = _numbers(version) >= _numbers(least)
+        hint = "" if enough else f"pip install --upgrade '{name}>={least}'"
+        yield Check(name, "ok" if enough else "fail", version, hint)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"[0-9]+", version)[:3])
+
+
+def _check_catalog(settings: Settings) -> Iterator[Check]:
+    try:
+        catalog = Catalog(settings.definitions)
+        vault = Vault(None, environment=settings.environment, file=settings.secrets_file)
+    except ConnectorError as error:
+        yield Check("catalogue", "fail", error.message, error.hint)
+        return
+    handles = catalog.handles()
+    yield Check("catalogue", "ok", f"{len(handles)} connector{'' if len(handles) == 1 else 's'}")
+    for handle in handles:
+        yield _check_connector(catalog, vault, handle)
+
+
+def _check_connector(catalog: Catalog, vault: Vault, handle: str) -> Check:
+    try:
+        service = catalog.get(handle).service
+    except ConnectorError as error:
+        return Check(handle, "fail", error.message.partition("\n")[0], f"connector lint shows more about {handle}")
+    known = vault.values(handle, service.placeholders)
+    needed = [name for name, each in service.placeholders.items() if each.required and each.default is None]
+    missing = [name for name in needed if name not in known]
+    if missing:
+        variables = ", ".join(variable_name(handle, name) for name in missing)
+        return Check(handle, "warn", f"not set: {', '.join(missing)}", f"set {variables}")
+    return Check(handle, "ok", f"set: {', '.join(sorted(known))}" if known else "needs no secret")
+
+
+def check_home(home: Path) -> Check:
+    """Whether state can be written, where it is or where it would be made."""
+    there = next((place for place in (home, *home.absolute().parents) if place.exists()), home)
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        return Check("state", "fail", f"{home}: {(error.strerror or 'not writable').lower()}", "set CONNECTOR_HOME")
+    return Check("state", "ok", f"{home} is writable" if home.exists() else f"{home} can be made")
+
+
+def check_clock(now: datetime.datetime) -> Check:
+    """Whether the wall clock can be right: signatures and tokens are refused where it is not."""
+    shown = now.astimezone(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    if now < _BEGINNING:
+        return Check("clock", "fail", shown, "set the clock: signatures and tokens are bound to the time")
+    return Check("clock", "ok", shown)

@@ -1,0 +1,173 @@
+"""The JSON forms of the product's values: requests, results, connectors, operations, triggers.
+
+Their shapes are promises to programs (`docs/reference.md`). Plain dicts and lists come out; nothing is printed here.
+Errors have their own form, `connector.errors.problem_document`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from connector.definitions import Connector, CustomOperation, Field, Operation, Webhook
+from connector.mapping import Result
+from connector.messages import Request
+from connector.templates import Placeholder, Template
+from runtime.vault import variable_name
+
+Document = dict[str, Any]
+
+
+def request_document(request: Request) -> Document:
+    """A request: `method`, `url`, `headers`, `body` (its text or None), `json` (the body parsed, or None)."""
+    return {
+        "method": request.method,
+        "url": request.url,
+        "headers": dict(request.headers),
+        "body": request.text,
+        "json": request.json,
+    }
+
+
+def result_document(result: Result) -> Document:
+    """A result, as `call --json` and the HTTP API answer it."""
+    return {
+        "ok": result.ok,
+        "status": result.status,
+        "fields": result.fields,
+        "records": result.records,
+        "raw": result.raw,
+        "warnings": list(result.warnings),
+        "attempts": result.attempts,
+        "request": None if result.request is None else request_document(result.request),
+        "run": result.run,
+    }
+
+
+def connector_document(connector: Connector) -> Document:
+    """A connector: what it is, the values its connections have, its operations and triggers."""
+    return {
+        "handle": connector.handle,
+        "status": connector.status,
+        "short": connector.short,
+        "description": connector.description,
+        "tags": list(connector.tags),
+        "base_url": template_text(connector.service.base),
+        "values": value_documents(connector),
+        "operations": operation_summaries(connector),
+        "triggers": [trigger_document(webhook) for webhook in connector.webhooks],
+    }
+
+
+def value_documents(connector: Connector) -> list[Document]:
+    """The values of a connection (credentials, host parts): `secret`, and the variable that sets each."""
+    credentials = connector.service.credentials
+    return [
+        {
+            "name": name,
+            "type": placeholder.type,
+            "required": placeholder.required,
+            "default": None if name in credentials else placeholder.default,
+            "secret": name in credentials,
+            "variable": variable_name(connector.handle, name),
+            "description": placeholder.description,
+        }
+        for name, placeholder in connector.service.placeholders.items()
+    ]
+
+
+def operation_summaries(connector: Connector) -> list[Document]:
+    """Each operation in a few words, the custom ones last; those have neither `method` nor `path`."""
+    return [
+        *(
+            {
+                "id": operation.id,
+                "method": operation.method,
+                "path": template_text(operation.path.path),
+                "short": operation.short,
+            }
+            for operation in connector.operations.values()
+        ),
+        *(
+            {"id": custom.handle, "method": None, "path": None, "short": custom.short}
+            for custom in connector.custom_operations.values()
+        ),
+    ]
+
+
+def operation_document(connector: Connector, operation: Operation | CustomOperation) -> Document:
+    """One operation: its inputs with the places they land in, its fields, the triggers of its resource."""
+    if isinstance(operation, CustomOperation):
+        return {
+            "id": operation.handle,
+            "connector": connector.handle,
+            "method": None,
+            "path": None,
+            "short": operation.short,
+            "description": operation.description,
+            "inputs": [input_document(each, ()) for each in operation.inputs.values()],
+            "from_connection": [],
+            "lists": False,
+            "response": "json",
+            "fields": [field_document(each) for each in operation.output],
+            "triggers": [],
+        }
+    resource = connector.resources.get(operation.id.rpartition(".")[0])
+    return {
+        "id": operation.id,
+        "connector": connector.handle,
+        "method": operation.method,
+        "path": template_text(operation.path.path),
+        "short": operation.short,
+        "description": operation.description,
+        "inputs": [input_document(each, operation.places.get(name, ())) for name, each in operation.inputs.items()],
+        "from_connection": sorted(operation.from_connection),
+        "lists": operation.lists,
+        "response": operation.response,
+        "fields": [field_document(each) for each in operation.fields],
+        "triggers": [trigger_document(webhook) for webhook in resource.webhooks] if resource is not None else [],
+    }
+
+
+def input_document(placeholder: Placeholder, places: Iterable[str]) -> Document:
+    """One input of an operation; `place` are path, query, header, body, joined by `, `."""
+    return {
+        "name": placeholder.name,
+        "type": placeholder.type,
+        "required": placeholder.required,
+        "default": placeholder.default,
+        "place": ", ".join(places),
+        "options": list(placeholder.options),
+        "minimum": placeholder.minimum,
+        "maximum": placeholder.maximum,
+        "nullable": placeholder.nullable,
+        "description": placeholder.description,
+    }
+
+
+def field_document(field: Field) -> Document:
+    """One field of an answer or a payload."""
+    return {
+        "name": field.name,
+        "type": field.type,
+        "selector": field.selector.text,
+        "multivalue": field.multivalue,
+        "description": field.description,
+    }
+
+
+def trigger_document(webhook: Webhook) -> Document:
+    """One trigger: its id (`resource/event`), the route of its webhook, how else it arises, its payload fields."""
+    return {
+        "id": webhook.id,
+        "path": webhook.path,
+        "after": list(webhook.after),
+        "poll": None if webhook.poll is None else dict(webhook.poll),
+        "description": webhook.description,
+        "fields": [field_document(each) for each in webhook.payload],
+    }
+
+
+def template_text(template: Template) -> str:
+    """A template as an author writes it: `/files/{{fileId}}`."""
+    return "".join(part if isinstance(part, str) else f"{{{{{part.name}}}}}" for part in template.parts)

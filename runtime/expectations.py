@@ -1,0 +1,440 @@
+"""What an operation expects of a request: its definition read backwards, as a strict API would hold callers to it.
+
+`find_complaints` compares path values, query, headers and body with the templates they would be rendered from;
+`Credential` knows where an auth method puts its secrets. Everything here is pure. Which operation a request is meant
+for, and which status a refusal has, is `mock`'s business.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import itertools
+import re
+import urllib.parse
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from connector.auth import Auth
+from connector.bodies import (
+    ArrayNode,
+    BareSlot,
+    Constant,
+    FormBody,
+    JsonBody,
+    Node,
+    ObjectNode,
+    QuotedSlot,
+    Text,
+    TextBody,
+    flatten,
+)
+from connector.convertors import read_default, to_text
+from connector.definitions import Operation, Service
+from connector.errors import MappingError
+from connector.mapping import read_json
+from connector.messages import Headers, Request, Response
+from connector.templates import Placeholder, Slot, Template
+
+#: How many ways of leaving out optional items of one array are tried.
+MAX_TRIALS = 50
+#: What an auth method is given in place of the values of a connection, to see where it puts them.
+_SAMPLE = "sample"
+_SAMPLE_URL = "https://sample.invalid/"
+_SAMPLE_TOKEN = Response(200, body=b'{"access_token":"sample","token_type":"Bearer","expires_in":3600}')
+#: More round trips than any auth method makes.
+_MAX_ROUND_TRIPS = 5
+_SCHEME = re.compile(r"([A-Za-z][\w\-]*) +\S.*\Z")
+
+Location = tuple[str | int, ...]
+Pairs = Sequence[tuple[str, str]]
+
+
+class Unreadable(ValueError):
+    """The body is not of the kind it says it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """One thing wrong with a request; `location` begins with `path`, `query`, `header` or `body`."""
+
+    location: Location
+    message: str
+    type: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The entry of a validation error, in the form that FastAPI made usual."""
+        return {"loc": list(self.location), "msg": self.message, "type": self.type}
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A header, or a query parameter (`in_query`), that must hold a secret; `scheme` is what goes before it there."""
+
+    name: str
+    scheme: str = ""
+    in_query: bool = False
+
+    def is_well_formed(self, headers: Headers, query: Pairs) -> bool:
+        """True if a credential stands there in the right form; whether it is the right one is not asked.
+
+        Any scheme will do in place of Bearer, since a token may bring its own; Basic has to hold `user:password`.
+        """
+        value = dict(query).get(self.name, "") if self.in_query else headers.get(self.name, "")
+        if not self.scheme:
+            return bool(value.strip())
+        if not _SCHEME.match(value):
+            return False
+        if self.scheme.lower() != "basic":
+            return True
+        scheme, _, encoded = value.partition(" ")
+        try:
+            return scheme.lower() == "basic" and b":" in base64.b64decode(encoded.strip(), validate=True)
+        except (binascii.Error, ValueError):
+            return False
+
+    def challenge(self, realm: str) -> str:
+        """The value of WWW-Authenticate (RFC 9110, section 11.6.1)."""
+        if self.scheme:
+            return f'{self.scheme} realm="{realm}"'
+        return f'ApiKey realm="{realm}", {"query" if self.in_query else "header"}="{self.name}"'
+
+
+def find_credentials(service: Service, auth: Auth) -> tuple[Credential, ...]:
+    """Where the method puts its secrets, learned by letting it authenticate a sample request.
+
+    So a new method needs no word here. One that cannot work with samples (it signs with a real key, say) is taken to
+    end in a Bearer token, as all of those do. A header whose name only the connection knows is not asked for.
+    """
+    values = {
+        name: _SAMPLE if placeholder.default is None else to_text(placeholder.default)
+        for name, placeholder in service.placeholders.items()
+    }
+    flow = auth.flow(Request("GET", _SAMPLE_URL), values)
+    try:
+        request, trips = next(flow), 0
+        while not request.url.startswith(_SAMPLE_URL):
+            request, trips = flow.send(_SAMPLE_TOKEN), trips + 1
+            if trips == _MAX_ROUND_TRIPS:
+                raise ValueError("it never comes to its own request")
+    except (ValueError, StopIteration):
+        return (Credential("Authorization", "Bearer"),)
+    found = [
+        Credential(name, scheme[1] if (scheme := _SCHEME.match(value)) else "")
+        for name, value in request.headers.items()
+        if name.lower() != _SAMPLE
+    ]
+    query = urllib.parse.parse_qsl(urllib.parse.urlsplit(request.url).query)
+    return (*found, *(Credential(name, in_query=True) for name, _ in query))
+
+
+def find_complaints(operation: Operation, request: Request, path_values: Pairs, query: Pairs) -> Iterator[Complaint]:
+    """Everything about the request that the operation does not declare or declares otherwise.
+
+    `path_values` are the decoded values of the path by the names of their placeholders, `query` the decoded pairs but
+    for credentials. Raises Unreadable for a body that is not of its kind.
+    """
+    check = _Check(operation)
+    for name, text in path_values:
+        yield from check.text_value(name, text, ("path", name), early=True)
+    declared = [(urllib.parse.unquote(pair.name), check.pair_node(pair.value)) for pair in operation.query]
+    yield from check.pairs([(name, node, check.is_optional(node)) for name, node in declared], query, "query")
+    for name, template in operation.headers:
+        slot = template.only_slot
+        if slot is None:
+            continue
+        if name in request.headers:
+            yield from check.text_value(slot, request.headers[name], ("header", name), early=True)
+        elif not check.is_optional(BareSlot(slot)):
+            yield Complaint(("header", name), "field required", "missing")
+    yield from check.body(request)
+
+
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """The comparison of one request with one operation."""
+
+    operation: Operation
+
+    def placeholder(self, name: str, *, early: bool = False) -> Placeholder:
+        """What is declared of a name; `early` in path and headers, where the connection's comes first (rule 6)."""
+        inputs, service = self.operation.inputs, self.operation.service.placeholders
+        if name in inputs and not (early and name in self.operation.shadowed):
+            return inputs[name]
+        return service[name]
+
+    def is_optional(self, node: Node) -> bool:
+        """True if what the node stands for may be left out."""
+        if isinstance(node, ObjectNode):
+            return node.condition is not None and self.is_optional(BareSlot(node.condition))
+        if not isinstance(node, (BareSlot, QuotedSlot)):
+            return False
+        placeholder = self.placeholder(node.name)
+        return not placeholder.required or placeholder.default is not None
+
+    def text_value(self, name: str, text: str, where: Location, *, early: bool = False) -> Iterator[Complaint]:
+        """A value that travels as text."""
+        placeholder = self.placeholder(name, early=early)
+        if text == "" and placeholder.nullable:
+            return
+        try:
+            placeholder.read(_as_option(placeholder, read_default(text, placeholder.convertor)))
+        except ValueError as error:
+            yield Complaint(where, str(error), f"{placeholder.type.lower()}_parsing")
+
+    def template_text(self, template: Template, text: str, where: Location) -> Iterator[Complaint]:
+        """A longer text; the value in it is read where there is one slot, since two could be cut in several ways."""
+        if not _fits(template, text):
+            yield Complaint(where, "the text is not the fixed one around its values", "string_pattern_mismatch")
+            return
+        slots = [place for place, part in enumerate(template.parts) if isinstance(part, Slot)]
+        if len(slots) == 1:
+            start = sum(len(str(part)) for part in template.parts[: slots[0]])
+            end = len(text) - sum(len(str(part)) for part in template.parts[slots[0] + 1 :])
+            if text[start:end]:
+                yield from self.text_value(template.names[0], text[start:end], where)
+
+    def pair_node(self, template: Template) -> Node:
+        """The template of a query pair as a node, like those of forms."""
+        if template.only_slot is not None:
+            return QuotedSlot(template.only_slot)
+        # Its fixed text is encoded already, and what came is decoded.
+        parts = (urllib.parse.unquote_plus(part) if isinstance(part, str) else part for part in template.parts)
+        decoded = Template(tuple(parts))
+        return Text(decoded) if decoded.names else Constant(decoded.literal)
+
+    def pairs(self, declared: Iterable[tuple[str, Node, bool]], given: Pairs, place: str) -> Iterator[Complaint]:
+        """Named texts: those declared (name, node, whether it may be left out) against those given."""
+        texts: dict[str, list[str]] = {}
+        for name, text in given:
+            texts.setdefault(name, []).append(text)
+        wanted: dict[str, list[tuple[Node, bool]]] = {}
+        for name, node, optional in declared:
+            wanted.setdefault(name, []).append((node, optional))
+        for name, nodes in wanted.items():
+            where = (place, name)
+            found = texts.pop(name, [])
+            slot = nodes[0][0]
+            placeholder = self.placeholder(slot.name) if isinstance(slot, (BareSlot, QuotedSlot)) else None
+            kind = placeholder.type if placeholder is not None else ""
+            # In a form an object is spread over `name[member]`; in a query it is JSON text.
+            spread = [each for each in texts if each.startswith(f"{name}[")] if place == "body" else []
+            if spread and kind in ("Object", "Any") and not found:
+                for each in spread:
+                    del texts[each]
+            elif len(found) < sum(not optional for _, optional in nodes):
+                yield Complaint(where, "field required", "missing")
+            elif found and placeholder is not None and kind == "Array":
+                yield from _repeated(placeholder, found, where)
+            elif len(found) > len(nodes) and not (kind == "Any" and place == "body"):
+                yield Complaint(where, "the name stands more than once", "too_long")
+            elif len(found) == len(nodes):
+                for (node, _), text in zip(nodes, found, strict=True):
+                    yield from self._pair(node, text, where)
+        for name in texts:
+            yield Complaint((place, name), "no such field", "extra_forbidden")
+
+    def _pair(self, node: Node, text: str, where: Location) -> Iterator[Complaint]:
+        if isinstance(node, (BareSlot, QuotedSlot)):
+            yield from self.text_value(node.name, text, where)
+        elif isinstance(node, Text):
+            yield from self.template_text(node.template, text, where)
+        elif isinstance(node, Constant) and text != to_text(node.value):
+            yield Complaint(where, f"expected {to_text(node.value)!r}", "literal_error")
+
+    def body(self, request: Request) -> Iterator[Complaint]:
+        """The body against the compiled template of its kind."""
+        body, given = self.operation.body, request.body or b""
+        if body is None:
+            if given:
+                yield Complaint(("body",), "no body is expected", "extra_forbidden")
+        elif isinstance(body, JsonBody):
+            if given.strip():
+                yield from self.node(body.tree, _read_json(request.headers, given), ("body",))
+            elif not self.is_optional(body.tree):
+                yield Complaint(("body",), "field required", "missing")
+        elif isinstance(body, FormBody):
+            declared = [(name, node, self.is_optional(node)) for name, node in body.pairs]
+            if body.tree is not None:
+                declared = list(self._spread("", body.tree))
+            pairs = urllib.parse.parse_qsl(_read_text(given), keep_blank_values=True)
+            yield from self.pairs(declared, pairs, "body")
+        elif isinstance(body, TextBody):
+            yield from self.template_text(body.template, _read_text(given), ("body",))
+
+    def _spread(self, name: str, node: Node, *, optional: bool = False) -> Iterator[tuple[str, Node, bool]]:
+        """The fields of a form that is written as a tree."""
+        optional = optional or self.is_optional(node)
+        if isinstance(node, ObjectNode):
+            for key, child in node.members:
+                for each in self._keys(key):
+                    inner = f"{name}[{each}]" if name else each
+                    yield from self._spread(inner, child, optional=optional or isinstance(key, Slot))
+        elif isinstance(node, ArrayNode):
+            for item in node.items:
+                yield from self._spread(name, item, optional=optional)
+        elif isinstance(node, Constant) and not name:
+            for member, value in node.value.items():
+                yield from self._spread(member, Constant(value), optional=optional)
+        elif isinstance(node, Constant):
+            yield from ((each, Constant(text), optional) for each, text in flatten(name, node.value))
+        else:
+            yield name, node, optional
+
+    def _keys(self, key: str | Slot) -> list[str]:
+        return [key] if isinstance(key, str) else [to_text(option) for option in self.placeholder(key.name).options]
+
+    def node(self, node: Node, value: Any, where: Location) -> Iterator[Complaint]:
+        """A JSON value against a part of a body tree."""
+        if isinstance(node, Constant):
+            yield from _differences(node.value, value, where)
+        elif isinstance(node, (BareSlot, QuotedSlot)):
+            yield from self._slot(node, value, where)
+        elif isinstance(node, Text):
+            if isinstance(value, str):
+                yield from self.template_text(node.template, value, where)
+            else:
+                yield Complaint(where, "expected text", "string_type")
+        elif isinstance(node, ObjectNode):
+            yield from self._object(node, value, where)
+        else:
+            # These five are all there are.
+            yield from self._array(cast("ArrayNode", node), value, where)
+
+    def _slot(self, node: BareSlot | QuotedSlot, value: Any, where: Location) -> Iterator[Complaint]:
+        placeholder = self.placeholder(node.name)
+        if value is None and placeholder.nullable:
+            return
+        if isinstance(node, QuotedSlot) and isinstance(value, str) and placeholder.type not in ("Array", "Object"):
+            yield from self.text_value(node.name, value, where)
+            return
+        # What a strict API reads as a number is a number, not its digits as text; 1.0 is an integer in JSON.
+        whole = placeholder.type == "Integer" and isinstance(value, float) and value.is_integer()
+        quoted = isinstance(node, QuotedSlot) and not isinstance(value, (list, dict))
+        if quoted or not (type(value) in placeholder.convertor.exact or whole):
+            kind = "String" if quoted and placeholder.type not in ("Array", "Object") else placeholder.type
+            yield Complaint(where, f"expected a value of type {kind}", f"{kind.lower()}_type")
+            return
+        try:
+            placeholder.read(value)
+        except ValueError as error:
+            yield Complaint(where, str(error), "value_error")
+
+    def _object(self, node: ObjectNode, value: Any, where: Location) -> Iterator[Complaint]:
+        if not isinstance(value, dict):
+            yield Complaint(where, "expected an object", "dict_type")
+            return
+        known = set()
+        for key, child in node.members:
+            name = key if isinstance(key, str) else self._chosen_key(key, node, value)
+            known.add(name)
+            optional = self.is_optional(child) or (isinstance(key, Slot) and self.is_optional(BareSlot(key.name)))
+            if name in value:
+                yield from self.node(child, value[name], (*where, name))
+            elif not optional:
+                yield Complaint((*where, name), "field required", "missing")
+        for name in value:
+            if name not in known:
+                yield Complaint((*where, name), "no such field", "extra_forbidden")
+
+    def _chosen_key(self, key: Slot, node: ObjectNode, value: Mapping[str, Any]) -> str:
+        """The key that a slot stands for: what a sibling with the same slot says, else the first option there is."""
+        options = self._keys(key)
+        for sibling, child in node.members:
+            if isinstance(child, (BareSlot, QuotedSlot)) and child.name == key.name and isinstance(sibling, str):
+                said = to_text(value.get(sibling))
+                if said in options:
+                    return said
+        return next((option for option in options if option in value), options[0])
+
+    def _array(self, node: ArrayNode, value: Any, where: Location) -> Iterator[Complaint]:
+        if not isinstance(value, list):
+            yield Complaint(where, "expected a list", "list_type")
+            return
+        optional = [place for place, item in enumerate(node.items) if self.is_optional(item)]
+        most, spare = len(node.items), len(node.items) - len(value)
+        if not 0 <= spare <= len(optional):
+            count = f"{most - len(optional)} to {most}" if optional else f"{most}"
+            yield Complaint(where, f"expected {count} items", "too_long" if spare < 0 else "too_short")
+            return
+        nearest: list[Complaint] | None = None
+        for dropped in itertools.islice(itertools.combinations(optional, spare), MAX_TRIALS):
+            kept = [item for place, item in enumerate(node.items) if place not in dropped]
+            complaints = [
+                each
+                for place, (item, element) in enumerate(zip(kept, value, strict=True))
+                for each in self.node(item, element, (*where, place))
+            ]
+            if nearest is None or len(complaints) < len(nearest):
+                nearest = complaints
+            if not nearest:
+                break
+        yield from nearest or ()
+
+
+def _repeated(placeholder: Placeholder, found: Sequence[str], where: Location) -> Iterator[Complaint]:
+    """A list whose elements travel under one name."""
+    try:
+        placeholder.read([_as_option(placeholder, text) for text in found])
+    except ValueError as error:
+        yield Complaint(where, str(error), "list_parsing")
+
+
+def _as_option(placeholder: Placeholder, value: Any) -> Any:
+    """The option that a text stands for, where the options are not all text."""
+    return next(
+        (option for option in placeholder.options if isinstance(value, str) and to_text(option) == value), value
+    )
+
+
+def _fits(template: Template, text: str) -> bool:
+    """True if the text is the template with some value in each slot.
+
+    Each fixed part is taken where it is first found, which decides it in linear time.
+    """
+    place, floating, last = 0, False, len(template.parts) - 1
+    for index, part in enumerate(template.parts):
+        if isinstance(part, Slot):
+            floating = True
+        elif floating and index == last:
+            return text.endswith(part) and len(text) - len(part) >= place
+        else:
+            start = text.find(part, place) if floating else place
+            if start < 0 or not text.startswith(part, start):
+                return False
+            place, floating = start + len(part), False
+    return floating or place == len(text)
+
+
+def _differences(expected: Any, value: Any, where: Location) -> Iterator[Complaint]:
+    """A JSON value against a fixed one."""
+    if isinstance(expected, dict) and isinstance(value, dict):
+        for name in expected:
+            if name in value:
+                yield from _differences(expected[name], value[name], (*where, name))
+            else:
+                yield Complaint((*where, name), "field required", "missing")
+        for name in value:
+            if name not in expected:
+                yield Complaint((*where, name), "no such field", "extra_forbidden")
+    elif isinstance(expected, list) and isinstance(value, list) and len(expected) == len(value):
+        for place, pair in enumerate(zip(expected, value, strict=True)):
+            yield from _differences(*pair, (*where, place))
+    # In Python True equals 1; in JSON it does not.
+    elif isinstance(expected, bool) is not isinstance(value, bool) or expected != value:
+        yield Complaint(where, f"expected {to_text(expected)!r}", "literal_error")
+
+
+def _read_json(headers: Headers, body: bytes) -> Any:
+    try:
+        return read_json(Response(200, headers, body))
+    except MappingError:
+        raise Unreadable("the body is not JSON that every reader understands alike") from None
+
+
+def _read_text(body: bytes) -> str:
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        raise Unreadable("the body is not UTF-8") from None

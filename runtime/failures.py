@@ -1,0 +1,117 @@
+"""What a failure is to whoever started a command: an exit code, words on stderr, a problem document.
+
+Errors themselves are the language's (`connector.errors`) and Click's. Nothing here prints; `printing` does.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from connector.errors import (
+    ConfigurationError,
+    ConnectorError,
+    InputError,
+    InvalidDefinition,
+    MappingError,
+    ResponseError,
+    TransportError,
+    UnknownConnector,
+    UnknownOperation,
+    problem_document,
+)
+from connector.messages import Request
+
+#: Exit codes by the nearest class of the error. A provider's 5xx, the one that depends on a value, is `exit_code`'s.
+EXIT_CODES: Mapping[type[BaseException], int] = {
+    BaseException: 1,
+    click.ClickException: 2,
+    ConfigurationError: 2,
+    UnknownConnector: 2,
+    UnknownOperation: 2,
+    InvalidDefinition: 3,
+    ResponseError: 4,
+    MappingError: 5,
+    InputError: 6,
+    TransportError: 7,
+    click.Abort: 130,
+    KeyboardInterrupt: 130,
+}
+#: What the provider's own failures (5xx) exit with.
+PROVIDER_FAILED = 5
+
+
+def exit_code(error: BaseException) -> int:
+    """The exit code of a failure: the row of its class, or of the nearest class above it."""
+    if isinstance(error, ResponseError) and error.status >= 500:
+        return PROVIDER_FAILED
+    return next(EXIT_CODES[each] for each in type(error).__mro__ if each in EXIT_CODES)
+
+
+def failure_document(error: BaseException) -> dict[str, Any]:
+    """The failure as a problem document (RFC 9457), with `code` and `hint`."""
+    if isinstance(error, ConnectorError):
+        return dict(problem_document(error))
+    document = {"type": "about:blank", "title": "Something went wrong that nobody foresaw", "detail": "", "hint": ""}
+    if isinstance(error, click.UsageError):
+        path = error.ctx.command_path if error.ctx is not None else "connector"
+        document |= {"title": "The command line cannot be read", "code": "E_USAGE", "hint": f"see: {path} --help"}
+        return document | {"detail": error.format_message()}
+    if isinstance(error, click.ClickException):
+        return document | {"title": "A file cannot be used", "code": "E_USAGE", "detail": error.format_message()}
+    if isinstance(error, (click.Abort, KeyboardInterrupt)):
+        return document | {"title": "Interrupted", "code": "E_INTERRUPTED", "detail": "the command was interrupted"}
+    return document | {
+        "code": "E_UNEXPECTED",
+        "detail": _place(error),
+        "hint": "please report it; CONNECTOR_DEBUG=1 shows where it arose",
+    }
+
+
+def describe_failure(error: BaseException) -> Iterator[tuple[str, str]]:
+    """What to say of a failure, line by line: a word for the margin and a text. The provider's own words come first."""
+    if isinstance(error, ResponseError):
+        yield "error", error.message
+        yield "status", str(error.status)
+        yield from _describe_request(error.request)
+    elif isinstance(error, InvalidDefinition):
+        count = len(error.problems)
+        yield "error", f"{count} problem{'s' if count != 1 else ''} in the definition"
+        for problem in error.problems:
+            yield "", str(problem)
+            if problem.hint:
+                yield "hint", problem.hint
+    elif isinstance(error, (TransportError, MappingError)):
+        yield "error", error.message
+        yield from _describe_request(error.request)
+    elif isinstance(error, InputError) and len(error.errors) > 1:
+        yield "error", f"{error.operation}: {len(error.errors)} inputs are not right"
+        for each in error.errors:
+            yield "", each.message
+    elif isinstance(error, (click.Abort, KeyboardInterrupt)):
+        yield "note", "interrupted"
+    else:
+        document = failure_document(error)
+        foreseen = isinstance(error, (ConnectorError, click.ClickException))
+        yield "error", document["detail"] if foreseen else f"{document['title']}: {document['detail']}"
+    hint = failure_document(error)["hint"]
+    if hint:
+        yield "hint", hint
+
+
+def _describe_request(request: Request | None) -> Iterator[tuple[str, str]]:
+    if request is not None:
+        yield "request", f"{request.method} {request.url}"
+
+
+def _place(error: BaseException) -> str:
+    """The kind of the error and where it arose. Its text is left out: nobody knows what it quotes."""
+    if isinstance(error, OSError) and error.strerror:
+        return ": ".join(str(part) for part in (error.filename, error.strerror.lower()) if part)
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return type(error).__name__ + where

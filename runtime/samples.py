@@ -1,0 +1,203 @@
+"""What a made provider answers: an operation's recorded examples, or answers made up from its fields and selectors.
+
+Either way an operation has a few Responses that are played in order, the last one repeating. Which of them is due, and
+whether a request deserves one at all, is `mock`'s business.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from connector.definitions import Connector, Field, Operation
+from connector.errors import ConfigurationError
+from connector.messages import Headers, Response
+from connector.selectors import Every, Selector, Walk, read_walk, show_walk
+
+#: How many elements a made-up list has.
+LENGTH = 2
+#: A field that wants an element beyond this one is left out of made-up answers: a selector may name any index.
+MAX_INDEX = 99
+#: Headers of an example that describe its own transport, not the answer.
+_FRAMING = frozenset({"content-length", "content-encoding", "transfer-encoding", "connection", "keep-alive", "date"})
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The words that a made-up job says one after the other, and where it says them."""
+
+    walk: Walk
+    words: tuple[str, ...]
+
+
+def read_example(name: str, example: Any) -> tuple[Response, ...]:
+    """The answers of one example, `{status?, headers?, body?}` or a list of them; empty for an empty list.
+
+    Raises ConfigurationError for anything else. A body that is text is sent as it is where a Content-Type other than
+    JSON is given, and as JSON text elsewhere.
+    """
+    entries = example if isinstance(example, list) else [example]
+    return tuple(
+        _read_entry(f"{name}[{place}]" if example is entries else name, each) for place, each in enumerate(entries)
+    )
+
+
+def _read_entry(name: str, entry: Any) -> Response:
+    hint = "an example is {status?, headers?, body}, or a list of them"
+    if not isinstance(entry, Mapping):
+        raise ConfigurationError(f"example {name} is no object", hint=hint)
+    status, headers = entry.get("status", 200), entry.get("headers", {})
+    if type(status) is not int or not 200 <= status <= 599:
+        raise ConfigurationError(f"example {name}: status is not 200 to 599", hint=hint)
+    if not isinstance(headers, Mapping) or not all(_is_field(*pair) for pair in headers.items()):
+        raise ConfigurationError(f"example {name}: headers are not texts by name", hint=hint)
+    sent = Headers((key, value) for key, value in headers.items() if key.lower() not in _FRAMING)
+    if "body" not in entry:
+        return Response(status, sent)
+    body = entry["body"]
+    kind = Response(status, sent).content_type
+    if isinstance(body, str) and kind and not kind.endswith("json"):
+        return Response(status, sent, body.encode("utf-8", "replace"))
+    return json_response(status, body, sent)
+
+
+def _is_field(name: str, value: Any) -> bool:
+    return isinstance(value, str) and (name + value).isascii() and (name + value).isprintable()
+
+
+def json_response(status: int, document: Any, headers: Mapping[str, str] | None = None) -> Response:
+    """A JSON document as an answer, its Content-Type set unless `headers` has one."""
+    given = headers or {}
+    typed = {} if "content-type" in Headers(given) else {"Content-Type": "application/json"}
+    body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    return Response(status, Headers({**typed, **given}), body)
+
+
+def find_progress(connector: Connector) -> dict[str, Progress]:
+    """How the jobs of each resource move, by its handle: what its first webhook that polls for words says of it.
+
+    A job is queued, runs, and ends with the first of the words the webhook waits for.
+    """
+    found: dict[str, Progress] = {}
+    for webhook in connector.webhooks:
+        poll = webhook.poll or {}
+        when = poll.get("when")
+        words = when.get("in") if isinstance(when, Mapping) else None
+        if not isinstance(when, Mapping) or not isinstance(words, list) or not words or not isinstance(words[0], str):
+            continue
+        resource = str(poll.get("operation", "")).rpartition(".")[0] or webhook.resource
+        end = words[0]
+        start = ("queued", "running") if end.islower() else ("QUEUED", "RUNNING")
+        found.setdefault(resource, Progress(_read_walk(when.get("selector")), (*start, end)))
+    return found
+
+
+def _read_walk(steps: Any) -> Walk:
+    # A `poll` is kept as it was written, so its selector may be anything.
+    try:
+        return plain_walk(Selector.from_json(steps)) or () if isinstance(steps, (str, list)) else ()
+    except ValueError:
+        return ()
+
+
+def plain_walk(selector: Selector) -> Walk | None:
+    """The steps of a selector, its first descent (`..`) taken as one step; None if it says what no steps can say."""
+    text = selector.text.replace("..", ".", 1)
+    walk = read_walk(text)
+    return walk if show_walk(walk) == text else None
+
+
+def make_answers(operation: Operation, progress: Progress | None) -> tuple[Response, ...]:
+    """Answers that the operation's own fields match: every type right, every list with more than one element.
+
+    Read again and again, a job moves through its words; any other call answers as it does when it is new.
+    """
+    if operation.response == "empty":
+        return (Response(204),)
+    if operation.response == "text":
+        return (Response(200, Headers({"Content-Type": "text/plain; charset=utf-8"}), b"made-up text"),)
+    shape = _shape_of(operation, progress)
+    steps = len(progress.words) if progress is not None and operation.method == "GET" and shape.moves() else 1
+    return tuple(json_response(200, shape.make(progress, step)) for step in range(steps))
+
+
+@dataclass(slots=True)
+class _Shape:
+    """A part of a made-up document: an object by its members, a list by the shape of its elements, or one value."""
+
+    members: dict[str, _Shape] = field(default_factory=dict)
+    element: _Shape | None = None
+    length: int = LENGTH
+    leaf: Field | None = None
+    is_word: bool = False
+
+    def at(self, walk: Walk, *, every: bool = False) -> _Shape:
+        """The part at the end of a walk, made where it is missing. With `every` an index stands for all elements."""
+        shape = self
+        for step in walk:
+            if isinstance(step, str):
+                shape = shape.members.setdefault(step, _Shape())
+            else:
+                shape.element = shape.element or _Shape()
+                if isinstance(step, int) and not every:
+                    shape.length = max(shape.length, step + 1)
+                shape = shape.element
+        return shape
+
+    def moves(self) -> bool:
+        """True if one of the words of a job stands in it."""
+        parts = [*self.members.values(), *([self.element] if self.element else [])]
+        return self.is_word or any(part.moves() for part in parts)
+
+    def make(self, progress: Progress | None, step: int, place: tuple[int, ...] = ()) -> Any:
+        """The value; `place` are the indexes that lead to it, so that no two elements are alike."""
+        if self.members:
+            return {name: part.make(progress, step, place) for name, part in self.members.items()}
+        if self.element is not None:
+            return [self.element.make(progress, step, (*place, index)) for index in range(self.length)]
+        if self.leaf is None:
+            return {}
+        if self.is_word and progress is not None:
+            return progress.words[step]
+        return _value(self.leaf, place)
+
+
+def _shape_of(operation: Operation, progress: Progress | None) -> _Shape:
+    root = row = _Shape()
+    if operation.records is not None:
+        walk = plain_walk(operation.records) or ()
+        # A `*` already gives a list of what it leads to; a plain walk leads to the list itself.
+        row = root.at(walk if Every() in walk else (*walk, Every()))
+    elif operation.lists:
+        # Of what is understood without `records`, a bare array is the plainest (dialect rule 11).
+        row = root.at((Every(),))
+    for each, walk in _walks(operation.fields):
+        part = row.at(walk, every=each.multivalue)
+        part.leaf = part.leaf or each
+        is_text = each.type in ("String", "Any")
+        part.is_word |= progress is not None and is_text and (each.name == "status" or walk == progress.walk)
+    return root
+
+
+def _walks(fields: Sequence[Field]) -> Iterator[tuple[Field, Walk]]:
+    for each in fields:
+        walk = plain_walk(each.selector)
+        if walk and all(step <= MAX_INDEX for step in walk if isinstance(step, int)):
+            yield each, walk
+
+
+def _value(leaf: Field, place: tuple[int, ...]) -> Any:
+    number = place[-1] + 1 if place else 1
+    text = "-".join((leaf.name, *(str(index + 1) for index in place)))
+    values: dict[str, Any] = {
+        "Integer": number,
+        "Number": number + 0.5,
+        "Boolean": True,
+        "Array": [f"{text}-{index + 1}" for index in range(LENGTH)],
+        "Object": {"name": text},
+        "Date": f"2026-01-{number % 28 + 1:02}",
+        "DateTime": f"2026-01-{number % 28 + 1:02}T09:00:00Z",
+    }
+    return values.get(leaf.type, text)

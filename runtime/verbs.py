@@ -1,0 +1,173 @@
+"""What every verb of the `connector` command shares: its options, its names that complete, how its failures end.
+
+`Verbs.main` is the one place where an exception becomes words and an exit code. What single verbs do is `cli`'s. As
+there, whatever is not needed to read a command line is imported where it is used.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from runtime.catalog import Catalog
+    from runtime.settings import Settings
+
+PROGRAM = "connector"
+
+
+@dataclass(slots=True)
+class Everywhere:
+    """What the options say that stand before or after any verb."""
+
+    definitions: list[Path] = field(default_factory=list)
+    json: bool = False
+
+    def settings(self, *, base_urls: dict[str, str] | None = None) -> Settings:
+        """The settings of this process, these options over all else; raises ConfigurationError."""
+        from runtime.settings import load_settings
+
+        return load_settings(os.environ, Path.cwd(), definitions=self.definitions, base_urls=base_urls)
+
+    def catalog(self) -> Catalog:
+        """The shipped connectors and the operator's; raises ConfigurationError."""
+        from runtime.catalog import Catalog
+
+        return Catalog(self.settings().definitions)
+
+
+def _add_definitions(ctx: click.Context, _: click.Parameter, value: tuple[Path, ...]) -> None:
+    ctx.ensure_object(Everywhere).definitions.extend(value)
+
+
+def _choose_json(ctx: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - Click's signature
+    ctx.ensure_object(Everywhere).json |= value
+
+
+def _everywhere() -> list[click.Parameter]:
+    """The options of every verb; they tell the context, not the verb."""
+    return [
+        click.Option(
+            ["--definitions"],
+            type=click.Path(exists=True, path_type=Path),
+            metavar="DIR",
+            multiple=True,
+            expose_value=False,
+            callback=_add_definitions,
+            help="A folder of connectors, or one connector. May be repeated.",
+        ),
+        click.Option(
+            ["--json"],
+            is_flag=True,
+            expose_value=False,
+            callback=_choose_json,
+            help="One JSON document on stdout, also for failures.",
+        ),
+    ]
+
+
+class Verb(click.Command):
+    """A command that knows the options of every verb."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params += _everywhere()
+
+
+class Verbs(click.Group):
+    """The group of all verbs. Its `main` is the one place where failures become words and exit codes."""
+
+    command_class = Verb
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params += _everywhere()
+
+    def main(  # type: ignore[override]  # one signature for both of Click's modes
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        *,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> int:
+        """Runs the command and exits with its code; outside of `standalone_mode` returns the code."""
+        words = sys.argv[1:] if args is None else list(args)
+        _accept_any_text()
+        try:
+            answer = super().main(args, prog_name or PROGRAM, standalone_mode=False, **extra)
+            sys.stdout.flush()
+            code = answer if isinstance(answer, int) else 0
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, it becomes an exit code
+            # Asked of the words themselves, since a command line that cannot be read has no options yet.
+            code = _report(error, as_json="--json" in words[: words.index("--") if "--" in words else None])
+        if standalone_mode:
+            sys.exit(code)
+        return code
+
+
+def _accept_any_text() -> None:
+    # A provider's text may hold characters that the encoding of the terminal or of the pipe lacks.
+    for stream in (sys.stdout, sys.stderr):
+        if (reconfigure := getattr(stream, "reconfigure", None)) is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def _report(error: BaseException, *, as_json: bool) -> int:
+    """Says what failed, on stderr and, `as_json`, as one document on stdout; returns the exit code."""
+    if isinstance(error, OSError) and error.errno == errno.EPIPE:
+        # Whoever read stdout has gone. What is left of it has nowhere to go, and Python would complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    if isinstance(error, click.ClickException) and not as_json:
+        error.show()
+        return 2
+    from connector.errors import ResponseError
+    from runtime import documents, failures, printing
+
+    if as_json:
+        answered = isinstance(error, ResponseError)
+        printing.print_document(
+            documents.result_document(error.result) if answered else failures.failure_document(error)  # type: ignore[attr-defined]
+        )
+    printing.print_failure(failures.describe_failure(error))
+    if os.environ.get("CONNECTOR_DEBUG") and failures.exit_code(error) == 1:
+        raise error
+    return failures.exit_code(error)
+
+
+def complete_connector(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The handles in the catalogue that begin so."""
+    from click.shell_completion import CompletionItem
+
+    from connector.errors import ConnectorError
+
+    try:
+        handles = ctx.ensure_object(Everywhere).catalog().handles()
+    except ConnectorError:
+        return []
+    return [CompletionItem(handle) for handle in handles if handle.startswith(incomplete)]
+
+
+def complete_operation(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The operations that begin so, of the connector named before, each with its short description."""
+    from click.shell_completion import CompletionItem
+
+    from connector.errors import ConnectorError
+    from runtime.documents import operation_summaries
+
+    handle = str(ctx.params.get("connector") or "").partition(":")[0]
+    try:
+        known = operation_summaries(ctx.ensure_object(Everywhere).catalog().get(handle))
+    except ConnectorError:
+        return []
+    return [CompletionItem(each["id"], help=each["short"]) for each in known if each["id"].startswith(incomplete)]

@@ -1,0 +1,280 @@
+"""Bodies: a tree with slots that is filled and then serialised, so that no value changes its shape (rules 2 to 4)."""
+
+from __future__ import annotations
+
+import json
+import urllib.parse
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector.bodies import FormBody, JsonBody, SlotUse, TextBody, compile_tree, find_body_kind
+from connector.templates import TemplateSyntaxError, Unrenderable
+
+
+def sent(template: Any, **values: Any) -> Any:
+    return json.loads(JsonBody.from_json(template, frozenset({"list"})).encode(values))
+
+
+CHAT = (
+    '{"model": "{{model}}", "messages": [{"role": "user", "content": "{{content}}"}], "temperature": {{temperature}}}'
+)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param('x"}], "model":"mistral-large","tools":[{"a":"b', id="T13"),
+        pytest.param("a\nb", id="T14-line break"),
+        pytest.param("\\", id="T14-backslash"),
+        pytest.param('"', id="T14-quote"),
+        pytest.param("\u2028\u2029", id="T14-line separator"),
+        pytest.param("\0", id="T14-NUL"),
+        pytest.param("\U0001f600", id="T14-astral"),
+        pytest.param("{{model}}", id="T08-placeholder"),
+        pytest.param("{{maxTokens}}", id="T08-other placeholder"),
+        pytest.param("\ue000" + "0\ue000\ue0010\ue001", id="the marks of slots"),
+    ],
+)
+def test_a_value_stays_one_json_string(content: str) -> None:
+    assert sent(CHAT, model="m", content=content, temperature=0.5) == {
+        "model": "m",
+        "messages": [{"role": "user", "content": content}],
+        "temperature": 0.5,
+    }
+
+
+def test_the_bytes_are_utf_8_without_spaces() -> None:
+    assert JsonBody.from_json('{"a": "{{x}}"}').encode({"x": "é"}) == '{"a":"é"}'.encode()
+
+
+@pytest.mark.parametrize(
+    ("template", "values", "expected"),
+    [
+        pytest.param('{"a": "{{x}}", "b": 1}', {}, {"b": 1}, id="T18-member"),
+        pytest.param('{"a": {{x}}, "b": 1}', {}, {"b": 1}, id="T18-bare member"),
+        pytest.param('["{{x}}", 1, {{y}}]', {}, [1], id="T18-item"),
+        pytest.param('{"a": {"b": "{{x}}"}, "c": ["{{x}}"]}', {}, {"a": {}, "c": []}, id="T18-emptied stays"),
+        pytest.param('{"a": "x{{x}}y"}', {}, {"a": "xy"}, id="T18-inside text"),
+        pytest.param('{"a": "{{x}}"}', {"x": ""}, {"a": ""}, id="T18-empty text is supplied"),
+        pytest.param('{"a": {{x}}}', {"x": 0}, {"a": 0}, id="T18-zero is supplied"),
+        pytest.param('{"a": {{x}}}', {"x": False}, {"a": False}, id="T18-false is supplied"),
+        pytest.param('{"a": {{x}}, "b": "{{x}}"}', {"x": None}, {"a": None, "b": None}, id="explicit null"),
+        ('{"a": "{{x}}"}', {"x": 5}, {"a": "5"}),
+        ('{"a": "{{x}}"}', {"x": 0.00001}, {"a": "0.00001"}),
+        ('{"a": "{{x}}"}', {"x": True}, {"a": "true"}),
+        ('{"a": "{{x}}"}', {"x": ["b"]}, {"a": '["b"]'}),
+        ('{"a": "{{x}}"}', {"x": {"b": 1}}, {"a": '{"b":1}'}),
+        ('{"a": "{{list}}"}', {"list": ["b"]}, {"a": ["b"]}),
+        ('{"a": "{{list}}"}', {"list": {"b": 1}}, {"a": {"b": 1}}),
+        ('{"a": {{x}}}', {"x": "text"}, {"a": "text"}),
+        ('{"a": {{x}}}', {"x": [1, {"b": None}]}, {"a": [1, {"b": None}]}),
+        ('{"a": [1, {{x}}]}', {"x": [2, 3]}, {"a": [1, [2, 3]]}),
+        ('{"a": "<{{x}}>"}', {"x": [1]}, {"a": "<[1]>"}),
+        ('{"a": "<{{x}}{{y}}>"}', {"x": 1, "y": "b"}, {"a": "<1b>"}),
+        ("{{x}}", {"x": {"b": 1}}, {"b": 1}),
+        ('"{{x}}"', {"x": "b"}, "b"),
+        ('{"a": "\\"{{x}}\\\\"}', {"x": 'b"'}, {"a": '"b"\\'}),
+        ('{"\\u00e9": "\\ud83d\\ude00{{x}}"}', {"x": "!"}, {"é": "\U0001f600!"}),
+        ('{"": "{{x}}"}', {"x": 1}, {"": "1"}),
+        ('{"a": "", "b": null, "c": [1.5, true]}', {}, {"a": "", "b": None, "c": [1.5, True]}),
+        ('{"a": "{{x}}"}', {"x": b"file"}, {"a": "file"}),
+        ('{"a": {{x}}}', {"x": b"file"}, {"a": "file"}),
+        ({"a": "{{x}}"}, {"x": 5}, {"a": 5}),
+        ({"a": ["{{x}}", "v{{x}}", 1]}, {"x": 5}, {"a": [5, "v5", 1]}),
+        ({"a": "{{x}}"}, {}, {}),
+        (["{{x}}"], {"x": [1]}, [[1]]),
+        ({"a": [1, {"b": "c"}], "d": None}, {}, {"a": [1, {"b": "c"}], "d": None}),
+    ],
+)
+def test_slots_are_filled_and_absent_ones_dropped(template: Any, values: dict[str, Any], expected: Any) -> None:
+    assert expected == sent(template, **values)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        '{"format": {"$if": "schema", "type": "json", "schema": {{schema}}}}',
+        '{"format": {"$if": "{{schema}}", "type": "json", "schema": {{schema}}}}',
+        {"format": {"$if": "schema", "type": "json", "schema": "{{schema}}"}},
+    ],
+    ids=["text", "text with braces", "object"],
+)
+def test_an_object_is_left_out_with_the_input_of_its_condition(template: Any) -> None:
+    assert sent(template, schema={"a": 1}) == {"format": {"type": "json", "schema": {"a": 1}}}
+    assert sent(template) == {}
+
+
+def test_a_fixed_object_can_be_conditional() -> None:
+    assert sent('[{"$if": "x", "a": 1}]') == []
+    assert sent('[{"$if": "x", "a": 1}]', x=0) == [{"a": 1}]
+
+
+def test_a_body_whose_whole_template_is_left_out_is_empty() -> None:
+    assert JsonBody.from_json("{{x}}").encode({}) == b""
+    assert FormBody.from_json({"$if": "x", "a": "1"}).encode({}) == b""
+
+
+OCR = '{"type": "{{kind}}", "{{kind}}": "{{url}}"}'
+
+
+def test_a_key_can_be_a_placeholder() -> None:
+    assert sent(OCR, kind="image_url", url="u") == {"type": "image_url", "image_url": "u"}
+    assert sent(OCR, kind="image_url") == {"type": "image_url"}
+    assert sent(OCR, url="u") == {}
+    assert sent({"{{k}}": "{{v}}"}, k=None, v=1) == {}
+
+
+def test_a_body_tells_where_each_placeholder_stands() -> None:
+    body = JsonBody.from_json('{"a": {{bare}}, "{{key}}": "{{quoted}}", "c": ["x{{text}}"], "d": {"$if": "condition"}}')
+    fixed = frozenset({"a", "c", "d"})
+    assert list(body.uses()) == [
+        SlotUse("bare", "bare"),
+        SlotUse("key", "key", fixed),
+        SlotUse("quoted", "quoted"),
+        SlotUse("text", "text"),
+        SlotUse("condition", "condition"),
+    ]
+    assert list(JsonBody.from_json("{}").uses()) == []
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        '{"a": {{x}}',
+        '{"a": {{x}}{{y}}}',
+        '{"a": 1{{x}}}',
+        "not JSON",
+        '{"a": 1, "a": 2}',
+        '{"a": "{{x}}", "b": 1, "b": 2}',
+        '{"a": NaN}',
+        '{"a": 1e999}',
+        '{"a": ' + "9" * 5000 + "}",
+        '{"a": "\\ud800"}',
+        '{"\\ud800": 1}',
+        '{"a": "{{x|e}}"}',
+        '{"{{x}}y": 1}',
+        '{"{{x}}": 1, "{{y}}": 2}',
+        '{"$if": "a b"}',
+        '{"$if": "{{a}}{{b}}"}',
+        '{"$if": 1}',
+        "[" * 200 + "]" * 200,
+        "[" * 100_000 + "]" * 100_000,
+        {"a": float("inf")},
+        {"a": "\ud800"},
+    ],
+    ids=lambda template: str(template)[:30].encode("ascii", "replace").decode(),
+)
+def test_a_json_template_that_could_not_be_sent_is_refused_at_load(template: Any) -> None:
+    with pytest.raises(TemplateSyntaxError):
+        JsonBody.from_json(template)
+
+
+def test_a_template_that_uses_every_mark_is_refused_at_load() -> None:
+    every = "".join(map(chr, range(0xE000, 0xF8FF)))
+    with pytest.raises(TemplateSyntaxError, match="private use"):
+        JsonBody.from_json(json.dumps({"a": every, "b": "{{x}}"}, ensure_ascii=False))
+
+
+@pytest.mark.parametrize("template", ['{"a": "{{f}}"}', '{"a": {{f}}}'])
+def test_a_file_that_is_no_text_cannot_stand_in_json(template: str) -> None:
+    with pytest.raises(Unrenderable) as caught:
+        JsonBody.from_json(template).encode({"f": b"\xff"})
+    assert caught.value.name == "f"
+
+
+VALUES = st.recursive(
+    st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(codec="utf-8")),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(VALUES, st.text(st.characters(codec="utf-8")), st.text(st.characters(codec="utf-8"), max_size=8))
+def test_a_tree_and_its_text_send_the_same(bare: Any, text: str, fixed: str) -> None:
+    inside = fixed.replace("{", "(")
+    tree = {"a": "{{bare}}", "b": ["<{{text}}>", inside], inside + "k": {"c": "{{bare}}"}}
+    as_text = json.dumps(tree).replace('"{{bare}}"', "{{bare}}")
+    expected = {"a": bare, "b": [f"<{text}>", inside], inside + "k": {"c": bare}}
+    assert expected == sent(tree, bare=bare, text=text)
+    assert expected == sent(as_text, bare=bare, text=text)
+
+
+@pytest.mark.parametrize(
+    ("template", "values", "expected"),
+    [
+        ("a={{a}}&b={{b}}", {"a": "1&c=2", "b": "x y"}, [("a", "1&c=2"), ("b", "x y")]),
+        ("a={{a}}&b={{b}}", {"b": "é"}, [("b", "é")]),
+        ("a=x{{a}}&b=1", {}, [("a", "x"), ("b", "1")]),
+        ("a=%7B%7Bx%7D%7D+y%26{{a}}", {"a": "+"}, [("a", "{{x}} y&+")]),
+        ("items[0][price]={{p}}\n", {"p": "pr"}, [("items[0][price]", "pr")]),
+        ("a={{list}}", {"list": ["1", "2"]}, [("a", "1"), ("a", "2")]),
+        ('{ "a": "{{a}}", "b": {{b}}}', {"a": 1, "b": True}, [("a", "1"), ("b", "true")]),
+        (
+            {"card": {"number": "{{n}}", "x": ["{{n}}", 1]}},
+            {"n": "4&2"},
+            [("card[number]", "4&2"), ("card[x]", "4&2"), ("card[x]", "1")],
+        ),
+        ({"a": "1"}, {}, [("a", "1")]),
+        ("{}", {}, []),
+        ("a={{b}}", {}, []),
+    ],
+)
+def test_a_form_keeps_each_value_in_its_field(template: Any, values: dict[str, Any], expected: Any) -> None:
+    body = FormBody.from_json(template, frozenset({"list"})).encode(values)
+    assert expected == urllib.parse.parse_qsl(body.decode(), keep_blank_values=True)
+
+
+@pytest.mark.parametrize("template", ["{{a}}={{b}}", "x{{a}}=1", ["a"], '["a"]', "a=1&&b=2", "", "a={{b|e}}"])
+def test_a_form_that_cannot_be_read_is_refused_at_load(template: Any) -> None:
+    with pytest.raises(TemplateSyntaxError):
+        FormBody.from_json(template)
+
+
+def test_a_form_tells_its_placeholders() -> None:
+    assert list(FormBody.from_json("a={{a}}&b=1&c=x{{c}}").uses()) == [SlotUse("a", "quoted"), SlotUse("c", "text")]
+    assert list(FormBody.from_json({"a": "{{a}}"}).uses()) == [SlotUse("a", "bare")]
+
+
+def test_a_text_body_is_the_text_with_its_values() -> None:
+    body = TextBody.from_json("Hello {{name}},\r\n{{rest}}\n")
+    assert body.encode({"name": "<é>"}) == "Hello <é>,\r\n\n".encode()
+    assert list(body.uses()) == [SlotUse("name", "text"), SlotUse("rest", "text")]
+    assert TextBody.from_json("{{x}}").encode({}) == b""
+
+
+def test_a_text_body_is_written_as_text() -> None:
+    with pytest.raises(TemplateSyntaxError, match="as text"):
+        TextBody.from_json({"a": 1})
+
+
+@pytest.mark.parametrize(
+    ("content_type", "kind"),
+    [
+        ("application/json", JsonBody),
+        ("Application/JSON; charset=utf-8", JsonBody),
+        ("text/json", JsonBody),
+        ("application/vnd.api+json", JsonBody),
+        ("application/x-www-form-urlencoded", FormBody),
+        ("text/plain", TextBody),
+        ("text/markdown", TextBody),
+        ("text/xml", None),
+        ("application/xml", None),
+        ("application/octet-stream", None),
+        ("", None),
+    ],
+)
+def test_the_content_type_says_which_kind_a_body_is(content_type: str, kind: Any) -> None:
+    assert find_body_kind(content_type) is kind
+
+
+def test_a_tree_refuses_what_is_no_template() -> None:
+    with pytest.raises(TemplateSyntaxError):
+        compile_tree({"a": ["{{ 1 }}"]})

@@ -1,0 +1,172 @@
+"""Every error says who must act, carries fields, and ends with a hint."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+
+import connector
+from connector import errors
+from connector.errors import (
+    BlockedAddress,
+    ConfigurationError,
+    ConnectorError,
+    InputError,
+    InputProblem,
+    InvalidDefinition,
+    InvalidSignature,
+    MappingError,
+    MissingCredentials,
+    Problem,
+    RateLimited,
+    ResponseError,
+    TransportError,
+    UnknownConnector,
+    UnknownOperation,
+    did_you_mean,
+    problem_document,
+)
+from connector.mapping import Result
+from connector.messages import Request, Response
+
+CLASSES = [each for _, each in inspect.getmembers(errors, inspect.isclass) if issubclass(each, ConnectorError)]
+
+
+def test_the_tree_in_the_docstring_is_the_tree() -> None:
+    assert errors.__doc__ is not None
+    drawn = [line.replace("│", " ") for line in errors.__doc__.splitlines() if "──" in line]
+    # Each level is indented by four more.
+    tree: list[type] = [ConnectorError]
+    for line in drawn:
+        depth = line.index("──") // 4
+        name = line.partition("── ")[2].split()[0]
+        found = getattr(errors, name)
+        tree = [*tree[:depth], found]
+        assert found.__bases__ == (tree[depth - 1],)
+    assert {line.partition("── ")[2].split()[0] for line in drawn} == {each.__name__ for each in CLASSES} - {
+        "ConnectorError"
+    }
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_every_error_has_a_code_a_docstring_and_a_place_at_the_public_door(kind: type[ConnectorError]) -> None:
+    assert kind.code.startswith("E_")
+    assert kind.__doc__
+    assert getattr(connector, kind.__name__) is kind
+
+
+def test_codes_tell_errors_apart() -> None:
+    assert len({each.code for each in CLASSES}) == len(CLASSES)
+
+
+def test_a_problem_is_an_error_or_a_warning_by_its_code() -> None:
+    assert Problem("E_X", "x").is_error
+    assert not Problem("W_X", "x").is_error
+
+
+@pytest.mark.parametrize(
+    ("problem", "text"),
+    [
+        (Problem("E_X", "wrong", "do", "/a", "a.json", 3, 4), "a.json:3:4 E_X wrong"),
+        (Problem("E_X", "wrong", "do", "/a", "a.json"), "a.json E_X wrong"),
+        (Problem("E_X", "wrong", "do", "/a"), "/a E_X wrong"),
+        (Problem("E_X", "wrong"), "/ E_X wrong"),
+    ],
+)
+def test_a_problem_is_shown_with_the_best_place_it_has(problem: Problem, text: str) -> None:
+    assert str(problem) == text
+
+
+def test_an_invalid_definition_lists_all_its_problems() -> None:
+    one, two = Problem("E_A", "a", "", "/a"), Problem("E_B", "b", "", "/b")
+    error = InvalidDefinition(iter([one, two]))
+    assert error.problems == (one, two)
+    assert str(error) == "2 problems in the definition\n  /a E_A a\n  /b E_B b"
+    assert str(InvalidDefinition([one])) == "1 problem in the definition\n  /a E_A a"
+
+
+def test_an_input_error_joins_what_is_wrong_with_each_input() -> None:
+    for kind in (InputError, MissingCredentials):
+        error = kind("things.read", [InputProblem("a", "a is missing"), InputProblem("b", "b: no")], hint="look")
+        assert (str(error), error.operation, error.hint) == ("things.read: a is missing; b: no", "things.read", "look")
+        assert [each.name for each in error.errors] == ["a", "b"]
+
+
+def test_what_is_unknown_is_answered_with_the_nearest_that_is_known() -> None:
+    operation = UnknownOperation("demo", "things.raed", {"things.read", "things.list"})
+    assert (str(operation), operation.hint) == ("demo: no operation 'things.raed'", "did you mean 'things.read'?")
+    handle = UnknownConnector("mistral", ["mistral-ai", "slack"])
+    assert (str(handle), handle.hint) == ("no connector 'mistral'", "did you mean 'mistral-ai'?")
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "hint"),
+    [
+        ("lits", ["list", "read"], "did you mean 'list'?"),
+        ("zzz", ["list", "read"], "known: list, read"),
+        ("zzz", [], "nothing is known here"),
+    ],
+)
+def test_a_hint_names_the_nearest_or_lists_the_known(name: str, known: list[str], hint: str) -> None:
+    assert did_you_mean(name, known) == hint
+
+
+@pytest.mark.parametrize("kind", [MappingError, TransportError, BlockedAddress])
+def test_an_error_of_the_way_names_its_operation(kind: Any) -> None:
+    request = Request("GET", "https://demo.example")
+    error = kind("it broke", hint="wait", operation="a.b", request=request)
+    assert (str(error), error.operation, error.request, error.hint) == ("a.b: it broke", "a.b", request, "wait")
+    assert str(kind("it broke")) == "it broke"
+
+
+def test_a_mapping_error_carries_the_answer() -> None:
+    response = Response(200)
+    assert MappingError("x", response=response).response is response
+
+
+def test_what_the_provider_refused_carries_result_and_answer() -> None:
+    result = Result(ok=False, status=429, request=Request("GET", "https://demo.example"))
+    common: dict[str, Any] = {"operation": "a.b", "result": result, "response": Response(429), "hint": "wait"}
+    refused = ResponseError("too much", **common)
+    limited = RateLimited("too much", **common, retry_after=2.5)
+    assert limited.retry_after == 2.5
+    for error in (refused, limited):
+        assert (str(error), error.status, error.request, error.hint) == ("too much", 429, result.request, "wait")
+        assert (error.operation, error.result, error.response) == ("a.b", result, Response(429))
+
+
+def test_every_json_form_of_an_error_shares_its_members() -> None:
+    assert problem_document(ConfigurationError("no such file", hint="make it")) == {
+        "type": "about:blank",
+        "title": "A setting, a file or an address given by the operator cannot be used",
+        "detail": "no such file",
+        "code": "E_CONFIGURATION",
+        "hint": "make it",
+    }
+    assert problem_document(InvalidSignature("no"))["code"] == "E_SIGNATURE"
+
+
+def test_the_json_form_lists_inputs_and_problems() -> None:
+    inputs = problem_document(InputError("a.b", [InputProblem("x", "x is missing")]))
+    assert inputs["errors"] == [{"name": "x", "message": "x is missing"}]
+    problem = Problem("E_A", "a", "do", "/a", "f.json", 1, 2)
+    assert problem_document(InvalidDefinition([problem]))["problems"] == [
+        {
+            "file": "f.json",
+            "line": 1,
+            "column": 2,
+            "pointer": "/a",
+            "code": "E_A",
+            "message": "a",
+            "hint": "do",
+        }
+    ]
+
+
+def test_an_error_without_a_docstring_is_titled_by_its_code() -> None:
+    class Bare(ConnectorError):
+        code = "E_BARE"
+
+    assert problem_document(Bare("x"))["title"] == "E_BARE"

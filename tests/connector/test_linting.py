@@ -1,0 +1,124 @@
+"""What is said of a definition that was tried on its examples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from connector.definitions import Connector
+from connector.errors import Problem
+from connector.linting import find_lints
+from connector.parsing import parse_connector
+
+FIELDS = [{"name": "id", "type": "String"}, {"name": "size", "type": "Integer"}]
+
+
+def demo(operation: str = "read", **more: Any) -> Connector:
+    return parse_connector(
+        {
+            "handle": "demo",
+            "service": {"baseURL": "https://demo.example"},
+            "resources": [
+                {
+                    "handle": "things",
+                    "endpoint": "/things",
+                    "fields": FIELDS,
+                    "operations": {operation: {"method": "GET", **more}},
+                }
+            ],
+            "operations": [{"handle": "copy", "steps": [{"type": "http", "http": {"method": "GET", "path": "/x"}}]}],
+        }
+    )
+
+
+def lints(example: Any, operation: str = "read", **more: Any) -> list[tuple[str, str]]:
+    found = find_lints(demo(operation, **more), {f"things.{operation}": example})
+    return [(each.code, each.message) for each in found]
+
+
+def answer(body: Any, **more: Any) -> dict[str, Any]:
+    return {"body": body, **more}
+
+
+def test_a_definition_that_fits_its_examples_has_no_lints() -> None:
+    assert lints(answer({"id": "a", "size": 1})) == []
+    assert lints([answer({"id": "a"}), answer({"size": 1}, status=201)]) == []
+    assert lints(answer({"data": [{"id": "a", "size": 1}]}), "list", records=["data"]) == []
+
+
+def test_without_any_examples_none_is_missed() -> None:
+    assert find_lints(demo(), {}) == []
+
+
+def test_an_operation_without_an_example_is_told_where_others_have_one() -> None:
+    assert find_lints(demo(), {"copy": answer({})}) == [
+        Problem(
+            "W_EXAMPLE_MISSING",
+            "things.read has no example",
+            "add examples/things.read.json",
+            "/things/operations/read",
+        )
+    ]
+
+
+def test_an_example_of_no_operation_names_the_nearest() -> None:
+    [unknown, _] = find_lints(demo(), {"things.raed": answer({})})
+    assert unknown == Problem(
+        "W_EXAMPLE_UNKNOWN",
+        "no operation 'things.raed'",
+        "did you mean 'things.read'?",
+        "",
+        "examples/things.raed.json",
+    )
+
+
+def test_a_list_that_does_not_say_where_its_records_are_is_told_once() -> None:
+    assert lints(answer({"data": [{"id": "a", "size": 1}]}), "list") == [
+        ("W_RECORDS_INFERRED", "things.list does not say where its records are")
+    ]
+
+
+def test_records_that_are_not_where_they_are_declared_are_told() -> None:
+    codes = [code for code, _ in lints(answer({"items": [{"id": "a", "size": 1}]}), "list", records=["data"])]
+    assert codes == ["W_MAPPING", "W_FIELDS_UNMATCHED"]
+
+
+def test_a_field_that_matches_in_no_example_is_told() -> None:
+    assert lints([answer({"id": "a"}), answer({"id": "b", "size": None})]) == [
+        ("W_FIELDS_UNMATCHED", "things.read: nothing matches size")
+    ]
+
+
+def test_a_value_that_does_not_fit_its_type_is_told() -> None:
+    [(code, message)] = lints(answer({"id": "a", "size": "many"}))
+    assert (code, message.startswith("things.read: field 'size' stays raw")) == ("W_MAPPING", True)
+
+
+def test_a_scalar_where_fields_are_selected_is_told() -> None:
+    assert [code for code, _ in lints(answer("x"))] == ["W_MAPPING", "W_FIELDS_UNMATCHED"]
+
+
+@pytest.mark.parametrize(
+    "example",
+    [answer(None), {"status": 204}, answer({"error": 1}, status=404), [], answer({"x": 1}, status=302)],
+)
+def test_answers_that_are_not_mapped_say_nothing(example: Any) -> None:
+    assert lints(example) == []
+
+
+@pytest.mark.parametrize("kind", ["text", "empty"])
+def test_answers_that_are_no_json_are_not_tried(kind: str) -> None:
+    assert lints(answer("x"), response=kind) == []
+
+
+@pytest.mark.parametrize("example", [5, None, "x", answer({}, status="200"), answer({}, status=True)])
+def test_an_example_that_is_no_answer_is_told(example: Any) -> None:
+    assert lints(example) == [("W_EXAMPLE_SHAPE", "things.read: the example is no answer")]
+
+
+def test_of_several_answers_the_one_is_pointed_at() -> None:
+    found = find_lints(demo(), {"things.read": [answer({"id": "a", "size": 1}), 5]})
+    assert [(each.code, each.pointer, each.file) for each in found] == [
+        ("W_EXAMPLE_SHAPE", "/1", "examples/things.read.json")
+    ]

@@ -1,0 +1,599 @@
+"""The way in: strict reading, forgiving mapping, and what is said about both (rules 10 to 13 and 18; T47, T48)."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector.definitions import Connector, Operation
+from connector.errors import MappingError
+from connector.mapping import (
+    MAX_DEPTH,
+    explain_nothing,
+    find_records,
+    map_document,
+    map_event,
+    map_fields,
+    map_response,
+    parse_json,
+    provider_message,
+    read_json,
+    read_leniently,
+)
+from connector.messages import Headers, Request, Response
+from connector.parsing import parse_connector
+
+SHIPPED = Path(__file__).parents[2] / "definitions" / "mistral-ai"
+NOW = datetime.datetime(2026, 5, 1, 12, 0, tzinfo=datetime.timezone(datetime.timedelta(hours=2)))
+
+
+@pytest.fixture(scope="module")
+def mistral() -> Connector:
+    service, resources, overlay = (
+        (SHIPPED / f"{name}.json").read_text("utf-8") for name in ("service", "resources", "overlay")
+    )
+    return parse_connector(service, resources, overlay=overlay)
+
+
+def answer(body: Any, status: int = 200, content_type: str = "application/json") -> Response:
+    """An answer of the provider; anything but bytes is sent as JSON."""
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Response(status, Headers({"Content-Type": content_type}), raw)
+
+
+def operation(fields: Sequence[Any], name: str = "read", webhooks: Sequence[Any] = (), **more: Any) -> Operation:
+    """One operation with these fields."""
+    return connector(fields, name, webhooks, **more).operation(f"things.{name}")
+
+
+def connector(fields: Sequence[Any], name: str = "read", webhooks: Sequence[Any] = (), **more: Any) -> Connector:
+    resource = {
+        "handle": "things",
+        "meta": {"short": "Things"},
+        "endpoint": "/things",
+        "fields": list(fields),
+        "operations": {name: {"method": "GET", **more}},
+        "webhooks": list(webhooks),
+    }
+    service = {"baseURL": "https://api.example.com"}
+    return parse_connector({"handle": "demo", "service": service, "resources": [resource]})
+
+
+ID = {"name": "id", "type": "String", "selector": ["id"]}
+COUNT = {"name": "count", "type": "Integer", "selector": ["count"]}
+
+
+# Mapping one object
+
+
+def test_the_recorded_chat_answer_maps_to_parallel_lists(mistral: Connector) -> None:
+    example = json.loads((SHIPPED / "examples" / "chat-completions.create.json").read_text("utf-8"))
+    result = map_response(mistral.operation("chat-completions.create"), answer(example["body"]))
+    choices = example["body"]["choices"]
+    assert result.ok
+    assert result.fields is not None
+    assert result.fields["choices_message_content"] == [each["message"]["content"] for each in choices]
+    assert result.fields["choices_finish_reason"] == [each["finish_reason"] for each in choices]
+    assert result.fields["usage_total_tokens"] == example["body"]["usage"]["total_tokens"]
+    assert (result.warnings, result.records, result.raw) == ((), None, example["body"])
+
+
+def test_parallel_fields_stay_aligned_where_a_choice_has_no_content(mistral: Connector) -> None:
+    choices = [
+        {"message": {"role": "assistant", "content": None}, "finish_reason": "tool_calls"},
+        {"message": {"role": "x"}},
+    ]
+    result = map_response(mistral.operation("chat-completions.create"), answer({"id": "a", "choices": choices}))
+    assert result.fields is not None
+    assert result.fields["choices_message_role"] == ["assistant", "x"]
+    assert result.fields["choices_message_content"] == [None, None]
+    assert result.fields["choices_finish_reason"] == ["tool_calls", None]
+
+
+def test_a_leaf_that_is_a_list_stays_one_element_and_is_reported(mistral: Connector) -> None:
+    chunks = [{"type": "text", "text": "a"}]
+    choices = [{"message": {"content": chunks}}, {"message": {"content": "b"}}]
+    result = map_response(mistral.operation("chat-completions.create"), answer({"id": "a", "choices": choices}))
+    assert result.fields is not None
+    assert result.fields["choices_message_content"] == [chunks, "b"]
+    assert result.warnings == ("field 'choices_message_content' stays raw: expected text, got a list",)
+
+
+def test_an_absent_list_is_empty_and_an_absent_member_null() -> None:
+    fields = [ID, {"name": "tags", "type": "String", "selector": ["tags", 0], "multivalue": True}, COUNT]
+    assert map_fields(operation(fields).fields, {"id": "a"}) == {"id": "a", "tags": [], "count": None}
+
+
+@pytest.mark.parametrize(
+    ("type_name", "value", "expected"),
+    [
+        ("String", 5, "5"),
+        ("Integer", "5", 5),
+        ("Integer", 5.0, 5),
+        ("Number", "0.5", 0.5),
+        ("Boolean", "true", True),
+        ("DateTime", 1777902840, 1777902840),
+        ("Any", {"a": 1}, {"a": 1}),
+        ("Array", [1], [1]),
+        ("String", None, None),
+    ],
+)
+def test_a_field_is_coerced_where_that_loses_nothing(type_name: str, value: Any, expected: Any) -> None:
+    field = {"name": "f", "type": type_name, "selector": ["f"]}
+    result = map_response(operation([ID, field]), answer({"id": "a", "f": value}))
+    assert result.fields == {"id": "a", "f": expected}
+    assert result.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("type_name", "value"),
+    [
+        ("Integer", "many"),
+        ("Integer", 1.5),
+        ("Integer", True),
+        ("String", ["a", "b"]),
+        ("String", {"a": 1}),
+        ("Number", "0.12345678901234567890"),
+        ("Boolean", "yes"),
+        ("Object", []),
+        ("Array", {}),
+    ],
+)
+def test_what_does_not_fit_its_type_stays_raw_and_is_reported(type_name: str, value: Any) -> None:
+    field = {"name": "f", "type": type_name, "selector": ["f"]}
+    result = map_response(operation([ID, field]), answer({"id": "a", "f": value}))
+    assert result.fields == {"id": "a", "f": value}
+    assert [warning.partition(":")[0] for warning in result.warnings] == ["field 'f' stays raw"]
+
+
+def test_fields_can_be_mapped_without_a_report() -> None:
+    assert map_fields(operation([COUNT]).fields, {"count": "many"}) == {"count": "many"}
+
+
+def test_a_misfit_is_reported_once_for_all_records() -> None:
+    result = map_response(operation([COUNT], "list", records=["d"]), answer({"d": [{"count": "x"}, {"count": []}]}))
+    assert result.records == [{"count": "x"}, {"count": []}]
+    assert result.warnings == ("field 'count' stays raw: expected an integer, got other text",)
+
+
+def test_a_star_gives_a_list_per_level_whose_leaves_have_the_type() -> None:
+    fields = [
+        {"name": "vectors", "type": "Array", "selector": ["data", "*", "embedding"]},
+        {"name": "numbers", "type": "Number", "selector": ["data", "*", "embedding", "*"]},
+        {"name": "names", "type": "String", "selector": ["data", "*", "name"]},
+    ]
+    document = {"data": [{"embedding": [1, "2"], "name": 5}, {"embedding": [3], "name": None}]}
+    assert map_fields(operation(fields).fields, document) == {
+        "vectors": [[1, "2"], [3]],
+        "numbers": [[1, 2], [3]],
+        "names": ["5", None],
+    }
+
+
+def test_elements_of_a_multivalue_field_are_coerced_one_by_one() -> None:
+    fields = [{"name": "n", "type": "Integer", "selector": ["n", 0], "multivalue": True}]
+    assert map_fields(operation(fields).fields, {"n": [1, "2", None]}) == {"n": [1, 2, None]}
+
+
+def test_T50_a_selector_touches_data_only() -> None:
+    fields = [
+        {"name": name, "type": "Any", "selector": selector}
+        for name, selector in (("a", ["__class__"]), ("b", [10**9]), ("c", ["x"] * 1000), ("d", ["id", 0]), ("e", [-1]))
+    ]
+    result = map_response(operation(fields), answer({"id": "text", "x": {}}))
+    assert result.fields == dict.fromkeys("abcde")
+    assert result.warnings == ("0 of 5 fields matched",)
+
+
+# What is no success, or has nothing in it
+
+
+@pytest.mark.parametrize(
+    "response", [Response(204), Response(200), Response(200, body=b" \n"), Response(204, body=b"x")]
+)
+def test_T48_an_empty_answer_is_a_success_without_fields_or_warning(response: Response) -> None:
+    result = map_response(operation([ID]), response)
+    assert (result.ok, result.status, result.fields, result.records, result.raw, result.warnings) == (
+        True,
+        response.status,
+        None,
+        None,
+        None,
+        (),
+    )
+
+
+def test_an_operation_that_answers_nothing_ignores_its_body() -> None:
+    assert map_response(operation([ID], response="empty"), answer(b"OK")).raw is None
+
+
+def test_a_text_answer_is_its_text() -> None:
+    result = map_response(operation([ID], response="text"), answer(b"a\xff"))
+    assert (result.raw, result.fields) == ("a\ufffd", None)
+
+
+@pytest.mark.parametrize(
+    ("body", "raw"),
+    [(b'{"message": "no"}', {"message": "no"}), (b"<html>", "<html>"), (b"", None), (b"\xff", "\ufffd")],
+)
+def test_a_failure_is_never_refused(body: bytes, raw: Any) -> None:
+    result = map_response(operation([ID]), answer(body, 500))
+    assert (result.ok, result.status, result.fields, result.raw) == (False, 500, None, raw)
+
+
+def test_without_fields_the_answer_is_raw_and_may_be_a_scalar() -> None:
+    assert map_response(operation([]), answer(5)).raw == 5
+
+
+@pytest.mark.parametrize("name", ["read", "list"])
+@pytest.mark.parametrize("body", [b"5", b'"text"', b"true", b"null"])
+def test_T48_a_scalar_is_an_error_where_fields_are_selected(name: str, body: bytes) -> None:
+    with pytest.raises(MappingError) as caught:
+        map_response(operation([ID], name), answer(body))
+    assert caught.value.code == "E_RESPONSE"
+    assert f"(status 200, application/json): {body.decode()}" in caught.value.message
+
+
+def test_a_document_that_is_a_scalar_is_an_error_too() -> None:
+    with pytest.raises(MappingError, match="single JSON value"):
+        map_document(operation([ID]), 200, 5)
+
+
+# Reading
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        pytest.param(b"[" * 100_000, "nests too deeply", id="T47-depth 100,000"),
+        pytest.param(b"[" * 300 + b"]" * 300, "nests too deeply", id="T47-depth 300"),
+        pytest.param(b'{"n": 1e400}', "too large", id="T47-1e400"),
+        pytest.param(b'{"n": -1E+400}', "too large", id="T47-minus 1e400"),
+        pytest.param(b'{"n": ' + b"9" * 400 + b".0}", "too large", id="T47-400 digits"),
+        pytest.param(b'{"a": 1, "a": 2}', "twice", id="T47-doubled key"),
+        pytest.param(b'{"a": 1, "a": 2, "n": 12345678901234567890}', "twice", id="T47-doubled key beside a big number"),
+        pytest.param(b'{"a": "\\ud800"}', "surrogate", id="T47-lone surrogate"),
+        pytest.param(b'{"\\uDFFF": 1}', "surrogate", id="T47-lone surrogate in a key"),
+        pytest.param(b'{"n": NaN}', "NaN is not JSON", id="T47-NaN"),
+        pytest.param(b'{"n": -Infinity}', "-Infinity is not JSON", id="T47-Infinity"),
+        pytest.param('{"a": 1}'.encode("utf-16"), "not UTF-8", id="T47-UTF-16"),
+        pytest.param('{"a": 1}'.encode("utf-16-le"), "not JSON", id="T47-UTF-16 without a mark"),
+        pytest.param(b'{"a": "\xff"}', "not UTF-8", id="T47-Latin-1"),
+        pytest.param(b"<html><body>Bad gateway</body></html>", "not JSON", id="T48-HTML"),
+        pytest.param(b'{"a": [1, 2', "not JSON", id="T48-truncated"),
+    ],
+)
+def test_what_two_readers_could_take_differently_is_refused(body: bytes, reason: str) -> None:
+    with pytest.raises(MappingError, match=reason) as caught:
+        read_json(answer(body, content_type="Text/HTML; charset=utf-8"))
+    error = caught.value
+    assert error.code == "E_RESPONSE"
+    assert "(status 200, text/html)" in error.message
+    assert body[:200].decode("utf-8", "replace") in error.message
+    assert len(error.message) < 400
+    assert error.response is not None
+
+
+def test_an_answer_without_a_type_says_so() -> None:
+    with pytest.raises(MappingError, match=r"\(status 200, no type\)"):
+        read_json(Response(200, body=b"x"))
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        pytest.param(b'{"n": ' + b"9" * 5000 + b"}", {"n": "9" * 5000}, id="T47-5,000 digits"),
+        pytest.param(b'{"n": 9223372036854775807}', {"n": 2**63 - 1}, id="T47-2^63 - 1"),
+        pytest.param(b'{"n": 9223372036854775808}', {"n": "9223372036854775808"}, id="T47-2^63"),
+        pytest.param(b'{"n": -9223372036854775808}', {"n": -(2**63)}, id="T47-minus 2^63"),
+        pytest.param(b'{"n": -9223372036854775809}', {"n": "-9223372036854775809"}, id="T47-below"),
+        pytest.param(b'{"n": 1234567890123456789012.5}', {"n": 1234567890123456789012.5}, id="long fraction"),
+        pytest.param(b'{"n": 1e100}', {"n": 1e100}, id="T47-1e100"),
+        pytest.param(b'{"n": 1e-400}', {"n": 0.0}, id="T47-1e-400"),
+        pytest.param(b'\xef\xbb\xbf{"a": 1}', {"a": 1}, id="T47-BOM"),
+        pytest.param(b'{"a": "x\\u0000y"}', {"a": "x\0y"}, id="T47-NUL"),
+        pytest.param(b'{"a": "\\ud83d\\ude00"}', {"a": "\U0001f600"}, id="T47-whole pair"),
+        pytest.param(json.dumps(["[" * 500]).encode(), ["[" * 500], id="brackets in a text"),
+        pytest.param(
+            b"[" * MAX_DEPTH + b"]" * MAX_DEPTH, json.loads("[" * MAX_DEPTH + "]" * MAX_DEPTH), id="as deep as allowed"
+        ),
+    ],
+)
+def test_what_is_unusual_but_clear_is_read(body: bytes, expected: Any) -> None:
+    assert expected == read_json(answer(body))
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(codec="utf-8")),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner, max_size=4)
+    ),
+    max_leaves=10,
+)
+
+
+@given(JSON, st.booleans())
+def test_any_json_is_read_as_it_was_written(value: Any, escaped: bool) -> None:
+    assert value == parse_json(json.dumps(value, ensure_ascii=escaped).encode())
+
+
+@given(st.binary(max_size=60) | st.text(alphabet='{}[]",:0123456789eE.-\\ud8 ntf').map(str.encode))
+def test_T47_any_bytes_are_read_or_refused(body: bytes) -> None:
+    try:
+        document = parse_json(body)
+    except ValueError:
+        return
+    assert document == json.loads(json.dumps(document, allow_nan=False))
+
+
+@given(JSON)
+def test_any_answer_maps_or_is_a_scalar(document: Any) -> None:
+    for name in ("read", "list"):
+        found = operation([ID, {"name": "all", "type": "Integer", "selector": ["a", 0, "b"], "multivalue": True}], name)
+        try:
+            result = map_response(found, answer(document))
+        except MappingError:
+            assert not isinstance(document, (dict, list))
+            continue
+        assert result.raw == document
+
+
+def test_a_failure_is_read_as_far_as_it_can_be() -> None:
+    assert read_leniently(answer(b'{"a": 1, "a": 2}')) == '{"a": 1, "a": 2}'
+
+
+# Records
+
+
+def test_declared_records_are_taken_without_a_word() -> None:
+    result = map_response(
+        operation([ID], "search", records=["hits", "items"]), answer({"hits": {"items": [{"id": 1}, {}]}})
+    )
+    assert (result.records, result.fields, result.warnings) == ([{"id": "1"}, {"id": None}], None, ())
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ({}, "records: nothing at $.data"),
+        ({"data": {}}, "records: no list at $.data"),
+        ([], "records: nothing at $.data"),
+    ],
+)
+def test_declared_records_that_are_not_there_are_none_and_reported(document: Any, words: str) -> None:
+    result = map_response(operation([ID], "list", records=["data"]), answer(document))
+    assert (result.records, result.warnings) == ([], (words,))
+
+
+@pytest.mark.parametrize(
+    ("document", "records", "root"),
+    [
+        pytest.param([{"id": "a"}], [{"id": "a"}], "$", id="bare array"),
+        pytest.param([], [], "$", id="empty bare array"),
+        pytest.param({"things": [{"id": "a"}], "n": 1}, [{"id": "a"}], "$.things", id="only array of objects"),
+        pytest.param({"things": [], "n": 1}, [], "$.things", id="only array, empty"),
+        pytest.param(
+            {"things": [{"id": "a"}], "tags": ["x"], "data": ["y"]}, [{"id": "a"}], "$.things", id="before data"
+        ),
+        pytest.param({"a": [{}], "b": [{}], "items": [{"id": "a"}]}, [{"id": "a"}], "$.items", id="usual name"),
+        pytest.param({"errors": [], "data": [{"id": "a"}]}, [{"id": "a"}], "$.data", id="data beside an empty list"),
+        pytest.param(
+            {"results": [{"id": "r"}], "data": [{"id": "d"}]}, [{"id": "d"}], "$.data", id="data before results"
+        ),
+        pytest.param({"value": ["x"]}, ["x"], "$.value", id="usual name of scalars"),
+    ],
+)
+def test_undeclared_records_are_inferred_in_order_and_reported(document: Any, records: list[Any], root: str) -> None:
+    said = f"records: taken from {root}, since the definition does not declare `records`"
+    assert (records, said) == find_records(operation([ID], "list"), document)
+    assert said in map_response(operation([ID], "list"), answer(document)).warnings
+
+
+@pytest.mark.parametrize("document", [{"id": "a"}, {"a": [{}], "b": [{}]}, {"data": {"id": "a"}}])
+def test_else_the_whole_answer_is_one_record(document: Any) -> None:
+    said = "records: the whole answer is one record, since the definition does not declare `records`"
+    assert ([document], said) == find_records(operation([ID], "list"), document)
+
+
+def test_only_the_operation_named_list_is_inferred() -> None:
+    assert map_response(operation([ID], "search"), answer({"id": "x", "data": [{"id": "a"}]})).fields == {"id": "x"}
+
+
+def test_the_recorded_list_maps_to_records(mistral: Connector) -> None:
+    example = json.loads((SHIPPED / "examples" / "models.list.json").read_text("utf-8"))
+    result = map_response(mistral.operation("models.list"), answer(example["body"]))
+    assert result.records is not None
+    assert [each["id"] for each in result.records] == [each["id"] for each in example["body"]["data"]]
+    assert result.warnings == ()
+
+
+# Nothing matched
+
+
+def test_nothing_matched_says_where_the_fields_would_match(mistral: Connector) -> None:
+    model = {
+        **dict.fromkeys(["id", "object", "owned_by"], "x"),
+        "created": 1,
+        "capabilities": dict.fromkeys(["completion_chat", "completion_fim", "fine_tuning", "vision"], True),
+        "max_context_length": 2,
+        "deprecation": None,
+    }
+    result = map_response(mistral.operation("models.read"), answer({"data": [model]}))
+    assert result.warnings == ("0 of 10 fields matched; 9 of 10 match at $.data[*]",)
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ({"x": 1}, "0 of 2 fields matched"),
+        ([], "0 of 2 fields matched"),
+        ([{"id": 1}], "0 of 2 fields matched; 1 of 2 match at $[*]"),
+        ({"result": {"id": 1, "count": 2}}, "0 of 2 fields matched; 2 of 2 match at $.result"),
+        ({"a": {"b": {"id": 1}}}, "0 of 2 fields matched; 1 of 2 match at $.a.b"),
+        ({"a": [{"b": {"id": 1}}]}, "0 of 2 fields matched"),
+        ([[{"id": 1}]], "0 of 2 fields matched; 1 of 2 match at $[*][*]"),
+        ({"a": {"id": 1}, "b": {"id": 1, "count": 2}}, "0 of 2 fields matched; 2 of 2 match at $.b"),
+    ],
+)
+def test_the_best_place_of_the_first_two_levels_is_named(document: Any, said: str) -> None:
+    assert said == explain_nothing(operation([ID, COUNT]).fields, document)
+
+
+def test_a_list_of_nothing_but_null_counts_as_nothing() -> None:
+    fields = [{"name": "n", "type": "String", "selector": ["rows", 0, "name"], "multivalue": True}]
+    result = map_response(operation(fields), answer({"rows": [{}, {}]}))
+    assert result.fields == {"n": [None, None]}
+    assert result.warnings == ("0 of 1 fields matched",)
+
+
+def test_records_of_which_none_matched_are_counted() -> None:
+    result = map_response(operation([ID], "list", records=["d"]), answer({"d": [{"x": {"id": 1}}, {}]}))
+    assert result.warnings == ("0 of 1 fields matched in 2 records; 1 of 1 match at $.x",)
+
+
+def test_looking_for_a_better_place_is_bounded() -> None:
+    fields = operation([ID]).fields
+    document: dict[str, Any] = {str(number): {"x": number} for number in range(1000)}
+    assert explain_nothing(fields, {"near": {"id": 1}, **document}) == "0 of 1 fields matched; 1 of 1 match at $.near"
+    assert explain_nothing(fields, {**document, "far": {"id": 1}}) == "0 of 1 fields matched"
+
+
+# The provider's own words
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        pytest.param({"object": "error", "message": "Not found", "code": "1"}, "Not found", id="Mistral"),
+        pytest.param(
+            {
+                "object": "error",
+                "message": {"detail": [{"type": "missing", "loc": ["body", "model"], "msg": "Field required"}]},
+            },
+            "body.model: Field required",
+            id="Mistral, validation",
+        ),
+        pytest.param({"detail": "Unauthorized"}, "Unauthorized", id="Mistral, 401"),
+        pytest.param(
+            {"detail": [{"loc": ["body", 0], "msg": "bad"}, {"loc": ["query", "q"], "msg": "worse"}]},
+            "body.0: bad; query.q: worse",
+            id="FastAPI",
+        ),
+        pytest.param({"error": {"message": "Invalid API key", "type": "auth"}}, "Invalid API key", id="OpenAI, Stripe"),
+        pytest.param({"type": "error", "error": {"type": "x", "message": "Overloaded"}}, "Overloaded", id="Anthropic"),
+        pytest.param({"error": {"code": 404, "message": "Gone", "status": "NOT_FOUND"}}, "Gone", id="Google"),
+        pytest.param([{"error": {"message": "No"}}], "No", id="Google, list"),
+        pytest.param({"error": "invalid_grant", "error_description": "Expired"}, "Expired", id="OAuth"),
+        pytest.param({"ok": False, "error": "channel_not_found"}, "channel_not_found", id="Slack"),
+        pytest.param(
+            {"ok": False, "error_code": 400, "description": "Bad Request: chat"}, "Bad Request: chat", id="Telegram"
+        ),
+        pytest.param({"error": "RecordNotFound", "description": "Not found"}, "Not found", id="Zendesk"),
+        pytest.param({"errors": [{"message": "Not a gid", "help": "x"}]}, "Not a gid", id="Asana"),
+        pytest.param({"errors": ["Forbidden"]}, "Forbidden", id="Datadog"),
+        pytest.param({"errors": "Not Found"}, "Not Found", id="Shopify"),
+        pytest.param({"errors": {"title": ["can't be blank"]}}, "title: can't be blank", id="Shopify, title"),
+        pytest.param(
+            {"errors": {"email": ["is taken", "is odd"], "n": ["x"], "o": []}},
+            "email: is taken; is odd; n: x",
+            id="Rails",
+        ),
+        pytest.param({"errors": {"x": []}}, "", id="Rails, nothing"),
+        pytest.param({"title": "Invalid", "detail": "Look here", "status": 400}, "Look here", id="RFC 9457"),
+        pytest.param({"title": "Invalid Resource"}, "Invalid Resource", id="title alone"),
+        pytest.param({"errorMessages": ["No issue"], "errors": {}}, "No issue", id="Jira"),
+        pytest.param([{"message": "Session expired", "errorCode": "X"}], "Session expired", id="Salesforce"),
+        pytest.param({"Message": "Denied", "__type": "x"}, "Denied", id="AWS"),
+        pytest.param({"errorSummary": "Invalid token"}, "Invalid token", id="Okta"),
+        pytest.param({"error_summary": "path/not_found/"}, "path/not_found/", id="Dropbox"),
+        pytest.param({"fault": {"faultstring": "Bad key"}}, "Bad key", id="Apigee"),
+        pytest.param({"error": {"code": "x", "message": {"value": "OData says"}}}, "OData says", id="OData"),
+        pytest.param(
+            {"success": False, "errors": [{"code": 1, "message": "No"}], "messages": []}, "No", id="Cloudflare"
+        ),
+        pytest.param({"msg": "plain"}, "plain", id="msg alone"),
+        pytest.param("invalid  id\n", "invalid id", id="Trello, text"),
+        pytest.param("<html><head><TITLE>502 Bad\nGateway</TITLE>", "502 Bad Gateway", id="proxy"),
+        pytest.param("x" * 500, "x" * 200, id="long"),
+        pytest.param({"code": 5}, "", id="none"),
+        pytest.param({"message": None, "error": ""}, "", id="empty"),
+        pytest.param(None, "", id="nothing"),
+        pytest.param(5, "", id="number"),
+    ],
+)
+def test_the_providers_own_words_are_found(raw: Any, words: str) -> None:
+    assert words == provider_message(raw)
+
+
+def test_words_are_looked_for_in_bounds() -> None:
+    raw: Any = "deep"
+    for _ in range(150):
+        raw = [{"error": raw}, {"message": raw}]
+    assert provider_message(raw) == ""
+    assert len(provider_message([["x" * 300] * 5] * 5)) == 1000
+
+
+@given(JSON)
+def test_any_failure_has_words_or_none(raw: Any) -> None:
+    assert isinstance(provider_message(raw), str)
+
+
+# Events
+
+DONE = {"event": "thing.done", "path": "/webhooks/demo/thing/done", "payload": [ID, COUNT]}
+
+
+def arrived(body: bytes | None, **headers: str) -> Request:
+    fields = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Request("POST", "https://h/webhooks/demo/thing/done", Headers(fields), body)
+
+
+def test_a_message_becomes_an_event_of_its_trigger() -> None:
+    webhook = connector([ID], webhooks=[DONE]).webhooks[0]
+    event = map_event(webhook, arrived(b'{"id": 7, "count": "2"}', webhook_id="msg_1"), now=NOW)
+    assert event.id == "msg_1"
+    assert event.type == "things/thing.done"
+    assert event.source == "/demo/default"
+    assert event.subject == "7"
+    assert event.time == "2026-05-01T10:00:00Z"
+    assert event.data == {"id": "7", "count": 2}
+
+
+@pytest.mark.parametrize("given_id", ["", "a.b", "a\nb", "é", "x" * 129])
+def test_T78_an_id_that_is_none_is_made_from_route_body_and_time(given_id: str) -> None:
+    webhook = connector([ID], webhooks=[DONE]).webhooks[0]
+    ids = {
+        map_event(webhook, arrived(body, webhook_id=given_id), now=now).id
+        for body, now in ((b"{}", NOW), (b"{}", NOW), (b"{ }", NOW), (b"{}", NOW + datetime.timedelta(seconds=1)))
+    }
+    assert len(ids) == 3
+    assert all(len(each) == 36 and each.startswith("evt_") for each in ids)
+
+
+def test_an_event_without_an_id_field_has_no_subject() -> None:
+    payload = [COUNT]
+    webhook = connector([ID], webhooks=[{**DONE, "payload": payload}]).webhooks[0]
+    assert map_event(webhook, arrived(b'{"count": 1}'), now=NOW).subject is None
+
+
+@pytest.mark.parametrize("body", [b"notjson", b"[" * 100_000, b"\xff", b"5", b"", None])
+def test_T60_a_message_that_cannot_be_read_is_refused(body: bytes | None) -> None:
+    webhook = connector([ID], webhooks=[DONE]).webhooks[0]
+    with pytest.raises(MappingError, match=r"things/thing\.done: the body of the message"):
+        map_event(webhook, arrived(body), now=NOW)
+
+
+def test_an_event_without_payload_fields_takes_any_json() -> None:
+    webhook = connector([ID], webhooks=[{**DONE, "payload": []}]).webhooks[0]
+    assert map_event(webhook, arrived(b"5"), now=NOW).data == {}

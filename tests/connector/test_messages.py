@@ -1,0 +1,202 @@
+"""The values that cross the wall: they compare by value, and no way of showing them shows a secret (T53, T54)."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import urllib.parse
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector.errors import BlockedAddress, MappingError, RateLimited, ResponseError, TransportError
+from connector.mapping import Result
+from connector.messages import (
+    MASK,
+    Event,
+    Headers,
+    Request,
+    Response,
+    mask,
+    mask_bytes,
+    secret_forms,
+    without_query,
+)
+
+CANARY = 'sk-"canary/é+%20'
+FORMS = secret_forms(CANARY)
+
+
+def test_headers_are_found_whatever_their_case_and_kept_as_written() -> None:
+    headers = Headers({"Content-Type": "a", "X-B": "b"})
+    assert headers["content-TYPE"] == "a"
+    assert list(headers) == ["Content-Type", "X-B"]
+    assert len(headers) == 2
+    assert headers.get("missing") is None
+
+
+def test_a_repeated_header_has_its_values_joined() -> None:
+    assert Headers([("Link", "a"), ("link", "b")])["LINK"] == "a, b"
+
+
+def test_headers_are_equal_whatever_order_and_case() -> None:
+    assert Headers({"A": "1", "B": "2"}) == Headers([("b", "2"), ("a", "1")])
+    assert Headers({"A": "1"}) == {"a": "1"}
+    assert Headers({"A": "1"}) != Headers({"A": "2"})
+    assert Headers() != 5
+    assert hash(Headers({"A": "1"})) == hash(Headers({"a": "1"}))
+
+
+def test_headers_show_their_names_only() -> None:
+    assert repr(Headers({"Authorization": CANARY, "X-A": "1"})) == "Headers(Authorization, X-A)"
+
+
+def test_replacing_a_header_leaves_the_original_alone() -> None:
+    headers = Headers({"X-A": "1", "B": "2"})
+    assert headers.replacing("x-a", "3") == {"B": "2", "x-a": "3"}
+    assert headers == {"X-A": "1", "B": "2"}
+
+
+def test_requests_compare_by_value_and_not_by_their_secrets() -> None:
+    one = Request("GET", "https://h/", Headers({"A": "1"}), None, frozenset({"a"}))
+    other = Request("GET", "https://h/", Headers({"a": "1"}))
+    assert one == other
+    assert hash(one) == hash(other)
+
+
+def test_a_header_is_set_in_place_of_any_of_its_name() -> None:
+    request = Request("GET", "https://h/", Headers({"authorization": "old", "B": "2"}))
+    changed = request.with_header("Authorization", "new", secrets=["new"])
+    assert changed.headers == {"Authorization": "new", "B": "2"}
+    assert changed.secrets == {"new"}
+
+
+def test_a_header_that_the_operation_declares_itself_wins() -> None:
+    request = Request("GET", "https://h/", Headers({"X-Key": "own"}), own_headers=frozenset({"x-key"}))
+    assert request.with_header("X-KEY", "auth", secrets=["auth"]) is request
+
+
+@pytest.mark.parametrize(
+    ("body", "text", "parsed"),
+    [
+        (None, None, None),
+        (b'{"a": 1}', '{"a": 1}', {"a": 1}),
+        (b"\xff", "\ufffd", None),
+        (b"a=b", "a=b", None),
+        (b"[" * 100_000, "[" * 100_000, None),
+    ],
+    ids=["none", "json", "bytes", "form", "deep"],
+)
+def test_a_body_is_shown_as_text_and_as_json_where_it_is(body: bytes | None, text: str | None, parsed: object) -> None:
+    request = Request("POST", "https://h/", body=body)
+    assert (text, parsed) == (request.text, request.json)
+
+
+def planted() -> Request:
+    """A request with the canary in every place that a value can land in."""
+    quoted, form = urllib.parse.quote(CANARY, safe=""), urllib.parse.quote_plus(CANARY)
+    return Request(
+        "POST",
+        f"https://h/bot{quoted}/x?key={quoted}",
+        Headers({"Authorization": f"Bearer {CANARY}"}),
+        json.dumps({"a": CANARY, "form": form}, ensure_ascii=False).encode(),
+        FORMS,
+    )
+
+
+def shows(text: str | bytes) -> bool:
+    """True if any form of the canary stands in the text."""
+    text = text if isinstance(text, str) else text.decode()
+    return any(form in text for form in FORMS) or "canary" in text
+
+
+def test_T10_a_masked_request_holds_no_form_of_a_secret() -> None:
+    masked = planted().masked()
+    assert masked == Request(
+        "POST",
+        "https://h/bot***/x?key=***",
+        Headers({"Authorization": "Bearer ***"}),
+        b'{"a": "***", "form": "***"}',
+    )
+    assert Request("GET", "https://h/").masked().body is None
+
+
+def test_T54_a_request_is_shown_without_query_values_and_secrets() -> None:
+    assert repr(planted()) == "<Request POST https://h/bot***/x?…>"
+    assert repr(Request("GET", "https://h/x?token=SECRET")) == "<Request GET https://h/x?…>"
+
+
+def test_T54_a_url_is_logged_without_query_values() -> None:
+    assert without_query("https://h/x?token=SECRET") == "https://h/x?…"
+    assert without_query("https://h/x") == "https://h/x"
+
+
+def test_a_response_is_shown_by_status_type_and_size() -> None:
+    response = Response(200, Headers({"content-type": "Text/HTML; charset=x"}), CANARY.encode())
+    assert repr(response) == f"<Response 200 text/html, {len(CANARY.encode())} bytes>"
+    assert repr(Response(204)) == "<Response 204 untyped, 0 bytes>"
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        CANARY,
+        json.dumps(CANARY),
+        json.dumps(CANARY, ensure_ascii=False),
+        json.dumps(CANARY).replace("/", "\\/"),
+        urllib.parse.quote(CANARY, safe=""),
+        urllib.parse.quote_plus(CANARY),
+    ],
+    ids=["plain", "json", "json text", "json of PHP", "percent", "form"],
+)
+def test_T53_an_answer_that_echoes_a_secret_is_masked(echo: str) -> None:
+    response = Response(401, Headers({"www-authenticate": f"Bearer {echo}"}), f"bad token {echo}!".encode())
+    masked = response.masked(FORMS)
+    assert not shows(masked.headers["www-authenticate"])
+    assert not shows(masked.body)
+    assert masked.body.endswith(b"***!") or masked.body.endswith(b'***"!')
+
+
+def test_T53_the_longest_secret_is_masked_first() -> None:
+    assert mask("abcdef abc", ["abc", "abcdef"]) == f"{MASK} {MASK}"
+    assert mask_bytes(b"abcdef abc \xff", ["abc", "abcdef"]) == b"*** *** \xff"
+
+
+def test_an_empty_secret_masks_nothing() -> None:
+    assert secret_forms("") == frozenset()
+
+
+@given(st.text(min_size=4))
+def test_T53_any_secret_is_masked_in_text_and_bytes(secret: str) -> None:
+    try:
+        forms = secret_forms(secret)
+    except UnicodeEncodeError:
+        return
+    assert secret not in mask(f"<{secret}>", forms).replace(MASK, "")
+    assert json.dumps(secret)[1:-1].encode() not in mask_bytes(json.dumps([secret]).encode(), forms).replace(
+        b"***", b""
+    )
+
+
+def test_no_error_that_carries_messages_shows_a_secret() -> None:
+    request, response = planted(), Response(500, Headers({"x": CANARY}), CANARY.encode())
+    result = Result(ok=False, status=500, raw="broken", request=request.masked())
+    errors: list[MappingError | TransportError | ResponseError] = [
+        MappingError("no", operation="o", request=request.masked(), response=response),
+        TransportError("no", operation="o", request=request.masked()),
+        BlockedAddress("no", operation="o", request=request.masked()),
+        ResponseError("no", operation="o", result=result, response=response),
+        RateLimited("no", operation="o", result=result, response=response, retry_after=1.0),
+    ]
+    for error in errors:
+        assert not shows(f"{error} {error!r} {error.request!r} {getattr(error, 'response', None)!r}")
+
+
+def test_a_result_shows_its_request_masked() -> None:
+    assert not shows(repr(Result(ok=True, status=200, request=planted())))
+
+
+def test_an_event_is_a_value() -> None:
+    event = Event("1", "/h/default", "r/e", None, "2026-01-01T00:00:00Z", {"a": 1})
+    assert event == dataclasses.replace(event)

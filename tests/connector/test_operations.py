@@ -1,0 +1,539 @@
+"""How an operation is put together: path, query, headers, body, and its one flat namespace of inputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from connector.definitions import Operation, Service
+from connector.operations import NOWHERE, Endpoint, Usage, check_path, read_operation
+from connector.parsing import find_problems, read_connector
+from connector.reading import Reader
+from connector.templates import Template
+
+AT = ("here",)
+TOKEN = {"method": "bearer", "params": {"token": "{{apiToken}}"}}
+
+
+def read(source: dict[str, Any], **service: Any) -> tuple[Operation, list[tuple[str, str]]]:
+    """The operation `things.do` of a connector, and its warnings as code and pointer below the operation."""
+    connector, problems = read_connector(document(source, **service))
+    assert connector is not None, problems
+    prefix = "/resources/0/operations/do"
+    found = [(each.code, each.pointer.removeprefix(prefix)) for each in problems if each.pointer.startswith(prefix)]
+    return connector.operation("things.do"), found
+
+
+def document(source: dict[str, Any], endpoint: Any = "/things", **service: Any) -> dict[str, Any]:
+    return {
+        "handle": "demo",
+        "service": {"baseURL": "https://demo.example/v1", **service},
+        "resources": [{"handle": "things", "endpoint": endpoint, "operations": {"do": {"method": "POST", **source}}}],
+    }
+
+
+def refusals(source: dict[str, Any], endpoint: Any = "/things", **service: Any) -> list[tuple[str, str]]:
+    connector, problems = read_connector(document(source, endpoint, **service))
+    assert connector is None
+    return [(each.code, each.pointer.removeprefix("/resources/0")) for each in problems if each.is_error]
+
+
+def path_of(source: dict[str, Any], endpoint: Any = "/things") -> tuple[Any, Any]:
+    connector, problems = read_connector(document(source, endpoint))
+    assert connector is not None, problems
+    operation = connector.operation("things.do")
+    return operation.path.path.parts, [(pair.name, pair.value.parts) for pair in operation.query]
+
+
+# What is read
+
+
+def test_an_operation_is_complete_after_it_is_read() -> None:
+    source = {
+        "method": "patch",
+        "meta": {"short": "Do", "description": "Does it."},
+        "path": "/{{id}}",
+        "fields": [{"name": "own", "type": "ID"}],
+        "records": ["data"],
+        "response": "text",
+    }
+    operation, problems = read(source)
+    assert (operation.id, operation.name, operation.method) == ("things.do", "do", "PATCH")
+    assert (operation.short, operation.description) == ("Do", "Does it.")
+    assert [each.name for each in operation.fields] == ["own"]
+    assert operation.records is not None
+    assert (operation.records.text, operation.response, operation.lists) == ("$.data", "text", True)
+    assert problems == [("W_UNDECLARED", "/path")]
+
+
+def test_fields_of_the_resource_serve_an_operation_without_its_own() -> None:
+    whole = document({})
+    whole["resources"][0]["fields"] = [{"name": "shared", "type": "ID"}]
+    connector, _ = read_connector(whole)
+    assert connector is not None
+    assert [each.name for each in connector.operation("things.do").fields] == ["shared"]
+
+
+def test_an_unknown_kind_of_response_is_an_error_with_a_hint() -> None:
+    _, problems = read_connector(document({"response": "jsno"}))
+    assert [(each.code, each.hint) for each in problems] == [("E_RESPONSE_KIND", "did you mean 'json'?")]
+
+
+# Path and query
+
+
+def test_the_path_is_plain_concatenation() -> None:
+    assert path_of({"path": "/{{id}}/x"})[0][0] == "/things/"
+    assert path_of({"path": ".json"})[0] == ("/things.json",)
+    assert path_of({"path": ":cancel"})[0] == ("/things:cancel",)
+    assert path_of({"path": "/a b/ü"}) == (("/things/a%20b/%C3%BC",), [])
+    assert path_of({})[0] == ("/things",)
+
+
+def test_a_query_in_a_path_becomes_pairs_and_keeps_its_escapes() -> None:
+    path, query = path_of({"path": "?a=1&b={{x}}&c=x-{{y}}-z&f%5Bg%5D=h%20i&flag&&=v"})
+    assert path == ("/things",)
+    slot_x, slot_y = query[1][1][0], query[2][1][1]
+    assert (slot_x.name, slot_y.name) == ("x", "y")
+    assert query == [
+        ("a", ("1",)),
+        ("b", (slot_x,)),
+        ("c", ("x-", slot_y, "-z")),
+        ("f%5Bg%5D", ("h%20i",)),
+        ("flag", ()),
+        ("", ("v",)),
+    ]
+
+
+def test_a_query_may_begin_in_the_endpoint() -> None:
+    assert path_of({"path": "&b=2?"}, "/things?a=1") == (("/things",), [("a", ("1",)), ("b", ("2%3F",))])
+    assert path_of({"path": "", "queryParams": {"c": "3"}}, "?a=1") == ((), [("a", ("1",)), ("c", ("3",))])
+
+
+@pytest.mark.parametrize("path", ["?{{x}}", "?{{x}}=1", "?a{{x}}=1", "?a=1&{{x}}{{y}}"])
+def test_the_name_of_a_query_parameter_holds_no_placeholder(path: str) -> None:
+    assert refusals({"path": path}) == [("E_URL", "/operations/do/path")]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param("https://evil.example/x", id="T29 https"),
+        pytest.param("HTTP://evil.example/x", id="T29 HTTP"),
+        pytest.param("https:evil", id="T29 no slashes"),
+        pytest.param("/../admin", id="T20 dots"),
+        pytest.param("/%2e%2E/admin", id="T21 escaped dots"),
+        pytest.param("/a/./b", id="T19 one dot"),
+        pytest.param("/a#b", id="T22 fragment"),
+    ],
+)
+def test_a_path_that_could_lead_elsewhere_is_refused_at_load(path: str) -> None:
+    assert refusals({"path": path}) == [("E_URL", "/operations/do/path")]
+    assert refusals({"path": {"value": path}}) == [("E_URL", "/operations/do/path/value")]
+    if path.lower().startswith("http"):
+        assert refusals({}, path) == [("E_URL", "/endpoint")]
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["@evil.example/", ".evil.example/", "\\@evil.example/", "evil", "{{x}}", " /x", "/a/../b", "/a#b"],
+    ids=lambda endpoint: f"T30 {endpoint}",
+)
+def test_an_endpoint_that_could_lead_elsewhere_is_refused_once_whatever_follows(endpoint: str) -> None:
+    assert refusals({"path": "{{y}}"}, endpoint) == [("E_URL", "/endpoint")]
+    assert refusals({"path": "{{y}}"}, {"value": endpoint}) == [("E_URL", "/endpoint/value")]
+
+
+@pytest.mark.parametrize("base", ["https://demo.example", "https://{{shop}}.example"])
+def test_T30_a_colon_after_a_host_would_be_its_port_and_is_refused(base: str) -> None:
+    assert refusals({}, ":443@evil.example", baseURL=base) == [("E_URL", "/endpoint")]
+    assert refusals({"path": ":443@evil.example"}, "", baseURL=base) == [("E_URL", "/operations/do/path")]
+
+
+def test_a_colon_after_a_path_of_the_base_url_is_a_custom_verb() -> None:
+    assert path_of({"path": ":batchGet"}, "")[0] == (":batchGet",)
+
+
+def test_a_path_after_an_empty_endpoint_begins_with_a_slash() -> None:
+    assert refusals({"path": "x"}, "") == [("E_URL", "/operations/do/path")]
+    assert refusals({"path": "{{x}}"}, "") == [("E_URL", "/operations/do/path")]
+
+
+def test_dots_that_only_the_whole_path_shows_are_refused() -> None:
+    assert refusals({"path": "/x"}, "/things/.") == [("E_URL", "/endpoint")]
+    assert path_of({"path": "./x"}, "/things")[0] == ("/things./x",)
+    assert refusals({"path": "./x"}, "/things/") == [("E_URL", "/operations/do/path")]
+
+
+def test_a_broken_endpoint_is_one_problem_for_all_its_operations() -> None:
+    whole = document({"path": "{{id}}"}, {"value": "{{ a.b }}", "placeholders": {"a": {"type": "ID"}}})
+    whole["resources"][0]["operations"]["more"] = {"method": "GET", "path": "{{id}}"}
+    _, problems = read_connector(whole)
+    assert [each.code for each in problems if each.is_error] == ["E_TEMPLATE_GRAMMAR"]
+
+
+def test_a_path_value_of_several_segments_is_declared() -> None:
+    source = {"path": {"value": "/{{key}}", "placeholders": {"key": {"type": "String", "multi": True}}}}
+    assert read(source)[0].path.multi == {"key"}
+
+
+def test_a_parameter_repeats_when_its_one_slot_is_an_array_wherever_that_is_declared() -> None:
+    params = {
+        "a": {"type": "Array"},
+        "b": {"value": "{{list}}", "placeholders": {"list": {"type": "Array"}}},
+        "c": {"type": "String"},
+        "d": {"value": "x{{list}}"},
+        "e": "{{list}}",
+    }
+    operation, _ = read({"queryParams": params})
+    assert [pair.repeats for pair in operation.query] == [True, True, False, False, True]
+
+
+# Headers
+
+
+def test_headers_of_the_operation_win_whatever_their_case() -> None:
+    headers = {"Accept": "application/json", "X-Version": "1", "X-Other": "2"}
+    operation, _ = read({"headers": {"x-version": 3}}, headers=headers)
+    assert [(name, template.literal) for name, template in operation.headers] == [
+        ("Accept", "application/json"),
+        ("x-version", "3"),
+        ("X-Other", "2"),
+    ]
+    assert operation.own_headers == {"x-version"}
+
+
+def test_a_content_type_is_sent_only_with_a_body() -> None:
+    headers = {"Content-Type": "application/json"}
+    assert read({"headers": headers})[0].headers == ()
+    assert read({"headers": headers, "bodyTemplate": None})[0].headers == ()
+    assert read({"headers": headers, "bodyTemplate": ""})[0].headers == ()
+    assert read({}, headers=headers, contentType="application/json")[0].headers == ()
+    with_body, _ = read({"headers": headers, "bodyTemplate": "{}"})
+    assert with_body.headers == (("Content-Type", Template(("application/json",))),)
+
+
+@pytest.mark.parametrize(
+    ("own", "of_service", "content_type", "effective"),
+    [
+        ("text/a", "text/b", "text/c", "text/a"),
+        (None, "text/b", "text/c", "text/b"),
+        (None, None, "text/c", "text/c"),
+        (None, None, None, "application/json"),
+    ],
+)
+def test_the_nearest_content_type_counts(own: Any, of_service: Any, content_type: Any, effective: str) -> None:
+    source: dict[str, Any] = {"bodyTemplate": "{}"} | ({"headers": {"content-TYPE": own}} if own else {})
+    service = {"headers": {"Content-Type": of_service}} if of_service else {}
+    operation, _ = read(source, **service, **({"contentType": content_type} if content_type else {}))
+    assert [template.literal for name, template in operation.headers if name.lower() == "content-type"] == [effective]
+    assert operation.body is not None
+    assert (operation.body.content_type == "application/json") == (effective == "application/json")
+
+
+def test_a_kind_of_response_asks_for_it_unless_the_operation_does_so_itself() -> None:
+    service = {"headers": {"Accept": "application/json"}}
+    asked, _ = read({"response": "text"}, **service)
+    assert dict(asked.headers)["Accept"].literal == "text/plain, */*;q=0.5"
+    assert dict(read({"response": "empty"}, **service)[0].headers)["Accept"].literal == "application/json"
+    assert dict(read({"response": "text", "headers": {"Accept": "a/b"}})[0].headers)["Accept"].literal == "a/b"
+
+
+# Body
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "POST"])
+def test_any_method_has_a_body_only_when_one_is_declared(method: str) -> None:
+    assert read({"method": method})[0].body is None
+    assert read({"method": method, "bodyTemplate": {"a": 1}})[0].body is not None
+
+
+@pytest.mark.parametrize(
+    ("template", "sent"),
+    [
+        ('{"a": "{{x}}"}', b'{"a":"1"}'),
+        ({"a": "{{x}}"}, b'{"a":1}'),
+        (["{{x}}", 2], b"[1,2]"),
+        ({"value": {"a": "{{x}}"}, "placeholders": {"x": {"type": "Int"}}}, b'{"a":1}'),
+        ({"value": '{"a": {{x}}}', "placeholders": [{"name": "x", "type": "Int"}], "note": "n"}, b'{"a":1}'),
+        ({"value": '{"a": {{x}}}'}, b'{"a":1}'),
+        ({"value": "{{x}}", "unit": "m"}, b'{"value":1,"unit":"m"}'),
+    ],
+)
+def test_a_body_is_text_an_object_or_a_list_with_or_without_its_placeholders(template: Any, sent: bytes) -> None:
+    body = read({"bodyTemplate": template})[0].body
+    assert body is not None
+    assert body.encode({"x": 1}) == sent
+
+
+def test_an_object_with_a_condition_is_left_out_when_its_input_is_absent() -> None:
+    template = {"value": {"a": {"$if": "x", "b": "{{x}}"}}, "placeholders": {"x": {"type": "Int"}}}
+    operation, problems = read({"bodyTemplate": template})
+    assert operation.body is not None
+    assert (operation.body.encode({}), operation.body.encode({"x": 1})) == (b"{}", b'{"a":{"b":1}}')
+    assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("template", "code"),
+    [
+        ('{"a": {{x}}, }', "E_BODY"),
+        ('{"a": 1, "a": 2}', "E_BODY"),
+        ('{"a": NaN}', "E_BODY"),
+        ("{" + "[" * 600, "E_BODY"),
+        ("[" * 600 + "]" * 600, "E_BODY"),
+        ("1" * 5000, "E_BODY"),
+        ('{"a": "{{ JSON body }}"}', "E_TEMPLATE_GRAMMAR"),
+        ('{"a": {{ x|e }}}', "E_TEMPLATE_GRAMMAR"),
+        ("{% raw %}", "E_TEMPLATE_GRAMMAR"),
+    ],
+)
+def test_a_body_that_cannot_be_compiled_is_refused_with_the_right_code(template: str, code: str) -> None:
+    assert refusals({"bodyTemplate": template}) == [(code, "/operations/do/bodyTemplate")]
+    long = {"value": template, "placeholders": [{"name": "x", "type": "Int"}]}
+    assert refusals({"bodyTemplate": long}) == [(code, "/operations/do/bodyTemplate/value")]
+
+
+def test_a_refused_body_says_as_what_it_was_read() -> None:
+    for service, kind in (({}, "JSON"), ({"contentType": "application/json"}, "application/json")):
+        [problem] = read_connector(document({"bodyTemplate": "{"}, **service))[1]
+        assert problem.hint == f"it is read as {kind}"
+
+
+def test_in_a_body_of_json_every_bad_text_is_shown_where_it_stands() -> None:
+    body = {"a": ["{{x}}", "{{ x.y }}"], "{{ z() }}": 1, "c": {"d": "{% e %}"}}
+    assert refusals({"bodyTemplate": body}) == [
+        ("E_TEMPLATE_GRAMMAR", "/operations/do/bodyTemplate/a/1"),
+        ("E_TEMPLATE_GRAMMAR", "/operations/do/bodyTemplate/{{ z() }}"),
+        ("E_TEMPLATE_GRAMMAR", "/operations/do/bodyTemplate/c/d"),
+    ]
+
+
+def test_a_body_has_at_most_two_hundred_placeholders() -> None:
+    assert read({"bodyTemplate": [f"{{{{a{place}}}}}" for place in range(200)]})[0].body is not None
+    too_many = [f"{{{{a{place}}}}}" for place in range(201)]
+    assert refusals({"bodyTemplate": too_many}) == [("E_LIMIT", "/operations/do/bodyTemplate")]
+
+
+def test_no_body_of_an_unknown_kind() -> None:
+    source = {"headers": {"Content-Type": "image/png"}, "bodyTemplate": "x"}
+    assert refusals(source) == [("E_BODY_KIND", "/operations/do/bodyTemplate")]
+
+
+def key_body(*placeholders: dict[str, Any]) -> dict[str, Any]:
+    return {"bodyTemplate": {"value": {"type": "x", "{{kind}}": 1}, "placeholders": list(placeholders)}}
+
+
+def test_a_placeholder_as_a_key_declares_options_that_are_no_key_beside_it() -> None:
+    operation, problems = read(key_body({"name": "kind", "type": "String", "options": ["url", "file"]}))
+    assert operation.body is not None
+    assert (operation.body.encode({"kind": "url"}), problems) == (b'{"type":"x","url":1}', [])
+
+
+def test_a_key_without_options_or_with_one_that_clashes_is_refused() -> None:
+    at = "/operations/do/bodyTemplate"
+    assert refusals(key_body({"name": "kind", "type": "String"})) == [("E_BODY_KEY", f"{at}/placeholders/0")]
+    assert refusals(key_body()) == [("E_BODY_KEY", f"{at}/value")]
+    assert refusals(key_body({"name": "kind", "type": "String", "options": ["url", "type"]})) == [
+        ("E_BODY_KEY", f"{at}/placeholders/0/options/1")
+    ]
+
+
+def test_a_key_may_be_declared_elsewhere_in_the_operation() -> None:
+    path = {"value": "/{{kind}}", "placeholders": {"kind": {"type": "ID", "options": ["a"]}}}
+    assert read({"path": path, **key_body()})[1] == []
+
+
+def test_alone_a_document_of_resources_does_not_guess_the_kind_of_its_bodies() -> None:
+    text = '[{"handle": "a", "endpoint": "/a", "operations": {"do": {"method": "POST", "bodyTemplate": "a={{a}}"%s}}}]'
+    assert find_problems(text % "", kind="resources") == []
+    found = find_problems(text % ', "headers": {"Content-Type": "application/json"}', kind="resources")
+    assert [each.code for each in found] == ["E_BODY"]
+
+
+# The namespace
+
+
+def test_inputs_of_all_places_are_one_flat_namespace() -> None:
+    source = {
+        "path": {"value": "/{{id}}", "placeholders": {"id": {"type": "ID"}}},
+        "headers": {"X-A": {"value": "{{a}}", "placeholders": {"a": {"type": "Int", "default": "1"}}}},
+        "queryParams": {"q": {"type": "Bool"}},
+        "bodyTemplate": {"value": {"b": "{{b}}", "again": "{{id}}"}, "placeholders": {"b": {"type": "Any"}}},
+    }
+    operation, problems = read(source)
+    assert [(name, each.type, each.required) for name, each in operation.inputs.items()] == [
+        ("id", "String", True),
+        ("a", "Integer", False),
+        ("q", "Boolean", False),
+        ("b", "Any", False),
+    ]
+    assert operation.places == {"id": ("path", "body"), "a": ("header",), "q": ("query",), "b": ("body",)}
+    assert problems == []
+
+
+def test_a_path_always_needs_its_value_unless_it_has_a_default() -> None:
+    placeholders = {"a": {"type": "ID"}, "b": {"type": "ID", "default": "x"}, "c": {"type": "ID"}}
+    operation, _ = read({"path": {"value": "/{{a}}/{{b}}?c={{c}}", "placeholders": placeholders}})
+    assert {name: each.required for name, each in operation.inputs.items()} == {"a": True, "b": False, "c": False}
+    assert operation.places == {"a": ("path",), "b": ("path",), "c": ("query",)}
+
+
+def test_an_undeclared_placeholder_is_required_and_typed_by_its_place() -> None:
+    source = {"path": "/{{a}}", "bodyTemplate": {"b": "{{b}}", "c": "x {{c}}", "d": {"$if": "d"}}}
+    operation, problems = read(source)
+    assert [(name, each.type, each.required) for name, each in operation.inputs.items()] == [
+        ("a", "String", True),
+        ("b", "Any", True),
+        ("c", "String", True),
+        ("d", "Any", True),
+    ]
+    assert problems == [("W_UNDECLARED", "/path")] + [("W_UNDECLARED", "/bodyTemplate")] * 3
+
+
+def test_T58_of_an_undeclared_placeholder_only_its_name_is_said() -> None:
+    _, problems = read_connector(document({"path": "/{{who}}"}, headers={"X-Secret": "canary"}))
+    [problem] = [each for each in problems if each.code == "W_UNDECLARED"]
+    assert problem.message == "'who' is used and declared nowhere"
+    assert "canary" not in repr(problem)
+
+
+def test_a_placeholder_that_is_used_nowhere_is_inert_and_a_lint_where_it_is_declared() -> None:
+    placeholders = [{"name": "x", "type": "ID", "required": True, "default": "d"}]
+    operation, problems = read({"path": {"value": "/x", "placeholders": placeholders}})
+    assert (operation.inputs["x"].required, operation.inputs["x"].default) == (False, None)
+    assert "x" not in operation.places
+    assert problems == [("W_UNUSED", "/path/placeholders/0")]
+
+
+def test_of_a_broken_operation_nobody_says_what_it_does_not_use() -> None:
+    path = {"value": "/{{ x.y }}", "placeholders": {"x": {"type": "ID"}}}
+    _, problems = read_connector(document({"path": path}))
+    assert [each.code for each in problems] == ["E_TEMPLATE_GRAMMAR"]
+
+
+def test_the_same_name_twice_is_one_input_and_required_if_either_is() -> None:
+    source = {
+        "path": {"value": "/x", "placeholders": {}},
+        "headers": {"X-A": {"value": "{{a}}", "placeholders": {"a": {"type": "ID"}}}},
+        "bodyTemplate": {"value": {"a": "{{a}}"}, "placeholders": {"a": {"type": "String", "required": True}}},
+    }
+    operation, problems = read(source)
+    assert (list(operation.inputs), operation.inputs["a"].required, problems) == (["a"], True, [])
+
+
+def test_two_types_for_one_name_are_a_lint_and_the_first_counts() -> None:
+    source = {
+        "queryParams": {"a": {"type": "Int"}},
+        "bodyTemplate": {"value": ["{{a}}"], "placeholders": {"a": {"type": "ID"}}},
+    }
+    operation, problems = read(source)
+    assert operation.inputs["a"].type == "Integer"
+    assert problems == [("W_CONFLICT", "/bodyTemplate/placeholders/a")]
+
+
+def test_the_first_type_decides_on_a_quoted_slot_too() -> None:
+    body = {"bodyTemplate": {"value": '{"a": "{{a}}"}', "placeholders": {"a": {"type": "String"}}}}
+    listed, _ = read({"queryParams": {"a": {"type": "Array"}}, **body})
+    text, _ = read({"queryParams": {"a": {"type": "String"}}, **body})
+    assert listed.body is not None
+    assert text.body is not None
+    assert listed.body.encode({"a": ["b"]}) == b'{"a":["b"]}'
+    assert text.body.encode({"a": "b"}) == b'{"a":"b"}'
+
+
+# What the connection knows (dialect rule 6)
+
+HOST = {"baseURL": "https://demo.example/{{account}}"}
+
+
+def declared(value: str, **placeholders: str) -> dict[str, Any]:
+    return {"value": value, "placeholders": {name: {"type": kind} for name, kind in placeholders.items()}}
+
+
+@pytest.mark.parametrize(
+    ("source", "inputs", "bound", "shadowed"),
+    [
+        ({"path": "/{{account}}"}, [], {"account"}, set()),
+        ({"path": declared("/{{account}}", account="ID")}, [], {"account"}, set()),
+        ({"headers": {"X-A": declared("{{account}}", account="ID")}}, [], {"account"}, set()),
+        ({"bodyTemplate": {"a": "{{account}}"}}, [], {"account"}, set()),
+        ({"queryParams": {"a": "{{account}}"}}, [], {"account"}, set()),
+        ({"queryParams": {"account": {"type": "ID"}}}, ["account"], set(), set()),
+        ({"bodyTemplate": declared('["{{account}}"]', account="ID")}, ["account"], set(), set()),
+        ({"path": declared("?a={{account}}", account="ID")}, ["account"], set(), set()),
+        (
+            {"path": "/{{account}}", "bodyTemplate": declared('["{{account}}"]', account="ID")},
+            ["account"],
+            set(),
+            {"account"},
+        ),
+        ({"path": "/{{account}}", "bodyTemplate": declared("[]", account="ID")}, [], {"account"}, set()),
+    ],
+    ids=[
+        "path",
+        "path, declared",
+        "header, declared",
+        "body",
+        "query",
+        "query, declared",
+        "body, declared",
+        "query of a path, declared",
+        "path, and declared in the body",
+        "path, declared in the body and not used there",
+    ],
+)
+def test_a_value_of_the_connection_is_known_by_its_bare_name(
+    source: dict[str, Any], inputs: list[str], bound: set[str], shadowed: set[str]
+) -> None:
+    operation, _ = read(source, **HOST)
+    assert (list(operation.inputs), operation.from_connection, operation.shadowed) == (inputs, bound, shadowed)
+
+
+@pytest.mark.parametrize(
+    ("source", "pointer"),
+    [
+        ({"path": "/x/{{apiToken}}"}, "/path"),
+        ({"bodyTemplate": {"prompt": "{{apiToken}}"}}, "/bodyTemplate"),
+        ({"queryParams": {"key": "{{apiToken}}"}}, "/queryParams/key"),
+    ],
+)
+def test_T10_a_credential_outside_auth_is_a_lint(source: dict[str, Any], pointer: str) -> None:
+    operation, problems = read(source, auth=TOKEN)
+    assert operation.from_connection == {"apiToken"}
+    assert problems == [("W_SECRET_OUTSIDE_AUTH", pointer)]
+
+
+def test_T10_a_credential_that_the_path_takes_while_the_body_has_its_own_is_one_too() -> None:
+    source = {"path": "/{{apiToken}}", "bodyTemplate": declared('["{{apiToken}}"]', apiToken="ID")}
+    operation, problems = read(source, auth=TOKEN)
+    assert (operation.shadowed, problems) == ({"apiToken"}, [("W_SECRET_OUTSIDE_AUTH", "/path")])
+
+
+def test_an_input_of_the_callers_own_may_be_called_as_a_credential() -> None:
+    operation, problems = read({"bodyTemplate": declared('["{{apiToken}}"]', apiToken="ID")}, auth=TOKEN)
+    assert (list(operation.inputs), problems) == (["apiToken"], [])
+
+
+# The pieces by themselves
+
+
+def test_names_are_gathered_with_their_place() -> None:
+    usage = Usage()
+    usage.add("header", Template.from_text("{{a}}-{{b}}-{{a}}"), {}, AT)
+    assert usage.used == [("header", "a", "String", AT), ("header", "b", "String", AT)]
+
+
+def test_an_operation_can_be_read_without_resource_and_service() -> None:
+    operation = read_operation(Reader(), "x", {"method": "get", "path": "/y"}, AT, NOWHERE)
+    assert (operation.method, operation.path.path.literal) == ("GET", "/y")
+
+
+def test_what_a_path_is_appended_to_counts() -> None:
+    reader = Reader()
+    service = Service("demo", Template(("https://demo.example",)))
+    check_path(reader, Template(("x",)), AT, service, before=Endpoint(Template(("/a",))).template.parts)
+    assert reader.findings == []
+    check_path(reader, Template(("x",)), AT, service)
+    assert [each.code for each in reader.findings] == ["E_URL"]

@@ -1,0 +1,150 @@
+"""Promises across modules: every kind has its suite case and its place in the schema, the door is complete."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.resources
+import inspect
+import json
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import connector
+import connector.errors
+from connector.auth import AUTH_METHODS, find_auth_method
+from connector.bodies import BODY_KINDS
+from connector.convertors import CONVERTORS
+from connector.parsing import parse_connector
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = sorted(folder.name for folder in (ROOT / "definitions").iterdir() if folder.is_dir())
+
+
+def suite(name: str) -> list[dict[str, Any]]:
+    cases: list[dict[str, Any]] = json.loads((ROOT / "tests" / "suite" / f"{name}.json").read_text("utf-8"))
+    return cases
+
+
+def schema(definition: str) -> str:
+    text = importlib.resources.files("connector").joinpath("schemas/definition.schema.json").read_text("utf-8")
+    return json.dumps(json.loads(text)["$defs"][definition])
+
+
+def test_every_auth_method_has_a_case_in_the_suite() -> None:
+    used = {
+        case["definition"]["service"].get("auth", {}).get("method", "none")
+        for case in suite("requests")
+        if "definition" in case
+    }
+    rows = {id(find_auth_method(method)) for method in used}
+    assert [name for name, row in AUTH_METHODS.items() if id(row) not in rows] == []
+
+
+def test_every_kind_of_body_has_a_case_in_the_suite() -> None:
+    kinds = set()
+    for case in suite("requests"):
+        if "definition" in case:
+            kinds.add(type(parse_connector(case["definition"]).operation(case["operation"]).body))
+    assert [name for name, kind in BODY_KINDS.items() if kind not in kinds] == []
+
+
+def test_every_type_and_alias_has_a_case_in_the_suite() -> None:
+    used = {case["type"].lower() for case in suite("types")}
+    assert sorted(CONVERTORS) == sorted(used)
+
+
+def test_the_schema_names_every_type_and_alias() -> None:
+    described = schema("Type")
+    names = {name for row in CONVERTORS.values() for name in (row.name, *row.aliases)}
+    assert sorted(name for name in names if name not in described) == []
+
+
+def test_no_two_cases_of_the_suite_have_one_description() -> None:
+    for name in ("requests", "selectors", "types"):
+        described = [case["description"] for case in suite(name)]
+        assert len(described) == len(set(described))
+
+
+def test_the_door_is_sorted_and_every_name_is_behind_it() -> None:
+    assert sorted(connector.__all__) == connector.__all__
+    public = {
+        name for name, value in vars(connector).items() if not name.startswith("_") and not inspect.ismodule(value)
+    }
+    assert public == set(connector.__all__)
+
+
+def test_every_error_is_behind_the_door() -> None:
+    errors = {
+        name
+        for name, value in vars(connector.errors).items()
+        if isinstance(value, type) and issubclass(value, connector.errors.ConnectorError)
+    }
+    assert errors <= set(connector.__all__)
+
+
+MODULES = [each.name for each in pkgutil.iter_modules(connector.__path__)]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_public_thing_of_a_module_says_what_it_is(name: str) -> None:
+    module = importlib.import_module(f"connector.{name}")
+    assert module.__doc__
+    own = {
+        key: value
+        for key, value in vars(module).items()
+        if getattr(value, "__module__", "") == module.__name__
+        and not key.startswith("_")
+        and (inspect.isclass(value) or inspect.isfunction(value))
+    }
+    methods = {
+        f"{owner}.{key}": value
+        for owner, thing in own.items()
+        if inspect.isclass(thing)
+        for key, value in vars(thing).items()
+        if not key.startswith("_") and (inspect.isfunction(value) or isinstance(value, (property, classmethod)))
+    }
+    silent = [key for key, value in {**own, **methods}.items() if not getattr(value, "__doc__", None)]
+    assert silent == []
+
+
+@pytest.mark.parametrize("handle", SHIPPED)
+def test_every_shipped_connector_parses(handle: str) -> None:
+    folder = ROOT / "definitions" / handle
+    parts = {name: folder / f"{name}.json" for name in ("service", "resources", "overlay")}
+    texts = {name: path.read_text("utf-8") for name, path in parts.items() if path.exists()}
+    found = parse_connector(texts["service"], texts.get("resources"), overlay=texts.get("overlay"))
+    assert found.handle == handle
+    assert found.operations
+
+
+def test_importing_the_language_loads_nothing_heavy() -> None:
+    heavy = [
+        "jinja2",
+        "jsonschema",
+        "referencing",
+        "jsonpath_ng",
+        "httpx2",
+        "asyncio",
+        "decimal",
+        "hashlib",
+        "datetime",
+    ]
+    code = f"import sys, connector; print([name for name in {heavy!r} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert found.stdout.strip() == "[]"
+
+
+def test_the_language_touches_no_clock_file_socket_or_environment() -> None:
+    forbidden = {"os", "time", "socket", "asyncio", "httpx2", "sqlite3", "fastapi"}
+    imported = {
+        (path.stem, line.split()[1].partition(".")[0])
+        for path in (ROOT / "connector").glob("*.py")
+        for line in path.read_text("utf-8").splitlines()
+        if line.strip().startswith(("import ", "from "))
+    }
+    assert sorted(pair for pair in imported if pair[1] in forbidden) == []

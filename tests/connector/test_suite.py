@@ -1,0 +1,77 @@
+"""The language-neutral cases in `tests/suite/`: another implementation of the language passes the same files.
+
+`requests.json`: a `definition` (or the shipped `connector`), an `operation`, `inputs` and the values of the connection
+in `config` make the `request` as it leaves, after auth; or the inputs named in `refused` are. `selectors.json`: a
+`selector` finds `values` in a `document`. `types.json`: a `value` is `converted` to a `type`, or `refused`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connector.building import build_request
+from connector.convertors import convert
+from connector.definitions import Connector
+from connector.errors import InputError
+from connector.messages import Headers
+from connector.parsing import parse_connector
+from connector.selectors import Selector
+
+ROOT = Path(__file__).parents[2]
+
+
+def load(name: str) -> list[Any]:
+    cases = json.loads((ROOT / "tests" / "suite" / f"{name}.json").read_text("utf-8"))
+    return [pytest.param(case, id=case["description"].encode("ascii", "replace").decode()) for case in cases]
+
+
+def connector_of(case: dict[str, Any]) -> Connector:
+    if "definition" in case:
+        return parse_connector(case["definition"])
+    folder = ROOT / "definitions" / case["connector"]
+    service, resources, overlay = (
+        (folder / f"{part}.json").read_text("utf-8") for part in ("service", "resources", "overlay")
+    )
+    return parse_connector(service, resources, overlay=overlay)
+
+
+@pytest.mark.parametrize("case", load("requests"))
+def test_the_inputs_make_the_request(case: dict[str, Any]) -> None:
+    connector = connector_of(case)
+    operation = connector.operation(case["operation"])
+    config = connector.service.configure(case["config"])
+    if "refused" in case:
+        with pytest.raises(InputError) as caught:
+            build_request(operation, case["inputs"], config)
+        assert case["refused"] == sorted(error.name for error in caught.value.errors)
+        return
+    request = next(connector.service.auth.flow(build_request(operation, case["inputs"], config), config.values))
+    expected = case["request"]
+    assert (expected["method"], expected["url"]) == (request.method, request.url)
+    assert Headers(expected["headers"]) == request.headers
+    if "json" in expected:
+        assert expected["json"] == request.json
+    else:
+        assert expected["body"] == request.text
+
+
+@pytest.mark.parametrize("case", load("selectors"))
+def test_the_selector_finds_the_values(case: dict[str, Any]) -> None:
+    selector = Selector.from_json(case["selector"])
+    find = selector.find_all if case["multivalue"] else selector.find_one
+    assert case["values"] == find(case["document"])
+
+
+@pytest.mark.parametrize("case", load("types"))
+def test_the_value_is_converted_or_refused(case: dict[str, Any]) -> None:
+    if case.get("refused"):
+        with pytest.raises(ValueError, match="."):
+            convert(case["value"], case["type"])
+        return
+    found = convert(case["value"], case["type"])
+    assert case["converted"] == found
+    assert type(case["converted"]) is type(found)
