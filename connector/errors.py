@@ -21,7 +21,6 @@ No error holds an unmasked secret: what it carries was masked before it was rais
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -212,6 +211,9 @@ class RateLimited(ResponseError):
 
 def did_you_mean(name: str, known: list[str]) -> str:
     """A hint that names the nearest of the known names, or lists them: `did you mean 'files.list'?`."""
+    # Only a mistake needs it, and it takes milliseconds to import.
+    import difflib
+
     near = difflib.get_close_matches(name, known, n=1)
     if near:
         return f"did you mean {near[0]!r}?"

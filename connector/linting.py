@@ -7,6 +7,7 @@ the definition is tried on recorded answers: a lint never refuses a definition.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from connector.definitions import Connector, Operation
@@ -21,9 +22,10 @@ def find_lints(connector: Connector, examples: Examples) -> list[Problem]:
 
     `examples` are keyed by operation id; each is `{status?, headers?, body}` or a list of them, played in order.
     Codes: `W_EXAMPLE_UNKNOWN`, `W_EXAMPLE_MISSING`, `W_EXAMPLE_SHAPE`, `W_FIELDS_UNMATCHED`, `W_MAPPING`,
-    `W_RECORDS_INFERRED`.
+    `W_RECORDS_INFERRED`, `W_TRIGGER_OPERATION`.
     """
-    problems = list(_unknown(connector, examples))
+    problems = [*_unknown(connector, examples), *_unmade(connector)]
+    tried: dict[int, _Tried] = {}
     for operation in connector.operations.values():
         if operation.name == "list" and operation.records is None:
             problems.append(
@@ -35,11 +37,41 @@ def find_lints(connector: Connector, examples: Examples) -> list[Problem]:
                 )
             )
         if operation.id in examples:
-            problems += _tried(operation, examples[operation.id])
+            # Operations of one resource share its fields, and not every answer has them all.
+            together = tried.setdefault(id(operation.fields), _Tried(operation))
+            problems += _try(operation, examples[operation.id], together)
         elif examples:
             hint = f"add examples/{operation.id}.json"
             problems.append(Problem("W_EXAMPLE_MISSING", f"{operation.id} has no example", hint, _pointer(operation)))
-    return problems
+    return problems + [problem for each in tried.values() for problem in each.unmatched()]
+
+
+def _unmade(connector: Connector) -> Iterator[Problem]:
+    """Triggers that no operation will ever make, since theirs is not there."""
+    known = sorted({*connector.operations, *connector.custom_operations})
+    for webhook in connector.webhooks:
+        polled = [webhook.poll.get("operation")] if webhook.poll is not None else []
+        for name in [*webhook.after, *polled]:
+            if name not in known:
+                pointer = f"/{webhook.resource}/webhooks/{webhook.event}"
+                message = f"{webhook.id} waits for {name!r}, which is no operation"
+                yield Problem("W_TRIGGER_OPERATION", message, did_you_mean(str(name), known), pointer)
+
+
+@dataclass(slots=True)
+class _Tried:
+    """What the examples of operations with the same fields have shown; `operation` is the first of them."""
+
+    operation: Operation
+    matched: set[str] = field(default_factory=set)
+    bodies: int = 0
+
+    def unmatched(self) -> Iterator[Problem]:
+        names = ", ".join(each.name for each in self.operation.fields if each.name not in self.matched)
+        if self.bodies and names:
+            hint = "correct the selectors, or give the operation its own `fields`"
+            file = f"examples/{self.operation.id}.json"
+            yield Problem("W_FIELDS_UNMATCHED", f"{self.operation.id}: nothing matches {names}", hint, "/body", file)
 
 
 def _unknown(connector: Connector, examples: Examples) -> Iterator[Problem]:
@@ -50,9 +82,8 @@ def _unknown(connector: Connector, examples: Examples) -> Iterator[Problem]:
             yield Problem("W_EXAMPLE_UNKNOWN", f"no operation {name!r}", did_you_mean(name, known), "", file)
 
 
-def _tried(operation: Operation, example: Any) -> Iterator[Problem]:
+def _try(operation: Operation, example: Any, together: _Tried) -> Iterator[Problem]:
     file = f"examples/{operation.id}.json"
-    matched: set[str] = set()
     said: set[str] = set()
     bodies = []
     for place, answer in enumerate(example if isinstance(example, list) else [example]):
@@ -73,14 +104,10 @@ def _tried(operation: Operation, example: Any) -> Iterator[Problem]:
         inferred = operation.records is None
         said |= {warning for warning in result.warnings if not (inferred and warning.startswith("records:"))}
         for row in result.records or [result.fields or {}]:
-            matched |= {name for name, value in row.items() if value not in (None, [])}
+            together.matched |= {name for name, value in row.items() if value not in (None, [])}
     for warning in sorted(said):
         yield Problem("W_MAPPING", f"{operation.id}: {warning}", "correct the field's type", "/body", file)
-    unmatched = [each.name for each in operation.fields if each.name not in matched]
-    if bodies and unmatched:
-        names = ", ".join(unmatched)
-        hint = "correct the selectors, or give the operation its own `fields`"
-        yield Problem("W_FIELDS_UNMATCHED", f"{operation.id}: nothing matches {names}", hint, "/body", file)
+    together.bodies += len(bodies)
 
 
 def _pointer(operation: Operation) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import bisect
 import functools
-import importlib.resources
 import json
 import math
 import re
@@ -262,6 +261,9 @@ class Positions:
 @functools.cache
 def load_schema() -> dict[str, Any]:
     """The schema of all definitions, from the package's own files."""
+    # 10 ms to import, which only a process that reads a definition has to pay for.
+    import importlib.resources
+
     text = importlib.resources.files("connector").joinpath("schemas/definition.schema.json").read_text("utf-8")
     schema: dict[str, Any] = json.loads(text)
     return schema

@@ -107,16 +107,18 @@ def split_template(text: str) -> tuple[str | Slot, ...]:
     # Jinja's lexer turns CR into LF; a stand-in that the text does not hold keeps the text as it is written.
     stand_in = next(unused_characters(text))
     parts: list[str | Slot] = []
+    slots = 0
     tokens = _tokens(text.replace("\r", stand_in))
     for kind, raw in tokens:
         if kind == "data":
             parts.append(raw.replace(stand_in, "\r"))
         elif kind == "variable_begin" and raw == "{{":
+            slots += 1
+            if slots > MAX_SLOTS:
+                raise TemplateSyntaxError(f"more than {MAX_SLOTS} placeholders in one template")
             parts.append(Slot(_slot_name(tokens)))
         else:
             raise TemplateSyntaxError(f"only {{{{name}}}} is allowed, not {raw.strip()[:20]!r}")
-    if sum(isinstance(part, Slot) for part in parts) > MAX_SLOTS:
-        raise TemplateSyntaxError(f"more than {MAX_SLOTS} placeholders in one template")
     return tuple(parts)
 
 

@@ -122,3 +122,29 @@ def test_of_several_answers_the_one_is_pointed_at() -> None:
     assert [(each.code, each.pointer, each.file) for each in found] == [
         ("W_EXAMPLE_SHAPE", "/1", "examples/things.read.json")
     ]
+
+
+def test_fields_that_another_operation_of_the_resource_shows_are_no_news() -> None:
+    operations = {"read": {"method": "GET"}, "create": {"method": "POST"}}
+    resource = {"handle": "things", "endpoint": "/things", "fields": FIELDS, "operations": operations}
+    connector = parse_connector({"handle": "demo", "service": {"baseURL": "https://demo.example"}}, [resource])
+    partial = {"things.read": answer({"id": "a", "size": None}), "things.create": answer({"id": "a", "size": 1})}
+    assert find_lints(connector, partial) == []
+    partial["things.create"] = answer({"id": "a"})
+    assert [each.code for each in find_lints(connector, partial)] == ["W_FIELDS_UNMATCHED"]
+
+
+def test_a_trigger_that_waits_for_an_operation_that_is_not_there_is_told() -> None:
+    webhooks = [
+        {"event": "a", "path": "/webhooks/demo/a", "after": ["things.raed"]},
+        {"event": "b", "path": "/webhooks/demo/b", "poll": {"operation": "things.lst"}},
+        {"event": "c", "path": "/webhooks/demo/c", "after": ["things.read"], "poll": {"operation": "things.read"}},
+    ]
+    operations = {"read": {"method": "GET"}}
+    resource = {"handle": "things", "endpoint": "/things", "operations": operations, "webhooks": webhooks}
+    connector = parse_connector({"handle": "demo", "service": {"baseURL": "https://demo.example"}}, [resource])
+    found = find_lints(connector, {})
+    assert [(each.code, each.pointer, each.hint) for each in found] == [
+        ("W_TRIGGER_OPERATION", "/things/webhooks/a", "did you mean 'things.read'?"),
+        ("W_TRIGGER_OPERATION", "/things/webhooks/b", "did you mean 'things.read'?"),
+    ]
