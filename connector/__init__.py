@@ -1,31 +1,38 @@
 """The language of connectors: definitions read, requests built, answers mapped. Pure: no socket, file or clock.
 
-This door names what is public; `docs/reference.md` describes it.
+This door names what is public; `docs/reference.md` describes it. Each name is imported when it is first asked for
+(PEP 562), so that a program pays only for the parts that it uses.
 """
 
-from connector.building import build_request
-from connector.definitions import Config, Connector, Field, Operation, Resource, Service, Webhook
-from connector.errors import (
-    BlockedAddress,
-    ConfigurationError,
-    ConnectorError,
-    InputError,
-    InputProblem,
-    InvalidDefinition,
-    InvalidSignature,
-    MappingError,
-    MissingCredentials,
-    Problem,
-    RateLimited,
-    ResponseError,
-    TransportError,
-    UnknownConnector,
-    UnknownOperation,
-)
-from connector.linting import find_lints
-from connector.mapping import Result, map_event, map_response
-from connector.messages import Event, Headers, Request, Response
-from connector.parsing import find_problems, parse_connector
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from connector.building import build_request
+    from connector.definitions import Config, Connector, Field, Operation, Resource, Service, Webhook
+    from connector.errors import (
+        BlockedAddress,
+        ConfigurationError,
+        ConnectorError,
+        InputError,
+        InputProblem,
+        InvalidDefinition,
+        InvalidSignature,
+        MappingError,
+        MissingCredentials,
+        Problem,
+        RateLimited,
+        ResponseError,
+        TransportError,
+        UnknownConnector,
+        UnknownOperation,
+    )
+    from connector.linting import find_lints
+    from connector.mapping import Result, map_event, map_response
+    from connector.messages import Event, Headers, Request, Response
+    from connector.parsing import find_problems, parse_connector
 
 __all__ = [
     "BlockedAddress",
@@ -62,3 +69,37 @@ __all__ = [
     "map_response",
     "parse_connector",
 ]
+
+#: Where the names are that are not errors.
+_HOMES = {
+    "Config": "connector.definitions",
+    "Connector": "connector.definitions",
+    "Event": "connector.messages",
+    "Field": "connector.definitions",
+    "Headers": "connector.messages",
+    "Operation": "connector.definitions",
+    "Request": "connector.messages",
+    "Resource": "connector.definitions",
+    "Response": "connector.messages",
+    "Result": "connector.mapping",
+    "Service": "connector.definitions",
+    "Webhook": "connector.definitions",
+    "build_request": "connector.building",
+    "find_lints": "connector.linting",
+    "find_problems": "connector.parsing",
+    "map_event": "connector.mapping",
+    "map_response": "connector.mapping",
+    "parse_connector": "connector.parsing",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES.get(name, "connector.errors")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
