@@ -22,20 +22,24 @@ if TYPE_CHECKING:
         InvalidSignature,
         MappingError,
         MissingCredentials,
+        NeedsReauthorization,
+        OriginChanged,
         Problem,
         RateLimited,
         ResponseError,
         TransportError,
         UnknownConnector,
         UnknownOperation,
+        UnknownOutcome,
     )
     from connector.linting import find_lints
-    from connector.mapping import Result, map_event, map_response
-    from connector.messages import Event, Headers, Request, Response
+    from connector.mapping import Chunk, Result, map_event, map_response
+    from connector.messages import Event, Headers, Request, Response, Stream
     from connector.parsing import find_problems, parse_connector
 
 __all__ = [
     "BlockedAddress",
+    "Chunk",
     "Config",
     "ConfigurationError",
     "Connector",
@@ -49,7 +53,9 @@ __all__ = [
     "InvalidSignature",
     "MappingError",
     "MissingCredentials",
+    "NeedsReauthorization",
     "Operation",
+    "OriginChanged",
     "Problem",
     "RateLimited",
     "Request",
@@ -58,9 +64,11 @@ __all__ = [
     "ResponseError",
     "Result",
     "Service",
+    "Stream",
     "TransportError",
     "UnknownConnector",
     "UnknownOperation",
+    "UnknownOutcome",
     "Webhook",
     "build_request",
     "find_lints",
@@ -72,6 +80,7 @@ __all__ = [
 
 #: Where the names are that are not errors.
 _HOMES = {
+    "Chunk": "connector.mapping",
     "Config": "connector.definitions",
     "Connector": "connector.definitions",
     "Event": "connector.messages",
@@ -83,6 +92,7 @@ _HOMES = {
     "Response": "connector.messages",
     "Result": "connector.mapping",
     "Service": "connector.definitions",
+    "Stream": "connector.messages",
     "Webhook": "connector.definitions",
     "build_request": "connector.building",
     "find_lints": "connector.linting",

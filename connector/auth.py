@@ -1,19 +1,24 @@
 """How a request is authenticated: one class per family of methods, one row per method name.
 
-A method is read from the service block with `from_json`, says which values of a connection it needs, and adds them in
-`flow`, a generator that yields requests and is sent their responses, so that a method with several round trips has the
-same shape as one with none. No I/O happens here, and nothing decides where a request may go.
+A method is read from the auth block, says which values of a connection it uses, and adds them in `flow`. One that needs
+a token first has a `grantor` as well, whose token requests are made before (`oauth`). What all of them share is the
+Carrier: a header, a query parameter or a cookie, and what stands before the token in it. No I/O happens here, and
+nothing decides where a request may go.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from connector.messages import Request, Response, secret_forms
-from connector.templates import Template, Unrenderable, Values
+from connector.grants import GRANTS, ReadAuth, read_grantor
+from connector.messages import MASK, Request, Response, secret_forms
+from connector.oauth import Grant, Grantor
+from connector.selectors import Selector
+from connector.templates import Template, Unrenderable, Values, encode_header
+from connector.urls import encode_query
 
 #: A token that already begins with a scheme is sent as it is (dialect, table of auth methods).
 _SCHEME = re.compile(r"[A-Za-z][\w-]* +\S")
@@ -24,9 +29,11 @@ FORBIDDEN_HEADERS = frozenset(
     | {"proxy-authorization", "proxy-authenticate", "proxy-connection", "content-encoding", "accept-encoding"}
 )
 
+#: What a cookie's value is made of (RFC 6265, section 4.1.1).
+_COOKIE = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*\Z")
+PLACES = ("header", "query", "cookie")
+
 Flow = Generator[Request, Response, None]
-#: Reads one template of the service block: (source, key) -> Template, recording its placeholders.
-ReadTemplate = Callable[[Any, str], Template]
 
 
 def check_header_name(name: str) -> str:
@@ -40,6 +47,10 @@ def check_header_name(name: str) -> str:
 
 class Auth(Protocol):
     """One way to authenticate."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of all values of a connection that it uses."""
 
     @property
     def credentials(self) -> frozenset[str]:
@@ -57,6 +68,7 @@ class Auth(Protocol):
 class NoAuth:
     """Nothing is added."""
 
+    names: frozenset[str] = frozenset()
     credentials: frozenset[str] = frozenset()
     secrets: frozenset[str] = frozenset()
 
@@ -66,23 +78,68 @@ class NoAuth:
 
 
 @dataclass(frozen=True, slots=True)
-class HeaderToken:
-    """A token and the header it travels in."""
+class Carrier:
+    """Where a token travels: in which of PLACES, under which name, with what in front.
+
+    Without a `prefix` of its own a token in `Authorization` gets the scheme of its method in front, unless it carries
+    one already; anywhere else it is sent as it is. `""` is a prefix too: nothing.
+    """
+
+    name: Template
+    place: str = "header"
+    prefix: str | None = None
+
+    def carry(self, request: Request, token: str, values: Values, scheme: str = "Bearer") -> Request:
+        """The request with the token in it; raises Unrenderable for a name or a token that cannot stand there."""
+        name = self.name.render(values) or ""
+        if self.place == "header":
+            name = _header_name(self.name, values)
+        text = self._with_prefix(name, token, scheme)
+        if self.place == "query":
+            url = f"{request.url}{'&' if '?' in request.url else '?'}{encode_query(name)}={encode_query(text)}"
+            return replace(request, url=url)
+        if self.place == "cookie":
+            if not _TOKEN.match(name) or not _COOKIE.match(text):
+                raise Unrenderable((*self.name.names, "name")[0], "no cookie carries this name or this token")
+            others = request.headers.get("cookie", "")
+            return request.with_header("Cookie", f"{others}; {name}={text}" if others else f"{name}={text}")
+        return request.with_header(name, text)
+
+    def _with_prefix(self, name: str, token: str, scheme: str) -> str:
+        prefix = self.prefix
+        if prefix is None:
+            if self.place != "header" or name.lower() != "authorization" or _SCHEME.match(token):
+                return token
+            prefix = scheme
+        if prefix and prefix[-1].isalnum():
+            prefix += " "
+        return token if prefix and token.lower().startswith(prefix.lower()) else prefix + token
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedToken:
+    """A token and what it travels in."""
 
     token: Template
-    header: Template
+    carrier: Carrier
 
 
 @dataclass(frozen=True, slots=True)
 class TokenAuth:
-    """Tokens in headers: `api_token`, `apikey`, `bearer`.
+    """Tokens as they are: `api_token`, `apikey`, `bearer`. Several are all sent (Datadog has two)."""
 
-    In `Authorization` a token gets `Bearer ` in front unless it carries a scheme already; in any other header it is
-    sent as it is. Several tokens are all sent (Datadog has two).
-    """
-
-    tokens: tuple[HeaderToken, ...]
+    tokens: tuple[CarriedToken, ...]
     credentials: frozenset[str]
+
+    @property
+    def carriers(self) -> tuple[Carrier, ...]:
+        """What its tokens travel in."""
+        return tuple(each.carrier for each in self.tokens)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Those of its tokens and of their headers."""
+        return self.credentials.union(*(each.carrier.name.names for each in self.tokens))
 
     @property
     def secrets(self) -> frozenset[str]:
@@ -90,13 +147,9 @@ class TokenAuth:
         return self.credentials
 
     def flow(self, request: Request, values: Values) -> Flow:
-        """Yields the request with each token in its header."""
+        """Yields the request with each token in its place."""
         for each in self.tokens:
-            header = _header_name(each.header, values)
-            token = _credential(each.token, values)
-            if header.lower() == "authorization" and not _SCHEME.match(token):
-                token = f"Bearer {token}"
-            request = request.with_header(header, token)
+            request = each.carrier.carry(request, _credential(each.token, values), values)
         yield request
 
 
@@ -107,6 +160,17 @@ class BasicAuth:
     username: Template
     password: Template
     credentials: frozenset[str]
+    carrier: Carrier = Carrier(Template(("Authorization",)))
+
+    @property
+    def carriers(self) -> tuple[Carrier, ...]:
+        """What it travels in."""
+        return (self.carrier,)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All of its values."""
+        return self.credentials.union(self.carrier.name.names)
 
     @property
     def secrets(self) -> frozenset[str]:
@@ -123,7 +187,69 @@ class BasicAuth:
             reason = "a user name holds no ':' (RFC 7617, section 2), and name and password are not both empty"
             raise Unrenderable((*self.username.names, "username")[0], reason)
         encoded = base64.b64encode(f"{username}:{password}".encode()).decode()
-        yield request.with_header("Authorization", f"Basic {encoded}", secrets=secret_forms(encoded))
+        request = replace(request, secrets=request.secrets | secret_forms(encoded))
+        yield self.carrier.carry(request, encoded, values, "Basic")
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshSignal:
+    """How a provider says that a token is no longer taken: a status, or a value in the body of any answer."""
+
+    statuses: frozenset[int] = frozenset({401})
+    selector: Selector | None = None
+    values: tuple[Any, ...] = ()
+
+    def is_in(self, response: Response) -> bool:
+        """True if this answer says so."""
+        if response.status in self.statuses:
+            return True
+        if self.selector is None:
+            return False
+        # Read only where a definition asks for it; what is no JSON says nothing.
+        import json
+
+        try:
+            return self.selector.find_one(json.loads(response.body)) in self.values
+        except (ValueError, RecursionError):
+            return False
+
+
+@dataclass(frozen=True, slots=True)
+class GrantAuth:
+    """A token that is obtained first: the OAuth 2 grants, `jwt_bearer`, `google_service_account`, `token_exchange`.
+
+    Whoever sends its requests asks `grantor` for a grant, saves it, and gives it to `flow`.
+    """
+
+    grantor: Grantor
+    carrier: Carrier
+    stale: RefreshSignal = RefreshSignal()
+
+    @property
+    def carriers(self) -> tuple[Carrier, ...]:
+        """What its token travels in."""
+        return (self.carrier,)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Those of the grant and of the header."""
+        return self.grantor.names.union(self.carrier.name.names)
+
+    @property
+    def credentials(self) -> frozenset[str]:
+        """The secret ones among the values of the grant."""
+        return self.grantor.credentials
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """All of them."""
+        return self.grantor.credentials
+
+    def flow(self, request: Request, values: Values, grant: Grant | None = None) -> Flow:
+        """Yields the request with the token of the grant; without a grant it shows `***` in its place."""
+        if grant is not None:
+            request = replace(request, secrets=request.secrets | grant.secrets)
+        yield self.carrier.carry(request, MASK if grant is None else grant.token, values)
 
 
 def _header_name(template: Template, values: Values) -> str:
@@ -142,39 +268,60 @@ def _credential(template: Template, values: Values) -> str:
     return template.render_header(values) or ""
 
 
-def _no_auth(params: Mapping[str, Any], read: ReadTemplate) -> NoAuth:  # noqa: ARG001 - the shape of a row
+def _no_auth(source: Mapping[str, Any], read: ReadAuth) -> NoAuth:  # noqa: ARG001 - the shape of a row
     return NoAuth()
 
 
-def _token_auth(default_header: str) -> Callable[[Mapping[str, Any], ReadTemplate], TokenAuth]:
-    def from_json(params: Mapping[str, Any], read: ReadTemplate) -> TokenAuth:
+def _carrier(source: Mapping[str, Any], default: str, name: Template | None = None) -> Carrier:
+    """The carrier that an auth block declares; `name` is what a param says of it, which wins."""
+    place, declared, prefix = (source.get(key) for key in ("in", "name", "prefix"))
+    if place not in (None, *PLACES):
+        raise ValueError(f"`in` is one of {', '.join(PLACES)}")
+    if place in ("query", "cookie") and name is None and not isinstance(declared, str):
+        raise ValueError(f"a token in a {place} needs a `name`")
+    if name is None:
+        name = Template((declared if isinstance(declared, str) else default,))
+    if place == "cookie" and name.literal is not None and not _TOKEN.match(name.literal):
+        raise ValueError("a cookie's name is letters, digits and !#$%&'*+-.^_`|~")
+    return Carrier(name, place or "header", encode_header(prefix) if isinstance(prefix, str) else None)
+
+
+def _params(source: Mapping[str, Any]) -> Mapping[str, Any]:
+    params = source.get("params")
+    return params if isinstance(params, Mapping) else {}
+
+
+def _token_auth(default_header: str) -> Callable[[Mapping[str, Any], ReadAuth], TokenAuth]:
+    def from_json(source: Mapping[str, Any], read: ReadAuth) -> TokenAuth:
+        params = _params(source)
         nested = {key: value for key, value in params.items() if isinstance(value, Mapping) and "value" not in value}
-        groups = [(f"{key}/", value) for key, value in nested.items()]
+        groups: list[tuple[tuple[str, ...], Mapping[str, Any]]] = [((key,), value) for key, value in nested.items()]
         flat = {key: value for key, value in params.items() if key not in nested}
         header_keys = [key for key in flat if _is_header_key(key)]
         if header_keys:
-            groups.append(("", flat))
+            groups.append(((), flat))
         else:
-            groups += [("", {key: value}) for key, value in flat.items()]
+            groups += [((), {key: value}) for key, value in flat.items()]
         tokens = []
         names: list[str] = []
-        for prefix, group in groups:
-            header = Template.from_text(default_header)
+        for within, group in groups:
+            header = None
             token = None
             for key, value in group.items():
+                where = ("params", *within, key)
                 if _is_header_key(key):
-                    header = read(value, prefix + key)
+                    header = read.template(value, where)
                 elif token is None:
-                    token = read(value, prefix + key)
+                    token = read.template(value, where)
                     names += token.names
                 else:
                     raise ValueError("one header carries one token: nest each token with its own headerName")
             if token is None:
                 raise ValueError("a credential needs a token beside the name of its header")
-            tokens.append(HeaderToken(token, header))
+            tokens.append(CarriedToken(token, _carrier(source, default_header, header)))
         if not tokens:
             raise ValueError("the method needs params that hold its token")
-        headers = {tuple(str(part).lower() for part in each.header.parts) for each in tokens}
+        headers = {tuple(str(part).lower() for part in each.carrier.name.parts) for each in tokens}
         if len(headers) != len(tokens):
             raise ValueError("one header carries one token: give each token its own headerName")
         return TokenAuth(tuple(tokens), frozenset(names))
@@ -186,33 +333,57 @@ def _is_header_key(key: str) -> bool:
     return key.lower().replace("-", "").replace("_", "") in {"headername", "header", "apikeyheader"}
 
 
-def _basic_auth(params: Mapping[str, Any], read: ReadTemplate) -> BasicAuth:
+def _basic_auth(source: Mapping[str, Any], read: ReadAuth) -> BasicAuth:
     # Nested one level or flat, whatever the case: {"basic": {"username": …, "password": …}} or the pair itself.
-    prefix = ""
+    params = _params(source)
+    where: tuple[str, ...] = ("params",)
     if len(params) == 1:
         key, only = next(iter(params.items()))
         if isinstance(only, Mapping) and "value" not in only:
-            params, prefix = only, f"{key}/"
+            params, where = only, ("params", key)
     found = {key.lower(): key for key in params}
     if "username" not in found:
         raise ValueError("basic needs the params username and password")
-    username = read(params[found["username"]], prefix + found["username"])
+    username = read.template(params[found["username"]], (*where, found["username"]))
     password = Template(())
     if "password" in found:
-        password = read(params[found["password"]], prefix + found["password"])
-    return BasicAuth(username, password, frozenset(username.names + password.names))
+        password = read.template(params[found["password"]], (*where, found["password"]))
+    names = frozenset(username.names + password.names)
+    return BasicAuth(username, password, names, _carrier(source, "Authorization"))
+
+
+def _grant_auth(method: str) -> Callable[[Mapping[str, Any], ReadAuth], GrantAuth]:
+    def from_json(source: Mapping[str, Any], read: ReadAuth) -> GrantAuth:
+        grantor = read_grantor(method, source, read)
+        signal = source.get("refresh")
+        if not isinstance(signal, Mapping):
+            return GrantAuth(grantor, _carrier(source, "Authorization"))
+        statuses, values = signal.get("statuses", [401]), signal.get("in")
+        selector = read.selector(signal["selector"], ("refresh", "selector")) if "selector" in signal else None
+        # What is of another shape the schema says.
+        known = frozenset(each for each in statuses if type(each) is int) if isinstance(statuses, list) else frozenset()
+        stale = RefreshSignal(known, selector, tuple(values) if isinstance(values, list) else ())
+        return GrantAuth(grantor, _carrier(source, "Authorization"), stale)
+
+    return from_json
 
 
 #: The methods by their name without case, `-` and `_`. A new method is one class and one row.
-AUTH_METHODS: Mapping[str, Callable[[Mapping[str, Any], ReadTemplate], Auth]] = {
+AUTH_METHODS: Mapping[str, Callable[[Mapping[str, Any], ReadAuth], Auth]] = {
     "none": _no_auth,
     "apitoken": _token_auth("Authorization"),
     "apikey": _token_auth("X-API-Key"),
     "bearer": _token_auth("Authorization"),
     "basic": _basic_auth,
+    **{method: _grant_auth(method) for method in GRANTS},
 }
 
 
-def find_auth_method(name: str) -> Callable[[Mapping[str, Any], ReadTemplate], Auth] | None:
-    """The row of a method as a definition writes it (case, `-` and `_` do not matter), or None."""
-    return AUTH_METHODS.get(re.sub(r"[-_ ]", "", name).lower())
+def method_key(name: str) -> str:
+    """The name of a method as the table has it: case, `-` and `_` do not matter."""
+    return re.sub(r"[-_ ]", "", name).lower()
+
+
+def find_auth_method(name: str) -> Callable[[Mapping[str, Any], ReadAuth], Auth] | None:
+    """The row of a method as a definition writes it, or None."""
+    return AUTH_METHODS.get(method_key(name))

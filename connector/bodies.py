@@ -1,316 +1,46 @@
 """Request bodies: one class per kind, in one table keyed by media type.
 
-A kind has `from_json(source)`, which compiles a body template at load, `names`, the placeholders it uses, and
-`encode(values)`, which gives the bytes. A JSON body is compiled to a tree with slots that is filled and then
-serialised, so no value can add or replace a member (dialect rule 2). Nothing here knows inputs, headers or auth.
+A kind has `from_json(source)`, which compiles a body template at load, `uses`, the placeholders in it, and
+`encode(values)`, which gives what is sent. Values only ever meet a compiled template: a tree (`trees`), a checked XML
+document (`markup`), a list of parts; so none can change its structure. Nothing here knows inputs, headers or auth.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import urllib.parse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, Self
 
-from connector.convertors import MAX_DEPTH, check_surrogates, to_text
+from connector.convertors import to_text
+from connector.markup import count_marks, escape_value
+from connector.messages import Stream, is_source
+from connector.multipart import MultipartBody
 from connector.templates import (
     Slot,
     Template,
     TemplateSyntaxError,
-    Unrenderable,
     Values,
     split_template,
     unused_characters,
 )
+from connector.trees import (
+    ABSENT,
+    PLAIN,
+    BodyOptions,
+    Constant,
+    ListStyle,
+    Node,
+    ObjectNode,
+    SlotUse,
+    compile_string,
+    compile_text,
+    compile_tree,
+    flatten,
+)
 
-#: A member of an object in a body template: the object is left out when the input it names was not supplied.
-CONDITION = "$if"
 _dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-
-
-_Split = Callable[[str], tuple[str | Slot, ...]]
-_NO_NAMES: frozenset[str] = frozenset()
-
-
-class _Absent:
-    """The value of a slot that was not supplied, so that its member or item is dropped (dialect rule 4)."""
-
-
-ABSENT = _Absent()
-
-
-class Node(Protocol):
-    """A part of a compiled body tree that holds at least one slot."""
-
-    def fill(self, values: Values) -> Any:
-        """The JSON value, or ABSENT."""
-
-    def uses(self) -> Iterator[SlotUse]:
-        """Every use of a placeholder below this node."""
-
-
-@dataclass(frozen=True, slots=True)
-class SlotUse:
-    """One use of a placeholder in a body.
-
-    `place` is `bare` (a JSON value by itself), `quoted` (a whole JSON string), `text` (part of one), `key` or
-    `condition`; `keys` are the fixed keys beside a key.
-    """
-
-    name: str
-    place: str
-    keys: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Constant:
-    """A subtree without slots."""
-
-    value: Any
-
-    def fill(self, values: Values) -> Any:  # noqa: ARG002 - the shape of a Node
-        """The value itself; it is serialised and never changed."""
-        return self.value
-
-    def uses(self) -> Iterator[SlotUse]:
-        """No uses."""
-        return iter(())
-
-
-@dataclass(frozen=True, slots=True)
-class BareSlot:
-    """A slot that is a JSON value by itself and takes its declared type."""
-
-    name: str
-
-    def fill(self, values: Values) -> Any:
-        """The value as it was read, or ABSENT; the content of a file as text."""
-        value = values.get(self.name, ABSENT)
-        return _text_of(self.name, value) if type(value) is bytes else value
-
-    def uses(self) -> Iterator[SlotUse]:
-        """The one use."""
-        yield SlotUse(self.name, "bare")
-
-
-@dataclass(frozen=True, slots=True)
-class QuotedSlot:
-    """A slot that is a whole JSON string: text, or what it is if it is declared Array or Object (`structured`)."""
-
-    name: str
-    structured: bool = False
-
-    def fill(self, values: Values) -> Any:
-        """The value as text, or ABSENT."""
-        value = values.get(self.name, ABSENT)
-        if type(value) is str or value is ABSENT or value is None or self.structured:
-            return value
-        return _text_of(self.name, value)
-
-    def uses(self) -> Iterator[SlotUse]:
-        """The one use."""
-        yield SlotUse(self.name, "quoted")
-
-
-def _text_of(name: str, value: Any) -> str:
-    try:
-        return to_text(value)
-    except ValueError as error:
-        raise Unrenderable(name, str(error)) from None
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """A JSON string with slots inside a longer text."""
-
-    template: Template
-
-    def fill(self, values: Values) -> Any:
-        """The text; what was not supplied is empty."""
-        return self.template.render(values)
-
-    def uses(self) -> Iterator[SlotUse]:
-        """One use for each name."""
-        return (SlotUse(name, "text") for name in self.template.names)
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectNode:
-    """An object; a key may be a slot, whose options are known not to collide with the other keys."""
-
-    members: tuple[tuple[str | Slot, Node], ...]
-    condition: str | None = None
-
-    def fill(self, values: Values) -> Any:
-        """The object without the members that are ABSENT; ABSENT itself if its condition is not met."""
-        if self.condition is not None and self.condition not in values:
-            return ABSENT
-        out: dict[str, Any] = {}
-        for key, node in self.members:
-            value = node.fill(values)
-            if value is ABSENT:
-                continue
-            if type(key) is str:
-                out[key] = value
-            elif isinstance(key, Slot) and values.get(key.name) is not None:
-                out[to_text(values[key.name])] = value
-        return out
-
-    def uses(self) -> Iterator[SlotUse]:
-        """The uses in keys, condition and members."""
-        fixed = frozenset(key for key, _ in self.members if isinstance(key, str))
-        if self.condition is not None:
-            yield SlotUse(self.condition, "condition")
-        for key, node in self.members:
-            if isinstance(key, Slot):
-                yield SlotUse(key.name, "key", fixed)
-            yield from node.uses()
-
-
-@dataclass(frozen=True, slots=True)
-class ArrayNode:
-    """An array; an item that is ABSENT is dropped."""
-
-    items: tuple[Node, ...]
-
-    def fill(self, values: Values) -> Any:
-        """The list."""
-        return [value for node in self.items if (value := node.fill(values)) is not ABSENT]
-
-    def uses(self) -> Iterator[SlotUse]:
-        """The uses in the items."""
-        for node in self.items:
-            yield from node.uses()
-
-
-def compile_tree(value: Any) -> Node:
-    """A JSON value with placeholders in its texts as a tree; a text that is one placeholder is a bare slot.
-
-    Raises TemplateSyntaxError.
-    """
-    return _compile(value, split_template, bare=lambda _: True)
-
-
-def _compile(
-    value: Any, split: _Split, bare: Callable[[str], bool], structured: frozenset[str] = _NO_NAMES, depth: int = 0
-) -> Node:
-    if depth > MAX_DEPTH:
-        raise TemplateSyntaxError(f"the body template nests deeper than {MAX_DEPTH}")
-    if isinstance(value, str):
-        return _compile_string(_split_encodable(value, split), is_bare=bare(value), structured=structured)
-    if isinstance(value, list):
-        items = tuple(_compile(item, split, bare, structured, depth + 1) for item in value)
-        return Constant(value) if all(isinstance(item, Constant) for item in items) else ArrayNode(items)
-    if isinstance(value, Mapping):
-        condition = None
-        members: list[tuple[str | Slot, Node]] = []
-        for key, item in value.items():
-            if key == CONDITION:
-                condition = _condition(item, split)
-                continue
-            members.append((_key(_split_encodable(key, split)), _compile(item, split, bare, structured, depth + 1)))
-        if sum(isinstance(key, Slot) for key, _ in members) > 1:
-            raise TemplateSyntaxError("an object has at most one placeholder as a key")
-        fixed = condition is None and all(isinstance(key, str) and isinstance(node, Constant) for key, node in members)
-        return Constant(dict(value)) if fixed else ObjectNode(tuple(members), condition)
-    if isinstance(value, float) and not math.isfinite(value):
-        raise TemplateSyntaxError("the body template holds a number that is not JSON")
-    return Constant(value)
-
-
-def _compile_string(
-    parts: tuple[str | Slot, ...], *, is_bare: bool = False, structured: frozenset[str] = _NO_NAMES
-) -> Node:
-    template = Template(parts)
-    name = template.only_slot
-    if name is not None:
-        return BareSlot(name) if is_bare else QuotedSlot(name, name in structured)
-    return Text(template) if template.names else Constant(template.literal)
-
-
-def _split_encodable(text: str, split: _Split) -> tuple[str | Slot, ...]:
-    try:
-        check_surrogates(text)
-    except ValueError as error:
-        raise TemplateSyntaxError(f"the body template cannot be sent: {error}") from None
-    return split(text)
-
-
-def _condition(source: Any, split: _Split) -> str:
-    if isinstance(source, str):
-        template = Template(split(source))
-        if template.literal is not None:
-            template = Template.from_text("{{" + template.literal + "}}")
-        if template.only_slot is not None:
-            return template.only_slot
-    raise TemplateSyntaxError(f'the value of "{CONDITION}" is the name of one input')
-
-
-def _key(parts: tuple[str | Slot, ...]) -> str | Slot:
-    if len(parts) == 1 or not parts:
-        return parts[0] if parts else ""
-    raise TemplateSyntaxError("a key is fixed text or exactly one placeholder")
-
-
-def compile_text(text: str, structured: frozenset[str] = _NO_NAMES) -> Node:
-    """JSON text with placeholders as a tree: in quotes a slot is text, outside them it is a value of its own.
-
-    Each slot is replaced by a marker, the text is parsed as JSON, and the markers become nodes; so the template has
-    to be JSON already, and a value can never change its shape. Raises TemplateSyntaxError.
-    """
-    parts = split_template(text)
-    free = unused_characters(text)
-    quoted_mark, bare_mark = next(free), next(free)
-    slots: list[Slot] = []
-    out: list[str] = []
-    in_text = False
-    for part in parts:
-        if isinstance(part, Slot):
-            mark = quoted_mark if in_text else bare_mark
-            token = f"{mark}{len(slots)}{mark}"
-            out.append(token if in_text else f'"{token}"')
-            slots.append(part)
-        else:
-            out.append(part)
-            in_text = _ends_in_text(part, in_text=in_text)
-    tree = _parse("".join(out))
-
-    def split(value: str) -> tuple[str | Slot, ...]:
-        pieces = value.replace(bare_mark, quoted_mark).split(quoted_mark)
-        mixed: list[str | Slot] = [slots[int(piece)] if place % 2 else piece for place, piece in enumerate(pieces)]
-        return tuple(piece for piece in mixed if piece != "")
-
-    return _compile(tree, split, lambda value: value.startswith(bare_mark), structured)
-
-
-def _ends_in_text(part: str, *, in_text: bool) -> bool:
-    place = 0
-    while place < len(part):
-        if in_text and part[place] == "\\":
-            place += 1
-        elif part[place] == '"':
-            in_text = not in_text
-        place += 1
-    return in_text
-
-
-def _parse(text: str) -> Any:
-    def pairs(members: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len(found := dict(members)) != len(members):
-            raise TemplateSyntaxError("the body template has the same key twice in one object")
-        return found
-
-    try:
-        return json.loads(text, object_pairs_hook=pairs)
-    except json.JSONDecodeError as error:
-        message = f"the body template is not JSON once its placeholders are filled: {error.msg.lower()}"
-    except RecursionError:
-        message = f"the body template nests deeper than {MAX_DEPTH}"
-    except ValueError as error:
-        message = str(error) if isinstance(error, TemplateSyntaxError) else "the body template holds too long a number"
-    raise TemplateSyntaxError(message)
 
 
 class Body(Protocol):
@@ -318,13 +48,14 @@ class Body(Protocol):
 
     #: The media type sent when a definition names none.
     content_type: ClassVar[str]
+    #: True if `content_type` is sent whatever media type the definition names.
+    retyped: ClassVar[bool]
+    #: True if files can be read while they are sent.
+    streams: ClassVar[bool]
 
     @classmethod
-    def from_json(cls, source: Any, structured: frozenset[str] = _NO_NAMES) -> Self:
-        """Compiles the template as it stands in the definition; raises TemplateSyntaxError.
-
-        `structured` are the names declared Array or Object, which stay so even between quotes (dialect rule 3).
-        """
+    def from_json(cls, source: Any, options: BodyOptions = PLAIN) -> Self:
+        """Compiles the template as it stands in the definition; raises TemplateSyntaxError."""
 
     @classmethod
     def accepts(cls, media_type: str) -> bool:
@@ -333,7 +64,7 @@ class Body(Protocol):
     def uses(self) -> Iterator[SlotUse]:
         """Every use of a placeholder."""
 
-    def encode(self, values: Values) -> bytes:
+    def encode(self, values: Values) -> bytes | Stream:
         """The body with the values filled in; raises Unrenderable."""
 
 
@@ -343,11 +74,13 @@ class JsonBody:
 
     tree: Node
     content_type: ClassVar[str] = "application/json"
+    retyped: ClassVar[bool] = False
+    streams: ClassVar[bool] = False
 
     @classmethod
-    def from_json(cls, source: Any, structured: frozenset[str] = _NO_NAMES) -> Self:
+    def from_json(cls, source: Any, options: BodyOptions = PLAIN) -> Self:
         """Compiles text or a tree."""
-        return cls(compile_text(source, structured) if isinstance(source, str) else compile_tree(source))
+        return cls(compile_text(source, options.structured) if isinstance(source, str) else compile_tree(source))
 
     @classmethod
     def accepts(cls, media_type: str) -> bool:
@@ -368,21 +101,24 @@ class JsonBody:
 class FormBody:
     """`application/x-www-form-urlencoded`: from `a={{a}}&b={{b}}`, or from a JSON object.
 
-    In an object, a nested object is written `name[member]`, and a list repeats its name.
+    In an object, a nested object is written `name[member]`; `lists` says how lists are.
     """
 
     pairs: tuple[tuple[str, Node], ...] = ()
     tree: Node | None = field(default=None)
+    lists: ListStyle = "repeat"
     content_type: ClassVar[str] = "application/x-www-form-urlencoded"
+    retyped: ClassVar[bool] = False
+    streams: ClassVar[bool] = False
 
     @classmethod
-    def from_json(cls, source: Any, structured: frozenset[str] = _NO_NAMES) -> Self:
+    def from_json(cls, source: Any, options: BodyOptions = PLAIN) -> Self:
         """Compiles form text, JSON text or an object."""
         if not isinstance(source, str) or source.lstrip().startswith("{"):
-            tree = compile_text(source, structured) if isinstance(source, str) else compile_tree(source)
+            tree = compile_text(source, options.structured) if isinstance(source, str) else compile_tree(source)
             if not isinstance(tree, ObjectNode) and not isinstance(getattr(tree, "value", None), dict):
                 raise TemplateSyntaxError("a form body is written as an object or as name=value pairs")
-            return cls(tree=tree)
+            return cls(tree=tree, lists=options.lists)
         pairs: list[tuple[str, Node]] = []
         for pair in source.strip().split("&"):
             name, equals, value = pair.partition("=")
@@ -390,8 +126,8 @@ class FormBody:
                 raise TemplateSyntaxError("a form body is written as name=value pairs, the names without placeholders")
             parts = split_template(value)
             plain = tuple(urllib.parse.unquote_plus(part) if isinstance(part, str) else part for part in parts)
-            pairs.append((urllib.parse.unquote_plus(name), _compile_string(plain, structured=structured)))
-        return cls(pairs=tuple(pairs))
+            pairs.append((urllib.parse.unquote_plus(name), compile_string(plain, structured=options.structured)))
+        return cls(pairs=tuple(pairs), lists=options.lists)
 
     @classmethod
     def accepts(cls, media_type: str) -> bool:
@@ -412,19 +148,9 @@ class FormBody:
             members = [] if filled is ABSENT else list(filled.items())
         else:
             members = [(name, value) for name, node in self.pairs if (value := node.fill(values)) is not ABSENT]
-        return urllib.parse.urlencode([pair for name, value in members for pair in flatten(name, value)]).encode()
-
-
-def flatten(name: str, value: Any) -> Iterator[tuple[str, str]]:
-    """A named JSON value as form fields: `name[member]` for objects, the name repeated for lists."""
-    if isinstance(value, dict):
-        for member, item in value.items():
-            yield from flatten(f"{name}[{member}]", item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from flatten(name, item)
-    else:
-        yield name, to_text(value)
+        return urllib.parse.urlencode(
+            [pair for name, value in members for pair in flatten(name, value, self.lists)]
+        ).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -433,9 +159,11 @@ class TextBody:
 
     template: Template
     content_type: ClassVar[str] = "text/plain"
+    retyped: ClassVar[bool] = False
+    streams: ClassVar[bool] = False
 
     @classmethod
-    def from_json(cls, source: Any, structured: frozenset[str] = _NO_NAMES) -> Self:  # noqa: ARG003 - as others
+    def from_json(cls, source: Any, options: BodyOptions = PLAIN) -> Self:  # noqa: ARG003 - as others
         """Compiles text."""
         if not isinstance(source, str):
             raise TemplateSyntaxError("a text body is written as text")
@@ -455,15 +183,181 @@ class TextBody:
         return (self.template.render(values) or "").encode()
 
 
+@dataclass(frozen=True, slots=True)
+class XmlBody:
+    """An XML document with slots in its texts and quoted attribute values; values are escaped."""
+
+    template: Template
+    content_type: ClassVar[str] = "application/xml"
+    retyped: ClassVar[bool] = False
+    streams: ClassVar[bool] = False
+
+    @classmethod
+    def from_json(cls, source: Any, options: BodyOptions = PLAIN) -> Self:  # noqa: ARG003 - as others
+        """Compiles text that is an XML document once its slots are filled."""
+        if not isinstance(source, str):
+            raise TemplateSyntaxError("an XML body is written as text")
+        template = Template.from_text(source)
+        mark = next(unused_characters(source))
+        try:
+            found = count_marks("".join(part if isinstance(part, str) else mark for part in template.parts), mark)
+        except ValueError as error:
+            raise TemplateSyntaxError(f"the body template is refused: {error}") from None
+        if found != sum(isinstance(part, Slot) for part in template.parts):
+            raise TemplateSyntaxError("a placeholder in XML stands in a text or in a quoted attribute value")
+        return cls(template)
+
+    @classmethod
+    def accepts(cls, media_type: str) -> bool:
+        """`application/xml`, `text/xml`, and any `+xml` (RFC 7303)."""
+        return media_type in {"application/xml", "text/xml"} or media_type.endswith("+xml")
+
+    def uses(self) -> Iterator[SlotUse]:
+        """Every use of a placeholder."""
+        return (SlotUse(name, "text") for name in self.template.names)
+
+    def encode(self, values: Values) -> bytes:
+        """The document as UTF-8; what was not supplied is an empty text."""
+        return (self.template.render(values, escape_value) or "").encode()
+
+
+@dataclass(frozen=True, slots=True)
+class GraphqlBody:
+    """A GraphQL request: `{"query": "…", "variables": {…}}`, the query fixed, the variables a JSON tree with slots.
+
+    It is sent as `application/json`, which every GraphQL server takes.
+    """
+
+    tree: Node
+    content_type: ClassVar[str] = "application/json"
+    retyped: ClassVar[bool] = True
+    streams: ClassVar[bool] = False
+
+    @classmethod
+    def from_json(cls, source: Any, options: BodyOptions = PLAIN) -> Self:
+        """Compiles JSON text or an object; the query holds no placeholder, since no value may be spliced into it."""
+        if isinstance(source, Mapping) and isinstance(source.get("query"), str):
+            # Its braces and comments need not be those of a template.
+            inner = compile_tree({key: value for key, value in source.items() if key != "query"})
+            rest = inner.members if isinstance(inner, ObjectNode) else tuple(_constants(inner))
+            query: Node = Constant(source["query"])
+            if "{{" in source["query"]:
+                raise TemplateSyntaxError("the query of a GraphQL body holds no placeholder; use its variables")
+            return cls(ObjectNode((("query", query), *rest)))
+        tree = compile_text(source, options.structured) if isinstance(source, str) else None
+        members = tree.members if isinstance(tree, ObjectNode) else tuple(_constants(tree))
+        found = dict(members).get("query")
+        if not isinstance(found, Constant) or not isinstance(found.value, str):
+            raise TemplateSyntaxError(
+                'a GraphQL body is {"query": "…", "variables": {…}}, its query without placeholder'
+            )
+        return cls(ObjectNode(members))
+
+    @classmethod
+    def accepts(cls, media_type: str) -> bool:
+        """`application/graphql+json` and `application/graphql`."""
+        return media_type in {"application/graphql+json", "application/graphql"}
+
+    def uses(self) -> Iterator[SlotUse]:
+        """Every use of a placeholder."""
+        return self.tree.uses()
+
+    def encode(self, values: Values) -> bytes:
+        """The tree filled, then serialised as UTF-8."""
+        return _dumps(self.tree.fill(values)).encode()
+
+
+def _constants(node: Node | None) -> Iterator[tuple[str | Slot, Node]]:
+    """The members of an object without slots."""
+    value = node.value if isinstance(node, Constant) else None
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield key, Constant(item)
+
+
+@dataclass(frozen=True, slots=True)
+class NdjsonBody:
+    """JSON documents, one a line: the items of the array that the template is or becomes."""
+
+    tree: Node
+    content_type: ClassVar[str] = "application/x-ndjson"
+    retyped: ClassVar[bool] = False
+    streams: ClassVar[bool] = False
+
+    @classmethod
+    def from_json(cls, source: Any, options: BodyOptions = PLAIN) -> Self:
+        """Compiles text or a tree."""
+        return cls(JsonBody.from_json(source, options).tree)
+
+    @classmethod
+    def accepts(cls, media_type: str) -> bool:
+        """`application/x-ndjson` and the other names it goes by."""
+        return media_type.removeprefix("application/").removeprefix("x-") in {"ndjson", "jsonl", "jsonlines"}
+
+    def uses(self) -> Iterator[SlotUse]:
+        """Every use of a placeholder."""
+        return self.tree.uses()
+
+    def encode(self, values: Values) -> bytes:
+        """A line for each item; a value that is no list is one line."""
+        filled = self.tree.fill(values)
+        items = filled if isinstance(filled, list) else [] if filled is ABSENT else [filled]
+        return "".join(f"{_dumps(item)}\n" for item in items).encode()
+
+
+_BINARY = ("image/", "audio/", "video/", "font/", "application/vnd.")
+_BINARY_APPLICATIONS = frozenset({"octet-stream", "pdf", "zip", "gzip", "x-gzip", "x-tar", "x-zip-compressed"})
+
+
+@dataclass(frozen=True, slots=True)
+class BinaryBody:
+    """The content of one file and nothing else; a file that is not in memory is read while it is sent."""
+
+    name: str
+    content_type: ClassVar[str] = "application/octet-stream"
+    retyped: ClassVar[bool] = False
+    streams: ClassVar[bool] = True
+
+    @classmethod
+    def from_json(cls, source: Any, options: BodyOptions = PLAIN) -> Self:  # noqa: ARG003 - as others
+        """Compiles text that is one placeholder."""
+        name = Template.from_text(source.strip()).only_slot if isinstance(source, str) else None
+        if name is None:
+            raise TemplateSyntaxError("a binary body is written as one placeholder")
+        return cls(name)
+
+    @classmethod
+    def accepts(cls, media_type: str) -> bool:
+        """`application/octet-stream`, images, sounds, films, fonts, archives, PDF, and what vendors name."""
+        kind, _, subtype = media_type.partition("/")
+        return media_type.startswith(_BINARY) or (kind == "application" and subtype in _BINARY_APPLICATIONS)
+
+    def uses(self) -> Iterator[SlotUse]:
+        """The one use."""
+        yield SlotUse(self.name, "file")
+
+    def encode(self, values: Values) -> bytes | Stream:
+        """The content; text as UTF-8. Raises Unrenderable for a value that is no content of a file."""
+        value = values.get(self.name, b"")
+        if is_source(value):
+            return Stream((value,))
+        return value if isinstance(value, bytes) else to_text(value).encode()
+
+
 #: The kinds by name; the first that accepts the effective Content-Type is taken.
-BODY_KINDS: Mapping[str, type[JsonBody | FormBody | TextBody]] = {
+BODY_KINDS: Mapping[str, type[Body]] = {
+    "graphql": GraphqlBody,
     "json": JsonBody,
     "form": FormBody,
+    "multipart": MultipartBody,
+    "xml": XmlBody,
+    "ndjson": NdjsonBody,
     "text": TextBody,
+    "binary": BinaryBody,
 }
 
 
-def find_body_kind(content_type: str) -> type[JsonBody | FormBody | TextBody] | None:
+def find_body_kind(content_type: str) -> type[Body] | None:
     """The kind for a Content-Type header (its parameters do not matter), or None."""
     media_type = content_type.partition(";")[0].strip().lower()
     return next((kind for kind in BODY_KINDS.values() if kind.accepts(media_type)), None)

@@ -12,7 +12,7 @@ from typing import Any
 from connector.convertors import to_text
 from connector.definitions import Config, Operation, missing_value
 from connector.errors import InputError, InputProblem, did_you_mean
-from connector.messages import Headers, Request, secret_forms
+from connector.messages import Headers, Request, Stream, secret_forms
 from connector.templates import Unrenderable, render_query
 from connector.urls import stays_within
 
@@ -45,6 +45,8 @@ def build_request(operation: Operation, inputs: Mapping[str, Any], config: Confi
     except Unrenderable as error:
         problem = InputProblem(error.name, f"{error.name}: {error}")
         raise InputError(operation.id, [problem], hint=_hint(operation, [problem])) from None
+    if isinstance(body, Stream):
+        headers, body = _settle(headers, body)
     if body == b"":
         # Its whole template was left out: no body, and so no type of one (dialect rules 4 and 9).
         body, headers = None, [field for field in headers if field[0].lower() != "content-type"]
@@ -54,6 +56,16 @@ def build_request(operation: Operation, inputs: Mapping[str, Any], config: Confi
         problem = InputProblem("baseURL", f"the URL would lead away from {config.origin}")
         raise InputError(operation.id, [problem], hint="a path begins with '/'")
     return Request(operation.method, url, Headers(headers), body, secrets, operation.own_headers)
+
+
+def _settle(headers: list[tuple[str, str]], body: Stream) -> tuple[list[tuple[str, str]], bytes | Stream]:
+    """The headers with the type that only the body knows, and the body as bytes if all of it is in memory."""
+    if body.content_type:
+        headers = [field for field in headers if field[0].lower() != "content-type"]
+        headers.append(("Content-Type", body.content_type))
+    if all(isinstance(piece, bytes) for piece in body.pieces):
+        return headers, b"".join(body.pieces)
+    return headers, body
 
 
 def _fill_from_connection(

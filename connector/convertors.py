@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from connector.messages import is_source
+
 if TYPE_CHECKING:
     from decimal import Decimal
 
@@ -73,6 +75,8 @@ def to_text(value: Any) -> str:
             return value.decode()
         except UnicodeDecodeError:
             raise ValueError("the file is not text in UTF-8, and nothing else can stand here") from None
+    if not isinstance(value, int):
+        raise ValueError("a file that is read while it is sent can only stand in a multipart or a binary body")
     return str(value)
 
 
@@ -191,9 +195,9 @@ def read_date(value: Any) -> Any:
     return read_string(value)
 
 
-def read_file(value: Any) -> str | bytes:
-    """The content of a file, as text or bytes."""
-    if isinstance(value, bytes):
+def read_file(value: Any) -> Any:
+    """The content of a file: text, bytes, or a source, which is read only while it is sent."""
+    if isinstance(value, bytes) or is_source(value):
         return value
     return read_string(value)
 

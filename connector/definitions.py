@@ -11,20 +11,21 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from connector.auth import Auth, NoAuth
+from connector.auth import Auth, NoAuth, method_key
 from connector.bodies import Body
 from connector.convertors import Convertor, to_text
 from connector.errors import InputError, InputProblem, MissingCredentials, UnknownOperation
 from connector.messages import Request, secret_forms
+from connector.pagination import Pagination
+from connector.policies import Policies
 from connector.selectors import Selector
 from connector.templates import PathTemplate, Placeholder, QueryPair, Template, Unrenderable
 from connector.urls import check_base_url, encode_host_part, encode_segment, origin_of
 
-#: The kinds of answer and the Accept header each sends; json sends the service's own.
-RESPONSE_KINDS: Mapping[str, str | None] = {"json": None, "text": "text/plain, */*;q=0.5", "empty": None}
-
 #: A shorter text is not looked for in successful answers: it would stand in them by chance.
 SHORTEST_TOKEN = 8
+#: The value by which a connection chooses among several methods of authentication.
+AUTH_METHOD = "authMethod"
 FieldPlan = tuple[str, Callable[[Any], Any], frozenset[type], bool]
 
 
@@ -78,6 +79,8 @@ class Operation:
     `from_connection` are the names that the connection's values fill, and the caller may still pass; `shadowed` are
     those that the path or a header takes from the connection while the query or body declares an input of that name.
     `headers` are the service's and the operation's, merged; `own_headers` the lower-case names of the latter.
+    `idempotent` calls may be sent again; `idempotency_header` names the header that tells the provider which belong
+    together.
     """
 
     id: str
@@ -97,6 +100,14 @@ class Operation:
     response: str = "json"
     short: str = ""
     description: str = ""
+    pagination: Pagination | None = None
+    policies: Policies = field(default_factory=Policies)
+    idempotent: bool = False
+    idempotency_header: str = ""
+    #: The message that ends a stream, where the definition names one; empty if it does not.
+    done: str = ""
+    #: The fields whose texts are put together over the messages of a stream.
+    join: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -140,7 +151,7 @@ class Config:
     `values` are texts by name, defaults filled; `secrets` are the forms in which its credentials must never be shown,
     and `tokens` those that are masked in a successful answer too; `base` is the base URL without trailing slash, or
     None while a part of it is missing; `origin` is what its credentials are bound to; `missing` are the names that have
-    no value.
+    no value; `auth` is the method that the connection chose.
     """
 
     values: Mapping[str, str] = field(repr=False)
@@ -149,6 +160,7 @@ class Config:
     origin: str
     missing: frozenset[str] = frozenset()
     tokens: frozenset[str] = field(default=frozenset(), repr=False)
+    auth: Auth = field(default_factory=NoAuth)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +178,24 @@ class Service:
     auth_options: tuple[Auth, ...] = ()
     placeholders: Mapping[str, Placeholder] = field(default_factory=dict)
     probe: str = ""
+    policies: Policies = field(default_factory=Policies)
+    #: The names of `auth` and of `auth_options`, as the table of methods has them.
+    auth_methods: tuple[str, ...] = ()
 
     @property
     def credentials(self) -> frozenset[str]:
-        """The names of the values that are secret."""
-        return self.auth.credentials
+        """The names of the values that are secret, whichever method a connection chooses."""
+        return self.auth.credentials.union(*(each.credentials for each in self.auth_options))
+
+    def choose_auth(self, values: Mapping[str, Any]) -> Auth:
+        """The method that a connection chooses by its value `authMethod`, else the first; raises Unrenderable."""
+        chosen = values.get(AUTH_METHOD)
+        if chosen is None or not self.auth_options:
+            return self.auth
+        for method, auth in zip(self.auth_methods, (self.auth, *self.auth_options), strict=True):
+            if method == method_key(str(chosen)):
+                return auth
+        raise Unrenderable(AUTH_METHOD, f"expected one of {', '.join(self.auth_methods)}")
 
     def configure(self, values: Mapping[str, Any], *, base_url: str | None = None) -> Config:
         """The values of one connection, checked at once: types, options, host parts, credentials that can be sent.
@@ -196,12 +221,21 @@ class Service:
             errors.append(InputProblem(error.name, f"{error.name}: {error}"))
         except ValueError as error:
             errors.append(InputProblem("baseURL", f"base URL: {error}"))
+        auth = self.auth
+        try:
+            auth = self.choose_auth(texts)
+        except Unrenderable as error:
+            errors.append(InputProblem(error.name, f"{error.name}: {error}"))
         needed = {name for name, placeholder in self.placeholders.items() if placeholder.required}
+        if self.auth_options:
+            # What only another method needs is not missed.
+            others = frozenset[str]().union(*(each.names for each in (self.auth, *self.auth_options)))
+            needed -= others - auth.names - set(self.base.names)
         missing = frozenset(needed - texts.keys())
-        if not errors and not self.credentials & missing:
+        if not errors and not auth.credentials & missing:
             try:
                 # What a credential must be is its method's to say, so it is tried on a request that nobody sends.
-                next(self.auth.flow(Request("GET", "https://nowhere.invalid"), texts))
+                next(auth.flow(Request("GET", "https://nowhere.invalid"), texts))
             except Unrenderable as error:
                 errors.append(InputProblem(error.name, f"{error.name}: {error}"))
         if errors:
@@ -212,7 +246,8 @@ class Service:
             base,
             origin_of(base) if base is not None else "",
             missing,
-            _forms(texts[name] for name in self.auth.secrets & texts.keys() if len(texts[name]) >= SHORTEST_TOKEN),
+            _forms(texts[name] for name in auth.secrets & texts.keys() if len(texts[name]) >= SHORTEST_TOKEN),
+            auth,
         )
 
 

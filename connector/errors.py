@@ -4,12 +4,15 @@
     ├── InvalidDefinition     the author: .problems, all of them at once
     ├── InputError            the caller: .errors, one per missing, unknown or ill-typed input
     │   ├── MissingCredentials    a value of the connection is not set
+    │   │   └── NeedsReauthorization  its token ended and could not be renewed
+    │   │   └── OriginChanged         a stored secret was entered for another origin
     │   └── UnknownOperation      no such operation; the nearest known one is named
     ├── UnknownConnector      the caller: no such connector in the catalogue
     ├── InvalidSignature      nobody is to be trusted: one message for every cause
     ├── MappingError          the provider answered something that cannot be read
     ├── TransportError        the network: no answer, or not in time
-    │   └── BlockedAddress        the egress guard refused the address
+    │   ├── BlockedAddress        the egress guard refused the address
+    │   └── UnknownOutcome        the provider may have acted, and nobody knows: look before calling again
     ├── ResponseError         the provider said no: 3xx, 4xx or 5xx; .result holds what it said
     │   └── RateLimited           429; .retry_after in seconds, if the provider named one
     └── ConfigurationError    the operator: a setting, file or address that cannot be used
@@ -106,6 +109,33 @@ class MissingCredentials(InputError):
     code = "E_CREDENTIALS"
 
 
+class NeedsReauthorization(MissingCredentials):
+    """The connection must be authorised anew: the provider gives no token for what it has."""
+
+    code = "E_REAUTHORIZATION"
+
+
+class OriginChanged(MissingCredentials):
+    """A stored secret was entered for another origin than the one that its connection leads to now."""
+
+    code = "E_ORIGIN"
+
+    def __init__(self, connection: str, entered: Mapping[str, str], origin: str) -> None:
+        origin = origin or "nowhere"
+        #: The origins that the secrets were entered for, by name.
+        self.entered = dict(entered)
+        #: Where the connection leads now.
+        self.origin = origin
+        problems = [
+            InputProblem(name, f"{name} was entered for {there or 'nowhere'}, and the connection leads to {origin} now")
+            for name, there in sorted(self.entered.items())
+        ]
+        hint = "if that is right, enter it again: connector connections set " + connection
+        if set(self.entered) == {"grant"}:
+            hint = "if that is right, log in again: connector connections login " + connection
+        super().__init__(connection, problems, hint=hint)
+
+
 class UnknownOperation(InputError):
     """The connector has no operation of that name."""
 
@@ -162,10 +192,29 @@ class TransportError(ConnectorError):
 
     code = "E_TRANSPORT"
 
-    def __init__(self, message: str, *, hint: str = "", operation: str = "", request: Request | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        operation: str = "",
+        request: Request | None = None,
+        sent: bool = True,
+        temporary: bool = True,
+    ) -> None:
         super().__init__(f"{operation}: {message}" if operation else message, hint=hint)
         self.operation = operation
         self.request = request
+        #: False where the request surely was not sent; True where it may have been.
+        self.sent = sent
+        #: False where the same request would fail in the same way again.
+        self.temporary = temporary
+
+
+class UnknownOutcome(TransportError):
+    """The request was sent and no answer came, so the provider may have acted; it is not sent again."""
+
+    code = "E_UNKNOWN_OUTCOME"
 
 
 class BlockedAddress(TransportError):
@@ -173,15 +222,38 @@ class BlockedAddress(TransportError):
 
     code = "E_BLOCKED_ADDRESS"
 
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        operation: str = "",
+        request: Request | None = None,
+        sent: bool = False,
+        temporary: bool = False,
+    ) -> None:
+        super().__init__(message, hint=hint, operation=operation, request=request, sent=sent, temporary=temporary)
+
 
 class ResponseError(ConnectorError):
     """The provider answered with a 3xx, 4xx or 5xx; its own words come first in the message."""
 
     code = "E_PROVIDER"
 
-    def __init__(self, message: str, *, hint: str = "", operation: str, result: Result, response: Response) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        operation: str,
+        result: Result,
+        response: Response,
+        provider_code: str | None = None,
+    ) -> None:
         super().__init__(message, hint=hint)
         self.operation = operation
+        #: The provider's own code for what went wrong, where the definition selects it.
+        self.provider_code = provider_code
         #: What was mapped of the answer; `ok` is False.
         self.result = result
         self.response = response
@@ -203,8 +275,11 @@ class RateLimited(ResponseError):
         result: Result,
         response: Response,
         retry_after: float | None,
+        provider_code: str | None = None,
     ) -> None:
-        super().__init__(message, hint=hint, operation=operation, result=result, response=response)
+        super().__init__(
+            message, hint=hint, operation=operation, result=result, response=response, provider_code=provider_code
+        )
         #: Seconds to wait as the provider said (RFC 9110, section 10.2.3), or None.
         self.retry_after = retry_after
 
@@ -224,7 +299,7 @@ def problem_document(error: ConnectorError) -> Mapping[str, Any]:
     """The members that every JSON form of an error shares (RFC 9457 names them): title, detail, code, hint, errors."""
     document: dict[str, Any] = {
         "type": "about:blank",
-        "title": (type(error).__doc__ or error.code).strip().partition("\n")[0].rstrip("."),
+        "title": (type(error).__doc__ or error.code).strip().partition("\n")[0].partition(";")[0].rstrip("."),
         "detail": error.message,
         "code": error.code,
         "hint": error.hint,

@@ -6,35 +6,25 @@ None, what does not fit its type stays raw and is reported). Whether a status is
 
 from __future__ import annotations
 
-import json
-import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import accumulate, islice
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from connector.convertors import check_surrogates
+from connector.answers import BYTE_ORDER_MARK, RESPONSE_KINDS, parse_json
+from connector.convertors import to_text
 from connector.definitions import Field, Operation, Webhook
 from connector.errors import MappingError
-from connector.messages import Event, Request, Response
-from connector.schema import nesting
+from connector.messages import Event, Request, Response, mask_bytes
+from connector.pagination import explain_more
+from connector.streams import STREAM_KINDS, Message
 
 if TYPE_CHECKING:
     import datetime
 
 #: Where the records of a list are looked for when the definition does not say (dialect rule 11).
 USUAL_ROOTS = ("data", "items", "results", "records", "value", "entries")
-#: Numbers that are infinite as a float or beyond 64 bits, and escapes of lone surrogates, leave these traces.
-_SUSPECT = re.compile(rb"[0-9]{19}|[eE]\+?[0-9]{3}|\\u[dD][89a-fA-F]")
-_LIMIT = 2**63
-_LONGEST_INTEGER = len(str(-_LIMIT))
-#: An answer that nests deeper is refused, so that nobody who walks through it later runs out of stack.
-MAX_DEPTH = 200
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-#: Of a body these leave one byte for each bracket: +1 for one that opens, -1 for one that closes.
-_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
 _SNIPPET = 200
 #: Where providers put their words, the most telling first; case, `_` and `-` do not matter.
 _WORDS = (
@@ -56,7 +46,8 @@ class Result:
 
     `fields` are the mapped fields of one object, `records` those of each record of a list; the other one is None.
     `raw` is the whole answer as parsed (text where it is not JSON, None where it is empty). `request` is the request
-    as it was sent, its secrets masked; `attempts` counts how often it was sent, `run` identifies the call.
+    as it was sent, its secrets masked; `attempts` counts how often it was sent, `run` identifies the call. `truncated`
+    is True for a page of a list that has more pages.
     """
 
     ok: bool
@@ -68,6 +59,7 @@ class Result:
     request: Request | None = None
     attempts: int = 1
     run: str = ""
+    truncated: bool = False
 
 
 @dataclass(slots=True)
@@ -84,20 +76,38 @@ class _Report:
 def map_response(operation: Operation, response: Response) -> Result:
     """The answer through the operation's fields.
 
+    Of a stream, `raw` is the list of its messages, and the fields are those of all of them taken together (`combine`).
     Raises MappingError (`E_RESPONSE`) for a success that cannot be read: not JSON, not UTF-8, doubled keys, numbers
-    that no float holds, a scalar where fields are selected. A failure (status outside 200–299) is never refused: its
-    `raw` is whatever could be read.
+    that no float holds, a scalar where fields are selected, a stream that broke off. A failure (status outside
+    200–299) is never refused: its `raw` is whatever could be read.
     """
     if not 200 <= response.status < 300:
         return Result(ok=False, status=response.status, raw=read_leniently(response))
-    if response.status == 204 or operation.response == "empty" or not response.body.strip():
+    kind = RESPONSE_KINDS[operation.response]
+    if response.status == 204 or not response.body or (operation.response != "binary" and not response.body.strip()):
         return Result(ok=True, status=response.status)
-    if operation.response == "text":
-        return Result(ok=True, status=response.status, raw=response.body.decode("utf-8", "replace"))
-    document = read_json(response)
+    if not kind.maps:
+        return Result(ok=True, status=response.status, raw=kind.read(response.body))
+    if operation.response in STREAM_KINDS:
+        check_stream_type(operation, response)
+        reader = ChunkReader(operation, operation.response, limit=len(response.body), status=response.status)
+        return combine(operation, [*reader.feed(response.body), *reader.finish()], response.status)
+    try:
+        document = kind.read(response.body)
+    except ValueError as error:
+        raise _unreadable(response, str(error), expected="XML" if operation.response == "xml" else "JSON") from None
     if operation.fields and not isinstance(document, (dict, list)):
         raise _unreadable(response, _SCALAR)
-    return map_document(operation, response.status, document)
+    errors = operation.policies.errors
+    if errors.when is not None and errors.is_failure(document):
+        return Result(ok=False, status=response.status, raw=document)
+    result = map_document(operation, response.status, document)
+    if operation.pagination is None and result.records is not None:
+        more = explain_more(document, response.headers, len(result.records))
+        if more:
+            said = f"these are not all records: {more}, and the definition declares no `pagination`"
+            return replace(result, warnings=(*result.warnings, said))
+    return result
 
 
 def map_document(operation: Operation, status: int, document: Any) -> Result:
@@ -119,6 +129,110 @@ def map_document(operation: Operation, status: int, document: Any) -> Result:
     if not _matched(fields):
         warnings.insert(0, explain_nothing(operation.fields, document))
     return Result(ok=True, status=status, fields=fields, raw=document, warnings=tuple(warnings))
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One message of a stream, mapped: its fields (None where none are declared), and the message as parsed.
+
+    `raw` is text where a message is not JSON and no fields are selected, and bytes where the answer is binary. `event`
+    and `id` are those of a server-sent event. `warnings` name fields that did not fit their type.
+    """
+
+    fields: dict[str, Any] | None
+    raw: Any
+    event: str = ""
+    id: str = ""
+    warnings: tuple[str, ...] = ()
+    status: int = 200
+
+
+class ChunkReader:
+    """What makes Chunks of the bytes of one stream. It knows no time and no socket.
+
+    `limit` is how many bytes one message may have, `hidden` are the secrets that are masked in each, `kind` is one of
+    STREAM_KINDS. A message that is the declared `done` (else `[DONE]`) ends the stream.
+    """
+
+    def __init__(
+        self, operation: Operation, kind: str, *, limit: int, status: int = 200, hidden: Iterable[str] = ()
+    ) -> None:
+        self._operation = operation
+        self._decoder = STREAM_KINDS[kind](limit)
+        self._status = status
+        self._hidden = tuple(hidden)
+        self._done = (operation.done or "[DONE]").encode()
+        #: True once the message that ends the stream has come; nothing is read after it.
+        self.ended = False
+
+    def feed(self, data: bytes) -> Iterator[Chunk]:
+        """The chunks that these bytes complete; raises MappingError for a message that cannot be read."""
+        yield from self._map(self._decoder.feed(data))
+
+    def finish(self) -> Iterator[Chunk]:
+        """What the end completes; raises MappingError where `done` is declared and did not come."""
+        yield from self._map(self._decoder.finish())
+        if self._operation.done and not self.ended:
+            message = f"the stream ended before {self._operation.done[:40]!r}"
+            raise MappingError(message, hint="what came before it is not the whole answer")
+
+    def _map(self, messages: Iterator[Message]) -> Iterator[Chunk]:
+        try:
+            for message in messages:
+                if self.ended or message.data.strip() == self._done:
+                    self.ended = True
+                    return
+                yield self._read(message)
+        except ValueError as error:
+            raise MappingError(f"the stream cannot be read: {error}") from None
+
+    def _read(self, message: Message) -> Chunk:
+        data = mask_bytes(message.data, self._hidden) if self._hidden else message.data
+        fields = self._operation.fields
+        try:
+            document = parse_json(data)
+        except ValueError as error:
+            if not fields:
+                return Chunk(None, data.decode("utf-8", "replace"), message.event, message.id)
+            raise _unreadable(Response(self._status, body=data), f"in a message of the stream, {error}") from None
+        if not fields:
+            return Chunk(None, document, message.event, message.id)
+        if not isinstance(document, (dict, list)):
+            raise _unreadable(Response(self._status, body=data), f"in a message of the stream, {_SCALAR}")
+        report = _Report()
+        return Chunk(
+            map_fields(fields, document, report), document, message.event, message.id, tuple(report.warnings())
+        )
+
+
+def check_stream_type(operation: Operation, response: Response) -> None:
+    """Raises MappingError for an answer that says to be something else than the stream its definition expects."""
+    if operation.response == "sse" and response.content_type not in ("", "text/event-stream"):
+        raise _unreadable(response, "it is no stream", expected="server-sent events")
+
+
+def combine(operation: Operation, chunks: Iterable[Chunk], status: int = 200) -> Result:
+    """The chunks of a whole stream as one Result, `raw` being the list of their messages.
+
+    For a list operation each chunk is a record. For any other, the texts of a field in `join` are put one after the
+    other, and each other field has the last value that is not null.
+    """
+    found = list(chunks)
+    warnings = tuple(dict.fromkeys(warning for chunk in found for warning in chunk.warnings))
+    raw = [chunk.raw for chunk in found]
+    if not operation.fields:
+        return Result(ok=True, status=status, raw=raw, warnings=warnings)
+    rows = [chunk.fields for chunk in found if chunk.fields is not None]
+    if operation.lists:
+        return Result(ok=True, status=status, records=rows, raw=raw, warnings=warnings)
+    fields: dict[str, Any] = {}
+    for each in operation.fields:
+        values = [row[each.name] for row in rows if row[each.name] is not None]
+        if each.name in operation.join and values:
+            fields[each.name] = "".join(value if isinstance(value, str) else to_text(value) for value in values)
+        else:
+            fields[each.name] = values[-1] if values else None
+    return Result(ok=True, status=status, fields=fields, raw=raw, warnings=warnings)
 
 
 def map_fields(fields: Sequence[Field], document: Any, report: _Report | None = None) -> dict[str, Any]:
@@ -165,6 +279,8 @@ def find_records(operation: Operation, document: Any) -> tuple[list[Any], str]:
         found = operation.records.find_one(document)
         if isinstance(found, list):
             return found, ""
+        if operation.response == "xml" and found is not None:
+            return [found], ""  # in XML, a list of one looks like no list
         shown = "nothing" if found is None else "no list"
         return [], f"records: {shown} at {operation.records.text}"
     undeclared = "since the definition does not declare `records`"
@@ -209,64 +325,6 @@ def _candidates(document: Any, path: str = "$", depth: int = 0) -> Iterator[tupl
             yield from _candidates(value, f"{path}.{name}", depth + 1)
 
 
-def parse_json(body: bytes) -> Any:
-    """Bytes as JSON, strictly: what two readers could understand differently is refused (hazard T47).
-
-    An integer beyond 64 bits is kept as its text. A byte order mark is allowed (RFC 8259, section 8.1). Raises
-    ValueError with the reason.
-    """
-    body = body.removeprefix(_BYTE_ORDER_MARK)
-    try:
-        text = body.decode()
-        if _SUSPECT.search(body) is None:
-            document = json.loads(text, object_pairs_hook=_read_members, parse_constant=_refuse_constant)
-        else:
-            document = json.loads(
-                text,
-                object_pairs_hook=_read_members,
-                parse_constant=_refuse_constant,
-                parse_int=_read_integer,
-                parse_float=_read_float,
-            )
-            check_surrogates(json.dumps(document, ensure_ascii=False))
-    except UnicodeDecodeError:
-        raise ValueError("it is not UTF-8") from None
-    except RecursionError:
-        raise ValueError("it nests too deeply") from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"it is not JSON ({error.msg.lower()} at character {error.pos})") from None
-    brackets = memoryview(body.translate(_STEPS, _NO_BRACKETS)).cast("b")
-    # The bracket count is cheap and never too low; brackets within texts can make it too high.
-    if max(accumulate(brackets), default=0) > MAX_DEPTH and nesting(document) > MAX_DEPTH:
-        raise ValueError("it nests too deeply")
-    return document
-
-
-def _read_members(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(members)
-    if len(found) != len(members):
-        raise ValueError("a key stands twice in one object")
-    return found
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _read_integer(digits: str) -> int | str:
-    if len(digits) > _LONGEST_INTEGER:
-        return digits
-    number = int(digits)
-    return number if -_LIMIT <= number < _LIMIT else digits
-
-
-def _read_float(text: str) -> float:
-    number = float(text)
-    if math.isinf(number):
-        raise ValueError("a number is too large")
-    return number
-
-
 def read_json(response: Response) -> Any:
     """The body as JSON; raises MappingError with status, type and the first 200 bytes (hazards T47, T48)."""
     try:
@@ -275,12 +333,12 @@ def read_json(response: Response) -> Any:
         raise _unreadable(response, str(error)) from None
 
 
-def _unreadable(response: Response, reason: str) -> MappingError:
-    shown = response.body.removeprefix(_BYTE_ORDER_MARK)[:_SNIPPET].decode("utf-8", "replace")
+def _unreadable(response: Response, reason: str, expected: str = "JSON") -> MappingError:
+    shown = response.body.removeprefix(BYTE_ORDER_MARK)[:_SNIPPET].decode("utf-8", "replace")
     kind = response.content_type or "no type"
     return MappingError(
         f"the provider's answer cannot be read: {reason} (status {response.status}, {kind}): {shown}",
-        hint="the definition expects JSON; is this the right base URL?",
+        hint=f"the definition expects {expected}; is this the right base URL?",
         response=response,
     )
 
@@ -341,7 +399,7 @@ def map_event(webhook: Webhook, request: Request, *, now: datetime.datetime) -> 
     import datetime  # these two are needed by whoever receives events only
     import hashlib
 
-    body = request.body or b""
+    body = request.body if isinstance(request.body, bytes) else b""
     try:
         document = parse_json(body)
     except ValueError as error:

@@ -61,11 +61,49 @@ class Headers(Mapping[str, str]):
         return f"Headers({', '.join(self)})"
 
 
+def is_source(value: Any) -> bool:
+    """True for the content of a file that is read only while it is sent: a path, or an async iterable of bytes."""
+    return hasattr(value, "__fspath__") or hasattr(value, "__aiter__")
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True)
+class Stream:
+    """A body that is not wholly in memory: its pieces in order, bytes and sources (`is_source`).
+
+    No source may hold `delimiter`, if there is one, since what reads the body would take it for the end of the source.
+    `content_type` is the media type with its parameters where only the body knows them (the boundary of a multipart).
+    Two streams are equal if their pieces are; a path equals the same path, an iterator only itself.
+    """
+
+    pieces: tuple[Any, ...]
+    delimiter: bytes = b""
+    content_type: str = ""
+
+    @property
+    def repeatable(self) -> bool:
+        """True if it can be sent more than once: it has no iterator, which is used up by the first time."""
+        return not any(hasattr(piece, "__anext__") for piece in self.pieces)
+
+    def describe(self) -> bytes:
+        """The body as it may be shown: `<content of report.pdf>` in place of each source."""
+        return b"".join(
+            piece if isinstance(piece, bytes) else f"<content of {getattr(piece, 'name', 'a stream')}>".encode()
+            for piece in self.pieces
+        )
+
+    def masked(self, secrets: Iterable[str]) -> Stream:
+        """The same stream with `***` wherever one of the secrets stood in its bytes."""
+        hidden = tuple(secrets)
+        pieces = (mask_bytes(piece, hidden) if isinstance(piece, bytes) else piece for piece in self.pieces)
+        return Stream(tuple(pieces), self.delimiter, self.content_type)
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One HTTP request, ready to be sent.
 
-    `url` is absolute and fully encoded; `body` is bytes, or None for no body at all. `secrets` are the texts that must
+    `url` is absolute and fully encoded; `body` is bytes, a Stream where a file is read only while it is sent, or None
+    for no body at all. `secrets` are the texts that must
     not be shown, in each form in which they occur in this request. `own_headers` are the names, in lower case, that the
     operation declares itself: they win over what auth would add (dialect rule 9).
     """
@@ -73,7 +111,7 @@ class Request:
     method: str
     url: str
     headers: Headers = field(default_factory=Headers)
-    body: bytes | None = None
+    body: bytes | Stream | None = None
     secrets: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
     own_headers: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
 
@@ -91,19 +129,23 @@ class Request:
             self.method,
             mask(self.url, self.secrets),
             Headers((name, mask(value, self.secrets)) for name, value in self.headers.items()),
-            None if self.body is None else mask_bytes(self.body, self.secrets),
+            _mask_body(self.body, self.secrets),
         )
 
     @property
     def text(self) -> str | None:
-        """The body as text, or None where there is none; bytes that are no UTF-8 become U+FFFD."""
-        return None if self.body is None else self.body.decode("utf-8", "replace")
+        """The body as text, or None where there is none; bytes that are no UTF-8 become U+FFFD.
+
+        Of a Stream it is what `Stream.describe` shows.
+        """
+        body = self.body.describe() if isinstance(self.body, Stream) else self.body
+        return None if body is None else body.decode("utf-8", "replace")
 
     @property
     def json(self) -> Any:
         """The body parsed as JSON, or None where there is none or it is not JSON."""
         try:
-            return None if self.body is None else json.loads(self.body)
+            return json.loads(self.body) if isinstance(self.body, bytes) else None
         except (ValueError, RecursionError):
             return None
 
@@ -171,6 +213,12 @@ def mask_bytes(body: bytes, secrets: Iterable[str]) -> bytes:
     for secret in sorted(secrets, key=len, reverse=True):
         body = body.replace(secret.encode("utf-8", "surrogatepass"), MASK.encode())
     return body
+
+
+def _mask_body(body: bytes | Stream | None, secrets: Iterable[str]) -> bytes | Stream | None:
+    if isinstance(body, Stream):
+        return body.masked(secrets)
+    return None if body is None else mask_bytes(body, secrets)
 
 
 def without_query(url: str) -> str:

@@ -10,15 +10,23 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from connector.bodies import BODY_KINDS, Body, SlotUse, find_body_kind
+from connector.answers import RESPONSE_KINDS
+from connector.auth import check_header_name
+from connector.bodies import BODY_KINDS, Body, find_body_kind
 from connector.convertors import CONVERTORS, to_text
-from connector.definitions import RESPONSE_KINDS, Field, Operation, Service
+from connector.definitions import Field, Operation, Service
 from connector.errors import did_you_mean
+from connector.pagination import PAGINATION_STYLES, Pagination
+from connector.policies import Policies, read_idempotency
 from connector.reading import Declaration, Declarations, Reader, text_path
 from connector.schema import Path
+from connector.selectors import Selector
 from connector.templates import MAX_SLOTS, PathTemplate, Placeholder, QueryPair, Slot, Template
+from connector.trees import LIST_STYLES, BodyOptions, ListStyle, SlotUse
 from connector.urls import encode_literal, has_dot_segment
 
+#: The type that an undeclared name gets where it stands in a body, if not String (dialect rule 5).
+_UNDECLARED = {"bare": "Any", "condition": "Any", "file": "File"}
 Headers = list[tuple[str, Template]]
 Parts = tuple[str | Slot, ...]
 
@@ -80,14 +88,18 @@ def read_operation(
     if "fields" in source:
         fields = reader.fields(reader.get(source, "fields", list, []), (*path, "fields"))
     records = reader.selector(source["records"], (*path, "records")) if "records" in source else None
-    response = _response(reader, source, path)
+    response, fields, done, join = _response(reader, source, path, fields)
     broken = any(finding.code.startswith("E_") for finding in reader.findings[known:])
     inputs, places, bound, shadowed = _namespace(reader, usage, service, broken=broken)
     short, description = reader.meta(source)
+    method = reader.get(source, "method", str, "GET").upper()
+    idempotent, idempotency_header = read_idempotency(source.get("idempotent"), method)
+    if idempotency_header:
+        _check_header(reader, idempotency_header, (*path, "idempotent", "header"))
     return Operation(
         id,
         service,
-        reader.get(source, "method", str, "GET").upper(),
+        method,
         path_template,
         tuple(_repeating(pair, inputs) for pair in pairs),
         tuple(_merge_headers(service, own_headers, body, content_type, response)),
@@ -102,7 +114,48 @@ def read_operation(
         response,
         short,
         description,
+        pagination=_pagination(reader, source, path),
+        policies=read_policies(reader, source, path, service.policies),
+        idempotent=idempotent,
+        idempotency_header=idempotency_header,
+        done=done,
+        join=join,
     )
+
+
+def read_policies(reader: Reader, source: Mapping[str, Any], path: Path, over: Policies) -> Policies:
+    """What a service or an operation says of rates, retries and errors, over what holds already."""
+
+    def read(block: Mapping[str, Any], key: str) -> Selector | None:
+        where = ("when", key) if key == "selector" else (key,)
+        return reader.selector(block[key], (*path, "errors", *where)) if key in block else None
+
+    return over.overlaid(source, read)
+
+
+def _check_header(reader: Reader, name: str, path: Path) -> None:
+    try:
+        check_header_name(name)
+    except ValueError as error:
+        reader.complain("E_HEADER", str(error), path)
+
+
+def _pagination(reader: Reader, source: Mapping[str, Any], path: Path) -> Pagination | None:
+    block = reader.get(source, "pagination", dict, None)
+    if block is None:
+        return None
+    where = (*path, "pagination")
+    style = reader.get(block, "style", str, "")
+    row = PAGINATION_STYLES.get(style)
+    if row is None:
+        hint = did_you_mean(style, list(PAGINATION_STYLES))
+        reader.complain("E_PAGINATION", f"unknown style of pagination {style[:70]!r}", (*where, "style"), hint)
+        return None
+    try:
+        return row(block, lambda key: reader.selector(block[key], (*where, key)) if key in block else None)
+    except ValueError as error:
+        reader.complain("E_PAGINATION", str(error), where, f"see the style {style}")
+        return None
 
 
 def check_path(reader: Reader, template: Template, path: Path, service: Service, *, before: Parts = ()) -> None:
@@ -216,8 +269,12 @@ def _body(
     try:
         # Of several declarations of one name the first counts, so it is the last to be noted.
         types = {each.placeholder.name: each.placeholder.type for _, each in reversed(usage.declared)}
-        structured = frozenset(name for name, type_name in types.items() if type_name in ("Array", "Object"))
-        body = kind.from_json(template, structured)
+        options = BodyOptions(
+            frozenset(name for name, type_name in types.items() if type_name in ("Array", "Object")),
+            frozenset(name for name, type_name in types.items() if type_name == "File"),
+            _list_style(reader, source, path),
+        )
+        body = kind.from_json(template, options)
         uses = list(body.uses())
     except (ValueError, RecursionError) as error:
         known_kind = content_type or service is not NOWHERE
@@ -228,10 +285,19 @@ def _body(
     if len(uses) > MAX_SLOTS:
         reader.complain("E_LIMIT", f"more than {MAX_SLOTS} placeholders in one template", where)
     for use in uses:
-        usage.used.append(("body", use.name, "Any" if use.place in ("bare", "condition") else "String", where))
+        usage.used.append(("body", use.name, _UNDECLARED.get(use.place, "String"), where))
         if use.place == "key":
             _check_key(reader, use, usage, where)
     return body
+
+
+def _list_style(reader: Reader, source: Mapping[str, Any], path: Path) -> ListStyle:
+    style: Any = reader.get(reader.get(source, "form", dict, {}), "lists", str, LIST_STYLES[0])
+    if style in LIST_STYLES:
+        return next(each for each in LIST_STYLES if each == style)
+    hint = f"known: {', '.join(LIST_STYLES)}"
+    reader.complain("E_BODY", f"unknown style of lists {style[:70]!r}", (*path, "form", "lists"), hint)
+    return LIST_STYLES[0]
 
 
 def _is_grammatical(reader: Reader, template: Any, path: Path) -> bool:
@@ -262,13 +328,29 @@ def _check_key(reader: Reader, use: SlotUse, usage: Usage, where: Path) -> None:
             reader.complain("E_BODY_KEY", message, (*declared.path, "options", index), "rename one of them")
 
 
-def _response(reader: Reader, source: Mapping[str, Any], path: Path) -> str:
-    response: str = reader.get(source, "response", str, "json")
-    if response not in RESPONSE_KINDS:
-        hint = did_you_mean(response, list(RESPONSE_KINDS))
-        reader.complain("E_RESPONSE_KIND", f"unknown kind of response {response!r}", (*path, "response"), hint)
-        return "json"
-    return response
+def _response(
+    reader: Reader, source: Mapping[str, Any], path: Path, fields: tuple[Field, ...]
+) -> tuple[str, tuple[Field, ...], str, frozenset[str]]:
+    """The kind of answer, its fields (its own, if it names any), what ends a stream, and which fields it joins."""
+    declared = reader.get(source, "response", (str, dict), "json")
+    where: Path = (*path, "response")
+    block: Mapping[str, Any] = {} if isinstance(declared, str) else declared
+    if block:
+        declared, where = reader.get(block, "kind", str, "json"), (*where, "kind")
+    if declared not in RESPONSE_KINDS:
+        hint = did_you_mean(declared, list(RESPONSE_KINDS))
+        reader.complain("E_RESPONSE_KIND", f"unknown kind of response {declared!r}", where, hint)
+        declared = "json"
+    if "fields" in block:
+        fields = reader.fields(reader.get(block, "fields", list, []), (*path, "response", "fields"))
+    names = {each.name for each in fields}
+    joined = [name for name in reader.get(block, "join", list, []) if isinstance(name, str)]
+    for index, name in enumerate(joined):
+        if name not in names:
+            message = f"{name[:70]!r} is no field of this answer"
+            at = (*path, "response", "join", index)
+            reader.complain("E_RESPONSE_KIND", message, at, did_you_mean(name, sorted(names)))
+    return declared, fields, reader.get(block, "done", str, ""), frozenset(joined)
 
 
 def _namespace(
@@ -332,12 +414,13 @@ def _merge_headers(
 ) -> Iterator[tuple[str, Template]]:
     """Operation over service, whatever the case; Content-Type only with a body; Accept as the answer demands."""
     merged = {name.lower(): (name, template) for name, template in service.headers}
-    accept = RESPONSE_KINDS[response]
+    accept = RESPONSE_KINDS[response].accept
     if accept is not None:
         merged["accept"] = ("Accept", Template((accept,)))
     merged |= {name.lower(): (name, template) for name, template in own}
     if body is None:
         merged.pop("content-type", None)
-    elif "content-type" not in merged:
+    elif body.retyped or "content-type" not in merged:
+        content_type = "" if body.retyped else content_type
         merged["content-type"] = ("Content-Type", Template((content_type or body.content_type,)))
     return iter(merged.values())

@@ -7,19 +7,31 @@ asks in which shape a thing was written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from connector.auth import AUTH_METHODS, Auth, NoAuth, TokenAuth, check_header_name, find_auth_method
-from connector.convertors import to_text
-from connector.definitions import Connector, CustomOperation, Operation, Resource, Service, Webhook, render_base
+from connector.auth import AUTH_METHODS, Auth, NoAuth, check_header_name, find_auth_method, method_key
+from connector.convertors import CONVERTORS, to_text
+from connector.definitions import (
+    AUTH_METHOD,
+    Connector,
+    CustomOperation,
+    Operation,
+    Resource,
+    Service,
+    Webhook,
+    render_base,
+)
 from connector.errors import InvalidDefinition, Problem
-from connector.operations import NOWHERE, Endpoint, check_path, read_operation
+from connector.oauth import URL_PARAMS, TokenRequest, param_name
+from connector.operations import NOWHERE, Endpoint, check_path, read_operation, read_policies
 from connector.overlays import Merge
-from connector.reading import ConnectionValues, Reader, text_path
+from connector.policies import Policies
+from connector.reading import ConnectionValues, Declaration, Reader, text_path
 from connector.schema import Document, Finding, Kind, Path, find_shape_problems, fits
-from connector.templates import Template, Unrenderable
+from connector.selectors import Selector
+from connector.templates import Placeholder, Template, Unrenderable, render_url
 from connector.urls import check_base_url, has_dot_segment
 
 Source = str | Mapping[str, Any] | Sequence[Any] | Document
@@ -226,7 +238,11 @@ class _Parse:
             values.add(template, declared, where)
             headers.append((name, template))
         values.declare(reader.placeholders(block.get("params"), ("service", "params")))
-        auths = [_read_auth(reader, source, where, values) for source, where in _auth_sources(reader, block)]
+        sources = _auth_sources(reader, block)
+        bare = Service(self.handle, base, tuple(headers), reader.get(block, "contentType", str, ""))
+        auths = [_ReadAuth(reader, where, values, bare).read(source) for source, where in sources]
+        if len(auths) > 1:
+            values.declare({AUTH_METHOD: _choice(sources)})
         probe, _ = reader.template(reader.get(block, "probe", dict, {}).get("path", ""), ("service", "probe", "path"))
         return Service(
             self.handle,
@@ -237,6 +253,8 @@ class _Parse:
             tuple(auths[1:]),
             values.complete(reader),
             probe.literal or "",
+            policies=read_policies(reader, block, ("service",), Policies()),
+            auth_methods=tuple(method_key(reader.get(source, "method", str, "none")) for source, _ in sources),
         )
 
     def resources(self, reader: Reader, source: Any, path: Path, service: Service) -> None:
@@ -339,45 +357,89 @@ def _check_base(reader: Reader, source: Any, base: Template, path: Path) -> None
         reader.complain("W_PLAIN_HTTP", "the base URL is not https", path, "credentials travel in clear")
 
 
-def _auth_sources(reader: Reader, block: Mapping[str, Any]) -> Iterable[tuple[Mapping[str, Any], Path]]:
+def _auth_sources(reader: Reader, block: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], Path]]:
     sources: list[tuple[Any, Path]] = [(block.get("auth"), ("service", "auth"))]
     options = reader.get(block, "authOptions", list, [])
     sources += [(option, ("service", "authOptions", index)) for index, option in enumerate(options)]
     return [(source, path) for source, path in sources if isinstance(source, Mapping)]
 
 
-def _read_auth(reader: Reader, source: Mapping[str, Any], path: Path, values: ConnectionValues) -> Auth:
-    method = reader.get(source, "method", str, "none")
-    row = find_auth_method(method)
-    if row is None:
-        known = ", ".join(AUTH_METHODS)
-        reader.complain("E_AUTH_METHOD", f"unknown auth method {method[:70]!r}", (*path, "method"), f"known: {known}")
-        return NoAuth()
-    places: list[tuple[Template, Path]] = []
+def _choice(sources: Sequence[tuple[Mapping[str, Any], Path]]) -> Declaration:
+    methods = ", ".join(str(source.get("method", "none")) for source, _ in sources)
+    described = f"How this connection authenticates: {methods}; the first unless told."
+    return Declaration(Placeholder(AUTH_METHOD, CONVERTORS["string"], described), ("service", "authOptions"))
 
-    def read(template_source: Any, key: str) -> Template:
-        where = (*path, "params", *key.split("/"))
-        template, declared = reader.template(template_source, where, constants=True)
-        where = text_path(template_source, where)
-        values.add(template, declared, where)
-        places.append((template, where))
+
+@dataclass(slots=True)
+class _ReadAuth:
+    """One auth block being read; what its pieces use are values of the connection."""
+
+    reader: Reader
+    path: Path
+    values: ConnectionValues
+    service: Service
+    places: list[tuple[Template, Path]] = field(default_factory=list)
+
+    def read(self, source: Mapping[str, Any]) -> Auth:
+        """The method of the block; NoAuth in place of one that cannot be read."""
+        method = self.reader.get(source, "method", str, "none")
+        row = find_auth_method(method)
+        if row is None:
+            message, hint = f"unknown auth method {method[:70]!r}", f"known: {', '.join(AUTH_METHODS)}"
+            self.reader.complain("E_AUTH_METHOD", message, (*self.path, "method"), hint)
+            return NoAuth()
+        try:
+            auth = row(source, self)
+        except ValueError as error:
+            self.reader.complain("E_AUTH", str(error), (*self.path, "params"), f"see the params of {method}")
+            return NoAuth()
+        for carrier in getattr(auth, "carriers", ()):
+            name = carrier.name.literal
+            if carrier.name.only_slot in self.values.declared:
+                name = to_text(self.values.declared[carrier.name.only_slot].default) or None
+            try:
+                check_header_name("X" if name is None or carrier.place != "header" else name)
+            except ValueError as error:
+                where = next((where for template, where in self.places if template is carrier.name), self.path)
+                self.reader.complain("E_HEADER", str(error), where, "name a header that a credential may travel in")
+        return auth
+
+    def template(self, source: Any, where: tuple[str, ...]) -> Template:
+        """One template of the block."""
+        path = (*self.path, *where)
+        template, declared = self.reader.template(source, path, constants=True)
+        path = text_path(source, path)
+        self.values.add(template, declared, path)
+        self.places.append((template, path))
+        if param_name(where[-1]) in URL_PARAMS and template.parts:
+            self._check_url(template, path)
         return template
 
-    try:
-        auth = row(reader.get(source, "params", dict, {}), read)
-    except ValueError as error:
-        reader.complain("E_AUTH", str(error), (*path, "params"), f"see the params of {method}")
-        return NoAuth()
-    for token in auth.tokens if isinstance(auth, TokenAuth) else ():
-        name = token.header.literal
-        if token.header.only_slot in values.declared:
-            name = to_text(values.declared[token.header.only_slot].default) or None
+    def _check_url(self, template: Template, path: Path) -> None:
+        sample = dict.fromkeys(template.names, "1")
+        if not isinstance(template.parts[0], str):
+            sample[template.parts[0].name] = "https://sample.invalid"
         try:
-            check_header_name("X" if name is None else name)
+            url = render_url(template, sample)
         except ValueError as error:
-            where = next((where for template, where in places if template is token.header), path)
-            reader.complain("E_HEADER", str(error), where, "name a header that a credential may travel in")
-    return auth
+            self.reader.complain("E_URL", str(error), path, "write https://host/path")
+            return
+        if url.startswith("http:"):
+            self.reader.complain("W_PLAIN_HTTP", "the URL is not https", path, "credentials travel in clear")
+
+    def selector(self, source: Any, where: tuple[str, ...]) -> Selector | None:
+        """One selector of the block."""
+        return self.reader.selector(source, (*self.path, *where))
+
+    def request(self, source: Any, where: tuple[str, ...]) -> TokenRequest:
+        """An operation all of whose inputs are values of the connection."""
+        alone, path = Reader(), (*self.path, *where)
+        found = read_operation(alone, "auth", source, path, self.service, endpoint=Endpoint(Template(())))
+        # What it uses may be declared among the values of the connection.
+        self.reader.findings += [each for each in alone.findings if each.code != "W_UNDECLARED"]
+        for name, placeholder in found.inputs.items():
+            self.values.declared.setdefault(name, placeholder)
+        return TokenRequest(found.method, found.path, found.query, found.headers, found.body, frozenset(found.inputs))
 
 
 def _is_route(route: str) -> bool:

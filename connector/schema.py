@@ -298,6 +298,8 @@ def _compile(schema: Mapping[str, Any]) -> Callable[[Any], bool]:
     shortest = schema.get("minLength", 0)
     pattern = re.compile(schema.get("pattern", ""))
     words = schema.get("enum")
+    least, greatest = schema.get("minimum", -math.inf), schema.get("maximum", math.inf)
+    above = schema.get("exclusiveMinimum", -math.inf)
     every = [_compile(each) for each in schema.get("allOf", ())]
     some = [_compile(each) for each in schema.get("anyOf", ())]
     if "if" in schema:
@@ -318,7 +320,10 @@ def _compile(schema: Mapping[str, Any]) -> Callable[[Any], bool]:
         elif type(value) is list:
             if not fewest <= len(value) <= most or (item is not None and not all(map(item, value))):
                 return False
-        elif type(value) is str and (len(value) < shortest or not pattern.search(value)):
+        elif type(value) is str:
+            if len(value) < shortest or not pattern.search(value):
+                return False
+        elif type(value) in (int, float) and not (least <= value <= greatest and value > above):
             return False
         return all(each(value) for each in every) and (not some or any(each(value) for each in some))
 
@@ -407,8 +412,10 @@ def _finding(error: Any) -> Finding:
             return Finding("E_SHAPE", f"expected {words}, got {got}", path, hint)
         case "pattern":
             return Finding("E_NAME", f"{error.instance[:70]!r} is not allowed here", path, hint, at_key)
-        case "enum":
-            return Finding("E_SHAPE", "expected " + " or ".join(map(repr, expected)), path, hint)
+        case "enum" | "minimum" | "exclusiveMinimum" | "maximum":
+            bound = {"minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at most"}.get(error.validator)
+            words = f"{bound} {expected}" if bound else " or ".join(map(repr, expected))
+            return Finding("E_SHAPE", f"expected {words}", path, hint)
         case "maxItems" | "maxProperties":
             return Finding("E_LIMIT", f"more than {expected} entries", path, hint)
         case _:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from connector.convertors import Convertor, to_text
-from connector.urls import encode_query, encode_segment, encode_segments
+from connector.urls import encode_host_part, encode_query, encode_segment, encode_segments, origin_of
 
 if TYPE_CHECKING:
     from jinja2.lexer import Lexer
@@ -274,6 +274,31 @@ class PathTemplate:
             except ValueError as error:
                 raise Unrenderable(part.name, str(error)) from None
         return "".join(out)
+
+
+def render_url(template: Template, values: Values) -> str:
+    """A whole URL with values in it: a host part, a segment, or, at its beginning, the URL up to there.
+
+    Raises Unrenderable for a value that is missing or would lead elsewhere (hazard T30), ValueError for no URL.
+    """
+    url = ""
+    for part in template.parts:
+        if isinstance(part, str):
+            url += part
+            continue
+        if part.name not in values:
+            raise Unrenderable(part.name, "it is not set")
+        value = to_text(values[part.name])
+        try:
+            if not url:
+                origin_of(value)
+                url = value if template.only_slot else value.rstrip("/")
+            else:
+                url += (encode_segment if "/" in url.partition("://")[2] else encode_host_part)(value)
+        except ValueError as error:
+            raise Unrenderable(part.name, str(error)) from None
+    origin_of(url)
+    return url
 
 
 def render_query(pairs: Sequence[QueryPair], values: Values) -> str:

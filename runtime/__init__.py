@@ -20,12 +20,15 @@ if TYPE_CHECKING:
         InvalidSignature,
         MappingError,
         MissingCredentials,
+        NeedsReauthorization,
+        OriginChanged,
         Problem,
         RateLimited,
         ResponseError,
         TransportError,
         UnknownConnector,
         UnknownOperation,
+        UnknownOutcome,
     )
     from runtime.catalog import Catalog
     from runtime.runtime import Runtime
@@ -44,6 +47,8 @@ __all__ = [
     "Limits",
     "MappingError",
     "MissingCredentials",
+    "NeedsReauthorization",
+    "OriginChanged",
     "Problem",
     "RateLimited",
     "ResponseError",
@@ -52,6 +57,7 @@ __all__ = [
     "TransportError",
     "UnknownConnector",
     "UnknownOperation",
+    "UnknownOutcome",
     "Vault",
     "load_settings",
 ]

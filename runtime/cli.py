@@ -10,10 +10,11 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn, TypeGuard
 
 import click
 
+from runtime.connections import connections, secrets
 from runtime.verbs import PROGRAM, Everywhere, Verbs, complete_connector, complete_operation
 
 if TYPE_CHECKING:
@@ -69,6 +70,10 @@ _base_url = click.option(
 )
 def cli() -> None:
     """Call the APIs that connectors describe, and look at the connectors themselves."""
+
+
+cli.add_command(connections)
+cli.add_command(secrets)
 
 
 @cli.command("list")
@@ -189,11 +194,13 @@ def render(
 @_inputs_from
 @_base_url
 @click.option("--mock", is_flag=True, help="Ask the built-in provider; needs no secret and sends nothing.")
+@click.option("--all", "everything", is_flag=True, help="Read all pages of a list.")
+@click.option("--max-pages", type=click.IntRange(1), metavar="N", help="With --all: stop after N pages.")
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write the answer to a file."
 )
 @click.pass_obj
-def call(
+def call(  # noqa: PLR0913 - one for each option
     everywhere: Everywhere,
     *,
     connector: str,
@@ -202,6 +209,8 @@ def call(
     source: IO[bytes] | None,
     base_url: str | None,
     mock: bool,
+    everything: bool,
+    max_pages: int | None,
     out: Path | None,
 ) -> None:
     """Call an operation and show the mapped answer."""
@@ -211,25 +220,87 @@ def call(
 
     if mock and base_url is not None:
         raise click.UsageError("--mock and --base-url exclude each other")
+    if max_pages is not None and not everything:
+        raise click.UsageError("--max-pages goes with --all")
     if out is not None and not out.parent.is_dir():
         raise click.BadParameter(f"{out.parent} is no folder", param_hint="--out")
     runtime = _open_mock_runtime(everywhere, connector) if mock else _open_runtime(everywhere, connector, base_url)
     values = _read_inputs(runtime, connector, operation, inputs, source)
-    with printing.progress(f"calling {connector} {operation}"):
-        result = asyncio.run(_call(runtime, connector, operation, values))
+    found = _find_operation(runtime.catalog.get(_handle(connector)), operation)
+    if not everything and _is_followed(found, out=out, as_json=everywhere.json):
+        _follow(everywhere, runtime, connector, found, values, out)
+        return
+    if everything:
+        result = asyncio.run(_call_all(runtime, connector, operation, values, max_pages))
+    else:
+        with printing.progress(f"calling {connector} {operation}"):
+            result = asyncio.run(_call(runtime, connector, operation, values))
     if out is not None:
         printing.say("note", f"{_count(_write(out, result.raw), 'byte')} written to {out}")
     if everywhere.json:
-        printing.print_document(documents.result_document(result))
+        document = documents.result_document(result)
+        printing.print_document({**document, "truncated": result.truncated} if everything else document)
     else:
         printing.print_result(result, with_raw=out is None)
     for warning in result.warnings:
         printing.say("warning", warning)
+    if result.truncated and not everything:
+        printing.say("note", "there are more pages; --all reads them")
+
+
+def _is_followed(found: Operation | CustomOperation, *, out: Path | None, as_json: bool) -> TypeGuard[Operation]:
+    """True for an answer that is passed on as it comes."""
+    kind = getattr(found, "response", "")
+    return (kind in ("sse", "ndjson") and out is None) or (kind == "binary" and (out is not None or not as_json))
+
+
+def _follow(
+    everywhere: Everywhere,
+    runtime: Runtime,
+    connection: str,
+    found: Operation,
+    values: dict[str, Any],
+    out: Path | None,
+) -> None:
+    import asyncio
+
+    from runtime import documents, following, printing
+
+    if found.response != "binary":
+        asyncio.run(following.print_stream(runtime, connection, found, values, as_json=everywhere.json))
+    elif out is None:
+        if sys.stdout.isatty():
+            raise click.UsageError("the answer is binary; name a file for it with --out, or pipe it on")
+        asyncio.run(following.print_bytes(runtime, connection, found, values))
+    else:
+        with printing.progress(f"calling {connection} {found.id}"):
+            result, size = asyncio.run(following.save_bytes(runtime, connection, found, values, out))
+        printing.say("note", f"{_count(size, 'byte')} written to {out}")
+        if everywhere.json:
+            printing.print_document(documents.result_document(result))
 
 
 async def _call(runtime: Runtime, connection: str, operation: str, values: dict[str, Any]) -> Result:
     async with runtime:
         return await runtime.call(connection, operation, values)
+
+
+async def _call_all(
+    runtime: Runtime, connection: str, operation: str, values: dict[str, Any], max_pages: int | None
+) -> Result:
+    """All pages as one result; a bar shows how far it is."""
+    from runtime import printing
+    from runtime.paging import MAX_PAGES, join_pages
+
+    results, count = [], 0
+    pagination = runtime.find(connection, operation)[1].pagination
+    with printing.progress_bar(f"calling {connection} {operation}") as show:
+        async with runtime:
+            async for result in runtime.pages(connection, operation, values, max_pages=max_pages or MAX_PAGES):
+                results.append(result)
+                count += len(result.records or ())
+                show(count, pagination.total(result.raw) if pagination is not None else None)
+    return join_pages(results)
 
 
 @cli.command()
@@ -353,19 +424,23 @@ def _open_mock_runtime(everywhere: Everywhere, connection: str) -> Runtime:
     """A runtime whose network is the built-in provider, and which knows no real value of any connection."""
     from httpx2 import ASGITransport
 
+    from connector.oauth import Grant
     from runtime.catalog import Catalog
     from runtime.mock import MockProvider
     from runtime.runtime import Runtime
 
-    settings = replace(everywhere.settings(), base_urls={}, secrets_file=None, environment={})
+    settings = replace(everywhere.settings(), base_urls={}, secrets_file=None, store=None, environment={})
     catalog = Catalog(settings.definitions)
     connector = catalog.get(_handle(connection))
     provider = MockProvider([connector], {connector.handle: catalog.examples(connector.handle)})
-    return Runtime(
+    runtime = Runtime(
         settings=settings,
         secrets={connection: _mock_values(connector)},
         transport=ASGITransport(app=provider),
     )
+    # The provider is played, its authorization server is not.
+    runtime.assume_grant(connection, Grant("mock-credential", 0.0))
+    return runtime
 
 
 def _mock_values(connector: Connector) -> dict[str, Any]:

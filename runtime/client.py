@@ -16,16 +16,18 @@ import importlib.metadata
 import logging
 import ssl
 import zlib
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol, Self, cast
 
 import httpcore2 as httpcore
 import httpx2 as httpx
 
 from connector.errors import MappingError, TransportError
-from connector.messages import Headers, Request, Response
+from connector.messages import Headers, Request, Response, Stream
 from runtime.guard import Guard, refuse_other_origin
 from runtime.settings import Limits
+from runtime.uploads import find_length, read_stream
 
 #: How much is inflated before other tasks have their turn, in bytes; a bomb costs one step beyond its limit.
 INFLATE_STEP: Final = 256 * 1024
@@ -57,9 +59,23 @@ _LIBRARY_ERRORS: Final = (
     httpcore.ProtocolError,
     httpx.TransportError,
 )
+_UNWORDED: Final = (TransportError, MappingError, *_LIBRARY_ERRORS)
 _BROKEN_OFF: Final = (httpcore.RemoteProtocolError, httpcore.ReadError, httpx.RemoteProtocolError, httpx.ReadError)
 
 _Fields = list[tuple[bytes, bytes]]
+
+
+class _Failure(NamedTuple):
+    """What an error says, apart from the exception that carried it."""
+
+    kind: Callable[..., TransportError | MappingError]
+    message: str
+    hint: str
+    again: Mapping[str, bool] = MappingProxyType({})
+
+    def as_error(self, request: Request | None, operation: str) -> TransportError | MappingError:
+        masked = None if request is None else request.masked()
+        return self.kind(self.message, hint=self.hint, operation=operation, request=masked, **self.again)
 
 
 class Client:
@@ -99,25 +115,64 @@ class Client:
         the limits, and MappingError if its body came but cannot be inflated. The errors hold the request masked.
         """
         deadline = asyncio.timeout(self._limits.deadline)
-        failure: tuple[type[TransportError | MappingError], str, str]
         try:
             if origin is not None:
                 refuse_other_origin(request.url, origin)
             async with deadline:
                 return await self._exchange(request)
-        except (TransportError, MappingError) as error:
-            failure = (type(error), error.message, error.hint)
-        except _LIBRARY_ERRORS as error:
-            meaning = _MEANINGS.get(type(error).__name__, ("no usable answer came", _MAYBE_SENT))
-            failure = (TransportError, *meaning)
+        except _UNWORDED as error:
+            failure = _find_meaning(error)
         except TimeoutError:
             if not deadline.expired():
                 raise
-            failure = (TransportError, f"no complete answer within {self._limits.deadline:g} s", _MAYBE_SENT)
+            failure = _Failure(TransportError, f"no complete answer within {self._limits.deadline:g} s", _MAYBE_SENT)
         # Made anew out here, the error keeps alive neither the half-read answer nor, as its `__context__`, an exception
         # of the libraries with a header field in its text.
-        kind, message, hint = failure
-        raise kind(message, hint=hint, operation=operation, request=request.masked())
+        raise failure.as_error(request, operation)
+
+    @contextlib.asynccontextmanager
+    async def stream(
+        self, request: Request, *, operation: str, origin: str | None = None
+    ) -> AsyncIterator[StreamedResponse]:
+        """Send a request and give its answer as soon as its head has come; the body is read as it is asked for.
+
+        The limits are `deadline` to the head, and then `idle`, `stream_deadline` and `stream_bytes`. Leaving the block
+        before the end closes the connection. Raises as `send` does, and so does reading the body.
+        """
+        ends = asyncio.get_running_loop().time() + self._limits.stream_deadline
+        answer, headers = await self._open(request, operation, origin)
+        try:
+            yield StreamedResponse(
+                answer.status,
+                headers,
+                answer.stream,
+                limits=self._limits,
+                ends=ends,
+                request=request,
+                operation=operation,
+            )
+        finally:
+            await answer.stream.aclose()
+
+    async def _open(self, request: Request, operation: str, origin: str | None) -> tuple[_Answer, Headers]:
+        deadline = asyncio.timeout(self._limits.deadline)
+        try:
+            if origin is not None:
+                refuse_other_origin(request.url, origin)
+            async with deadline:
+                answer = await self._transport.open(request, _header_fields(request))
+                try:
+                    return answer, _read_headers(answer)
+                except TransportError:
+                    await answer.stream.aclose()
+                    raise
+        except _UNWORDED as error:
+            failure = _find_meaning(error)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            failure = _Failure(TransportError, f"no answer within {self._limits.deadline:g} s", _MAYBE_SENT)
+        raise failure.as_error(request, operation)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -132,11 +187,7 @@ class Client:
     async def _exchange(self, request: Request) -> Response:
         answer = await self._transport.open(request, _header_fields(request))
         try:
-            headers = Headers((name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.fields)
-            if "content-length" in headers and "transfer-encoding" in headers:
-                # Which of them counts is what a proxy and we could disagree on (RFC 9112, section 6.3).
-                message = "the answer states its length twice, in Content-Length and in Transfer-Encoding"
-                raise TransportError(message, hint=_MAYBE_SENT)
+            headers = _read_headers(answer)
             return Response(answer.status, headers, await self._read_body(answer.stream, headers))
         finally:
             # An answer that was not read to its end takes its connection with it: limits, errors, a cancelled call.
@@ -178,8 +229,101 @@ class Client:
 
     def _refuse_beyond_limit(self, size: int) -> None:
         if size > self._limits.response_bytes:
-            message = f"the answer is larger than {self._limits.response_bytes} bytes"
-            raise TransportError(message, hint=f"an operator can raise the limit; {_MAYBE_SENT}")
+            raise _too_large(self._limits.response_bytes).as_error(None, "")
+
+
+class StreamedResponse:
+    """An answer whose body is still coming: its status and headers, and the body as an asynchronous iterator."""
+
+    def __init__(
+        self,
+        status: int,
+        headers: Headers,
+        stream: _Stream,
+        *,
+        limits: Limits,
+        ends: float,
+        request: Request,
+        operation: str,
+    ) -> None:
+        self.status = status
+        self.headers = headers
+        self._stream = stream
+        self._limits = limits
+        self._ends = ends
+        self._request = request
+        self._operation = operation
+
+    @property
+    def content_type(self) -> str:
+        """The media type in lower case, without parameters."""
+        return Response(self.status, self.headers).content_type
+
+    async def read(self) -> Response:
+        """The whole answer; raises TransportError for one beyond `response_bytes`."""
+        body = bytearray()
+        async for piece in self:
+            body += piece
+            if len(body) > self._limits.response_bytes:
+                raise _too_large(self._limits.response_bytes).as_error(self._request, self._operation)
+        return Response(self.status, self.headers, bytes(body))
+
+    async def __aiter__(self) -> AsyncGenerator[bytes, None]:
+        """The body in pieces, inflated; at most INFLATE_STEP bytes of it are held (hazard T44)."""
+        chunks = aiter(self._stream)
+        pieces = self._inflate(chunks)
+        try:
+            while True:
+                try:
+                    piece = await anext(pieces, None)
+                except _UNWORDED as error:
+                    failure = _find_meaning(error)
+                else:
+                    if piece is None:
+                        return
+                    yield piece
+                    continue
+                raise failure.as_error(self._request, self._operation)
+        finally:
+            await pieces.aclose()
+            if (close := getattr(chunks, "aclose", None)) is not None:
+                await close()
+
+    async def _inflate(self, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+        inflater = _find_inflater(self.headers)
+        received = given = count = 0
+        try:
+            while (chunk := await self._next(chunks)) is not None:
+                received += len(chunk)
+                count += 1
+                for piece in [chunk] if inflater is None else inflater.feed(chunk):
+                    given += len(piece)
+                    if max(received, given) > self._limits.stream_bytes:
+                        limit = self._limits.stream_bytes
+                        raise _too_large(limit).as_error(self._request, "")
+                    yield piece
+                    if len(piece) == INFLATE_STEP:
+                        await asyncio.sleep(0)
+                if not count % CHUNKS_PER_TURN:
+                    await asyncio.sleep(0)
+        except _BROKEN_OFF:
+            raise TransportError(f"the stream broke off after {received} bytes", hint=_MAYBE_SENT) from None
+        if inflater is not None and received:
+            inflater.finish()
+
+    async def _next(self, chunks: AsyncIterator[bytes]) -> bytes | None:
+        until = min(asyncio.get_running_loop().time() + self._limits.idle, self._ends)
+        clock = asyncio.timeout_at(until)
+        try:
+            async with clock:
+                return await anext(chunks, None)
+        except TimeoutError:
+            if not clock.expired():
+                raise
+            message = f"the stream was silent for {self._limits.idle:g} s"
+            if until == self._ends:
+                message = f"the stream did not end within {self._limits.stream_deadline:g} s"
+            raise TransportError(message, hint=_MAYBE_SENT) from None
 
 
 class _Inflater:
@@ -234,7 +378,7 @@ class _Substitute:
 
     async def open(self, request: Request, fields: _Fields) -> _Answer:
         answer = await self._transport.handle_async_request(
-            httpx.Request(request.method, request.url, headers=fields, content=request.body)
+            httpx.Request(request.method, request.url, headers=fields, content=_content(request))
         )
         return _Answer(answer.status_code, answer.headers.raw, cast("_Stream", answer.stream))
 
@@ -265,13 +409,17 @@ class _Network:
             fields.insert(0, (b"Host", origin.authority.encode("ascii")))
         url = httpcore.URL(scheme=origin.scheme, host=origin.host, port=origin.port, target=destination.target)
         answer = await self._pool.handle_async_request(
-            httpcore.Request(request.method, url, headers=fields, content=request.body, extensions=self._extensions)
+            httpcore.Request(
+                request.method, url, headers=fields, content=_content(request), extensions=self._extensions
+            )
         )
         stream = cast("_Stream", answer.stream)
         wire = answer.extensions["network_stream"]
         try:
             if not isinstance(wire, _Wire):
-                raise TransportError("the host switched to another protocol than HTTP", hint=_MAYBE_SENT)
+                raise TransportError(
+                    "the host switched to another protocol than HTTP", hint=_MAYBE_SENT, temporary=False
+                )
             wire.end_head()
         except TransportError:
             await stream.aclose()
@@ -305,12 +453,12 @@ class _GuardedBackend(httpcore.AsyncNetworkBackend):
                         return _Wire(await connecting, self._head_bytes, clock.when())
         except TimeoutError:
             message = f"no connection to {host} port {port} in the time allowed for it, {timeout:g} s"
-            raise TransportError(message, hint=_NOT_SENT) from None
+            raise TransportError(message, hint=_NOT_SENT, sent=False) from None
         except OSError:
             message = f"the name {host} could not be resolved"
-            raise TransportError(message, hint=f"check its spelling; {_NOT_SENT}") from None
+            raise TransportError(message, hint=f"check its spelling; {_NOT_SENT}", sent=False) from None
         message = f"no connection to {host} port {port}: none of its {len(addresses)} addresses accepted one"
-        raise TransportError(message, hint=_NOT_SENT)
+        raise TransportError(message, hint=_NOT_SENT, sent=False)
 
 
 class _Wire(httpcore.AsyncNetworkStream):
@@ -336,7 +484,7 @@ class _Wire(httpcore.AsyncNetworkStream):
             return await self._stream.read(max_bytes, timeout)
         if not self._left:
             message = f"the head of the answer is larger than {self._head_bytes} bytes"
-            raise TransportError(message, hint=_MAYBE_SENT)
+            raise TransportError(message, hint=_MAYBE_SENT, temporary=False)
         data = await self._stream.read(min(max_bytes, self._left), timeout)
         if not data:
             message = "the connection was closed before the head of an answer was complete"
@@ -361,11 +509,11 @@ class _Wire(httpcore.AsyncNetworkStream):
             message = "the TLS handshake failed: the host may not speak TLS 1.2 or newer on this port"
             if isinstance(error.__cause__, ssl.SSLCertVerificationError):
                 message = f"the certificate of the host is not trusted: {error.__cause__.verify_message}"
-            raise TransportError(message, hint=_NOT_SENT) from None
+            raise TransportError(message, hint=_NOT_SENT, sent=False) from None
         except TimeoutError:
             await self.aclose()
             message = "the TLS handshake was not finished in the time allowed for a connection"
-            raise TransportError(message, hint=_NOT_SENT) from None
+            raise TransportError(message, hint=_NOT_SENT, sent=False) from None
         except BaseException:
             await self.aclose()  # a cancelled handshake would leave it open
             raise
@@ -378,6 +526,35 @@ class _Wire(httpcore.AsyncNetworkStream):
         return self._stream.get_extra_info(info)
 
 
+def _content(request: Request) -> bytes | AsyncIterator[bytes] | None:
+    return read_stream(request.body) if isinstance(request.body, Stream) else request.body
+
+
+def _read_headers(answer: _Answer) -> Headers:
+    headers = Headers((name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.fields)
+    if "content-length" in headers and "transfer-encoding" in headers:
+        # Which of them counts is what a proxy and we could disagree on (RFC 9112, section 6.3).
+        message = "the answer states its length twice, in Content-Length and in Transfer-Encoding"
+        raise TransportError(message, hint=_MAYBE_SENT)
+    return headers
+
+
+def _find_meaning(error: Exception) -> _Failure:
+    """What an error means, without the texts of the libraries."""
+    if isinstance(error, TransportError):
+        again = {"sent": error.sent, "temporary": error.temporary}
+        return _Failure(type(error), error.message, error.hint, again)
+    if isinstance(error, MappingError):
+        return _Failure(MappingError, error.message, error.hint)
+    message, hint = _MEANINGS.get(type(error).__name__, ("no usable answer came", _MAYBE_SENT))
+    return _Failure(TransportError, message, hint, {"sent": hint is _MAYBE_SENT, "temporary": hint is not _INVALID})
+
+
+def _too_large(limit: int) -> _Failure:
+    hint = f"an operator can raise the limit; {_MAYBE_SENT}"
+    return _Failure(TransportError, f"the answer is larger than {limit} bytes", hint, {"temporary": False})
+
+
 def _header_fields(request: Request) -> _Fields:
     """The declared header fields, then those of ours that are not declared.
 
@@ -386,12 +563,15 @@ def _header_fields(request: Request) -> _Fields:
     fields = [(name, text) for name, text in request.headers.items() if name.lower() not in _FRAMING]
     fields.extend((name, text) for name, text in _OUR_FIELDS if name not in request.headers)
     # Where a method gives a body a meaning, that there is none is said as well (RFC 9110, section 8.6).
-    if request.body is not None or request.method in {"POST", "PUT", "PATCH"}:
+    if isinstance(request.body, Stream):
+        length = find_length(request.body)
+        fields.append(("Transfer-Encoding", "chunked") if length is None else ("Content-Length", str(length)))
+    elif request.body is not None or request.method in {"POST", "PUT", "PATCH"}:
         fields.append(("Content-Length", str(len(request.body or b""))))
     try:
         return [(name.encode("ascii"), value.encode("ascii")) for name, value in fields]
     except UnicodeEncodeError:
-        raise TransportError("the request is not valid HTTP/1.1", hint=_INVALID) from None
+        raise TransportError("the request is not valid HTTP/1.1", hint=_INVALID, sent=False, temporary=False) from None
 
 
 def _find_inflater(headers: Headers) -> _Inflater | None:

@@ -19,7 +19,8 @@ from typing import Literal
 from connector.errors import ConnectorError
 from runtime.catalog import Catalog
 from runtime.settings import Settings
-from runtime.vault import Vault, variable_name
+from runtime.store import Store, open_store
+from runtime.vault import Vault, destination, variable_name
 
 DISTRIBUTION = "connector-runtime"
 OLDEST_PYTHON = (3, 11)
@@ -44,6 +45,7 @@ def examine(settings: Settings, *, now: datetime.datetime) -> Iterator[Check]:
     yield from check_libraries()
     yield from _check_catalog(settings)
     yield check_home(settings.home)
+    yield from check_store(settings)
     yield check_clock(now)
 
 
@@ -83,28 +85,58 @@ def _numbers(version: str) -> tuple[int, ...]:
 def _check_catalog(settings: Settings) -> Iterator[Check]:
     try:
         catalog = Catalog(settings.definitions)
-        vault = Vault(None, environment=settings.environment, file=settings.secrets_file)
+        store = _usable_store(settings)
+        vault = Vault(None, environment=settings.environment, file=settings.secrets_file, store=store)
     except ConnectorError as error:
         yield Check("catalogue", "fail", error.message, error.hint)
         return
     handles = catalog.handles()
     yield Check("catalogue", "ok", f"{len(handles)} connector{'' if len(handles) == 1 else 's'}")
     for handle in handles:
-        yield _check_connector(catalog, vault, handle)
+        yield _check_connector(catalog, vault, handle, settings.base_url(handle))
 
 
-def _check_connector(catalog: Catalog, vault: Vault, handle: str) -> Check:
+def _check_connector(catalog: Catalog, vault: Vault, handle: str, base_url: str | None) -> Check:
     try:
         service = catalog.get(handle).service
     except ConnectorError as error:
         return Check(handle, "fail", error.message.partition("\n")[0], f"connector lint shows more about {handle}")
-    known = vault.values(handle, service.placeholders)
+    try:
+        known = vault.values(handle, service.placeholders)
+        config = service.configure(known, base_url=base_url)
+        vault.bind(handle, service.placeholders, destination(config))
+    except ConnectorError as error:
+        return Check(handle, "fail", error.message, error.hint)
     needed = [name for name, each in service.placeholders.items() if each.required and each.default is None]
     missing = [name for name in needed if name not in known]
     if missing:
         variables = ", ".join(variable_name(handle, name) for name in missing)
         return Check(handle, "warn", f"not set: {', '.join(missing)}", f"set {variables}")
     return Check(handle, "ok", f"set: {', '.join(sorted(known))}" if known else "needs no secret")
+
+
+def check_store(settings: Settings) -> Iterator[Check]:
+    """What the encrypted store holds, by name, and whether there is a key for it; no row while there is no store."""
+    try:
+        store = open_store(settings.store, settings.environment)
+        if store is None or not store.path.exists():
+            return
+        store.check()
+        entries = store.entries()
+    except ConnectorError as error:
+        yield Check("store", "fail", error.message, error.hint)
+        return
+    names: dict[str, list[str]] = {}
+    for entry in entries:
+        names.setdefault(entry.connection, []).append(entry.name or entry.kind)
+    shown = "; ".join(f"{connection}: {', '.join(listed)}" for connection, listed in names.items())
+    yield Check("store", "ok", shown or "holds nothing")
+
+
+def _usable_store(settings: Settings) -> Store | None:
+    """The encrypted store, unless `check_store` has a failure to tell of it."""
+    failed = any(check.status == "fail" for check in check_store(settings))
+    return None if failed else open_store(settings.store, settings.environment)
 
 
 def check_home(home: Path) -> Check:

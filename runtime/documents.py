@@ -6,6 +6,7 @@ Errors have their own form, `connector.errors.problem_document`.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable
 from typing import Any
 
@@ -30,13 +31,13 @@ def request_document(request: Request) -> Document:
 
 
 def result_document(result: Result) -> Document:
-    """A result, as `call --json` and the HTTP API answer it."""
+    """A result, as `call --json` and the HTTP API answer it; a binary answer is Base64 text."""
     return {
         "ok": result.ok,
         "status": result.status,
         "fields": result.fields,
         "records": result.records,
-        "raw": result.raw,
+        "raw": base64.b64encode(result.raw).decode() if isinstance(result.raw, bytes) else result.raw,
         "warnings": list(result.warnings),
         "attempts": result.attempts,
         "request": None if result.request is None else request_document(result.request),

@@ -17,25 +17,17 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from connector.auth import Auth
-from connector.bodies import (
-    ArrayNode,
-    BareSlot,
-    Constant,
-    FormBody,
-    JsonBody,
-    Node,
-    ObjectNode,
-    QuotedSlot,
-    Text,
-    TextBody,
-    flatten,
-)
+from connector.bodies import BinaryBody, FormBody, GraphqlBody, JsonBody, NdjsonBody, TextBody, XmlBody
 from connector.convertors import read_default, to_text
 from connector.definitions import Operation, Service
 from connector.errors import MappingError
 from connector.mapping import read_json
+from connector.markup import parse_xml
 from connector.messages import Headers, Request, Response
+from connector.multipart import FilePart, MultipartBody
 from connector.templates import Placeholder, Slot, Template
+from connector.trees import ArrayNode, BareSlot, Constant, ListStyle, Node, ObjectNode, QuotedSlot, Text, flatten
+from runtime.parts import read_parts
 
 #: How many ways of leaving out optional items of one array are tried.
 MAX_TRIALS = 50
@@ -46,6 +38,8 @@ _SAMPLE_TOKEN = Response(200, body=b'{"access_token":"sample","token_type":"Bear
 #: More round trips than any auth method makes.
 _MAX_ROUND_TRIPS = 5
 _SCHEME = re.compile(r"([A-Za-z][\w\-]*) +\S.*\Z")
+
+_LIST_MARK = re.compile(r"\[[0-9]*\]")
 
 Location = tuple[str | int, ...]
 Pairs = Sequence[tuple[str, str]]
@@ -245,11 +239,12 @@ class _Check:
 
     def body(self, request: Request) -> Iterator[Complaint]:
         """The body against the compiled template of its kind."""
-        body, given = self.operation.body, request.body or b""
+        body = self.operation.body
+        given = request.body if isinstance(request.body, bytes) else b""
         if body is None:
             if given:
                 yield Complaint(("body",), "no body is expected", "extra_forbidden")
-        elif isinstance(body, JsonBody):
+        elif isinstance(body, (JsonBody, GraphqlBody)):
             if given.strip():
                 yield from self.node(body.tree, _read_json(request.headers, given), ("body",))
             elif not self.is_optional(body.tree):
@@ -259,9 +254,53 @@ class _Check:
             if body.tree is not None:
                 declared = list(self._spread("", body.tree))
             pairs = urllib.parse.parse_qsl(_read_text(given), keep_blank_values=True)
-            yield from self.pairs(declared, pairs, "body")
+            yield from self.pairs(declared, _plain_lists(pairs, body.lists), "body")
         elif isinstance(body, TextBody):
             yield from self.template_text(body.template, _read_text(given), ("body",))
+        elif isinstance(body, XmlBody):
+            yield from self._xml(body.template, given)
+        elif isinstance(body, NdjsonBody):
+            lines = [_read_json(request.headers, line) for line in given.split(b"\n") if line.strip()]
+            one = not isinstance(body.tree, ArrayNode) and len(lines) == 1 and not self._is_list(body.tree)
+            yield from self.node(body.tree, lines[0] if one else lines, ("body",))
+        elif isinstance(body, MultipartBody):
+            yield from self._multipart(body, request.headers, given)
+        elif isinstance(body, BinaryBody) and not given and not self.is_optional(BareSlot(body.name)):
+            yield Complaint(("body",), "field required", "missing")
+
+    def _is_list(self, node: Node) -> bool:
+        return isinstance(node, (BareSlot, QuotedSlot)) and self.placeholder(node.name).type == "Array"
+
+    def _xml(self, template: Template, given: bytes) -> Iterator[Complaint]:
+        """An XML document: its fixed text as written; a value is read where there is one slot."""
+        try:
+            parse_xml(given)
+        except ValueError as error:
+            raise Unreadable(str(error)) from None
+        # Values come escaped, and no fixed text of a template is an escape that a value would have.
+        yield from (
+            Complaint(each.location, each.message, each.type)
+            for each in self.template_text(template, _read_text(given), ("body",))
+            if each.type == "string_pattern_mismatch"
+        )
+
+    def _multipart(self, body: MultipartBody, headers: Headers, given: bytes) -> Iterator[Complaint]:
+        """Values as in a form; files only by name, since their content is anything."""
+        try:
+            parts = read_parts(headers, given)
+        except ValueError as error:
+            raise Unreadable(str(error)) from None
+        files = [each for each in body.parts if isinstance(each, FilePart)]
+        for file in files:
+            sent = any(part.name == file.name and part.filename is not None for part in parts)
+            if not sent and not self.is_optional(BareSlot(file.slot)):
+                yield Complaint(("body", file.name), "file required", "missing")
+        names = {file.name for file in files}
+        declared = [
+            each for part in body.parts if not isinstance(part, FilePart) for each in self._spread(part.name, part.node)
+        ]
+        pairs = [(part.name, part.content.decode("utf-8", "replace")) for part in parts if part.name not in names]
+        yield from self.pairs(declared, _plain_lists(pairs, body.lists), "body")
 
     def _spread(self, name: str, node: Node, *, optional: bool = False) -> Iterator[tuple[str, Node, bool]]:
         """The fields of a form that is written as a tree."""
@@ -371,6 +410,13 @@ class _Check:
             if not nearest:
                 break
         yield from nearest or ()
+
+
+def _plain_lists(pairs: Pairs, lists: ListStyle) -> Pairs:
+    """The pairs with the names of lists as they are where a name is only repeated."""
+    if lists == "repeat":
+        return pairs
+    return [(_LIST_MARK.sub("", name), text) for name, text in pairs]
 
 
 def _repeated(placeholder: Placeholder, found: Sequence[str], where: Location) -> Iterator[Complaint]:

@@ -1,7 +1,7 @@
 """The inputs of a call as they are written on a command line: `name=text`, `name:=json`, `name=@file`, `--inputs -`.
 
 Here words become values by name, with the declared types only asked where the spelling depends on them (a File gets
-bytes, an Array gathers what is repeated). Whether a value is right for its input is the language's to say.
+a path, an Array gathers what is repeated). Whether a value is right for its input is the language's to say.
 """
 
 from __future__ import annotations
@@ -49,9 +49,11 @@ class Item:
             return self.text
         if self.kind == "json":
             return read_json(self.text)
-        content = _read_file(Path(self.text))
+        path = Path(self.text)
         if self.kind == "file" and declared is not None and declared.type == "File":
-            return content
+            _check_readable(path)
+            return path
+        content = _read_file(path)
         text = _decode(content)
         return read_json(text) if self.kind == "json file" else text
 
@@ -122,6 +124,17 @@ def _decode(content: bytes) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError("what is in the file is not UTF-8 text") from None
+
+
+def _check_readable(path: Path) -> None:
+    """Raises ValueError for a path that is no file that can be read; its content is read when it is sent."""
+    try:
+        with path.open("rb"):
+            return
+    except OSError as error:
+        raise ValueError(f"{path}: {(error.strerror or 'it cannot be read').lower()}") from None
+    except ValueError:
+        raise ValueError("the name of the file holds a NUL") from None
 
 
 def _read_file(path: Path) -> bytes:

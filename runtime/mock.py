@@ -27,7 +27,7 @@ from connector.errors import ConfigurationError
 from connector.messages import Headers, Request, Response
 from connector.templates import Slot, Template
 from runtime.expectations import Complaint, Credential, Pairs, Unreadable, find_complaints, find_credentials
-from runtime.samples import find_progress, json_response, make_answers, read_example
+from runtime.samples import cut_page, find_progress, json_response, make_answers, read_example
 
 #: A body may have this many bytes.
 MAX_BODY = 4 * 1024 * 1024
@@ -158,7 +158,7 @@ class MockProvider:
             if route.rank == best:
                 refusal = self._judge(route, groups, request, url.query)
                 if refusal is None:
-                    return self._play(route, groups)
+                    return cut_page(route.operation, request, self._play(route, groups))
                 refusals.append(refusal)
         return refusals[0]
 
@@ -174,7 +174,7 @@ class MockProvider:
             what = f"{first.name}: {first.scheme} <credential>" if first.scheme else first.name
             challenge = {"WWW-Authenticate": first.challenge(operation.service.connector)}
             return _refuse(401, f"no well-formed credential: expected {what}", challenge)
-        if len(request.body or b"") > MAX_BODY:
+        if isinstance(request.body, bytes) and len(request.body) > MAX_BODY:
             return _refuse(413, f"the body has more than {MAX_BODY} bytes")
         if request.body and operation.body is not None and not _is_accepted(operation, request.headers):
             return _refuse(415, f"expected a body of type {operation.body.content_type}, not compressed")
@@ -235,7 +235,8 @@ def _decode_path(raw_path: str) -> str | None:
 def _is_accepted(operation: Operation, headers: Headers) -> bool:
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     encoding = headers.get("content-encoding", "identity").lower()
-    return operation.body is not None and operation.body.accepts(media_type) and encoding == "identity"
+    body = operation.body
+    return body is not None and (media_type == body.content_type or body.accepts(media_type)) and encoding == "identity"
 
 
 def _refuse(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:

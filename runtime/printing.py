@@ -16,13 +16,13 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from connector.convertors import to_text
 from connector.errors import Problem
 from connector.mapping import Result
-from connector.messages import Request
+from connector.messages import Request, Stream
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -184,6 +184,23 @@ def progress(text: str) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def progress_bar(text: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Shows on stderr how much is done of how much (None where nobody knows), if stderr is a terminal.
+
+    It gives the function that is told both.
+    """
+    if not sys.stderr.isatty():
+        yield lambda _done, _total: None
+        return
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed} of {task.fields[whole]}"))
+    with Progress(*columns, console=_console(sys.stderr), transient=True) as bar:
+        task = bar.add_task(clean(text).replace("[", "\\["), total=None, whole="?")
+        yield lambda done, total: bar.update(task, completed=done, total=total, whole="?" if total is None else total)
+
+
 def show(value: Any, limit: int | None = None) -> str:
     r"""A value as the text of a cell: a list has one line per element, at most `limit` of them; objects are JSON.
 
@@ -223,8 +240,9 @@ def http_text(request: Request) -> str:
     ]
     if request.body is None:
         return "\n".join(head) + "\n"
-    text = _body_text(request.body)
-    return "\n".join([*head, "", f"({len(request.body)} bytes)" if text is None else text])
+    body = request.body.describe() if isinstance(request.body, Stream) else request.body
+    text = _body_text(body)
+    return "\n".join([*head, "", f"({len(body)} bytes)" if text is None else text])
 
 
 def curl_text(request: Request) -> str:
@@ -238,11 +256,23 @@ def curl_text(request: Request) -> str:
     if request.body is not None:
         if "content-type" not in request.headers:
             words.append(["--header", "Content-Type:"])
-        text = _body_text(request.body)
+        text = _body_text(request.body) if isinstance(request.body, bytes) else None
         words.append(["--data-binary", "@-"] if text is None else ["--data-raw", text])
         if text is None:
-            before = f"echo {base64.b64encode(request.body).decode()} | base64 --decode | "
+            before = _pipe(request.body)
     return before + " \\\n  ".join(shlex.join(part) for part in words)
+
+
+def _pipe(body: bytes | Stream) -> str:
+    """What writes a body that is no text to stdout, piece by piece; an iterator cannot be written."""
+    pieces = body.pieces if isinstance(body, Stream) else (body,)
+    commands = []
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            commands.append(f"echo {base64.b64encode(piece).decode()} | base64 --decode")
+        else:
+            commands.append(shlex.join(["cat", str(piece) if hasattr(piece, "__fspath__") else "-"]))
+    return f"{commands[0]} | " if len(commands) == 1 else f"{{ {'; '.join(commands)}; }} | "
 
 
 def _body_text(body: bytes) -> str | None:

@@ -6,25 +6,44 @@ in order, and each failure gets the names it needs. Every edge (transport, clock
 
 from __future__ import annotations
 
-import email.utils
+import asyncio
+import contextlib
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from connector.auth import GrantAuth
 from connector.building import build_request
 from connector.definitions import Config, Connector, Operation, missing_value
-from connector.errors import InputProblem, MappingError, MissingCredentials, RateLimited, ResponseError
-from connector.mapping import Result, map_response, provider_message
-from connector.messages import MASK, Request, Response, without_query
+from connector.errors import (
+    BlockedAddress,
+    ConfigurationError,
+    InputProblem,
+    MappingError,
+    MissingCredentials,
+    NeedsReauthorization,
+    RateLimited,
+    ResponseError,
+)
+from connector.mapping import Chunk, Result, map_response, provider_message, read_leniently
+from connector.messages import MASK, Request, Response, Stream, without_query
+from connector.oauth import Grant, authorization_url, code_request, read_grant
 from connector.templates import Unrenderable
 from connector.urls import origin_of
+from runtime.authorising import Authoriser
 from runtime.catalog import Catalog
 from runtime.guard import Guard
+from runtime.paging import MAX_PAGES, read_page, walk
+from runtime.retries import read_wait
+from runtime.sending import Sender, Sleep, Transmits
 from runtime.settings import Settings, load_settings
-from runtime.vault import Vault, variable_name
+from runtime.store import open_store
+from runtime.streaming import Opening, chunks_of, read_chunks, streams
+from runtime.uploads import load_files
+from runtime.vault import Vault, destination, variable_name
 
 if TYPE_CHECKING:
     import httpx2
@@ -32,6 +51,7 @@ if TYPE_CHECKING:
     from runtime.client import Client
 
 Inputs = Mapping[str, Any]
+_T = TypeVar("_T")
 
 
 class Runtime:
@@ -49,25 +69,29 @@ class Runtime:
         base_urls: Mapping[str, str] | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
         clock: Callable[[], float] = time.time,
+        sleep: Sleep = asyncio.sleep,
         settings: Settings | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
         """`definitions` are folders beside the shipped one. `secrets` are values by connection and name.
 
         `base_urls` move connections to other origins, which may then be private ones. `transport` replaces the network,
-        `clock` (seconds since the epoch) the time, `environ` the environment. `settings` replace what environment and
-        files say. Raises ConfigurationError.
+        `clock` (seconds since the epoch) the time, `sleep` the waiting before a call is sent again, `environ` the
+        environment. `settings` replace what environment and files say. Raises ConfigurationError.
         """
         folders = [definitions] if isinstance(definitions, (str, Path)) else definitions
         if settings is None:
             settings = load_settings(environ)
         self.settings = replace(settings, base_urls={**settings.base_urls, **(base_urls or {})})
         self.catalog = Catalog([*settings.definitions, *(Path(folder) for folder in folders)])
-        self.vault = Vault(secrets, environment=settings.environment, file=settings.secrets_file)
+        store = open_store(settings.store, settings.environment)
+        self.vault = Vault(secrets, environment=settings.environment, file=settings.secrets_file, store=store)
         self._transport = transport
         self._clock = clock
         self._configs: dict[str, Config] = {}
         self._client: Client | None = None
+        self._sender = Sender(clock=clock, sleep=sleep, total=self.settings.limits.retrying)
+        self._authoriser = Authoriser(self.vault, self._ask_for_token, clock)
 
     async def __aenter__(self) -> Self:
         return self
@@ -77,9 +101,14 @@ class Runtime:
 
     async def aclose(self) -> None:
         """Closes every connection to providers. The runtime may be used again afterwards."""
+        await self._authoriser.finish()
         client, self._client = self._client, None
         if client is not None:
             await client.aclose()
+
+    def assume_grant(self, connection: str, grant: Grant) -> None:
+        """Lets a connection use a grant that nobody saved: a stand-in, where the provider is one."""
+        self._authoriser.assume(connection, grant)
 
     def find(self, connection: str, operation: str) -> tuple[Connector, Operation]:
         """The connector of a connection and one of its operations; raises UnknownConnector, UnknownOperation."""
@@ -96,9 +125,47 @@ class Runtime:
         if config.missing and not show_secrets:
             stand_ins = dict.fromkeys(connector.service.credentials & config.missing, MASK)
             config = self._configure(connection, connector, stand_ins)
-        request = build_request(found, inputs, config)
-        with_auth = next(_start_auth(connector, config, request, connection))
+        request = build_request(found, load_files(found, inputs), config)
+        grant = None
+        if isinstance(config.auth, GrantAuth):
+            # A token is not fetched to be shown.
+            grant = Grant.from_json(self.vault.grant(connection))
+            if grant is None and show_secrets:
+                problem = InputProblem("grant", "no token has been obtained yet")
+                raise MissingCredentials(connection, [problem], hint="call the operation once")
+        with_auth = _authorise(connector, config, request, connection, grant)
         return with_auth if show_secrets else with_auth.masked()
+
+    def authorization_url(self, connection: str, redirect_uri: str, *, state: str, verifier: str) -> str:
+        """Where a person allows a connection (authorization code with PKCE); what they bring back is for `log_in`.
+
+        `state` and `verifier` (43 to 128 unreserved characters) are made by chance for this one login. Raises
+        MissingCredentials, and ConfigurationError for a connector whose connections are not logged in.
+        """
+        connector = self.catalog.get(connection.partition(":")[0])
+        config = self._config(connection, connector)
+        return _login_step(
+            connection, lambda: authorization_url(connector.service, config.values, redirect_uri, state, verifier)
+        )
+
+    async def log_in(self, connection: str, code: str, redirect_uri: str, *, verifier: str) -> None:
+        """Turns the code of an authorization into tokens, and saves them. Raises as `authorization_url` does.
+
+        Raises NeedsReauthorization for a code that is refused, TransportError where no usable answer came.
+        """
+        connector = self.catalog.get(connection.partition(":")[0])
+        config = self._config(connection, connector)
+        request = _login_step(
+            connection, lambda: code_request(connector.service, config.values, code, redirect_uri, verifier)
+        )
+        response = await self._ask_for_token(request, operation=f"{connection} login", origin=None)
+        try:
+            grant = read_grant(response, self._clock(), secrets=request.secrets)
+        except NeedsReauthorization as error:
+            hint = f"run again: connector connections login {connection}"
+            raise NeedsReauthorization(connection, error.errors, hint=hint) from None
+        await self.vault.save_grant(connection, grant.to_json())
+        self._authoriser.forget(connection)
 
     async def call(self, connection: str, operation: str, inputs: Inputs) -> Result:
         """Calls an operation and maps its answer.
@@ -109,26 +176,117 @@ class Runtime:
         """
         connector, found = self.find(connection, operation)
         config = self._config(connection, connector)
-        label = f"{connection} {operation}"
-        request = build_request(found, inputs, config)
-        flow = _start_auth(connector, config, request, connection)
-        request = next(flow)
-        while True:
-            response = await self._open_client().send(request, operation=label, origin=config.origin)
-            try:
-                request = flow.send(response)
-            except StopIteration:
-                break
-        result = replace(_map(found, config, request, response, label), request=request.masked(), run=uuid.uuid4().hex)
-        if not result.ok:
-            raise self._failure(label, result, response.masked(request.secrets))
+        request = build_request(found, load_files(found, inputs), config)
+        result, response = await self._exchange(connection, connector, found, config, request)
+        if found.pagination is not None:
+            page = read_page(found, request, response, _document(result, response, config))
+            with contextlib.suppress(MappingError, BlockedAddress):
+                return replace(result, truncated=found.pagination.next_request(page) is not None)
+            return replace(result, truncated=True)
         return result
 
-    async def records(self, connection: str, operation: str, inputs: Inputs) -> AsyncIterator[dict[str, Any]]:
-        """The records of a list operation, one by one; the one object of any other operation. Raises as `call` does."""
-        result = await self.call(connection, operation, inputs)
-        for record in [result.fields or {}] if result.records is None else result.records:
-            yield record
+    async def pages(
+        self, connection: str, operation: str, inputs: Inputs, *, max_pages: int = MAX_PAGES
+    ) -> AsyncIterator[Result]:
+        """The result of each page of a list, as its definition says how it goes on; one result without pagination.
+
+        The last one is `truncated` if there are more than `max_pages`. Raises as `call` does, and MappingError where
+        the pages lead in a circle.
+        """
+        connector, found = self.find(connection, operation)
+        config = self._config(connection, connector)
+
+        async def fetch(request: Request) -> tuple[Result, Response, Any]:
+            result, response = await self._exchange(connection, connector, found, config, request)
+            return result, response, _document(result, response, config)
+
+        first = build_request(found, load_files(found, inputs), config)
+        async for result in walk(found, first, fetch, max_pages=max_pages):
+            yield result
+
+    async def records(
+        self, connection: str, operation: str, inputs: Inputs, *, max_pages: int | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
+        """The records of all pages of a list, one by one; the one object of any other operation.
+
+        Raises as `pages` does, and MappingError at its end if there are more pages and nobody said `max_pages`.
+        """
+        limit = MAX_PAGES if max_pages is None else max_pages
+        async for result in self.pages(connection, operation, inputs, max_pages=limit):
+            for record in [result.fields or {}] if result.records is None else result.records:
+                yield record
+            if result.truncated and max_pages is None:
+                raise MappingError(f"there are more than {limit} pages", hint="say max_pages", operation=operation)
+
+    async def stream(self, connection: str, operation: str, inputs: Inputs) -> AsyncIterator[Chunk]:
+        """The answer as it comes: a chunk for each message of a stream, or for each piece of a binary answer.
+
+        An answer that is one document is one chunk, or one for each of its records. `call` gives what all chunks of a
+        stream are together. Leaving the loop closes the connection as soon as the iterator is closed
+        (`contextlib.aclosing`). Raises as `call` does, before the first chunk and between two.
+        """
+        connector, found = self.find(connection, operation)
+        config = self._config(connection, connector)
+        request = build_request(found, load_files(found, inputs), config)
+        label = f"{connection} {operation}"
+        async with Opening(self._open_client(), request) as opening:
+            result, _ = await self._exchange(connection, connector, found, config, request, opening)
+            answer, sent = opening.answer, opening.request
+            # The token that auth obtained is masked in what comes, as the connection's own tokens are.
+            config = replace(config, tokens=config.tokens | (sent.secrets - config.secrets))
+            if answer is not None and not streams(found, answer.content_type):
+                result, answer = _map(found, config, sent, await answer.read(), label), None
+                if not result.ok:
+                    result = replace(result, request=sent.masked())
+                    raise self._failure(found, label, result, Response(result.status))
+            if answer is None:
+                for chunk in chunks_of(result):
+                    yield chunk
+                return
+            chunks = read_chunks(found, answer, sent, label=label, limits=self.settings.limits, hidden=config.tokens)
+            async with contextlib.aclosing(chunks):
+                async for chunk in chunks:
+                    yield chunk
+
+    async def _exchange(
+        self,
+        connection: str,
+        connector: Connector,
+        found: Operation,
+        config: Config,
+        request: Request,
+        client: Transmits | None = None,
+    ) -> tuple[Result, Response]:
+        """The mapped answer to a request before auth, and the answer itself; raises as `call` does.
+
+        `client` sends in place of the runtime's own.
+        """
+        label = f"{connection} {found.id}"
+        if found.idempotency_header:
+            request = request.with_header(found.idempotency_header, str(uuid.uuid4()))
+        sender = client or self._open_client()
+        auth, grant = config.auth, None
+        if isinstance(auth, GrantAuth):
+            grant = await self._authoriser.grant(connection, auth, config)
+        bare, request = request, _authorise(connector, config, request, connection, grant)
+        sent = await self._sender.send(sender, request, found, connection=connection, origin=config.origin)
+        if isinstance(auth, GrantAuth) and grant is not None:
+            if auth.stale.is_in(sent.response) and (not isinstance(bare.body, Stream) or bare.body.repeatable):
+                first, refused = sent.attempts, grant
+                grant = await self._authoriser.grant(connection, auth, config, refused=refused)
+                if grant is not refused:
+                    request = _authorise(connector, config, bare, connection, grant)
+                    sent = await self._sender.send(sender, request, found, connection=connection, origin=config.origin)
+                    sent = replace(sent, attempts=first + sent.attempts)
+                    if auth.stale.is_in(sent.response):
+                        self._authoriser.reject(connection, grant)
+            config = replace(config, tokens=config.tokens | grant.secrets)
+        response = sent.response
+        result = _map(found, config, request, response, label)
+        result = replace(result, request=request.masked(), attempts=sent.attempts, run=uuid.uuid4().hex)
+        if not result.ok:
+            raise self._failure(found, label, result, response.masked(request.secrets))
+        return result, response
 
     def _config(self, connection: str, connector: Connector) -> Config:
         config = self._configs.get(connection)
@@ -138,7 +296,13 @@ class Runtime:
 
     def _configure(self, connection: str, connector: Connector, stand_ins: Mapping[str, str]) -> Config:
         values = self.vault.values(connection, connector.service.placeholders)
-        return connector.service.configure({**stand_ins, **values}, base_url=self.settings.base_url(connection))
+        base_url = self.settings.base_url(connection)
+        config = connector.service.configure({**stand_ins, **values}, base_url=base_url)
+        self.vault.bind(connection, connector.service.placeholders, destination(config))
+        return config
+
+    async def _ask_for_token(self, request: Request, *, operation: str, origin: str | None) -> Response:
+        return await self._open_client().send(request, operation=operation, origin=origin)
 
     def _open_client(self) -> Client:
         if self._client is None:
@@ -149,20 +313,48 @@ class Runtime:
             self._client = Client(guard, self.settings.limits, transport=self._transport)
         return self._client
 
-    def _failure(self, operation: str, result: Result, response: Response) -> ResponseError:
-        words = provider_message(result.raw) or "the provider gave no reason"
+    def _failure(self, found: Operation, operation: str, result: Result, response: Response) -> ResponseError:
+        errors = found.policies.errors
+        said = errors.message.find_one(result.raw) if errors.message is not None else None
+        words = provider_message(said) or provider_message(result.raw) or "the provider gave no reason"
         message = f"{words} ({operation} answered {response.status})"
+        code = errors.code_in(result.raw)
         if 300 <= response.status < 400:  # RFC 9110, section 15.4
             where = without_query(response.headers.get("location", "nowhere"))
             message = f"{operation} answered {response.status}: a redirect to {where}, which is not followed"
+        meaning = errors.statuses.get(response.status, "")
         if response.status == 429:  # RFC 6585, section 4
-            after = read_retry_after(response.headers.get("retry-after", ""), self._clock())
-            hint = f"wait {after:g} s" if after is not None else "wait before calling again"
+            after = read_wait(response, self._clock(), errors.retry_after)
+            wait = f"wait {after:g} s" if after is not None else "wait before calling again"
             return RateLimited(
-                message, hint=hint, operation=operation, result=result, response=response, retry_after=after
+                message,
+                hint=f"{meaning}; {wait}" if meaning else wait,
+                operation=operation,
+                result=result,
+                response=response,
+                retry_after=after,
+                provider_code=code,
             )
-        hint = _HINTS.get(response.status, "")
-        return ResponseError(message, hint=hint, operation=operation, result=result, response=response)
+        return ResponseError(
+            message,
+            hint=meaning or _HINTS.get(response.status, ""),
+            operation=operation,
+            result=result,
+            response=response,
+            provider_code=code,
+        )
+
+
+def _login_step(connection: str, step: Callable[[], _T]) -> _T:
+    """A step of a login, its problems as errors of the connection."""
+    try:
+        return step()
+    except Unrenderable as error:
+        problem = InputProblem(error.name, f"{error.name}: {error}")
+        hint = f"set {variable_name(connection, error.name)}, or: connector connections set {connection}"
+        raise MissingCredentials(connection, [problem], hint=hint) from None
+    except ValueError as error:
+        raise ConfigurationError(str(error), hint=f"connector connections set {connection} enters its values") from None
 
 
 _HINTS = {
@@ -174,21 +366,28 @@ _HINTS = {
 }
 
 
-def _start_auth(
-    connector: Connector, config: Config, request: Request, connection: str
-) -> Generator[Request, Response, None]:
-    """The auth flow over a request, its problems as errors of the connection."""
-    service = connector.service
-    missing = service.credentials & config.missing
+def _authorise(connector: Connector, config: Config, request: Request, connection: str, grant: Grant | None) -> Request:
+    """The request with the credentials in it, their problems as errors of the connection."""
+    auth = config.auth
+    missing = frozenset() if isinstance(auth, GrantAuth) else auth.credentials & config.missing
     if missing:
-        error = missing_value(service, missing)
+        error = missing_value(connector.service, missing)
         hint = "set " + ", ".join(variable_name(connection, name) for name in sorted(missing))
         raise MissingCredentials(connection, error.errors, hint=hint)
     try:
-        yield from service.auth.flow(request, config.values)
+        if isinstance(auth, GrantAuth):
+            return next(auth.flow(request, config.values, grant))
+        return next(auth.flow(request, config.values))
     except Unrenderable as error:
         problem = InputProblem(error.name, f"{error.name}: {error}")
         raise MissingCredentials(connection, [problem], hint="correct the values of this connection") from None
+
+
+def _document(result: Result, response: Response, config: Config) -> Any:
+    """The answer parsed, with what is masked in the result: the address of a next page may hold a token."""
+    if any(token.encode() in response.body for token in config.tokens):
+        return read_leniently(response)
+    return result.raw
 
 
 def _map(operation: Operation, config: Config, request: Request, response: Response, label: str) -> Result:
@@ -199,7 +398,10 @@ def _map(operation: Operation, config: Config, request: Request, response: Respo
     """
     hidden = request.secrets if response.status >= 300 else config.tokens
     try:
-        return map_response(operation, response.masked(hidden) if hidden else response)
+        result = map_response(operation, response.masked(hidden) if hidden else response)
+        # What the definition calls a failure may have come with a status of success.
+        failed = not result.ok and response.status < 300
+        return map_response(operation, response.masked(request.secrets)) if failed else result
     except MappingError:
         response = response.masked(request.secrets)
         try:
@@ -208,13 +410,3 @@ def _map(operation: Operation, config: Config, request: Request, response: Respo
             raise MappingError(
                 error.message, hint=error.hint, operation=label, request=request.masked(), response=response
             ) from None
-
-
-def read_retry_after(text: str, now: float) -> float | None:
-    """Seconds to wait: a number, or an HTTP date seen from `now` (RFC 9110, section 10.2.3); None if it is neither."""
-    if text.isascii() and text.isdigit() and len(text) < 10:  # thirty years are enough
-        return float(text)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - now)
-    except (ValueError, TypeError, OverflowError):
-        return None

@@ -13,8 +13,11 @@ from typing import Any
 
 from connector.definitions import Connector, Field, Operation
 from connector.errors import ConfigurationError
-from connector.messages import Headers, Response
+from connector.markup import show_xml
+from connector.messages import Headers, Request, Response
+from connector.pagination import Counted
 from connector.selectors import Every, Selector, Walk, read_walk, show_walk
+from connector.streams import STREAM_KINDS
 
 #: How many elements a made-up list has.
 LENGTH = 2
@@ -71,8 +74,21 @@ def json_response(status: int, document: Any, headers: Mapping[str, str] | None 
     """A JSON document as an answer, its Content-Type set unless `headers` has one."""
     given = headers or {}
     typed = {} if "content-type" in Headers(given) else {"Content-Type": "application/json"}
-    body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    body = _encode(_dump(document))
     return Response(status, Headers({**typed, **given}), body)
+
+
+def cut_page(operation: Operation, request: Request, response: Response) -> Response:
+    """The page that a request asks for of an answer that holds a whole list, where paging is by number."""
+    paging, root = operation.pagination, operation.records
+    if not isinstance(paging, Counted) or root is None or response.status != 200:
+        return response
+    document = json.loads(response.body)
+    records = root.find_one(document)
+    if not isinstance(records, list) or records == records[(window := paging.window(request))]:
+        return response
+    records[:] = records[window]
+    return json_response(response.status, document, response.headers)
 
 
 def find_progress(connector: Connector) -> dict[str, Progress]:
@@ -118,9 +134,40 @@ def make_answers(operation: Operation, progress: Progress | None) -> tuple[Respo
         return (Response(204),)
     if operation.response == "text":
         return (Response(200, Headers({"Content-Type": "text/plain; charset=utf-8"}), b"made-up text"),)
+    if operation.response == "binary":
+        return (Response(200, Headers({"Content-Type": "application/octet-stream"}), bytes(range(256))),)
     shape = _shape_of(operation, progress)
+    if operation.response in STREAM_KINDS:
+        return (_stream_response(operation, shape),)
+    if operation.response == "xml":
+        return (Response(200, Headers({"Content-Type": "application/xml"}), _xml_of(shape.make(None, 0))),)
     steps = len(progress.words) if progress is not None and operation.method == "GET" and shape.moves() else 1
     return tuple(json_response(200, shape.make(progress, step)) for step in range(steps))
+
+
+def _stream_response(operation: Operation, shape: _Shape) -> Response:
+    """A message for each of a few made-up documents, and the one that ends the stream where one is declared."""
+    lines = [_dump(shape.make(None, 0, (index,))) for index in range(LENGTH)]
+    if operation.response == "ndjson":
+        ends = [operation.done] if operation.done else []
+        return Response(200, Headers({"Content-Type": "application/x-ndjson"}), _encode("\n".join([*lines, *ends, ""])))
+    events = [f"data: {line}\n\n" for line in [*lines, operation.done or "[DONE]"]]
+    return Response(200, Headers({"Content-Type": "text/event-stream"}), _encode("".join(events)))
+
+
+def _xml_of(document: Any) -> bytes:
+    """A made-up document with one root; elements of lists are texts by their own names."""
+    if not isinstance(document, dict) or len(document) != 1:
+        document = {"document": document if isinstance(document, dict) else {"item": document}}
+    return _encode(show_xml(document))
+
+
+def _dump(document: Any) -> str:
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+
+
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
 
 
 @dataclass(slots=True)
@@ -166,11 +213,11 @@ class _Shape:
 
 def _shape_of(operation: Operation, progress: Progress | None) -> _Shape:
     root = row = _Shape()
-    if operation.records is not None:
+    if operation.records is not None and operation.response not in STREAM_KINDS:
         walk = plain_walk(operation.records) or ()
         # A `*` already gives a list of what it leads to; a plain walk leads to the list itself.
         row = root.at(walk if Every() in walk else (*walk, Every()))
-    elif operation.lists:
+    elif operation.lists and operation.response not in STREAM_KINDS:
         # Of what is understood without `records`, a bare array is the plainest (dialect rule 11).
         row = root.at((Every(),))
     for each, walk in _walks(operation.fields):

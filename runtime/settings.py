@@ -18,6 +18,8 @@ from connector.errors import ConfigurationError, did_you_mean
 
 _PREFIX = "CONNECTOR_"
 _BASE_URL = "CONNECTOR_BASE_URL__"
+#: The file of the encrypted store, in `home`.
+STORE_NAME = "secrets.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +32,22 @@ class Limits:
     connect: float = 10.0
     #: Bytes of an answer, both as they come and after decompression.
     response_bytes: int = 32 * 1024 * 1024
+    #: Seconds for one whole stream, to its last byte.
+    stream_deadline: float = 3600.0
+    #: Seconds that a stream may be silent.
+    idle: float = 60.0
+    #: Bytes of a whole stream, both as they come and after decompression.
+    stream_bytes: int = 1024 * 1024 * 1024
+    #: Bytes of one message of a stream.
+    message_bytes: int = 1024 * 1024
     #: Bytes of status line and header fields.
     head_bytes: int = 64 * 1024
     #: Connections open at once.
     connections: int = 100
     #: Seconds for which an idle connection is kept.
     keepalive: float = 30.0
+    #: Seconds from the first attempt of a call within which another one may begin.
+    retrying: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +62,8 @@ class Settings:
     home: Path = Path(".connector")
     #: A JSON or TOML file with values of connections: `{connection: {name: value}}`.
     secrets_file: Path | None = None
+    #: The encrypted store of connections: `secrets.json` of `home`; None for none.
+    store: Path | None = None
     limits: Limits = field(default_factory=Limits)
     #: The variables beginning with `CONNECTOR_`; they may hold secrets.
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -105,11 +119,13 @@ def load_settings(
         for name, url in table.get("base_urls", {}).items()
         if _BASE_URL + environment_name(name.replace(":", "__")) not in variables
     }
+    home = folder / str(variables.get("CONNECTOR_HOME") or table.get("home") or ".connector")
     return Settings(
         tuple(definitions) or tuple(folder / str(path) for path in from_files),
         settled | dict(base_urls or {}),
-        folder / str(variables.get("CONNECTOR_HOME") or table.get("home") or ".connector"),
+        home,
         folder / str(secrets_file) if secrets_file else None,
+        home / STORE_NAME,
         limits,
         variables,
     )

@@ -1,8 +1,9 @@
 """The values of connections: credentials, host parts and other service-level values, from where an operator keeps them.
 
-Python first, then the environment and `.env`, then a file. A connection is named `mistral-ai` (a connector's default
-one) or `mistral-ai:team-b`; one never borrows a value of another. Nothing here checks a value; the service it is for
-does (`Service.configure`). No value is ever part of a message or a repr.
+Python first, then the environment and `.env`, then a file, then the encrypted store. A connection is named `mistral-ai`
+(a connector's default one) or `mistral-ai:team-b`; one never borrows a value of another. A stored secret is bound to
+the origin that it was entered for (`bind`). Nothing here checks a value; the service it is for does
+(`Service.configure`). No value is ever part of a message or a repr.
 """
 
 from __future__ import annotations
@@ -13,12 +14,19 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from connector.definitions import environment_name
-from connector.errors import ConfigurationError
+from connector.definitions import Config, environment_name
+from connector.errors import ConfigurationError, OriginChanged
+from connector.oauth import OAuthClient
+from connector.templates import Unrenderable, render_url
+from connector.urls import origin_of
+from runtime.store import Entry, Store
+
+#: The name of a connection's grant in the store; no value is named so.
+GRANT = ""
 
 
 class Vault:
-    """Values by connection and name."""
+    """Values by connection and name, and the grants (OAuth tokens) of connections."""
 
     def __init__(
         self,
@@ -26,28 +34,98 @@ class Vault:
         *,
         environment: Mapping[str, str] | None = None,
         file: Path | None = None,
+        store: Store | None = None,
     ) -> None:
         """`secrets` are values given in Python, `environment` the variables, `file` a JSON or TOML file.
 
-        Raises ConfigurationError for a file that cannot be read.
+        Raises ConfigurationError for a file that cannot be read, and for a store that holds something when its key is
+        missing (hazard T57).
         """
         self._given = {connection: dict(values) for connection, values in (secrets or {}).items()}
         self._environment = dict(environment or {})
         self._filed = read_secrets_file(file) if file is not None else {}
+        self._store = store
+        if store is not None:
+            store.check()
+        self._origins: dict[str, str] = {}
+        self._grants: dict[str, dict[str, Any]] = {}
 
     def values(self, connection: str, names: Iterable[str]) -> dict[str, Any]:
-        """What is known of the named values of a connection, and all that was given for it in Python."""
+        """What is known of the named values of a connection, and all that was given for it in Python.
+
+        Whoever uses them tells `bind` where they lead. Raises ConfigurationError for a stored value that cannot be
+        authenticated.
+        """
         found: dict[str, Any] = {}
         for name in names:
             variable = variable_name(connection, name)
-            if name in self._filed.get(connection, {}):
-                found[name] = self._filed[connection][name]
             if variable in self._environment:
                 found[name] = self._environment[variable]
+            elif name in self._filed.get(connection, {}):
+                found[name] = self._filed[connection][name]
+            elif self._store is not None and (entry := self._stored(connection, name)) is not None:
+                found[name] = self._store.read(entry)
         return found | self._given.get(connection, {})
+
+    def bind(self, connection: str, names: Iterable[str], origin: str) -> None:
+        """Says where the named values of a connection lead (`destination`); an empty origin leads nowhere.
+
+        Raises OriginChanged if one of them is a stored secret that was entered for another origin (hazard T42): the
+        definition changed its base URL, another definition took its handle, or the operator named another base URL.
+        """
+        self._origins[connection] = origin
+        stored = [entry for name in names if (entry := self._stored(connection, name)) is not None]
+        moved = {entry.name: entry.origin for entry in stored if entry.kind == "secret" and entry.origin != origin}
+        if moved and origin:
+            raise OriginChanged(connection, moved, origin)
+
+    def grant(self, connection: str) -> dict[str, Any]:
+        """The tokens of a connection as they were saved last, by this process or another one; empty without any.
+
+        Raises OriginChanged if they were saved for another origin than the one `bind` named.
+        """
+        if connection in self._grants:
+            return dict(self._grants[connection])
+        entry = self._store.find(connection, GRANT) if self._store is not None else None
+        if self._store is None or entry is None:
+            return {}
+        if entry.origin != (origin := self._origins.get(connection, "")):
+            raise OriginChanged(connection, {"grant": entry.origin}, origin)
+        return dict(self._store.read(entry))
+
+    async def save_grant(self, connection: str, grant: Mapping[str, Any]) -> None:
+        """Keeps the tokens of a connection: on the disk before it returns if the store has a key, else in memory."""
+        import asyncio
+
+        if self._store is None or not await asyncio.to_thread(self._store.can_write):
+            self._grants[connection] = dict(grant)
+            return
+        write, origin = self._store.write, self._origins.get(connection, "")
+        await asyncio.to_thread(write, connection, {GRANT: dict(grant)}, origin=origin, kinds={GRANT: "grant"})
+
+    def _stored(self, connection: str, name: str) -> Entry | None:
+        """The entry of a value that comes from the store, because nothing before it has one."""
+        if self._store is None or name in self._given.get(connection, {}) or name in self._filed.get(connection, {}):
+            return None
+        return None if variable_name(connection, name) in self._environment else self._store.find(connection, name)
 
     def __repr__(self) -> str:
         return f"<Vault of {', '.join(sorted({*self._given, *self._filed})) or 'no named connection'}>"
+
+
+def destination(config: Config) -> str:
+    """What the secrets of a connection are bound to: the origin of its base URL, and its token URL's if that differs.
+
+    Empty while a part of the base URL is missing, and then nothing can be sent.
+    """
+    client = getattr(getattr(config.auth, "grantor", None), "client", None)
+    if not isinstance(client, OAuthClient) or not config.origin:
+        return config.origin
+    try:
+        token_origin = origin_of(render_url(client.token_url, client.open(config.values)))
+    except (Unrenderable, ValueError):  # it is not set yet, or cannot be used; then no token is asked for
+        return config.origin
+    return config.origin if token_origin == config.origin else f"{config.origin} and {token_origin}"
 
 
 def variable_name(connection: str, name: str) -> str:

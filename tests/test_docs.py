@@ -20,11 +20,12 @@ from click.testing import CliRunner
 
 import connector
 import runtime
+from connector.answers import RESPONSE_KINDS
 from connector.auth import AUTH_METHODS
 from connector.bodies import BODY_KINDS
 from connector.convertors import CONVERTORS
-from connector.definitions import RESPONSE_KINDS
 from connector.errors import ConnectorError
+from connector.pagination import PAGINATION_STYLES
 from runtime.catalog import find_problems_in
 from runtime.cli import cli
 from runtime.failures import EXIT_CODES, PROVIDER_FAILED
@@ -35,6 +36,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 README = ROOT / "README.md"
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _CODE = re.compile(r"[EW]_[A-Z_]+\Z")
+POLICIES = {"rateLimit", "retry", "errors", "idempotent"}
 #: Codes of the command line's own failures, which are no ConnectorError and no problem of a definition.
 _COMMAND_LINE_CODES = {"E_USAGE", "E_INTERRUPTED", "E_UNEXPECTED"}
 
@@ -105,6 +107,8 @@ TABLES: dict[str, Callable[[], set[str]]] = {
     "Types": lambda: {convertor.name for convertor in CONVERTORS.values()},
     "Auth methods": lambda: set(AUTH_METHODS),
     "Body kinds": lambda: set(BODY_KINDS),
+    "Pagination styles": lambda: set(PAGINATION_STYLES),
+    "Policies": lambda: POLICIES,
     "Response kinds": lambda: set(RESPONSE_KINDS),
     "Problem codes": find_codes,
     "Errors": lambda: {error.__name__ for error in find_errors()},

@@ -8,9 +8,21 @@ from typing import Any
 
 import pytest
 
-from connector.auth import AUTH_METHODS, FORBIDDEN_HEADERS, Auth, NoAuth, check_header_name, find_auth_method
-from connector.errors import ConnectorError, InvalidDefinition
-from connector.messages import Headers, Request, Response
+from connector.auth import (
+    AUTH_METHODS,
+    FORBIDDEN_HEADERS,
+    Auth,
+    BasicAuth,
+    GrantAuth,
+    NoAuth,
+    TokenAuth,
+    check_header_name,
+    find_auth_method,
+)
+from connector.definitions import Service
+from connector.errors import ConnectorError, InvalidDefinition, MissingCredentials
+from connector.messages import MASK, Headers, Request, Response, secret_forms
+from connector.oauth import Grant
 from connector.parsing import parse_connector
 from connector.templates import Unrenderable
 
@@ -225,3 +237,115 @@ def test_basic_without_a_user_or_with_a_colon_in_it_is_refused(values: Mapping[s
     with pytest.raises(Unrenderable) as caught:
         next(read("basic", {"username": "{{u}}", "password": "{{p}}"}).flow(REQUEST, values))
     assert caught.value.name == "u"
+
+
+def auth_of(block: Mapping[str, Any], *options: Mapping[str, Any]) -> Service:
+    """The service of a definition with this auth block."""
+    service = {"baseURL": "https://api.example.com", "auth": block, "authOptions": list(options)}
+    return parse_connector({"handle": "demo", "service": service}).service
+
+
+BEARER = {"method": "bearer", "params": {"token": "{{t}}"}}
+
+
+@pytest.mark.parametrize(
+    ("extra", "token", "expected"),
+    [
+        ({"prefix": ""}, "k", {"Authorization": "k"}),
+        ({"prefix": "Zoho-oauthtoken"}, "k", {"Authorization": "Zoho-oauthtoken k"}),
+        ({"prefix": "Zoho-oauthtoken"}, "zoho-oauthtoken k", {"Authorization": "zoho-oauthtoken k"}),
+        ({"prefix": "Token token="}, "k", {"Authorization": "Token token=k"}),
+        ({"name": "X-Key"}, "k", {"X-Key": "k"}),
+        ({"name": "X-Key", "prefix": "Bearer"}, "k", {"X-Key": "Bearer k"}),
+        ({"in": "cookie", "name": "sid"}, "k", {"Cookie": "sid=k"}),
+    ],
+)
+def test_a_prefix_and_a_name_are_the_definitions_to_say(
+    extra: Mapping[str, Any], token: str, expected: Mapping[str, str]
+) -> None:
+    assert expected == added(auth_of({**BEARER, **extra}).auth, {"t": token})
+
+
+def test_a_cookie_stands_beside_others() -> None:
+    request = Request("GET", "https://h/", Headers({"Cookie": "a=1"}))
+    auth = auth_of({**BEARER, "in": "cookie", "name": "sid"}).auth
+    assert next(auth.flow(request, {"t": "k"})).headers == {"Cookie": "a=1; sid=k"}
+
+
+@pytest.mark.parametrize(("url", "mark"), [("https://h/x", "?"), ("https://h/x?a=1", "&")])
+def test_a_token_in_the_query_is_encoded_and_masked(url: str, mark: str) -> None:
+    auth = auth_of({**BEARER, "in": "query", "name": "api key"}).auth
+    secrets = secret_forms("k&canary")
+    sent = next(auth.flow(Request("GET", url, secrets=secrets), {"t": "k&canary"}))
+    assert sent.url == f"{url}{mark}api%20key=k%26canary"
+    assert "canary" not in sent.masked().url
+
+
+def test_basic_may_travel_in_another_header() -> None:
+    auth = auth_of({"method": "basic", "name": "X-Auth", "prefix": "Basic", "params": {"username": "{{u}}"}}).auth
+    assert added(auth, {"u": "a"}) == {"X-Auth": "Basic YTo="}
+    assert auth.names == {"u"}
+
+
+@pytest.mark.parametrize("token", ["a;b", 'a"b', "a b"])
+def test_a_token_that_no_cookie_carries_is_refused(token: str) -> None:
+    auth = auth_of({**BEARER, "in": "cookie", "name": "sid"}).auth
+    with pytest.raises(Unrenderable):
+        next(auth.flow(REQUEST, {"t": token}))
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"in": "query"},
+        {"in": "cookie"},
+        {"in": "cookie", "name": "a b"},
+        {"in": "body", "name": "x"},
+        {"prefix": "a\r\nX-Evil: b"},
+        {"name": "Host"},
+    ],
+)
+def test_a_place_that_carries_no_token_is_refused_at_load(extra: Mapping[str, Any]) -> None:
+    with pytest.raises(InvalidDefinition):
+        auth_of({**BEARER, **extra})
+
+
+def test_a_connection_chooses_its_method_and_misses_nothing_of_the_others() -> None:
+    service = auth_of(BEARER, {"method": "basic", "params": {"username": "{{u}}", "password": "{{p}}"}})
+    assert service.credentials == {"t", "u", "p"}
+    first = service.configure({"t": "k"})
+    assert (type(first.auth), first.missing) == (TokenAuth, frozenset())
+    second = service.configure({"authMethod": "Basic", "u": "a"})
+    assert (type(second.auth), second.missing) == (BasicAuth, {"p"})
+    with pytest.raises(MissingCredentials, match="expected one of bearer, basic"):
+        service.configure({"authMethod": "kerberos"})
+
+
+@pytest.mark.parametrize(
+    ("refresh", "response", "expected"),
+    [
+        (None, Response(401), True),
+        (None, Response(403), False),
+        ({"statuses": [403]}, Response(403), True),
+        ({"statuses": [403]}, Response(401), False),
+        ({"selector": "error", "in": ["expired"]}, Response(200, body=b'{"error": "expired"}'), True),
+        ({"selector": "error", "in": ["expired"]}, Response(200, body=b'{"error": "other"}'), False),
+        ({"selector": "error", "in": ["expired"]}, Response(200, body=b"<html>"), False),
+    ],
+)
+def test_a_definition_says_how_an_ended_token_is_refused(
+    refresh: Mapping[str, Any] | None, response: Response, expected: bool
+) -> None:
+    auth = auth_of({"method": "jwt_bearer", **({} if refresh is None else {"refresh": refresh})}).auth
+    assert isinstance(auth, GrantAuth)
+    assert auth.stale.is_in(response) is expected
+
+
+def test_a_grant_is_masked_wherever_its_request_is_shown() -> None:
+    auth = auth_of({"method": "jwt_bearer"}).auth
+    assert isinstance(auth, GrantAuth)
+    assert next(auth.flow(REQUEST, {})).headers["Authorization"] == f"Bearer {MASK}"
+    sent = next(auth.flow(REQUEST, {}, Grant("canary-token", 0.0)))
+    assert sent.headers["Authorization"] == "Bearer canary-token"
+    assert "canary" not in str(dict(sent.masked().headers)) + repr(sent)
+    assert (auth.secrets, auth.names) == ({"privateKey"}, {"privateKey", "issuer", "tokenURL"})

@@ -10,12 +10,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.bodies import FormBody, JsonBody, SlotUse, TextBody, compile_tree, find_body_kind
+from connector.bodies import (
+    BinaryBody,
+    FormBody,
+    GraphqlBody,
+    JsonBody,
+    MultipartBody,
+    NdjsonBody,
+    TextBody,
+    XmlBody,
+    find_body_kind,
+)
+from connector.markup import parse_xml
+from connector.messages import Stream
 from connector.templates import TemplateSyntaxError, Unrenderable
+from connector.trees import BodyOptions, SlotUse, compile_tree
 
 
 def sent(template: Any, **values: Any) -> Any:
-    return json.loads(JsonBody.from_json(template, frozenset({"list"})).encode(values))
+    return json.loads(JsonBody.from_json(template, BodyOptions(frozenset({"list"}))).encode(values))
 
 
 CHAT = (
@@ -228,7 +241,7 @@ def test_a_tree_and_its_text_send_the_same(bare: Any, text: str, fixed: str) -> 
     ],
 )
 def test_a_form_keeps_each_value_in_its_field(template: Any, values: dict[str, Any], expected: Any) -> None:
-    body = FormBody.from_json(template, frozenset({"list"})).encode(values)
+    body = FormBody.from_json(template, BodyOptions(frozenset({"list"}))).encode(values)
     assert expected == urllib.parse.parse_qsl(body.decode(), keep_blank_values=True)
 
 
@@ -265,9 +278,15 @@ def test_a_text_body_is_written_as_text() -> None:
         ("application/x-www-form-urlencoded", FormBody),
         ("text/plain", TextBody),
         ("text/markdown", TextBody),
-        ("text/xml", None),
-        ("application/xml", None),
-        ("application/octet-stream", None),
+        ("multipart/form-data; boundary=x", MultipartBody),
+        ("text/xml", XmlBody),
+        ("application/soap+xml", XmlBody),
+        ("application/graphql+json", GraphqlBody),
+        ("application/x-ndjson", NdjsonBody),
+        ("application/jsonl", NdjsonBody),
+        ("application/octet-stream", BinaryBody),
+        ("image/png", BinaryBody),
+        ("application/x-unheard-of", None),
         ("", None),
     ],
 )
@@ -278,3 +297,127 @@ def test_the_content_type_says_which_kind_a_body_is(content_type: str, kind: Any
 def test_a_tree_refuses_what_is_no_template() -> None:
     with pytest.raises(TemplateSyntaxError):
         compile_tree({"a": ["{{ 1 }}"]})
+
+
+@pytest.mark.parametrize(
+    ("lists", "expected"),
+    [
+        ("repeat", [("a", "1"), ("a", "2"), ("b[c]", "3")]),
+        ("brackets", [("a[]", "1"), ("a[]", "2"), ("b[][c]", "3")]),
+        ("indexes", [("a[0]", "1"), ("a[1]", "2"), ("b[0][c]", "3")]),
+    ],
+)
+def test_a_form_writes_lists_in_the_style_of_its_provider(lists: Any, expected: list[tuple[str, str]]) -> None:
+    body = FormBody.from_json({"a": "{{a}}", "b": [{"c": "{{c}}"}]}, BodyOptions(lists=lists))
+    assert expected == urllib.parse.parse_qsl(body.encode({"a": [1, 2], "c": 3}).decode())
+
+
+@given(st.text(st.characters(codec="utf-8")), st.text(st.characters(codec="utf-8")))
+def test_T13_no_value_adds_a_field_to_a_form(first: str, second: str) -> None:
+    body = FormBody.from_json("a={{a}}&b={{b}}").encode({"a": first, "b": second})
+    assert urllib.parse.parse_qsl(body.decode(), keep_blank_values=True) == [("a", first), ("b", second)]
+
+
+SOAP = '<?xml version="1.0"?><order id="{{id}}">{{note}}</order>'
+
+
+def test_an_xml_body_escapes_its_values() -> None:
+    body = XmlBody.from_json(SOAP)
+    assert parse_xml(body.encode({"id": '"/>', "note": "<b>&amp;"})) == {"order": {"@id": '"/>', "#text": "<b>&amp;"}}
+    assert parse_xml(body.encode({})) == {"order": {"@id": ""}}
+    assert list(body.uses()) == [SlotUse("id", "text"), SlotUse("note", "text")]
+
+
+def test_T14_what_xml_cannot_hold_names_its_input() -> None:
+    with pytest.raises(Unrenderable) as caught:
+        XmlBody.from_json(SOAP).encode({"note": "\0"})
+    assert caught.value.name == "note"
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        {"a": 1},
+        "<a>",
+        "<{{x}}/>",
+        "<a {{x}}='1'/>",
+        "<a><!-- {{x}} --></a>",
+        "<a><![CDATA[{{x}}]]></a>",
+        "<!DOCTYPE a><a>{{x}}</a>",
+        "<a b={{x}}/>",
+    ],
+)
+def test_T13_a_placeholder_where_xml_has_structure_is_refused_at_load(template: Any) -> None:
+    with pytest.raises(TemplateSyntaxError):
+        XmlBody.from_json(template)
+
+
+QUERY = "query($id: ID!) {# a comment\n node(id: $id) { id } }"
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        {"query": QUERY, "variables": {"id": "{{id}}"}},
+        {"variables": {"id": "{{id}}"}, "query": QUERY},
+        '{"query": "query { me }", "variables": {"id": "{{id}}"}}',
+    ],
+)
+def test_a_graphql_body_takes_values_as_variables_only(template: Any) -> None:
+    body = GraphqlBody.from_json(template)
+    sent = json.loads(body.encode({"id": '") { x }'}))
+    assert sent["variables"] == {"id": '") { x }'}
+    assert [use.name for use in body.uses()] == ["id"]
+
+
+def test_a_graphql_query_may_come_alone() -> None:
+    assert json.loads(GraphqlBody.from_json({"query": QUERY}).encode({})) == {"query": QUERY}
+    assert json.loads(GraphqlBody.from_json('{"query": "{ me }"}').encode({})) == {"query": "{ me }"}
+
+
+@pytest.mark.parametrize("template", [{"query": "{{q}}"}, '{"query": "{{q}}"}', "[1]", {"a": 1}, ["a"], '{"query": 1}'])
+def test_T13_a_graphql_query_with_a_placeholder_is_refused_at_load(template: Any) -> None:
+    with pytest.raises(TemplateSyntaxError):
+        GraphqlBody.from_json(template)
+
+
+@pytest.mark.parametrize(
+    ("template", "values", "expected"),
+    [
+        ("{{rows}}", {"rows": [{"a": "1\n2"}, 3]}, b'{"a":"1\\n2"}\n3\n'),
+        ([{"a": "{{a}}"}, "{{b}}"], {"a": 1}, b'{"a":1}\n'),
+        ({"a": "{{a}}"}, {"a": 1}, b'{"a":1}\n'),
+        ("{{rows}}", {}, b""),
+    ],
+)
+def test_an_ndjson_body_is_a_line_for_each_item(template: Any, values: dict[str, Any], expected: bytes) -> None:
+    body = NdjsonBody.from_json(template)
+    assert expected == body.encode(values)
+    assert {use.place for use in body.uses()} == {"bare"}
+
+
+async def _bytes() -> Any:
+    yield b"x"
+
+
+def test_a_binary_body_is_the_content_of_one_file() -> None:
+    body = BinaryBody.from_json(" {{file}} ")
+    source = _bytes()
+    assert body.encode({"file": b"\xff"}) == b"\xff"
+    assert body.encode({"file": "é"}) == "é".encode()
+    assert body.encode({}) == b""
+    assert body.encode({"file": source}) == Stream((source,))
+    assert list(body.uses()) == [SlotUse("file", "file")]
+
+
+@pytest.mark.parametrize("template", ["a{{file}}", {"a": 1}, "text"])
+def test_a_binary_body_is_written_as_one_placeholder(template: Any) -> None:
+    with pytest.raises(TemplateSyntaxError, match="one placeholder"):
+        BinaryBody.from_json(template)
+
+
+def test_a_file_that_is_read_while_it_is_sent_cannot_stand_in_json() -> None:
+    with pytest.raises(Unrenderable, match="multipart or a binary"):
+        JsonBody.from_json({"a": "x{{f}}"}).encode({"f": _bytes()})
+    with pytest.raises(Unrenderable, match="multipart or a binary"):
+        JsonBody.from_json({"a": "{{f}}"}).encode({"f": _bytes()})

@@ -11,7 +11,7 @@ import pytest
 from connector.building import build_request
 from connector.definitions import Connector
 from connector.errors import InputError, MissingCredentials
-from connector.messages import Headers, Request
+from connector.messages import Headers, Request, Stream
 from connector.parsing import parse_connector
 
 SHIPPED = Path(__file__).parents[2] / "definitions" / "mistral-ai"
@@ -379,3 +379,33 @@ def test_the_connections_values_may_come_checked_or_plain() -> None:
     connector = demo({})
     operation = connector.operation("things.do")
     assert build_request(operation, {}, {}) == build_request(operation, {}, connector.service.configure({}))
+
+
+class Source:
+    """What stands for a file that is read while it is sent."""
+
+    name = "a.csv"
+
+    def __fspath__(self) -> str:
+        return "a.csv"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "template"),
+    [("multipart/form-data", {"a": "1", "file": "{{file}}"}), ("application/octet-stream", "{{file}}")],
+)
+def test_a_file_that_is_not_in_memory_stays_a_source(content_type: str, template: Any) -> None:
+    source = Source()
+    body = {"value": template, "placeholders": [{"name": "file", "type": "File"}]}
+    operation = {"method": "POST", "headers": {"Content-Type": content_type}, "bodyTemplate": body}
+    resource = {"handle": "a", "meta": {"short": "A"}, "endpoint": "/a", "fields": [], "operations": {"b": operation}}
+    connector = parse_connector(
+        {"handle": "demo", "service": {"baseURL": "https://x.example"}, "resources": [resource]}
+    )
+    request = build_request(connector.operation("a.b"), {"file": source}, {})
+    assert isinstance(request.body, Stream)
+    assert source in request.body.pieces
+    assert request.headers["content-type"].startswith(content_type)
+    in_memory = build_request(connector.operation("a.b"), {"file": b"x"}, {})
+    assert isinstance(in_memory.body, bytes)
+    assert build_request(connector.operation("a.b"), {}, {}).body != in_memory.body

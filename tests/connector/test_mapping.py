@@ -12,17 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connector.answers import MAX_DEPTH, parse_json
 from connector.definitions import Connector, Operation
 from connector.errors import MappingError
 from connector.mapping import (
-    MAX_DEPTH,
     explain_nothing,
     find_records,
     map_document,
     map_event,
     map_fields,
     map_response,
-    parse_json,
     provider_message,
     read_json,
     read_leniently,

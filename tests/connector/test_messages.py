@@ -18,6 +18,7 @@ from connector.messages import (
     Headers,
     Request,
     Response,
+    Stream,
     mask,
     mask_bytes,
     secret_forms,
@@ -200,3 +201,10 @@ def test_a_result_shows_its_request_masked() -> None:
 def test_an_event_is_a_value() -> None:
     event = Event("1", "/h/default", "r/e", None, "2026-01-01T00:00:00Z", {"a": 1})
     assert event == dataclasses.replace(event)
+
+
+def test_secrets_in_the_bytes_of_a_stream_are_masked() -> None:
+    request = Request("POST", "https://x.example/", body=Stream((b"a s3cret",), b"--b"), secrets=frozenset({"s3cret"}))
+    assert request.masked().body == Stream((b"a ***",), b"--b")
+    assert request.text == "a s3cret"
+    assert request.json is None

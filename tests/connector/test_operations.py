@@ -317,7 +317,7 @@ def test_a_body_has_at_most_two_hundred_placeholders() -> None:
 
 
 def test_no_body_of_an_unknown_kind() -> None:
-    source = {"headers": {"Content-Type": "image/png"}, "bodyTemplate": "x"}
+    source = {"headers": {"Content-Type": "application/x-unheard-of"}, "bodyTemplate": "x"}
     assert refusals(source) == [("E_BODY_KIND", "/operations/do/bodyTemplate")]
 
 

@@ -466,10 +466,10 @@ def hostile() -> Iterator[tuple[str, Any]]:
 
 @pytest.mark.parametrize("text", [text for _, text in hostile()], ids=[f"T12 {name}" for name, _ in hostile()])
 def test_a_hostile_document_is_refused_in_bounded_time_and_memory(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(InvalidDefinition) as caught:
         parse_connector(SERVICE, text)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
     assert all(len(each.message) < 500 for each in caught.value.problems)
 
 
@@ -893,9 +893,9 @@ def test_each_shipped_file_is_good_by_itself(kind: Any) -> None:
 
 def test_a_second_definition_is_read_within_milliseconds() -> None:
     shipped()
-    started = time.perf_counter()
+    started = time.process_time()
     shipped()
-    assert time.perf_counter() - started < 0.25
+    assert time.process_time() - started < 0.25
 
 
 def outline(operation: Operation) -> dict[str, Any]:

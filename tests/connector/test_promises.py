@@ -65,7 +65,7 @@ def test_the_schema_names_every_type_and_alias() -> None:
 
 
 def test_no_two_cases_of_the_suite_have_one_description() -> None:
-    for name in ("requests", "selectors", "types"):
+    for name in ("requests", "selectors", "types", "pages"):
         described = [case["description"] for case in suite(name)]
         assert len(described) == len(set(described))
 

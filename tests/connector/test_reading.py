@@ -93,9 +93,9 @@ GRAMMAR = [
 @pytest.mark.parametrize("text", [text for _, text in GRAMMAR], ids=[name for name, _ in GRAMMAR])
 def test_what_is_no_name_between_braces_is_refused_at_load(text: str) -> None:
     read_template("{{ warm }}{{ up.x }}")
-    started = time.perf_counter()
+    started = time.process_time()
     template, _, reader = read_template({"value": f"before {text}"})
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
     tracemalloc.start()
     read_template(text)
     assert tracemalloc.get_traced_memory()[1] < 50e6

@@ -1,8 +1,10 @@
 """The language-neutral cases in `tests/suite/`: another implementation of the language passes the same files.
 
 `requests.json`: a `definition` (or the shipped `connector`), an `operation`, `inputs` and the values of the connection
-in `config` make the `request` as it leaves, after auth; or the inputs named in `refused` are. `selectors.json`: a
-`selector` finds `values` in a `document`. `types.json`: a `value` is `converted` to a `type`, or `refused`.
+in `config`, with the `grant` it has, make the `request` as it leaves, after auth; or the inputs named in `refused` are.
+`selectors.json`: a `selector` finds `values` in a `document`. `types.json`: a `value` is `converted` to a `type`, or
+`refused`. `pages.json`: a `pagination`, a `request` and its `answer` make the `next` request, or none
+(`test_pagination.py`).
 """
 
 from __future__ import annotations
@@ -13,11 +15,13 @@ from typing import Any
 
 import pytest
 
+from connector.auth import GrantAuth
 from connector.building import build_request
 from connector.convertors import convert
 from connector.definitions import Connector
 from connector.errors import InputError
 from connector.messages import Headers
+from connector.oauth import Grant
 from connector.parsing import parse_connector
 from connector.selectors import Selector
 
@@ -49,7 +53,11 @@ def test_the_inputs_make_the_request(case: dict[str, Any]) -> None:
             build_request(operation, case["inputs"], config)
         assert case["refused"] == sorted(error.name for error in caught.value.errors)
         return
-    request = next(connector.service.auth.flow(build_request(operation, case["inputs"], config), config.values))
+    bare = build_request(operation, case["inputs"], config)
+    if isinstance(config.auth, GrantAuth):
+        request = next(config.auth.flow(bare, config.values, Grant.from_json(case.get("grant", {}))))
+    else:
+        request = next(config.auth.flow(bare, config.values))
     expected = case["request"]
     assert (expected["method"], expected["url"]) == (request.method, request.url)
     assert Headers(expected["headers"]) == request.headers

@@ -191,6 +191,70 @@ async def _drip(exchange: Exchange) -> None:
         await asyncio.sleep(0.01)
 
 
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def chunk(data: bytes) -> bytes:
+    """Bytes as one chunk of the chunked transfer coding."""
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+@scenario("/sse")
+async def _sse(exchange: Exchange) -> None:
+    await exchange.write(STREAM_HEAD, *(chunk(b'data: {"n": %d}\n\n' % number) for number in (1, 2)))
+    await exchange.write(chunk(b"data: [DONE]\n\n"), b"0\r\n\r\n")
+    exchange.whole = True
+
+
+@scenario("/sse-then-silence")
+async def _sse_then_silence(exchange: Exchange) -> None:
+    await exchange.write(STREAM_HEAD, chunk(b'data: {"n": 1}\n\n'))
+    await exchange.hang()
+
+
+@scenario("/sse-endless")
+async def _sse_endless(exchange: Exchange) -> None:
+    await exchange.write(STREAM_HEAD)
+    while not exchange.writer.is_closing():
+        await exchange.write(chunk(b'data: {"n": 1}\n\n'))
+        await asyncio.sleep(0.01)
+
+
+@scenario("/sse-one-huge")
+async def _sse_one_huge(exchange: Exchange) -> None:
+    await exchange.write(STREAM_HEAD, chunk(b"data: "))
+    while not exchange.writer.is_closing():
+        await exchange.write(chunk(b"x" * 64 * 1024))
+
+
+@scenario("/sse-cut")
+async def _sse_cut(exchange: Exchange) -> None:
+    await exchange.write(STREAM_HEAD, chunk(b'data: {"n": 1}\n\n'))
+
+
+@scenario("/sse-ended-early")
+async def _sse_ended_early(exchange: Exchange) -> None:
+    await exchange.write(STREAM_HEAD, chunk(b'data: {"n": 1}\n\n'), b"0\r\n\r\n")
+    exchange.whole = True
+
+
+@scenario("/sse-garbage")
+async def _sse_garbage(exchange: Exchange) -> None:
+    await exchange.write(STREAM_HEAD, chunk(b'data: {"n": 1}\n\ndata: {"n": 1e999}\n\n'), b"0\r\n\r\n")
+    exchange.whole = True
+
+
+@scenario("/sse-bomb")
+async def _sse_bomb(exchange: Exchange) -> None:
+    fields = b"Content-Type: text/event-stream", b"Content-Encoding: gzip"
+    await exchange.answer(*fields, body=bomb())
+
+
+@scenario("/sse-html")
+async def _sse_html(exchange: Exchange) -> None:
+    await exchange.answer(b"Content-Type: text/html", body=b"<title>Hello</title>")
+
+
 @scenario("/drip-head")
 async def _drip_head(exchange: Exchange) -> None:
     await exchange.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
@@ -418,8 +482,18 @@ class FaultServer:
             return None
         line, *rest = head.decode("latin-1").split("\r\n")[:-2]
         pairs = tuple((name.lower(), value) for name, _, value in (each.partition(": ") for each in rest))
+        if ("transfer-encoding", "chunked") in pairs:
+            return Received(line, pairs, await _read_chunked(reader), self._sni)
         length = int(dict(pairs).get("content-length", 0))
         return Received(line, pairs, await reader.readexactly(length), self._sni)
+
+
+async def _read_chunked(reader: asyncio.StreamReader) -> bytes:
+    body = b""
+    while size := int(await reader.readuntil(b"\r\n"), 16):
+        body += (await reader.readexactly(size + 2))[:-2]
+    await reader.readexactly(2)
+    return body
 
 
 @contextlib.asynccontextmanager

@@ -36,6 +36,8 @@ def _folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith("CONNECTOR_"):
             monkeypatch.delenv(name)
+    # What fails is not tried again, so that nothing waits.
+    monkeypatch.setenv("CONNECTOR_LIMIT_RETRYING", "0.000001")
 
 
 def run(*words: str, stdin: bytes | str = "", env: Mapping[str, str] | None = None) -> Result:

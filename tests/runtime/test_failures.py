@@ -15,12 +15,15 @@ from connector.errors import (
     InvalidDefinition,
     MappingError,
     MissingCredentials,
+    NeedsReauthorization,
+    OriginChanged,
     Problem,
     RateLimited,
     ResponseError,
     TransportError,
     UnknownConnector,
     UnknownOperation,
+    UnknownOutcome,
 )
 from connector.mapping import Result
 from connector.messages import Headers, Request, Response
@@ -57,7 +60,10 @@ FAILURES = [
     (MappingError("x"), 5),
     (InputError("o", []), 6),
     (MissingCredentials("o", []), 6),
+    (NeedsReauthorization("o", []), 6),
+    (OriginChanged("o", {}, ""), 6),
     (TransportError("x"), 7),
+    (UnknownOutcome("x"), 7),
     (BlockedAddress("x"), 7),
     (click.Abort(), 130),
     (KeyboardInterrupt(), 130),

@@ -61,15 +61,21 @@ def test_text_stays_text_and_json_is_read() -> None:
     }
 
 
-def test_a_file_is_its_text_and_for_a_File_input_its_bytes(tmp_path: Path) -> None:
+def test_a_file_is_its_text_and_for_a_File_input_its_path(tmp_path: Path) -> None:
     file = tmp_path / "é.txt"
     file.write_bytes(b"\xef\xbb\xbfone\r\ntwo\n")
     assert gather(f"a=@{file}", f"b=@{file}", a="String", b="File") == {
         "a": "one\r\ntwo\n",
-        "b": b"\xef\xbb\xbfone\r\ntwo\n",
+        "b": file,
     }
     file.write_text('[1, "x"]')
     assert gather(f"a:=@{file}") == {"a": [1, "x"]}
+
+
+@pytest.mark.parametrize("name", ["gone", "."])
+def test_a_path_that_cannot_be_read_is_refused_beforehand(tmp_path: Path, name: str) -> None:
+    assert messages(f"b=@{tmp_path / name}", b="File")[0].startswith(f"b: {tmp_path / name}: ")
+    assert "NUL" in messages("b=@a\0b", b="File")[0]
 
 
 def test_an_array_collects_what_is_repeated() -> None:

@@ -26,7 +26,6 @@ from connector.errors import (
 )
 from connector.messages import MASK
 from runtime import Runtime
-from runtime.runtime import read_retry_after
 
 pytestmark = pytest.mark.anyio
 
@@ -40,10 +39,15 @@ CHOSEN_HEADER = {
 CHAT = {"model": "mistral-small-latest", "content": "Say hello"}
 
 
+async def skip_waiting(seconds: float) -> None:
+    """Waits in no time."""
+
+
 def make(answer: Callable[[httpx2.Request], httpx2.Response] | httpx2.Response, **settings: Any) -> Runtime:
     """A runtime whose provider is a function."""
     handler = answer if callable(answer) else lambda _: answer
     secrets = settings.pop("secrets", SECRETS)
+    settings.setdefault("sleep", skip_waiting)
     return Runtime(secrets=secrets, transport=httpx2.MockTransport(handler), environ={}, **settings)
 
 
@@ -150,10 +154,6 @@ async def test_a_429_says_how_long_to_wait_in_both_forms(header: str, seconds: f
         with pytest.raises(RateLimited) as caught:
             await rt.call("mistral-ai", "models.list", {})
     assert caught.value.retry_after == seconds
-
-
-def test_no_retry_after_is_none() -> None:
-    assert read_retry_after("", 0.0) is None
 
 
 @pytest.mark.parametrize("status", [200, 400])
@@ -310,7 +310,7 @@ async def test_a_definition_cannot_name_an_address_that_only_the_operator_may(tm
 
 async def test_a_provider_that_is_not_there_is_a_transport_error_that_names_the_operation(tmp_path: Path) -> None:
     write_demo(tmp_path, {"baseURL": "https://example.com"}, {"list": {"method": "GET"}})
-    async with Runtime(tmp_path, base_urls={"demo": "http://127.0.0.1:1"}, environ={}) as rt:
+    async with Runtime(tmp_path, base_urls={"demo": "http://127.0.0.1:1"}, environ={}, sleep=skip_waiting) as rt:
         with pytest.raises(TransportError, match=r"demo things\.list"):
             await rt.call("demo", "things.list", {})
 

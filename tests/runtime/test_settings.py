@@ -14,6 +14,7 @@ def test_nothing_given_leaves_the_defaults(tmp_path: Path) -> None:
     settings = load_settings({}, tmp_path)
     assert (settings.definitions, settings.base_urls, settings.limits) == ((), {}, Limits())
     assert settings.home == tmp_path / ".connector"
+    assert settings.store == tmp_path / ".connector" / "secrets.json"
 
 
 def test_a_flag_wins_over_the_environment_over_dotenv_over_the_file(tmp_path: Path) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import pytest
 
-from connector.errors import ConfigurationError
+from connector.errors import ConfigurationError, OriginChanged
+from runtime.keys import KEY_VARIABLE, Keys
+from runtime.store import Store
 from runtime.vault import Vault, variable_name
 
 NAMES = ["apiToken", "host"]
@@ -62,3 +65,94 @@ def test_a_vault_shows_connections_and_never_values() -> None:
     shown = repr(Vault({"mistral-ai": {"apiToken": "canary"}}))
     assert "mistral-ai" in shown
     assert "canary" not in shown
+
+
+# ── the encrypted store ─────────────────────────────────────────────────────────────────────────────────────────────
+
+KEY = {KEY_VARIABLE: base64.b64encode(b"k" * 32).decode()}
+ORIGIN = "https://api.mistral.ai"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A store that holds both names of the default connection, the token as a secret."""
+    store = Store(tmp_path / "secrets.json", Keys(KEY))
+    values, kinds = dict.fromkeys(NAMES, "stored"), dict(zip(NAMES, ("secret", "value"), strict=True))
+    store.write("mistral-ai", values, origin=ORIGIN, kinds=kinds)  # type: ignore[arg-type]
+    return store
+
+
+def test_the_store_comes_after_python_the_environment_and_the_file(tmp_path: Path, store: Store) -> None:
+    file = tmp_path / "file.json"
+    file.write_text('{"mistral-ai": {"host": "file"}}')
+    assert Vault(store=store).values("mistral-ai", NAMES) == {"apiToken": "stored", "host": "stored"}
+    assert Vault(store=store, file=file).values("mistral-ai", NAMES) == {"apiToken": "stored", "host": "file"}
+    environment = {"CONNECTOR_SECRET__MISTRAL_AI__APITOKEN": "env"}
+    assert Vault(store=store, environment=environment).values("mistral-ai", ["apiToken"]) == {"apiToken": "env"}
+    assert Vault({"mistral-ai": {"host": "python"}}, store=store).values("mistral-ai", ["host"]) == {"host": "python"}
+    assert Vault(store=store).values("mistral-ai:team-b", NAMES) == {}
+
+
+def test_T57_a_vault_refuses_to_open_a_store_without_its_key(store: Store) -> None:
+    with pytest.raises(ConfigurationError, match="CONNECTOR_KEY is not set"):
+        Vault(store=Store(store.path, Keys({})))
+
+
+def test_T42_a_stored_secret_is_refused_at_another_origin_than_it_was_entered_for(store: Store) -> None:
+    Vault(store=store).bind("mistral-ai", NAMES, ORIGIN)
+    with pytest.raises(
+        OriginChanged, match=f"apiToken was entered for {ORIGIN}, .* https://evil.example now"
+    ) as caught:
+        Vault(store=store).bind("mistral-ai", NAMES, "https://evil.example")
+    assert (caught.value.entered, caught.value.origin) == ({"apiToken": ORIGIN}, "https://evil.example")
+    assert "connector connections set mistral-ai" in caught.value.hint
+
+
+def test_T42_what_is_no_stored_secret_is_bound_to_no_origin(store: Store) -> None:
+    Vault(store=store).bind("mistral-ai", ["host"], "https://other.example")
+    Vault(store=store).bind("mistral-ai:team-b", NAMES, "https://other.example")
+    Vault({"mistral-ai": {"apiToken": "t"}}, store=store).bind("mistral-ai", NAMES, "https://other.example")
+    environment = {"CONNECTOR_SECRET__MISTRAL_AI__APITOKEN": "t"}
+    Vault(store=store, environment=environment).bind("mistral-ai", NAMES, "https://other.example")
+
+
+@pytest.mark.anyio
+async def test_a_grant_is_on_the_disk_before_it_is_used(store: Store) -> None:
+    vault = Vault(store=store)
+    vault.bind("mistral-ai", NAMES, ORIGIN)
+    assert vault.grant("mistral-ai") == {}
+    await vault.save_grant("mistral-ai", {"token": "canary"})
+    other = Vault(store=Store(store.path, Keys(KEY)))
+    other.bind("mistral-ai", NAMES, ORIGIN)
+    assert other.grant("mistral-ai") == {"token": "canary"}
+    await other.save_grant("mistral-ai", {"token": "newer"})
+    assert vault.grant("mistral-ai") == {"token": "newer"}
+    assert "canary" not in store.path.read_text()
+
+
+@pytest.mark.anyio
+async def test_T42_a_grant_is_refused_at_another_origin(store: Store) -> None:
+    vault = Vault(store=store)
+    vault.bind("mistral-ai:team-b", NAMES, ORIGIN)
+    await vault.save_grant("mistral-ai:team-b", {"token": "t"})
+    moved = Vault(store=store)
+    with pytest.raises(OriginChanged, match="leads to nowhere"):
+        moved.grant("mistral-ai:team-b")
+    moved.bind("mistral-ai:team-b", NAMES, "https://evil.example")
+    with pytest.raises(OriginChanged, match=f"grant was entered for {ORIGIN}") as caught:
+        moved.grant("mistral-ai:team-b")
+    assert "connector connections login mistral-ai:team-b" in caught.value.hint
+
+
+@pytest.mark.anyio
+async def test_without_a_key_a_grant_is_kept_in_memory(tmp_path: Path) -> None:
+    class NoKeyring(Keys):
+        keeps = False  # type: ignore[assignment]
+
+    for vault in (Vault(), Vault(store=Store(tmp_path / "secrets.json", NoKeyring({})))):
+        grant = {"token": "t"}
+        await vault.save_grant("mistral-ai", grant)
+        grant["token"] = "changed"
+        assert vault.grant("mistral-ai") == {"token": "t"}
+        assert vault.grant("mistral-ai:team-b") == {}
+        assert not vault.values("mistral-ai", NAMES)

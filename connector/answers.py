@@ -1,0 +1,118 @@
+"""Kinds of answers: what each asks for in Accept and how its body is read, in one table.
+
+Reading is strict: what two readers could understand differently is refused, with ValueError and the reason. What is
+picked from a document that was read is `mapping`'s; bytes that come one after the other are `streams`'.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+from connector.convertors import check_surrogates
+from connector.markup import parse_xml
+from connector.schema import nesting
+
+#: Numbers that are infinite as a float or beyond 64 bits, and escapes of lone surrogates, leave these traces.
+_SUSPECT = re.compile(rb"[0-9]{19}|[eE]\+?[0-9]{3}|\\u[dD][89a-fA-F]")
+_LIMIT = 2**63
+_LONGEST_INTEGER = len(str(-_LIMIT))
+#: An answer that nests deeper is refused, so that nobody who walks through it later runs out of stack.
+MAX_DEPTH = 200
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+#: Of a body these leave one byte for each bracket: +1 for one that opens, -1 for one that closes.
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseKind:
+    """One kind of answer.
+
+    `accept` is the Accept header it sends, None for the service's own. `read` makes the raw result of the whole body;
+    `maps` is true if fields are selected in it. A stream's `read` is that of one message.
+    """
+
+    accept: str | None
+    read: Callable[[bytes], Any]
+    maps: bool = True
+
+
+def parse_json(body: bytes) -> Any:
+    """Bytes as JSON, strictly: what two readers could understand differently is refused (hazard T47).
+
+    An integer beyond 64 bits is kept as its text. A byte order mark is allowed (RFC 8259, section 8.1). Raises
+    ValueError with the reason.
+    """
+    body = body.removeprefix(BYTE_ORDER_MARK)
+    try:
+        text = body.decode()
+        if _SUSPECT.search(body) is None:
+            document = json.loads(text, object_pairs_hook=_read_members, parse_constant=_refuse_constant)
+        else:
+            document = json.loads(
+                text,
+                object_pairs_hook=_read_members,
+                parse_constant=_refuse_constant,
+                parse_int=_read_integer,
+                parse_float=_read_float,
+            )
+            check_surrogates(json.dumps(document, ensure_ascii=False))
+    except UnicodeDecodeError:
+        raise ValueError("it is not UTF-8") from None
+    except RecursionError:
+        raise ValueError("it nests too deeply") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is not JSON ({error.msg.lower()} at character {error.pos})") from None
+    brackets = memoryview(body.translate(_STEPS, _NO_BRACKETS)).cast("b")
+    # The bracket count is cheap and never too low; brackets within texts can make it too high.
+    if max(accumulate(brackets), default=0) > MAX_DEPTH and nesting(document) > MAX_DEPTH:
+        raise ValueError("it nests too deeply")
+    return document
+
+
+def _read_members(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(members)
+    if len(found) != len(members):
+        raise ValueError("a key stands twice in one object")
+    return found
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _read_integer(digits: str) -> int | str:
+    if len(digits) > _LONGEST_INTEGER:
+        return digits
+    number = int(digits)
+    return number if -_LIMIT <= number < _LIMIT else digits
+
+
+def _read_float(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError("a number is too large")
+    return number
+
+
+def read_text(body: bytes) -> str:
+    """The body as text; bytes that are no UTF-8 become U+FFFD."""
+    return body.decode("utf-8", "replace")
+
+
+#: The kinds by the name that `operation.response` gives them.
+RESPONSE_KINDS: Mapping[str, ResponseKind] = {
+    "json": ResponseKind(None, parse_json),
+    "text": ResponseKind("text/plain, */*;q=0.5", read_text, maps=False),
+    "xml": ResponseKind("application/xml, text/xml;q=0.9, */*;q=0.5", parse_xml),
+    "binary": ResponseKind("*/*", bytes, maps=False),
+    "sse": ResponseKind("text/event-stream", parse_json),
+    "ndjson": ResponseKind("application/x-ndjson, application/json;q=0.5", parse_json),
+    "empty": ResponseKind(None, lambda _: None, maps=False),
+}

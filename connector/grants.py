@@ -1,0 +1,220 @@
+"""The params of the methods that obtain a token: read from the auth block into the grants that `oauth` acts on.
+
+A param that a definition leaves out is a value of the connection, declared here in its place: `clientID`,
+`clientSecret`, `tokenURL`. What differs between providers is data: where the client's secret travels (`clientAuth`),
+further fields of the requests (`tokenParams`, `authParams`), what stands between scopes (`scopeSeparator`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from connector.oauth import (
+    AuthorizationCode,
+    ClientCredentials,
+    GoogleServiceAccount,
+    Grantor,
+    JwtBearer,
+    OAuthClient,
+    TokenExchange,
+    TokenRequest,
+    param_name,
+)
+from connector.selectors import Selector
+from connector.templates import Slot, Template
+
+Where = tuple[str, ...]
+
+#: The params of a client; a block whose only param has another name holds all of them in that one, as JSON.
+_CLIENT = (
+    "clientID",
+    "clientSecret",
+    "tokenURL",
+    "authURL",
+    "scopes",
+    "scopeSeparator",
+    "clientAuth",
+    "tokenParams",
+    "authParams",
+)
+_DESCRIPTIONS = {
+    "clientID": "The id of the OAuth client.",
+    "clientSecret": "The secret of the OAuth client.",
+    "tokenURL": "Where tokens are asked for.",
+    "authURL": "Where a person allows the connection.",
+    "issuer": "Who signs the assertion.",
+    "privateKey": "The private key that signs the assertion, in PEM.",
+    "serviceAccountJSON": "The JSON key file of the service account.",
+}
+
+
+class ReadAuth(Protocol):
+    """Reads the pieces of an auth block and records the values of the connection that they use.
+
+    `where` is the path of a piece below the block.
+    """
+
+    def template(self, source: Any, where: Where) -> Template:
+        """A template in either of its shapes."""
+
+    def request(self, source: Any, where: Where) -> TokenRequest:
+        """An operation that is filled by the connection alone."""
+
+    def selector(self, source: Any, where: Where) -> Selector | None:
+        """A selector; None for one that cannot be read, which has been complained about."""
+
+
+class _Params:
+    """The params of one auth block by their names, and which values of the connection they use."""
+
+    def __init__(self, source: Mapping[str, Any], read: ReadAuth) -> None:
+        self._read = read
+        self._found: dict[str, tuple[Any, Where]] = {}
+        self._source = source
+        self.names: list[str] = []
+        self.credentials: list[str] = []
+        # An app that is only named is the operator's to know: its id and secret are values of the connection.
+        for member in ("oauthApp", "params"):
+            params = source.get(member)
+            where: Where = (member,)
+            if not isinstance(params, Mapping):
+                continue
+            if len(params) == 1:
+                key, only = next(iter(params.items()))
+                nested = isinstance(only, Mapping) and "value" not in only
+                if nested and param_name(key) not in {"tokenParams", "authParams", "request"}:
+                    params, where = only, (member, key)
+            self._found |= {param_name(key): (value, (*where, key)) for key, value in params.items()}
+
+    def take(self, name: str, *, secret: bool = False, implied: bool | None = None) -> Template:
+        """The param; where it is not given, a value of the connection of that name if `implied` (True: required)."""
+        source, where = self._found.get(name, (None, ()))
+        if source is None and implied is not None:
+            declared = {
+                "name": name,
+                "type": "String",
+                "required": implied,
+                "description": _DESCRIPTIONS[name],
+            }
+            source, where = {"value": f"{{{{{name}}}}}", "placeholders": [declared]}, ("params", name)
+        if source is None:
+            return Template(())
+        template = self._read.template(source, where)
+        self.names += template.names
+        self.credentials += template.names if secret else ()
+        return template
+
+    def blob(self, known: set[str]) -> Template | None:
+        """The one param that holds all others as JSON, if there is one: it has none of the known names."""
+        if len(self._found) != 1 or known & self._found.keys():
+            return None
+        return self.take(next(iter(self._found)), secret=True)
+
+    def texts(self, name: str) -> tuple[tuple[str, Template], ...]:
+        """An object of further fields; all of their values are credentials, for nobody says which are not."""
+        source, where = self._found.get(name, ({}, ()))
+        if not isinstance(source, Mapping):
+            raise ValueError(f"{name} is an object of fields and their values")
+        fields = tuple((key, self._read.template(value, (*where, key))) for key, value in source.items())
+        for _, template in fields:
+            self.names += template.names
+            self.credentials += template.names
+        return fields
+
+    def scopes(self) -> Template:
+        """The scopes: the param, or what the auth block lists, with the separator of the provider."""
+        if "scopes" in self._found:
+            return self.take("scopes")
+        listed = self._source.get("scopes")
+        if isinstance(listed, str):
+            listed = listed.split()
+        words = [text for text in listed if isinstance(text, str)] if isinstance(listed, list) else []
+        text = (self.take("scopeSeparator").literal or " ").join(words)
+        return Template((text,) if text else ())
+
+    def client(self, *, secret: bool | None = True) -> OAuthClient:
+        """The client; `secret` says whether a secret that is not given is implied, and then whether it is required."""
+        blob = self.blob(set(_CLIENT))
+        style = self.take("clientAuth").literal or "basic"
+        if style not in ("basic", "body"):
+            raise ValueError("clientAuth is 'basic' (a header) or 'body' (fields of the token request)")
+        params = self.texts("tokenParams")
+        if blob is not None:
+            names = ("clientID", "clientSecret", "tokenURL", "scopes")
+            client_id, client_secret, token_url, scopes = (Template((Slot(name),)) for name in names)
+            return OAuthClient(client_id, client_secret, token_url, scopes, style, params, blob)
+        return OAuthClient(
+            self.take("clientID", implied=True),
+            self.take("clientSecret", secret=True, implied=secret),
+            self.take("tokenURL", implied=True),
+            self.scopes(),
+            style,
+            params,
+        )
+
+    def found(self, name: str) -> tuple[Any, Where] | None:
+        """A param as it is written, and where; None if it is not given."""
+        return self._found.get(name)
+
+    def used(self) -> tuple[frozenset[str], frozenset[str]]:
+        """The names of all values and of the secret ones."""
+        return frozenset(self.names), frozenset(self.credentials)
+
+
+def _client_credentials(params: _Params, read: ReadAuth) -> Grantor:  # noqa: ARG001 - the shape of a row
+    return ClientCredentials(params.client(), *params.used())
+
+
+def _authorization_code(params: _Params, read: ReadAuth) -> Grantor:  # noqa: ARG001 - the shape of a row
+    # With PKCE a client may be public, and then it has no secret (RFC 7636).
+    client = params.client(secret=False)
+    blob = client.blob is not None
+    authorization = Template((Slot("authURL"),)) if blob else params.take("authURL", implied=True)
+    return AuthorizationCode(client, authorization, params.texts("authParams"), *params.used())
+
+
+def _jwt_bearer(params: _Params, read: ReadAuth) -> Grantor:  # noqa: ARG001 - the shape of a row
+    scopes, extra = params.scopes(), params.texts("tokenParams")
+    client = OAuthClient(
+        params.take("clientID"), Template(()), params.take("tokenURL", implied=True), scopes, "body", extra
+    )
+    parts = (
+        params.take("issuer", implied=True),
+        params.take("subject"),
+        params.take("audience"),
+        params.take("privateKey", secret=True, implied=True),
+        params.take("keyID"),
+        params.take("lifetime"),
+        params.take("algorithm"),
+    )
+    return JwtBearer(client, *parts, *params.used())
+
+
+def _google_service_account(params: _Params, read: ReadAuth) -> Grantor:  # noqa: ARG001 - the shape of a row
+    account = params.take("serviceAccountJSON", secret=True, implied=True)
+    return GoogleServiceAccount(account, params.take("dwdSubject"), params.scopes(), *params.used())
+
+
+def _token_exchange(params: _Params, read: ReadAuth) -> Grantor:
+    asked, picked, lasting = (params.found(name) for name in ("request", "token", "expiresIn"))
+    if asked is None or picked is None or not isinstance(asked[0], Mapping):
+        raise ValueError("token_exchange needs the params request (an operation) and token (a selector)")
+    request, token = read.request(*asked), read.selector(*picked)
+    expires_in = None if lasting is None else read.selector(*lasting)
+    return TokenExchange(request, token or Selector.from_json(["token"]), expires_in, request.names, request.names)
+
+
+#: How a token is obtained, by the method's name without case, `-` and `_`.
+GRANTS: Mapping[str, Callable[[_Params, ReadAuth], Grantor]] = {
+    "oauth2clientcredentials": _client_credentials,
+    "oauth2authorizationcode": _authorization_code,
+    "jwtbearer": _jwt_bearer,
+    "googleserviceaccount": _google_service_account,
+    "tokenexchange": _token_exchange,
+}
+
+
+def read_grantor(method: str, source: Mapping[str, Any], read: ReadAuth) -> Grantor:
+    """The way to obtain a token that an auth block declares; raises ValueError for params that make none."""
+    return GRANTS[method](_Params(source, read), read)

@@ -1,0 +1,510 @@
+"""How a token is obtained: OAuth 2 grants, signed assertions, and a token that an operation of the provider gives.
+
+A way to obtain a token reads its params from the auth block and makes the token requests in `renew`, a generator that
+yields requests, is sent their responses, and returns a Grant. `authorization_url`, `code_request` and `read_grant` are
+the steps of a login. Nothing here sends or stores: whoever drives a renewal saves its Grant before it uses it. How a
+token travels with a call is `auth`'s.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import urllib.parse
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from connector.convertors import to_text
+from connector.errors import InputProblem, NeedsReauthorization, TransportError
+from connector.messages import Headers, Request, Response, mask, secret_forms
+from connector.selectors import Selector
+from connector.templates import PathTemplate, QueryPair, Template, Unrenderable, Values, render_query, render_url
+
+if TYPE_CHECKING:
+    from connector.definitions import Service
+
+#: A token is renewed this long before it expires, in seconds, or at the last fifth of a shorter life.
+MARGIN = 60.0
+#: Answers of a token endpoint that say nothing of the grant itself: time-out, too early, too many, and every 5xx.
+_TEMPORARY = frozenset({408, 425, 429})
+#: Fields of a token request that are no secret (RFC 6749, section 2.2: nor is the client's id).
+_PUBLIC = frozenset({"grant_type", "client_id", "redirect_uri", "scope", "audience", "resource"})
+_LONGEST_LIFE = 10 * 365 * 86400.0
+_JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+_GOOGLE_TOKEN_URL = "https://oauth2.googleapis.com/token"
+
+Renewal = Generator[Request, Response, "Grant"]
+
+#: The params of grants by their names without case, `-` and `_`, each with its name in our words.
+PARAMS: Mapping[str, str] = {
+    "clientid": "clientID",
+    "clientsecret": "clientSecret",
+    "tokenurl": "tokenURL",
+    "accesstokenurl": "tokenURL",
+    "tokenuri": "tokenURL",
+    "authurl": "authURL",
+    "authorizationurl": "authURL",
+    "authorizeurl": "authURL",
+    "scope": "scopes",
+    "scopes": "scopes",
+    "scopeseparator": "scopeSeparator",
+    "clientauth": "clientAuth",
+    "tokenparams": "tokenParams",
+    "authparams": "authParams",
+    "issuer": "issuer",
+    "subject": "subject",
+    "audience": "audience",
+    "privatekey": "privateKey",
+    "keyid": "keyID",
+    "algorithm": "algorithm",
+    "lifetime": "lifetime",
+    "serviceaccountjson": "serviceAccountJSON",
+    "dwdsubject": "dwdSubject",
+    "request": "request",
+    "token": "token",
+    "expiresin": "expiresIn",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A token that was obtained, and what is needed to renew it. Times are seconds since the epoch."""
+
+    token: str = field(repr=False)
+    issued_at: float
+    #: None where the provider named no end: such a token is used until it is refused.
+    expires_at: float | None = None
+    refresh_token: str | None = field(default=None, repr=False)
+    #: Every form in which its tokens can occur.
+    secrets: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Works out once what every call asks."""
+        object.__setattr__(self, "secrets", secret_forms(self.token) | secret_forms(self.refresh_token or ""))
+
+    def is_fresh(self, now: float) -> bool:
+        """True while the token need not be renewed: its end is more than a margin away."""
+        if self.expires_at is None:
+            return True
+        return now < self.expires_at - min(MARGIN, (self.expires_at - self.issued_at) / 5)
+
+    def is_alive(self, now: float) -> bool:
+        """True while the token has not expired."""
+        return self.expires_at is None or now < self.expires_at
+
+    def to_json(self) -> dict[str, Any]:
+        """The grant as it is stored."""
+        return {
+            "token": self.token,
+            "issued_at": self.issued_at,
+            "expires_at": self.expires_at,
+            "refresh_token": self.refresh_token,
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Grant | None:
+        """A stored grant, or None where there is no token in it."""
+        if not stored.get("token"):
+            return None
+        return cls(stored["token"], stored.get("issued_at", 0.0), stored.get("expires_at"), stored.get("refresh_token"))
+
+
+def authorization_url(service: Service, values: Values, redirect_uri: str, state: str, verifier: str) -> str:
+    """Where a person allows the connection, with PKCE S256 (RFC 7636) and `state` (RFC 6749, section 10.12).
+
+    `verifier` is 43 to 128 unreserved characters, kept secret until `code_request`. Raises Unrenderable for a value of
+    the connection that is missing, ValueError for a service whose connections are not logged in.
+    """
+    import base64
+    import hashlib
+
+    code = _find_code_grant(service, values)
+    values = code.client.open(values)
+    challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode("ascii")).digest()).rstrip(b"=").decode()
+    fields = {
+        **{name: text for name, each in code.authorization_params if (text := each.render(values)) is not None},
+        "response_type": "code",
+        "client_id": _required(code.client.id, values),
+        "redirect_uri": redirect_uri,
+        "state": state,
+        "code_challenge": challenge,
+        "code_challenge_method": "S256",
+    }
+    scopes = code.client.render_scopes(values)
+    if scopes:
+        fields["scope"] = scopes
+    url = render_url(code.authorization, values)
+    return f"{url}{'&' if '?' in url else '?'}{urllib.parse.urlencode(fields)}"
+
+
+def code_request(service: Service, values: Values, code: str, redirect_uri: str, verifier: str) -> Request:
+    """The request that turns the code of an authorization into a grant; its answer is for `read_grant`."""
+    client = _find_code_grant(service, values).client
+    fields = {
+        "grant_type": "authorization_code",
+        "code": code,
+        "redirect_uri": redirect_uri,
+        "code_verifier": verifier,
+    }
+    return client.request(fields, values)
+
+
+def read_grant(response: Response, now: float, *, previous: Grant | None = None, secrets: Iterable[str] = ()) -> Grant:
+    """The grant in an answer of a token endpoint (RFC 6749, section 5); a refresh token that is not new stays.
+
+    `secrets` are masked in what is said of a refusal. Raises NeedsReauthorization for a refusal, TransportError for an
+    answer that says nothing of the grant: an outage, too many requests.
+    """
+    document = _read_document(response)
+    token = document.get("access_token")
+    if response.status >= 300 or not isinstance(token, str):
+        raise _refusal(response, document, secrets)
+    refresh_token = document.get("refresh_token")
+    if not isinstance(refresh_token, str) or not refresh_token:
+        refresh_token = None if previous is None else previous.refresh_token
+    return make_grant(token, now, document.get("expires_in"), refresh_token)
+
+
+def make_grant(token: str, now: float, lifetime: Any, refresh_token: str | None = None) -> Grant:
+    """A grant of a token that lives for so many seconds; one that no header carries is refused."""
+    if not token.isascii() or not token.isprintable() or " " in token or not token:
+        raise _unusable("the token that came is no text that a header carries")
+    try:
+        seconds = float(lifetime)
+    except (TypeError, ValueError, OverflowError):
+        seconds = math.inf
+    expires_at = now + seconds if 0 < seconds < _LONGEST_LIFE else None
+    return Grant(token, now, expires_at, refresh_token)
+
+
+URL_PARAMS = frozenset({"tokenURL", "authURL"})
+
+
+def param_name(key: str) -> str:
+    """The name of a param as a definition or a JSON value writes it: `client_id` and `clientId` are `clientID`."""
+    return PARAMS.get(key.lower().replace("-", "").replace("_", ""), key)
+
+
+@dataclass(frozen=True, slots=True)
+class OAuthClient:
+    """Who asks for a token, and where: the client's id and secret, the token URL, the scopes.
+
+    `style` says where id and secret travel: `basic` (RFC 6749, section 2.3.1) or `body`. A client without a secret is a
+    public one and sends its id alone. `blob`, where there is one, is a value of the connection that holds all of them
+    as one JSON object.
+    """
+
+    id: Template
+    secret: Template
+    token_url: Template
+    scopes: Template
+    style: str = "basic"
+    params: tuple[tuple[str, Template], ...] = ()
+    blob: Template | None = None
+
+    def open(self, values: Values) -> Values:
+        """The values with those of the blob among them; raises Unrenderable, which quotes nothing."""
+        if self.blob is None:
+            return values
+        name = (*self.blob.names, "params")[0]
+        opened = read_blob(self.blob, values, name)
+        return {**values, **{param_name(key): text for key, text in opened.items()}}
+
+    def render_scopes(self, values: Values) -> str:
+        """The scopes as they travel; may be empty."""
+        return self.scopes.render(self.open(values)) or ""
+
+    def request(self, fields: Mapping[str, str], values: Values, *, with_scopes: bool = False) -> Request:
+        """A request for a token: the fields, and who asks. Raises Unrenderable."""
+        values = self.open(values)
+        scopes = self.render_scopes(values) if with_scopes else ""
+        fields = {**fields, **({"scope": scopes} if scopes else {})}
+        fields |= {name: text for name, each in self.params if (text := each.render(values)) is not None}
+        client_id = _required(self.id, values) if self.id.parts else ""
+        secret = self.secret.render(values) or ""
+        headers = [("Accept", "application/json"), ("Content-Type", "application/x-www-form-urlencoded")]
+        secrets: frozenset[str] = secret_forms(secret)
+        if secret and self.style == "basic":
+            import base64
+
+            pair = f"{urllib.parse.quote_plus(client_id)}:{urllib.parse.quote_plus(secret)}"
+            encoded = base64.b64encode(pair.encode()).decode()
+            headers.append(("Authorization", f"Basic {encoded}"))
+            secrets |= secret_forms(encoded)
+        elif client_id:
+            fields |= {"client_id": client_id, **({"client_secret": secret} if secret else {})}
+        for name, text in fields.items():
+            secrets |= frozenset() if name in _PUBLIC else secret_forms(text)
+        body = urllib.parse.urlencode(fields).encode()
+        return Request("POST", render_url(self.token_url, values), Headers(headers), body, secrets)
+
+
+class Grantor(Protocol):
+    """One way to obtain a token."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The values of the connection that it uses."""
+
+    @property
+    def credentials(self) -> frozenset[str]:
+        """Those of them that are secret."""
+
+    def renew(self, values: Values, grant: Grant | None, now: float, base: str) -> Renewal:
+        """Yields the token requests and returns the new grant.
+
+        `grant` is the one there was, `base` the base URL of the connection. Raises Unrenderable for a value that is
+        missing or cannot be used, NeedsReauthorization for a refusal, TransportError where the answer says nothing.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCredentials:
+    """`oauth2_client_credentials` (RFC 6749, section 4.4)."""
+
+    client: OAuthClient
+    names: frozenset[str]
+    credentials: frozenset[str]
+
+    def renew(self, values: Values, grant: Grant | None, now: float, base: str) -> Renewal:  # noqa: ARG002 - a Grantor
+        """One request; there is no refresh token in this grant (RFC 6749, section 4.4.3)."""
+        request = self.client.request({"grant_type": "client_credentials"}, values, with_scopes=True)
+        return read_grant((yield request), now, secrets=request.secrets)
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationCode:
+    """`oauth2_authorization_code` (RFC 6749, section 4.1): a person allows it once, then its token is refreshed."""
+
+    client: OAuthClient
+    authorization: Template
+    authorization_params: tuple[tuple[str, Template], ...]
+    names: frozenset[str]
+    credentials: frozenset[str]
+
+    def renew(self, values: Values, grant: Grant | None, now: float, base: str) -> Renewal:  # noqa: ARG002 - a Grantor
+        """One refresh (RFC 6749, section 6); a rotated refresh token is in the grant that is returned."""
+        if grant is None or not grant.refresh_token:
+            raise _unusable("nobody has allowed it yet" if grant is None else "its token ended and has no successor")
+        request = self.client.request({"grant_type": "refresh_token", "refresh_token": grant.refresh_token}, values)
+        return read_grant((yield request), now, previous=grant, secrets=request.secrets)
+
+
+@dataclass(frozen=True, slots=True)
+class JwtBearer:
+    """`jwt_bearer` (RFC 7523, section 2.1): an assertion signed with the connection's key is exchanged for a token."""
+
+    client: OAuthClient
+    issuer: Template
+    subject: Template
+    audience: Template
+    key: Template
+    key_id: Template
+    lifetime: Template
+    algorithm: Template
+    names: frozenset[str]
+    credentials: frozenset[str]
+
+    def renew(self, values: Values, grant: Grant | None, now: float, base: str) -> Renewal:  # noqa: ARG002 - a Grantor
+        """One request with a new assertion."""
+        issuer = _required(self.issuer, values)
+        claims = {
+            "iss": issuer,
+            "sub": self.subject.render(values) or issuer,
+            "aud": self.audience.render(values) or render_url(self.client.token_url, values),
+        }
+        name = (*self.key.names, "privateKey")[0]
+        text = _required(self.key, values)
+        assertion = sign_assertion(
+            claims,
+            text,
+            now,
+            _seconds(self.lifetime, values),
+            name=name,
+            algorithm=self.algorithm.render(values) or "",
+            key_id=self.key_id.render(values),
+        )
+        request = self.client.request({"grant_type": _JWT_BEARER, "assertion": assertion}, values, with_scopes=True)
+        return read_grant((yield request), now, secrets=request.secrets)
+
+
+@dataclass(frozen=True, slots=True)
+class GoogleServiceAccount:
+    """`google_service_account`: the same with Google's claims, from the JSON file of a service account."""
+
+    account: Template
+    subject: Template
+    scopes: Template
+    names: frozenset[str]
+    credentials: frozenset[str]
+
+    def renew(self, values: Values, grant: Grant | None, now: float, base: str) -> Renewal:  # noqa: ARG002 - a Grantor
+        """One request with a new assertion; `scope` is a claim of it (Google's OAuth 2.0 for service accounts)."""
+        name = (*self.account.names, "serviceAccountJSON")[0]
+        account = read_blob(self.account, values, name)
+        if not account.get("client_email") or not account.get("private_key"):
+            raise Unrenderable(name, "it is no key file of a service account: client_email and private_key are needed")
+        url = account.get("token_uri") or _GOOGLE_TOKEN_URL
+        claims = {"iss": account["client_email"], "aud": url, "scope": self.scopes.render(values) or ""}
+        subject = self.subject.render(values)
+        claims |= {"sub": subject} if subject else {}
+        key_id = account.get("private_key_id")
+        assertion = sign_assertion(claims, account["private_key"], now, 3600, name=name, key_id=key_id)
+        nothing = Template(())
+        # A slot, since the URL comes with the connection: it is checked as one.
+        client = OAuthClient(nothing, nothing, Template.from_text("{{tokenURL}}"), nothing)
+        request = client.request({"grant_type": _JWT_BEARER, "assertion": assertion}, {"tokenURL": url})
+        return read_grant((yield request), now, secrets=request.secrets)
+
+
+class _Encoder(Protocol):
+    def encode(self, values: Mapping[str, Any]) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRequest:
+    """The operation that gives a token, its templates filled by the connection alone."""
+
+    method: str
+    path: PathTemplate
+    query: tuple[QueryPair, ...]
+    headers: tuple[tuple[str, Template], ...]
+    body: _Encoder | None
+    names: frozenset[str]
+
+    def build(self, values: Values, base: str) -> Request:
+        """The request; every value in it that is a credential's is for the caller to mask. Raises Unrenderable."""
+        for name in sorted(self.names):
+            if name not in values:
+                raise Unrenderable(name, "it is not set")
+        query = render_query(self.query, values)
+        url = base + self.path.render(values) + (f"?{query}" if query else "")
+        headers = [(name, text) for name, each in self.headers if (text := each.render_header(values)) is not None]
+        body = None if self.body is None else self.body.encode(values)
+        return Request(self.method, url, Headers(headers), body)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenExchange:
+    """`token_exchange`: an operation of the provider gives a short-lived token, and a selector picks it."""
+
+    request: TokenRequest
+    token: Selector
+    expires_in: Selector | None
+    names: frozenset[str]
+    credentials: frozenset[str]
+
+    def renew(self, values: Values, grant: Grant | None, now: float, base: str) -> Renewal:  # noqa: ARG002 - a Grantor
+        """One request, of the connection's own origin."""
+        request = self.request.build(values, base)
+        hidden = (form for name in self.credentials & values.keys() for form in secret_forms(to_text(values[name])))
+        request = replace(request, secrets=frozenset(hidden))
+        response = yield request
+        document = _read_document(response)
+        token = self.token.find_one(document)
+        if response.status >= 300 or not isinstance(token, (str, int)) or isinstance(token, bool):
+            raise _refusal(response, document, request.secrets)
+        lifetime = None if self.expires_in is None else self.expires_in.find_one(document)
+        return make_grant(str(token), now, lifetime)
+
+
+def sign_assertion(
+    claims: Mapping[str, str],
+    key: str,
+    now: float,
+    lifetime: int,
+    *,
+    name: str,
+    algorithm: str = "",
+    key_id: str | None = None,
+) -> str:
+    """The claims as a JWT signed with a private key in PEM (RFC 7523, section 3), by joserfc.
+
+    `algorithm` is RS256 or ES256; left empty, the key decides. Raises Unrenderable with the `name` of the value that
+    holds the key, and without a word of it.
+    """
+    import hashlib
+
+    from joserfc import jwt
+    from joserfc.jwk import ECKey, RSAKey
+
+    # A key that went through an environment variable often has its line breaks written as \n.
+    pem = key.replace("\\n", "\n").strip() + "\n"
+    issued = int(now)
+    # Without a clock or chance of its own, the id is made of what makes the assertion one of its kind.
+    unique = hashlib.sha256(json.dumps([*claims.items(), now]).encode()).hexdigest()[:32]
+    payload = {**claims, "iat": issued, "exp": issued + lifetime, "jti": unique}
+    try:
+        elliptic = algorithm == "ES256" or (not algorithm and _is_elliptic(pem))
+        header = {"typ": "JWT", "alg": "ES256" if elliptic else "RS256", **({"kid": key_id} if key_id else {})}
+        return jwt.encode(header, payload, (ECKey if elliptic else RSAKey).import_key(pem))
+    except Exception:  # noqa: BLE001 - whatever the libraries say of a key may quote it
+        raise Unrenderable(name, "it is no private key in PEM that signs RS256 or ES256") from None
+
+
+def _is_elliptic(pem: str) -> bool:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    return isinstance(load_pem_private_key(pem.encode(), None), EllipticCurvePrivateKey)
+
+
+def read_blob(template: Template, values: Values, name: str) -> dict[str, str]:
+    """A value that is a JSON object, its members as texts; raises Unrenderable with the name of the value."""
+    try:
+        document = json.loads(_required(template, values))
+        return {key: _joined(value) for key, value in document.items() if isinstance(value, (str, int, list))}
+    except (AttributeError, json.JSONDecodeError, RecursionError):
+        raise Unrenderable(name, "it is no JSON object") from None
+
+
+def _seconds(template: Template, values: Values) -> int:
+    text = template.render(values) or "300"
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= 86400:
+        raise Unrenderable((*template.names, "lifetime")[0], "expected 1 to 86400 seconds")
+    return int(text)
+
+
+def _joined(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _required(template: Template, values: Values) -> str:
+    for name in template.names:
+        if not values.get(name):
+            raise Unrenderable(name, "it is not set")
+    return template.render(values) or ""
+
+
+def _find_code_grant(service: Service, values: Values) -> AuthorizationCode:
+    grantor = getattr(service.choose_auth(values), "grantor", None)
+    if not isinstance(grantor, AuthorizationCode):
+        raise ValueError(f"connections to {service.connector} are not logged in: their method needs no person")
+    return grantor
+
+
+def _read_document(response: Response) -> Mapping[str, Any]:
+    """The answer of a token endpoint: JSON, or a form as some old ones send; an empty object for anything else."""
+    try:
+        document = json.loads(response.body)
+    except (ValueError, RecursionError):
+        text = response.body.decode("utf-8", "replace")
+        document = dict(urllib.parse.parse_qsl(text)) if response.content_type.endswith("urlencoded") else {}
+    return document if isinstance(document, dict) else {}
+
+
+def _refusal(
+    response: Response, document: Mapping[str, Any], secrets: Iterable[str]
+) -> NeedsReauthorization | TransportError:
+    if response.status >= 500 or response.status in _TEMPORARY:
+        return TransportError(f"the token endpoint answered {response.status}")
+    hidden = {*secrets, *(str(document[key]) for key in ("access_token", "refresh_token") if document.get(key))}
+    words = [document.get("error"), document.get("error_description") or document.get("message")]
+    said = mask(": ".join(text for text in words if isinstance(text, str)), hidden)
+    printable = "".join(char if char.isprintable() else " " for char in said)[:200]
+    return _unusable(f"the token endpoint answered {response.status}: {printable or 'no token, and no reason'}")
+
+
+def _unusable(reason: str) -> NeedsReauthorization:
+    return NeedsReauthorization("authorization", [InputProblem("grant", reason)], hint="connector connections login")

@@ -1,0 +1,138 @@
+"""How a provider wants to be treated, as its definition says: how fast, how often again, and what its failures mean.
+
+These are values, read once; what belongs to an operation wins over what belongs to its service, key by key. The
+runtime acts on them: it waits, counts and tries again, and neither a clock nor a wait is here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from connector.convertors import to_text
+from connector.selectors import Selector
+
+#: Compiles the selector at a path of keys below the block that is read; None where there is none.
+ReadSelectorAt = Callable[[Mapping[str, Any], str], Selector | None]
+#: Methods that change nothing, and may be repeated (RFC 9110, section 9.2.1).
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+#: More attempts than this are never made.
+MAX_ATTEMPTS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """How fast one connection may be used: `requests` in each `per` seconds, `concurrency` at once; None for any."""
+
+    requests: int | None = None
+    per: float = 1.0
+    concurrency: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """When a call is sent again: `attempts` in all, after one of the `statuses`, waiting `max_delay` seconds at most.
+
+    A call that is not idempotent is sent again after a 429 only, and where it surely was not sent.
+    """
+
+    attempts: int = 4
+    statuses: frozenset[int] = frozenset({500, 502, 503, 504})
+    max_delay: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorMap:
+    """What the provider's failures mean.
+
+    `message` and `code` select its words and its code; `retry_after` is the header with the time to wait; `statuses`
+    says what a status means here. An answer of 200 is a failure if what `when` selects is one of `failing`.
+    """
+
+    message: Selector | None = None
+    code: Selector | None = None
+    retry_after: str = ""
+    when: Selector | None = None
+    failing: tuple[Any, ...] = ()
+    statuses: Mapping[int, str] = field(default_factory=dict)
+
+    def is_failure(self, document: Any) -> bool:
+        """True for the document of a failure that came with a status of success."""
+        if self.when is None:
+            return False
+        found = self.when.find_one(document)
+        # In Python 0 equals False and 1 equals True; in JSON they do not.
+        return any(found == each and isinstance(found, bool) == isinstance(each, bool) for each in self.failing)
+
+    def code_in(self, document: Any) -> str | None:
+        """The provider's own code as text, or None."""
+        found = self.code.find_one(document) if self.code is not None else None
+        return to_text(found) if isinstance(found, (str, int, float)) and found != "" else None
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """All of it."""
+
+    rate_limit: RateLimit | None = None
+    retry: Retry = field(default_factory=Retry)
+    errors: ErrorMap = field(default_factory=ErrorMap)
+
+    def overlaid(self, source: Mapping[str, Any], read: ReadSelectorAt) -> Policies:
+        """These policies with what a service or an operation says over them; misshapen parts are left out."""
+        policies = self
+        if isinstance(rate := source.get("rateLimit"), Mapping):
+            limit = self.rate_limit or RateLimit()
+            limit = replace(
+                limit,
+                requests=_number(rate, "requests", 1, limit.requests),
+                per=_number(rate, "per", 0, limit.per),
+                concurrency=_number(rate, "concurrency", 1, limit.concurrency),
+            )
+            policies = replace(policies, rate_limit=limit)
+        if isinstance(retry := source.get("retry"), Mapping):
+            listed = retry.get("statuses")
+            statuses = frozenset(each for each in listed if isinstance(each, int)) if isinstance(listed, list) else None
+            policies = replace(
+                policies,
+                retry=Retry(
+                    min(MAX_ATTEMPTS, _number(retry, "attempts", 1, self.retry.attempts)),
+                    self.retry.statuses if statuses is None else statuses,
+                    _number(retry, "maxDelay", 0, self.retry.max_delay),
+                ),
+            )
+        if isinstance(errors := source.get("errors"), Mapping):
+            policies = replace(policies, errors=_read_errors(errors, self.errors, read))
+        return policies
+
+
+def read_idempotency(source: Any, method: str) -> tuple[bool, str]:
+    """Whether a call may be sent again after it was sent, and the header that carries its key (empty for none)."""
+    if isinstance(source, Mapping):
+        header = source.get("header")
+        return True, header if isinstance(header, str) else ""
+    return (source if isinstance(source, bool) else method in SAFE_METHODS), ""
+
+
+def _read_errors(source: Mapping[str, Any], known: ErrorMap, read: ReadSelectorAt) -> ErrorMap:
+    when = source.get("when")
+    failing = when.get("in") if isinstance(when, Mapping) else None
+    statuses = source.get("statuses")
+    header = source.get("retryAfter")
+    return ErrorMap(
+        read(source, "message") or known.message,
+        read(source, "code") or known.code,
+        header if isinstance(header, str) else known.retry_after,
+        read(when, "selector") if isinstance(when, Mapping) else known.when,
+        tuple(failing) if isinstance(failing, list) else known.failing,
+        {int(status): text for status, text in statuses.items() if isinstance(text, str) and status.isdigit()}
+        if isinstance(statuses, Mapping)
+        else known.statuses,
+    )
+
+
+def _number(source: Mapping[str, Any], key: str, minimum: int, default: Any) -> Any:
+    value = source.get(key)
+    fits = isinstance(value, (int, float)) and not isinstance(value, bool) and value >= minimum
+    return value if fits else default

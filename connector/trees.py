@@ -1,0 +1,349 @@
+"""Body trees: a JSON value with placeholders in it, compiled once, filled for each request.
+
+A tree is what keeps a value from changing the shape of a body: slots become values before anything is serialised, so
+none can add or replace a member (dialect rule 2). How a filled tree is written on the wire is `bodies`' to say.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from connector.convertors import MAX_DEPTH, check_surrogates, to_text
+from connector.templates import (
+    Slot,
+    Template,
+    TemplateSyntaxError,
+    Unrenderable,
+    Values,
+    split_template,
+    unused_characters,
+)
+
+#: A member of an object in a body template: the object is left out when the input it names was not supplied.
+CONDITION = "$if"
+
+#: How a form writes a list: its name repeated, `name[]`, or `name[0]`, `name[1]`.
+ListStyle = Literal["repeat", "brackets", "indexes"]
+LIST_STYLES: tuple[ListStyle, ...] = ("repeat", "brackets", "indexes")
+
+
+@dataclass(frozen=True, slots=True)
+class BodyOptions:
+    """What a body needs to know of its operation.
+
+    `structured` are the names declared Array or Object, which stay so even between quotes (dialect rule 3), `files`
+    those declared File, `lists` how a form writes lists.
+    """
+
+    structured: frozenset[str] = frozenset()
+    files: frozenset[str] = frozenset()
+    lists: ListStyle = "repeat"
+
+
+PLAIN = BodyOptions()
+
+_Split = Callable[[str], tuple[str | Slot, ...]]
+_NO_NAMES: frozenset[str] = frozenset()
+
+
+class _Absent:
+    """The value of a slot that was not supplied, so that its member or item is dropped (dialect rule 4)."""
+
+
+ABSENT = _Absent()
+#: What a bare slot may be as it is; the content of a file has to be text.
+_JSON_TYPES = frozenset({str, int, float, bool, list, dict, type(None), _Absent})
+
+
+class Node(Protocol):
+    """A part of a compiled body tree that holds at least one slot."""
+
+    def fill(self, values: Values) -> Any:
+        """The JSON value, or ABSENT."""
+
+    def uses(self) -> Iterator[SlotUse]:
+        """Every use of a placeholder below this node."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlotUse:
+    """One use of a placeholder in a body.
+
+    `place` is `bare` (a JSON value by itself), `quoted` (a whole JSON string), `text` (part of one), `key` or
+    `condition`; `keys` are the fixed keys beside a key.
+    """
+
+    name: str
+    place: str
+    keys: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A subtree without slots."""
+
+    value: Any
+
+    def fill(self, values: Values) -> Any:  # noqa: ARG002 - the shape of a Node
+        """The value itself; it is serialised and never changed."""
+        return self.value
+
+    def uses(self) -> Iterator[SlotUse]:
+        """No uses."""
+        return iter(())
+
+
+@dataclass(frozen=True, slots=True)
+class BareSlot:
+    """A slot that is a JSON value by itself and takes its declared type."""
+
+    name: str
+
+    def fill(self, values: Values) -> Any:
+        """The value as it was read, or ABSENT; the content of a file as text."""
+        value = values.get(self.name, ABSENT)
+        return value if type(value) in _JSON_TYPES else _text_of(self.name, value)
+
+    def uses(self) -> Iterator[SlotUse]:
+        """The one use."""
+        yield SlotUse(self.name, "bare")
+
+
+@dataclass(frozen=True, slots=True)
+class QuotedSlot:
+    """A slot that is a whole JSON string: text, or what it is if it is declared Array or Object (`structured`)."""
+
+    name: str
+    structured: bool = False
+
+    def fill(self, values: Values) -> Any:
+        """The value as text, or ABSENT."""
+        value = values.get(self.name, ABSENT)
+        if type(value) is str or value is ABSENT or value is None or self.structured:
+            return value
+        return _text_of(self.name, value)
+
+    def uses(self) -> Iterator[SlotUse]:
+        """The one use."""
+        yield SlotUse(self.name, "quoted")
+
+
+def _text_of(name: str, value: Any) -> str:
+    try:
+        return to_text(value)
+    except ValueError as error:
+        raise Unrenderable(name, str(error)) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A JSON string with slots inside a longer text."""
+
+    template: Template
+
+    def fill(self, values: Values) -> Any:
+        """The text; what was not supplied is empty."""
+        return self.template.render(values)
+
+    def uses(self) -> Iterator[SlotUse]:
+        """One use for each name."""
+        return (SlotUse(name, "text") for name in self.template.names)
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectNode:
+    """An object; a key may be a slot, whose options are known not to collide with the other keys."""
+
+    members: tuple[tuple[str | Slot, Node], ...]
+    condition: str | None = None
+
+    def fill(self, values: Values) -> Any:
+        """The object without the members that are ABSENT; ABSENT itself if its condition is not met."""
+        if self.condition is not None and self.condition not in values:
+            return ABSENT
+        out: dict[str, Any] = {}
+        for key, node in self.members:
+            value = node.fill(values)
+            if value is ABSENT:
+                continue
+            if type(key) is str:
+                out[key] = value
+            elif isinstance(key, Slot) and values.get(key.name) is not None:
+                out[to_text(values[key.name])] = value
+        return out
+
+    def uses(self) -> Iterator[SlotUse]:
+        """The uses in keys, condition and members."""
+        fixed = frozenset(key for key, _ in self.members if isinstance(key, str))
+        if self.condition is not None:
+            yield SlotUse(self.condition, "condition")
+        for key, node in self.members:
+            if isinstance(key, Slot):
+                yield SlotUse(key.name, "key", fixed)
+            yield from node.uses()
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayNode:
+    """An array; an item that is ABSENT is dropped."""
+
+    items: tuple[Node, ...]
+
+    def fill(self, values: Values) -> Any:
+        """The list."""
+        return [value for node in self.items if (value := node.fill(values)) is not ABSENT]
+
+    def uses(self) -> Iterator[SlotUse]:
+        """The uses in the items."""
+        for node in self.items:
+            yield from node.uses()
+
+
+def compile_tree(value: Any) -> Node:
+    """A JSON value with placeholders in its texts as a tree; a text that is one placeholder is a bare slot.
+
+    Raises TemplateSyntaxError.
+    """
+    return _compile(value, split_template, bare=lambda _: True)
+
+
+def _compile(
+    value: Any, split: _Split, bare: Callable[[str], bool], structured: frozenset[str] = _NO_NAMES, depth: int = 0
+) -> Node:
+    if depth > MAX_DEPTH:
+        raise TemplateSyntaxError(f"the body template nests deeper than {MAX_DEPTH}")
+    if isinstance(value, str):
+        return compile_string(_split_encodable(value, split), is_bare=bare(value), structured=structured)
+    if isinstance(value, list):
+        items = tuple(_compile(item, split, bare, structured, depth + 1) for item in value)
+        return Constant(value) if all(isinstance(item, Constant) for item in items) else ArrayNode(items)
+    if isinstance(value, Mapping):
+        condition = None
+        members: list[tuple[str | Slot, Node]] = []
+        for key, item in value.items():
+            if key == CONDITION:
+                condition = _condition(item, split)
+                continue
+            members.append((_key(_split_encodable(key, split)), _compile(item, split, bare, structured, depth + 1)))
+        if sum(isinstance(key, Slot) for key, _ in members) > 1:
+            raise TemplateSyntaxError("an object has at most one placeholder as a key")
+        fixed = condition is None and all(isinstance(key, str) and isinstance(node, Constant) for key, node in members)
+        return Constant(dict(value)) if fixed else ObjectNode(tuple(members), condition)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise TemplateSyntaxError("the body template holds a number that is not JSON")
+    return Constant(value)
+
+
+def compile_string(
+    parts: tuple[str | Slot, ...], *, is_bare: bool = False, structured: frozenset[str] = _NO_NAMES
+) -> Node:
+    """The node of one text: a slot by itself, a text with slots in it, or a constant."""
+    template = Template(parts)
+    name = template.only_slot
+    if name is not None:
+        return BareSlot(name) if is_bare else QuotedSlot(name, name in structured)
+    return Text(template) if template.names else Constant(template.literal)
+
+
+def _split_encodable(text: str, split: _Split) -> tuple[str | Slot, ...]:
+    try:
+        check_surrogates(text)
+    except ValueError as error:
+        raise TemplateSyntaxError(f"the body template cannot be sent: {error}") from None
+    return split(text)
+
+
+def _condition(source: Any, split: _Split) -> str:
+    if isinstance(source, str):
+        template = Template(split(source))
+        if template.literal is not None:
+            template = Template.from_text("{{" + template.literal + "}}")
+        if template.only_slot is not None:
+            return template.only_slot
+    raise TemplateSyntaxError(f'the value of "{CONDITION}" is the name of one input')
+
+
+def _key(parts: tuple[str | Slot, ...]) -> str | Slot:
+    if len(parts) == 1 or not parts:
+        return parts[0] if parts else ""
+    raise TemplateSyntaxError("a key is fixed text or exactly one placeholder")
+
+
+def compile_text(text: str, structured: frozenset[str] = _NO_NAMES) -> Node:
+    """JSON text with placeholders as a tree: in quotes a slot is text, outside them it is a value of its own.
+
+    Each slot is replaced by a marker, the text is parsed as JSON, and the markers become nodes; so the template has
+    to be JSON already, and a value can never change its shape. Raises TemplateSyntaxError.
+    """
+    parts = split_template(text)
+    free = unused_characters(text)
+    quoted_mark, bare_mark = next(free), next(free)
+    slots: list[Slot] = []
+    out: list[str] = []
+    in_text = False
+    for part in parts:
+        if isinstance(part, Slot):
+            mark = quoted_mark if in_text else bare_mark
+            token = f"{mark}{len(slots)}{mark}"
+            out.append(token if in_text else f'"{token}"')
+            slots.append(part)
+        else:
+            out.append(part)
+            in_text = _ends_in_text(part, in_text=in_text)
+    tree = _parse("".join(out))
+
+    def split(value: str) -> tuple[str | Slot, ...]:
+        pieces = value.replace(bare_mark, quoted_mark).split(quoted_mark)
+        mixed: list[str | Slot] = [slots[int(piece)] if place % 2 else piece for place, piece in enumerate(pieces)]
+        return tuple(piece for piece in mixed if piece != "")
+
+    return _compile(tree, split, lambda value: value.startswith(bare_mark), structured)
+
+
+def _ends_in_text(part: str, *, in_text: bool) -> bool:
+    place = 0
+    while place < len(part):
+        if in_text and part[place] == "\\":
+            place += 1
+        elif part[place] == '"':
+            in_text = not in_text
+        place += 1
+    return in_text
+
+
+def _parse(text: str) -> Any:
+    def pairs(members: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(found := dict(members)) != len(members):
+            raise TemplateSyntaxError("the body template has the same key twice in one object")
+        return found
+
+    try:
+        return json.loads(text, object_pairs_hook=pairs)
+    except json.JSONDecodeError as error:
+        message = f"the body template is not JSON once its placeholders are filled: {error.msg.lower()}"
+    except RecursionError:
+        message = f"the body template nests deeper than {MAX_DEPTH}"
+    except ValueError as error:
+        message = str(error) if isinstance(error, TemplateSyntaxError) else "the body template holds too long a number"
+    raise TemplateSyntaxError(message)
+
+
+def flatten(name: str, value: Any, lists: ListStyle = "repeat") -> Iterator[tuple[str, str]]:
+    """A named JSON value as form fields: `name[member]` for objects, and for lists what `lists` says.
+
+    >>> list(flatten("a", [1, 2], "indexes"))
+    [('a[0]', '1'), ('a[1]', '2')]
+    """
+    if isinstance(value, dict):
+        for member, item in value.items():
+            yield from flatten(f"{name}[{member}]", item, lists)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            inner = {"repeat": name, "brackets": f"{name}[]", "indexes": f"{name}[{index}]"}[lists]
+            yield from flatten(inner, item, lists)
+    else:
+        yield name, to_text(value)

@@ -1,0 +1,203 @@
+"""Tokens of connections: obtained, renewed before they end, saved before they are used, and not asked for in vain.
+
+What the token requests are is the language's (`connector.oauth`); here they are sent, one renewal at a time for each
+connection however many calls wait for it (hazard K11). A renewal that has begun is finished and saved even if the call
+that began it is cancelled, for its answer may be the only copy of a refresh token. After a failure the token endpoint
+is left in peace (hazard P3).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from connector.auth import GrantAuth
+from connector.definitions import Config
+from connector.errors import (
+    ConnectorError,
+    InputProblem,
+    MappingError,
+    MissingCredentials,
+    NeedsReauthorization,
+    TransportError,
+)
+from connector.messages import Request, Response
+from connector.oauth import AuthorizationCode, Grant, TokenExchange
+from connector.templates import Unrenderable
+from runtime.vault import Vault, variable_name
+
+#: After a refusal no token is asked for in this many seconds, unless the connection was given something new.
+PAUSE = 15 * 60.0
+
+
+class Send(Protocol):
+    """Sends one token request; `origin` is the only one it may go to, if there is one."""
+
+    def __call__(self, request: Request, *, operation: str, origin: str | None) -> Awaitable[Response]:
+        """Its answer; raises TransportError or MappingError."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """Why there was no token, when, and with what it was asked for."""
+
+    error: ConnectorError
+    at: float
+    pause: float
+    grant: Grant | None
+    values: Mapping[str, Any]
+
+    def holds(self, now: float, grant: Grant | None, values: Mapping[str, Any]) -> bool:
+        """True while nothing new is to be expected; a clock that was set back ends it (hazard C1)."""
+        return 0 <= now - self.at < self.pause and grant == self.grant and values == self.values
+
+
+class Authoriser:
+    """The grants of all connections of a runtime."""
+
+    def __init__(self, vault: Vault, send: Send, clock: Callable[[], float]) -> None:
+        """`clock` gives seconds since the epoch."""
+        self._vault = vault
+        self._send = send
+        self._clock = clock
+        self._known: dict[str, Grant] = {}
+        self._unsaved: dict[str, Grant] = {}
+        self._rejected: dict[str, tuple[Grant, float]] = {}
+        self._failures: dict[str, _Failure] = {}
+        self._renewals: dict[str, asyncio.Task[Grant]] = {}
+
+    async def grant(self, connection: str, auth: GrantAuth, config: Config, *, refused: Grant | None = None) -> Grant:
+        """A grant whose token can be used now; `refused` is one that the provider no longer takes.
+
+        What comes may be the refused one again, where a new one was refused as well a short while ago. Raises
+        NeedsReauthorization, MissingCredentials, or TransportError where the token endpoint gave no usable answer.
+        """
+        known = self._known.get(connection)
+        if known is not None and _differs(known, refused) and known.is_fresh(self._clock()):
+            return known
+        task = self._renewals.get(connection)
+        if task is None:
+            task = asyncio.create_task(self._renew(connection, auth, config, refused))
+            self._renewals[connection] = task
+            task.add_done_callback(lambda done: self._end(connection, done))
+        return await asyncio.shield(task)
+
+    def reject(self, connection: str, grant: Grant) -> None:
+        """Notes that a token was refused which was new: another one would be as well."""
+        self._rejected[connection] = (grant, self._clock())
+
+    def assume(self, connection: str, grant: Grant) -> None:
+        """Takes a grant as it is, without saving it."""
+        self._known[connection] = grant
+
+    def forget(self, connection: str) -> None:
+        """Forgets what is known of a connection that was given other values or another grant."""
+        for kept in (self._known, self._rejected, self._failures):
+            kept.pop(connection, None)
+
+    async def finish(self) -> None:
+        """Waits for the renewals that have begun."""
+        await asyncio.gather(*self._renewals.values(), return_exceptions=True)
+
+    def _end(self, connection: str, task: asyncio.Task[Grant]) -> None:
+        self._renewals.pop(connection, None)
+        if not task.cancelled():
+            task.exception()  # whoever waited for it may have been cancelled; then nobody else looks at it
+
+    async def _renew(self, connection: str, auth: GrantAuth, config: Config, refused: Grant | None) -> Grant:
+        if connection in self._unsaved:
+            return await self._keep(connection, self._unsaved[connection])
+        now = self._clock()
+        # Another process, or a login, may have saved a newer one.
+        stored = self._vault.grant(connection)
+        grant = Grant.from_json(stored)
+        if grant is not None and _differs(grant, refused) and grant.is_fresh(now):
+            self._known[connection] = grant
+            return grant
+        rejected, at = self._rejected.get(connection, (None, 0.0))
+        if refused is not None and rejected == refused and 0 <= now - at < PAUSE:
+            return refused
+        usable = grant if grant is not None and _differs(grant, refused) and grant.is_alive(now) else None
+        failure = self._failures.get(connection) or _stored_failure(connection, stored, grant, config)
+        if failure is not None and failure.holds(now, grant, config.values):
+            if usable is not None:
+                return usable
+            raise _again(failure, now)
+        try:
+            renewed = await self._obtain(connection, auth, config, grant, now)
+        except (NeedsReauthorization, TransportError, MappingError) as error:
+            lasting = isinstance(error, NeedsReauthorization)
+            before = failure.pause if failure is not None else 0.5
+            pause = PAUSE if lasting else min(PAUSE, before * 2)
+            self._failures[connection] = _Failure(error, now, pause, grant, config.values)
+            if lasting and grant is not None and isinstance(auth.grantor, AuthorizationCode):
+                marked = {**stored, "needs_reauth": error.errors[0].message, "failed_at": now}  # type: ignore[union-attr]
+                await self._vault.save_grant(connection, marked)
+            if usable is not None:
+                return usable
+            raise
+        return await self._keep(connection, renewed)
+
+    async def _keep(self, connection: str, grant: Grant) -> Grant:
+        """Saves a grant before anybody uses it; if that fails it is kept, to be saved before another is asked for."""
+        self._unsaved[connection] = grant
+        await self._vault.save_grant(connection, grant.to_json())
+        del self._unsaved[connection]
+        self._failures.pop(connection, None)
+        self._known[connection] = grant
+        return grant
+
+    async def _obtain(self, connection: str, auth: GrantAuth, config: Config, grant: Grant | None, now: float) -> Grant:
+        missing = sorted(auth.names & config.missing)
+        if missing:
+            errors = [InputProblem(name, f"{name} of the connection is not set") for name in missing]
+            hint = "set " + ", ".join(variable_name(connection, name) for name in missing)
+            raise MissingCredentials(connection, errors, hint=hint)
+        origin = config.origin if isinstance(auth.grantor, TokenExchange) else None
+        renewal = auth.grantor.renew(config.values, grant, now, config.base or "")
+        try:
+            request = next(renewal)
+            while True:
+                response = await self._send(request, operation=f"{connection} token", origin=origin)
+                request = renewal.send(response)
+        except StopIteration as done:
+            renewed: Grant = done.value
+            return renewed
+        except Unrenderable as error:
+            problem = InputProblem(error.name, f"{error.name}: {error}")
+            raise MissingCredentials(connection, [problem], hint="correct the values of this connection") from None
+        except NeedsReauthorization as error:
+            raise _refused(connection, auth, error) from None
+
+
+def _differs(grant: Grant, refused: Grant | None) -> bool:
+    return refused is None or grant.token != refused.token
+
+
+def _refused(connection: str, auth: GrantAuth, error: NeedsReauthorization) -> NeedsReauthorization:
+    """The refusal with the name of its connection, and what to do about it."""
+    hint = f"run: connector connections login {connection}"
+    if not isinstance(auth.grantor, AuthorizationCode):
+        hint = f"correct its values (connector connections set {connection}); it has no connector connections login"
+    problems = [InputProblem(each.name, f"it needs to be authorised anew: {each.message}") for each in error.errors]
+    return NeedsReauthorization(connection, problems, hint=hint)
+
+
+def _stored_failure(connection: str, stored: Mapping[str, Any], grant: Grant | None, config: Config) -> _Failure | None:
+    """The failure that was saved with a grant, by this process or an earlier one."""
+    if "needs_reauth" not in stored:
+        return None
+    problem = InputProblem("grant", str(stored["needs_reauth"]))
+    error = NeedsReauthorization(connection, [problem], hint=f"run: connector connections login {connection}")
+    return _Failure(error, float(stored.get("failed_at", 0)), PAUSE, grant, config.values)
+
+
+def _again(failure: _Failure, now: float) -> ConnectorError:
+    """The same failure for another call, with how long it stays so."""
+    error = failure.error
+    left = f"no token is asked for in the next {failure.at + failure.pause - now:.0f} s"
+    if isinstance(error, NeedsReauthorization):
+        return NeedsReauthorization(error.operation, error.errors, hint=f"{error.hint}; {left}")
+    return TransportError(error.message, hint=left)

@@ -1,0 +1,340 @@
+"""The verbs `connector connections` and `connector secrets`: what an operator enters, and what may be shown of it.
+
+A value comes from a prompt without echo, from stdin or from a variable, and never from the command line, where a shell
+keeps it. What was entered is checked against the service, bound to the origin that the connection leads to now, and
+stored; no verb reads a secret back (hazard T56). As in `cli`, what a verb needs is imported by the verb.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from typing import IO, TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from runtime.verbs import Everywhere, Verbs, complete_connector
+
+if TYPE_CHECKING:
+    from connector.definitions import Service
+    from runtime.runtime import Runtime
+    from runtime.settings import Settings
+    from runtime.store import Entry, Kind, Store
+
+#: Values that every connection may have, whatever its definition declares: they verify inbound messages.
+INBOUND = frozenset({"webhookSecret"})
+
+_connection = click.argument("connection", shell_complete=complete_connector, metavar="CONNECTION")
+_base_url = click.option(
+    "--base-url", metavar="URL", help="The base URL that the values are for, if not the usual one."
+)
+
+
+@click.group(cls=Verbs)
+def connections() -> None:
+    """Set up connections: their values, stored encrypted."""
+
+
+@click.group(cls=Verbs)
+def secrets() -> None:
+    """Store single values, and change the key they are encrypted with."""
+
+
+@connections.command("set")
+@_connection
+@click.option(
+    "--values", "source", type=click.File("rb"), metavar="-|FILE", help="One JSON object of values; - is stdin."
+)
+@click.option("--env", "from_variables", is_flag=True, help="Take the values from their CONNECTOR_SECRET__ variables.")
+@_base_url
+@click.pass_obj
+def set_(
+    everywhere: Everywhere,
+    *,
+    connection: str,
+    source: IO[bytes] | None,
+    from_variables: bool,
+    base_url: str | None,
+) -> None:
+    """Enter the values of a connection.
+
+    Asks for each on a terminal; what is left empty stays as it is. Nothing is stored unless all of it is right.
+    """
+    desk = _Desk(everywhere, connection, base_url)
+    if source is not None and from_variables:
+        raise click.UsageError("--values and --env exclude each other")
+    if source is not None:
+        values = _read_object(source)
+    elif from_variables:
+        values = desk.variables()
+    elif sys.stdin.isatty():
+        values = desk.ask()
+    else:
+        raise click.UsageError("there is no terminal to ask on: use --values - or --env")
+    desk.enter(values)
+
+
+@connections.command("list")
+@click.pass_obj
+def list_(everywhere: Everywhere) -> None:
+    """Show what is stored: names, origins and times."""
+    import dataclasses
+
+    from runtime import printing
+
+    entries = _open_store(everywhere.settings()).entries()
+    shown = ("connection", "name", "kind", "origin", "set_at")
+    if everywhere.json:
+        rows = [dataclasses.asdict(entry) for entry in entries]
+        printing.print_document([{column: row[column] or None for column in shown} for row in rows])
+    elif entries:
+        printing.print_table(shown, [[getattr(entry, column) or "" for column in shown] for entry in entries])
+    else:
+        printing.say("note", "nothing is stored; see: connector connections set --help")
+
+
+@connections.command("remove")
+@_connection
+@click.argument("name", metavar="[NAME]", required=False)
+@click.pass_obj
+def remove(everywhere: Everywhere, connection: str, name: str | None) -> None:
+    """Remove a connection with all that is stored of it, or one of its values."""
+    from connector.errors import ConfigurationError, did_you_mean
+    from runtime import printing
+
+    store = _open_store(everywhere.settings())
+    gone = store.remove(connection, name)
+    if not gone:
+        known = sorted({entry.connection for entry in store.entries()})
+        what = connection if name is None else f"{name} of {connection}"
+        raise ConfigurationError(f"nothing is stored of {what}", hint=did_you_mean(connection, known))
+    names = [_name(entry) for entry in gone]
+    if everywhere.json:
+        printing.print_document({"connection": connection, "removed": names})
+    else:
+        printing.say("note", f"removed of {connection}: {', '.join(names)}")
+
+
+@connections.command("login")
+@_connection
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="The port of the redirect; 0 takes a free one.")
+@click.option(
+    "--wait", type=click.FloatRange(1, 3600), default=300, show_default=True, help="Seconds to wait for the browser."
+)
+@click.pass_obj
+def login(everywhere: Everywhere, connection: str, port: int, wait: float) -> None:
+    """Log in to a provider in the browser (OAuth 2).
+
+    Its tokens are stored encrypted, and renewed by whoever calls the connection.
+    """
+    import asyncio
+
+    from runtime import printing
+    from runtime.runtime import Runtime
+
+    settings = everywhere.settings()
+    # Tokens that nobody keeps would be asked for in vain.
+    _open_store(settings).prepare()
+    asyncio.run(_log_in(Runtime(settings=settings), connection, port, wait))
+    if everywhere.json:
+        printing.print_document({"connection": connection, "logged_in": True})
+    else:
+        printing.say("note", f"{connection} is logged in")
+
+
+async def _log_in(runtime: Runtime, connection: str, port: int, wait: float) -> None:
+    import secrets
+    import webbrowser
+
+    from runtime import printing
+    from runtime.loopback import Loopback
+
+    state, verifier = secrets.token_urlsafe(24), secrets.token_urlsafe(48)
+    async with runtime, Loopback(connection, state, port=port, patience=wait) as loopback:
+        redirect_uri = loopback.redirect_uri
+        url = runtime.authorization_url(connection, redirect_uri, state=state, verifier=verifier)
+        printing.say("note", f"open this page to allow {connection}: {url}")
+        if sys.stdin.isatty() and sys.stderr.isatty():
+            webbrowser.open(url)
+        code = await loopback.code()
+        await runtime.log_in(connection, code, redirect_uri, verifier=verifier)
+
+
+@secrets.command("set")
+@_connection
+@click.argument("name", metavar="NAME")
+@click.argument("surplus", nargs=-1, metavar="")
+@click.option("--env", "variable", metavar="VARIABLE", help="Take the value from this variable.")
+@_base_url
+@click.pass_obj
+def set_secret(
+    everywhere: Everywhere,
+    *,
+    connection: str,
+    name: str,
+    surplus: tuple[str, ...],
+    variable: str | None,
+    base_url: str | None,
+) -> None:
+    """Store one value of a connection.
+
+    It comes from a prompt without echo, from stdin if that is no terminal, or from a variable.
+    """
+    if surplus or "=" in name:
+        # Said without the words themselves: one of them is likely to be the secret.
+        raise click.UsageError(
+            "a value is no argument, since the shell would keep it: it is asked for, or read from stdin"
+        )
+    desk = _Desk(everywhere, connection, base_url)
+    desk.check_names([name])
+    desk.enter({name: _read_value(connection, name, variable)})
+
+
+@secrets.command("rotate")
+@click.pass_obj
+def rotate(everywhere: Everywhere) -> None:
+    """Encrypt everything that is stored with another key.
+
+    The new key is CONNECTOR_KEY, the one before CONNECTOR_OLD_KEY; without the former a new one is made and kept in the
+    keyring of the system. May be interrupted and repeated.
+    """
+    from runtime import printing
+
+    count = _open_store(everywhere.settings()).rotate()
+    if everywhere.json:
+        printing.print_document({"rotated": count})
+    elif count:
+        printing.say("note", f"{count} stored {'value is' if count == 1 else 'values are'} encrypted with the new key")
+    else:
+        printing.say("note", "everything is encrypted with this key already")
+
+
+class _Desk:
+    """Where values of one connection are entered: what it is called, and what they must be."""
+
+    def __init__(self, everywhere: Everywhere, connection: str, base_url: str | None) -> None:
+        from runtime.catalog import Catalog
+        from runtime.vault import Vault
+
+        named = {connection: base_url} if base_url is not None else None
+        self.json = everywhere.json
+        self.connection = connection
+        self.settings: Settings = everywhere.settings(base_urls=named)
+        self.service: Service = Catalog(self.settings.definitions).get(connection.partition(":")[0]).service
+        self.store = _open_store(self.settings)
+        environment = self.settings.environment
+        self.vault = Vault(None, environment=environment, file=self.settings.secrets_file, store=self.store)
+
+    def check_names(self, names: Iterable[str]) -> None:
+        """Raises InputError unless the connection has values of these names."""
+        from connector.errors import InputError, InputProblem, did_you_mean
+
+        known = sorted({*self.service.placeholders, *INBOUND})
+        problems = [InputProblem(name, f"{name} is no value of this connection") for name in names if name not in known]
+        if problems:
+            raise InputError(self.connection, problems, hint=did_you_mean(problems[0].name, known))
+
+    def variables(self) -> dict[str, Any]:
+        """The values whose variables are set."""
+        from runtime.vault import variable_name
+
+        variables = {name: variable_name(self.connection, name) for name in (*self.service.placeholders, *INBOUND)}
+        environment = self.settings.environment
+        found = {name: environment[each] for name, each in variables.items() if each in environment}
+        if not found:
+            raise click.UsageError(f"none of these variables is set: {', '.join(sorted(variables.values()))}")
+        return found
+
+    def ask(self) -> dict[str, Any]:
+        """What a person enters for each value; those left empty are not in it."""
+        stored = {entry.name for entry in self.store.entries() if entry.connection == self.connection}
+        answers = {}
+        for name, placeholder in self.service.placeholders.items():
+            text = f"{placeholder.description or name} ({name})" + (", empty keeps it" if name in stored else "")
+            hidden = name in self.service.credentials
+            answers[name] = click.prompt(text, default="", show_default=False, hide_input=hidden, err=True)
+        return {name: answer for name, answer in answers.items() if answer}
+
+    def enter(self, values: Mapping[str, Any]) -> None:
+        """Checks the values and stores them, all or none; says what is left to do.
+
+        Raises InputError for names and values that the service does not take, MissingCredentials while a part of the
+        base URL is missing, since a secret is bound to an origin.
+        """
+        from connector.definitions import missing_value
+        from connector.errors import InputError, InputProblem
+        from runtime import printing
+        from runtime.vault import destination, variable_name
+
+        self.check_names(values)
+        empty = [name for name, value in values.items() if not isinstance(value, (str, int, float)) or value == ""]
+        if empty or not values:
+            problems = [InputProblem(name, f"{name}: expected a text that is not empty") for name in empty]
+            raise InputError(self.connection, problems or [InputProblem("values", "there is no value to store")])
+        # What is entered anew need not be readable any more.
+        known = self.vault.values(self.connection, self.service.placeholders.keys() - values.keys())
+        outward = {name: value for name, value in values.items() if name in self.service.placeholders}
+        config = self.service.configure({**known, **outward}, base_url=self.settings.base_url(self.connection))
+        if not config.origin:
+            raise missing_value(self.service, set(self.service.base.names) - config.values.keys())
+        bound = self.service.credentials | INBOUND
+        kinds: dict[str, Kind] = {name: "secret" if name in bound else "value" for name in values}
+        bound_to = destination(config)
+        self.store.write(self.connection, values, origin=bound_to, kinds=kinds)
+        if self.json:
+            printing.print_document({"connection": self.connection, "set": sorted(values), "origin": bound_to})
+        else:
+            printing.say("note", f"stored for {bound_to}: {', '.join(sorted(values))} of {self.connection}")
+        for name in sorted(values):
+            if (variable := variable_name(self.connection, name)) in self.settings.environment:
+                printing.say("warning", f"{variable} is set, and wins over what is stored")
+        for entry in self.store.entries():
+            if entry.connection == self.connection and entry.kind != "value" and entry.origin != bound_to:
+                printing.say("warning", f"{_name(entry)} was entered for {entry.origin} and has to be entered again")
+
+
+def _open_store(settings: Settings) -> Store:
+    from runtime.store import open_store
+
+    store = open_store(settings.store, settings.environment)
+    assert store is not None, "the settings of a process name a store"  # noqa: S101 - load_settings does
+    return store
+
+
+def _name(entry: Entry) -> str:
+    return entry.name or "the login"
+
+
+def _read_value(connection: str, name: str, variable: str | None) -> str:
+    import os
+
+    if variable is not None:
+        if variable not in os.environ:
+            raise click.UsageError(f"{variable} is not set")
+        return os.environ[variable]
+    if sys.stdin.isatty():
+        answer: str = click.prompt(f"{name} of {connection}", hide_input=True, err=True)
+        return answer
+    try:
+        # One line feed at the end is the pipe's, not the value's.
+        text = sys.stdin.buffer.read()
+        return text.decode().removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        raise click.UsageError("stdin holds no UTF-8 text") from None
+
+
+def _read_object(source: IO[bytes]) -> dict[str, Any]:
+    import json
+
+    try:
+        table = json.loads(source.read())
+    except (ValueError, RecursionError):
+        _refuse_object()
+    if not isinstance(table, dict):
+        _refuse_object()
+    return table
+
+
+def _refuse_object() -> NoReturn:
+    # The parser's own words might quote a secret.
+    raise click.UsageError('--values is one JSON object: {"name": "value"}')

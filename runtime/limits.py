@@ -1,0 +1,98 @@
+"""How fast and whether at all: the rate and concurrency of one connection, and the breaker of one origin.
+
+They keep count and say how long to wait; the clock is given to them as `now`, in seconds that never go back. Nothing
+here sleeps, except that a slot of a full connection is waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+
+from connector.policies import RateLimit
+
+#: A breaker looks at the outcomes of this many seconds,
+WINDOW = 60.0
+#: opens when at least this many of them
+FEWEST = 10
+#: have failed in this part,
+SHARE = 0.5
+#: and lets one call try again after this many seconds.
+REST = 30.0
+
+
+class Pace:
+    """The rate and the concurrency of one connection."""
+
+    def __init__(self, limit: RateLimit | None) -> None:
+        self._limit = limit or RateLimit()
+        #: When the requests let through so far would be spent if they were spread evenly.
+        self._spent = 0.0
+        self._held = 0.0
+        concurrency = self._limit.concurrency
+        self.slots = asyncio.Semaphore(concurrency) if concurrency is not None else None
+
+    def take(self, now: float) -> float:
+        """Takes a turn; how many seconds to wait for it. Turns are given in the order in which they are asked for.
+
+        No more than `requests` begin in any `per` seconds: a burst of them may begin at once.
+        """
+        if self._limit.requests is None:
+            return 0.0
+        share = self._limit.per / self._limit.requests
+        self._spent = max(self._spent, now) + share
+        # A turn is free as soon as no more than a whole period is spent in advance.
+        return max(0.0, self._spent - self._limit.per - now)
+
+    def hold(self, until: float) -> None:
+        """Says that the provider asked for rest until then."""
+        self._held = max(self._held, until)
+
+    def held(self, now: float) -> float:
+        """Seconds for which the provider asked for rest."""
+        return max(0.0, self._held - now)
+
+
+@dataclass(slots=True)
+class Breaker:
+    """Whether an origin is asked at all: after too many failures it is left alone for a while.
+
+    Closed, everything passes. Open, nothing does. After REST seconds one call may try; its outcome decides.
+    """
+
+    _outcomes: deque[tuple[float, bool]] = field(default_factory=deque)
+    _failures: int = 0
+    #: When it opened; None while it is closed.
+    _opened: float | None = None
+    _trying: bool = False
+
+    def wait(self, now: float) -> float:
+        """Zero if a call may pass, which is then under way; else the seconds after which to ask again."""
+        if self._opened is None:
+            return 0.0
+        left = self._opened + REST - now
+        if left > 0 or self._trying:
+            return max(left, 1.0)
+        self._trying = True
+        return 0.0
+
+    def note(self, now: float, *, failed: bool) -> None:
+        """The outcome of a call that passed."""
+        if self._opened is not None:
+            if self._trying:
+                self._trying = False
+                self._opened = now if failed else None
+            return
+        self._outcomes.append((now, failed))
+        self._failures += failed
+        while self._outcomes[0][0] <= now - WINDOW:
+            self._failures -= self._outcomes.popleft()[1]
+        if failed and len(self._outcomes) >= FEWEST and self._failures >= SHARE * len(self._outcomes):
+            self._opened = now
+            self._outcomes.clear()
+            self._failures = 0
+
+    def forget(self) -> None:
+        """The call that passed had no outcome: it was cancelled."""
+        self._trying = False

@@ -1,0 +1,94 @@
+"""Walking through all pages of a list: the loop around `Pagination.next_request`, and what makes it stop.
+
+A walk ends with the last page, at its limit, or with an error where it would go in a circle; what is missing at its end
+is said. How one page is fetched is given to it; nothing here sends.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
+
+from connector.definitions import Operation
+from connector.errors import MappingError
+from connector.mapping import Result, find_records
+from connector.messages import Request, Response
+from connector.pagination import Page
+
+#: A walk that nobody limited ends after so many pages.
+MAX_PAGES = 1000
+
+#: Fetches one page: the mapped result, and the answer as it came.
+Fetch = Callable[[Request], Awaitable[tuple[Result, Response, object]]]
+
+
+async def walk(
+    operation: Operation, first: Request, fetch: Fetch, *, max_pages: int = MAX_PAGES
+) -> AsyncIterator[Result]:
+    """The result of each page, from that of the `first` request on.
+
+    The last one is `truncated` if there are more than `max_pages`, and has a warning where fewer records came than the
+    provider counted. Raises MappingError where the provider leads in a circle, and whatever `fetch` and
+    `next_request` raise.
+    """
+    pagination = operation.pagination
+    request = first
+    asked = {first}
+    before: bytes | None = None
+    seen = 0
+    for number in itertools.count(1):
+        result, response, document = await fetch(request)
+        if pagination is None:
+            yield result
+            return
+        page = read_page(operation, request, response, document, seen)
+        seen = page.seen
+        if page.records and response.body == before:
+            raise _circle(operation, request, "two pages that follow each other are the same")
+        before = response.body
+        following = pagination.next_request(page)
+        if following is None:
+            total = pagination.total(document)
+            if total is not None and seen < total and pagination.at_start(first):
+                said = f"{seen} records came, where the provider counts {total}"
+                result = replace(result, warnings=(*result.warnings, said))
+            yield replace(result, truncated=False)
+            return
+        if following in asked:
+            raise _circle(operation, request, "it asks for a page that was read already")
+        asked.add(following)
+        if number >= max_pages:
+            said = f"there are more records; it ended after {number} page{'s' if number != 1 else ''}"
+            yield replace(result, truncated=True, warnings=(*result.warnings, said))
+            return
+        yield replace(result, truncated=False)
+        request = following
+
+
+def read_page(operation: Operation, request: Request, response: Response, document: object, seen: int = 0) -> Page:
+    """An answer as a page, after `seen` records."""
+    records = find_records(operation, document)[0] if isinstance(document, (dict, list)) else []
+    return Page(request, response, document, tuple(records), seen + len(records))
+
+
+def join_pages(results: Sequence[Result]) -> Result:
+    """The results of all pages of one walk as one; its `raw` is the list of theirs."""
+    records = [record for result in results for record in result.records or ()]
+    return replace(
+        results[0],
+        records=records if any(result.records is not None for result in results) else None,
+        raw=[result.raw for result in results] if len(results) > 1 else results[0].raw,
+        warnings=tuple(dict.fromkeys(said for result in results for said in result.warnings)),
+        attempts=sum(result.attempts for result in results),
+        truncated=results[-1].truncated,
+    )
+
+
+def _circle(operation: Operation, request: Request, reason: str) -> MappingError:
+    return MappingError(
+        f"the pages of the list go in a circle: {reason}",
+        hint="see `pagination` in the definition, and whether the provider knows its parameters",
+        operation=operation.id,
+        request=request.masked(),
+    )

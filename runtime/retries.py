@@ -1,0 +1,112 @@
+"""Whether a call is sent again, and after how long: one decision, returned as a value.
+
+Nothing here waits or sends; `sending` does. What a definition asks for is `connector.policies`'. The rules: a call
+that is not idempotent is sent again only where it surely did not happen (no connection was made, or 429); an idempotent
+one also after a status that may pass and after a broken connection. A provider that names a time is taken at its word.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import re
+from dataclasses import dataclass
+
+from connector.errors import TransportError
+from connector.messages import Headers, Response
+from connector.policies import Retry
+
+#: The first wait without a word from the provider is at most this long, in seconds; each further one twice as long.
+FIRST_DELAY = 0.5
+#: Numbers beyond these are a time since the epoch, in seconds and in milliseconds; below, they are a time to wait.
+_EPOCH, _EPOCH_MILLISECONDS = 1e9, 1e12
+#: Header fields that say when a limit ends, beside Retry-After (RFC 9110, section 10.2.3).
+_RESETS = ("ratelimit-reset", "x-ratelimit-reset", "x-rate-limit-reset", "x-ratelimit-reset-after")
+#: The `t` of draft-ietf-httpapi-ratelimit-headers: `"default";r=0;t=30`.
+_STRUCTURED = re.compile(r";\s*t=(\d{1,9})")
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The call is sent again after `delay` seconds. `told` is True if the provider named that time."""
+
+    delay: float
+    told: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Enough:
+    """The call is not sent again, and why."""
+
+    reason: str
+
+
+def decide(
+    outcome: Response | TransportError,
+    retry: Retry,
+    *,
+    idempotent: bool,
+    attempt: int,
+    elapsed: float,
+    total: float,
+    chance: float,
+    told: float | None = None,
+) -> Again | Enough:
+    """What follows attempt number `attempt` (from 1), `elapsed` seconds after the first one began.
+
+    No attempt begins later than `total` seconds after the first. `chance` is a random number from 0 to 1, `told` what
+    `read_wait` says of the answer.
+    """
+    if isinstance(outcome, TransportError):
+        if not outcome.temporary:
+            return Enough("it would fail in the same way")
+        if outcome.sent and not idempotent:
+            return Enough("it may have been carried out")
+    elif outcome.status != 429 and not (idempotent and outcome.status in retry.statuses):  # RFC 6585, section 4
+        return Enough("the answer is final")
+    if attempt >= retry.attempts:
+        return Enough("it was tried often enough")
+    # Full jitter: callers that failed together do not come back together.
+    delay = chance * min(retry.max_delay, FIRST_DELAY * 2 ** (attempt - 1))
+    delay = max(delay, told or 0.0)
+    if delay > min(retry.max_delay, total - elapsed):
+        return Enough("the wait would be too long")
+    return Again(delay, told is not None)
+
+
+def read_wait(response: Response, now: float, header: str = "") -> float | None:
+    """Seconds to wait as the answer says, seen from `now` (seconds since the epoch); None if it does not say.
+
+    `header` is the one that the definition names; then Retry-After counts, and for a 429 the resets of its limit.
+    """
+    headers = response.headers
+    for name in filter(None, (header, "retry-after")):
+        if (wait := read_reset(headers.get(name, ""), now)) is not None:
+            return wait
+    return _limit_ends(headers, now) if response.status == 429 else None
+
+
+def _limit_ends(headers: Headers, now: float) -> float | None:
+    milliseconds = headers.get("retry-after-ms", "")
+    if milliseconds.isascii() and milliseconds.isdigit() and len(milliseconds) < 13:
+        return int(milliseconds) / 1000
+    if found := _STRUCTURED.search(headers.get("ratelimit", "")):
+        return float(found[1])
+    waits = (read_reset(headers.get(name, ""), now) for name in _RESETS)
+    return next((wait for wait in waits if wait is not None), None)
+
+
+def read_reset(text: str, now: float) -> float | None:
+    """Seconds to wait from seconds, a time since the epoch (seconds or milliseconds), or an HTTP date; None if neither.
+
+    >>> read_reset("1700000030", 1700000000.0)
+    30.0
+    """
+    if re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,9})?", text):
+        number = float(text)
+        if number >= _EPOCH_MILLISECONDS:
+            number /= 1000
+        return max(0.0, number - now) if number >= _EPOCH else number
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - now)
+    except (ValueError, TypeError, OverflowError):
+        return None

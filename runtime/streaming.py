@@ -1,0 +1,115 @@
+"""An answer taken as it comes: opened like any other call, then read to Chunks.
+
+What a message means is `connector.mapping`'s; limits and time are the client's. Here the two meet.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING, Self
+
+from connector.definitions import Operation
+from connector.errors import MappingError
+from connector.mapping import Chunk, ChunkReader, Result, check_stream_type
+from connector.messages import Request, Response, mask
+from connector.streams import STREAM_KINDS
+from runtime.settings import Limits
+
+if TYPE_CHECKING:
+    from runtime.client import Client, StreamedResponse
+
+#: Streams by media type, for an operation that may answer with one document or with a stream.
+_MEDIA_TYPES = {"text/event-stream": "sse", "application/x-ndjson": "ndjson", "application/ndjson": "ndjson"}
+_BODILESS = frozenset({204, 205})
+
+
+class Opening:
+    """Sends requests as a client does, but leaves the body of an operation's own success to be read.
+
+    A request of auth (for a token, say) and a failure are read whole. Leaving the block closes what is open.
+    """
+
+    def __init__(self, client: Client, own: Request) -> None:
+        self._client = client
+        self._own = own
+        self._stack = contextlib.AsyncExitStack()
+        #: The request that was sent last.
+        self.request = own
+        #: The answer whose body was left, once there is one.
+        self.answer: StreamedResponse | None = None
+
+    async def send(self, request: Request, *, operation: str, origin: str | None = None) -> Response:
+        """The head of a success, any other answer whole; raises as `Client.send` does."""
+        self.answer, self.request = None, request
+        await self._stack.aclose()
+        found = await self._stack.enter_async_context(self._client.stream(request, operation=operation, origin=origin))
+        # Auth may add a parameter to the query; it never shortens the URL.
+        is_own = request.method == self._own.method and request.url.startswith(self._own.url)
+        if not is_own or not 200 <= found.status < 300 or found.status in _BODILESS:
+            return await found.read()
+        self.answer = found
+        return Response(found.status, found.headers)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+
+def streams(operation: Operation, content_type: str) -> bool:
+    """True for an answer that is read as it comes; one that may be long, or has messages of its own."""
+    return operation.response == "binary" or bool(_find_stream_kind(operation, content_type))
+
+
+def _find_stream_kind(operation: Operation, content_type: str) -> str:
+    """One of STREAM_KINDS, as the definition or the answer says; empty for an answer that is one document."""
+    if operation.response in STREAM_KINDS:
+        return operation.response
+    return _MEDIA_TYPES.get(content_type, "") if operation.response == "json" else ""
+
+
+async def read_chunks(
+    operation: Operation,
+    answer: StreamedResponse,
+    request: Request,
+    *,
+    label: str,
+    limits: Limits,
+    hidden: frozenset[str],
+) -> AsyncGenerator[Chunk, None]:
+    """The chunks of an answer that `streams`: its messages, or the pieces of a binary one.
+
+    Raises TransportError where it breaks off or a limit is met, MappingError for a message that cannot be read.
+    """
+    async with contextlib.aclosing(aiter(answer)) as pieces:
+        if operation.response == "binary":
+            async for piece in pieces:
+                yield Chunk(None, piece, status=answer.status)
+            return
+        kind = _find_stream_kind(operation, answer.content_type)
+        reader = ChunkReader(operation, kind, limit=limits.message_bytes, status=answer.status, hidden=hidden)
+        try:
+            check_stream_type(operation, Response(answer.status, answer.headers))
+            async for piece in pieces:
+                for chunk in reader.feed(piece):
+                    yield chunk
+                if reader.ended:
+                    return
+            for chunk in reader.finish():
+                yield chunk
+        except MappingError as error:
+            failure = error
+        else:
+            return
+    shown = None if failure.response is None else failure.response.masked(request.secrets)
+    said = mask(failure.message.removeprefix(f"{label}: "), request.secrets)
+    raise MappingError(said, hint=failure.hint, operation=label, request=request.masked(), response=shown)
+
+
+def chunks_of(result: Result) -> list[Chunk]:
+    """An answer that came whole, as chunks: one for each record, or the only one."""
+    if result.records is not None:
+        return [Chunk(record, None) for record in result.records]
+    return [Chunk(result.fields, result.raw, warnings=result.warnings)]

@@ -1,0 +1,115 @@
+"""What is sent piece by piece: the sources of a Stream, read as the network takes them.
+
+Files are read off the event loop, a block at a time, so that one of any size needs the memory of one. What a multipart
+body may not hold within a file is looked for here, since nobody has seen the file before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
+from weakref import WeakSet
+
+from connector.definitions import Operation
+from connector.errors import InputError, InputProblem
+from connector.messages import Stream
+
+#: How much of a file is read at once, in bytes.
+BLOCK: Final = 256 * 1024
+
+#: Streams with an iterator in them that were begun; a second time they would be empty.
+_begun: WeakSet[Stream] = WeakSet()
+
+
+def load_files(operation: Operation, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The inputs, each path as the content of its file where the body of the operation has to be in memory.
+
+    Raises InputError for a file that cannot be read.
+    """
+    if (operation.body is not None and operation.body.streams) or not any(map(_is_path, inputs.values())):
+        return inputs
+    try:
+        return {name: _read_whole(value) if _is_path(value) else value for name, value in inputs.items()}
+    except OSError as error:
+        raise _refusal(None, _reason(error)) from None
+
+
+def _is_path(value: Any) -> bool:
+    return hasattr(value, "__fspath__")
+
+
+def _read_whole(path: Any) -> bytes:
+    with open(path, "rb") as file:  # noqa: PTH123 - any path-like will do
+        return file.read()
+
+
+def find_length(stream: Stream) -> int | None:
+    """How many bytes a stream has, or None where an iterator decides; raises InputError for a file that is missing."""
+    total = 0
+    for piece in stream.pieces:
+        if isinstance(piece, bytes):
+            total += len(piece)
+        elif hasattr(piece, "__fspath__"):
+            try:
+                total += os.stat(piece).st_size  # noqa: PTH116 - any path-like will do
+            except OSError as error:
+                raise _refusal(piece, _reason(error)) from None
+        else:
+            return None
+    return total
+
+
+async def read_stream(stream: Stream) -> AsyncIterator[bytes]:
+    """The bytes of a stream in order. Raises InputError for a source that cannot be sent as it is."""
+    if not stream.repeatable:
+        if stream in _begun:
+            raise _refusal(None, "an iterator can be sent only once; give a path or bytes")
+        _begun.add(stream)
+    for piece in stream.pieces:
+        if isinstance(piece, bytes):
+            yield piece
+            continue
+        # What two blocks hold only together is looked for in the end of one and the whole of the next.
+        tail = b""
+        async for block in _read_file(piece) if hasattr(piece, "__fspath__") else _read_iterable(piece):
+            if stream.delimiter:
+                seen = tail + block
+                if stream.delimiter in seen:
+                    raise _refusal(piece, "it holds the boundary that would end it")
+                tail = seen[-len(stream.delimiter) :]
+            yield block
+
+
+async def _read_file(path: Any) -> AsyncIterator[bytes]:
+    try:
+        file = await asyncio.to_thread(open, path, "rb")
+    except OSError as error:
+        raise _refusal(path, _reason(error)) from None
+    with file:
+        left = os.fstat(file.fileno()).st_size
+        while left > 0:
+            block = await asyncio.to_thread(file.read, min(BLOCK, left))
+            if not block:
+                raise _refusal(path, "it became shorter while it was sent")
+            left -= len(block)
+            yield block
+
+
+async def _read_iterable(source: Any) -> AsyncIterator[bytes]:
+    async for block in source:
+        if not isinstance(block, bytes):
+            raise _refusal(source, "an iterator of a file gives bytes")
+        yield block
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or "it cannot be read").lower()
+
+
+def _refusal(source: Any, reason: str) -> InputError:
+    name = str(getattr(source, "name", "file"))
+    return InputError(
+        "upload", [InputProblem(name, f"{name}: {reason}")], hint="a file is a path, bytes or an iterator"
+    )

@@ -1,0 +1,150 @@
+"""Kinds of answers: what each asks for, and what of it comes out; streams mapped message by message."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from connector.answers import RESPONSE_KINDS
+from connector.building import build_request
+from connector.definitions import Operation
+from connector.errors import InvalidDefinition, MappingError
+from connector.mapping import Chunk, ChunkReader, combine, map_response
+from connector.messages import Headers, Response
+from connector.parsing import find_problems, parse_connector
+
+FIELDS = [
+    {"name": "text", "type": "String", "selector": ["delta"]},
+    {"name": "n", "type": "Integer", "selector": ["n"]},
+]
+
+
+def operation(response: Any, name: str = "do", **more: Any) -> Operation:
+    source = {"method": "GET", "response": response, "fields": FIELDS, **more}
+    resource = {"handle": "a", "meta": {"short": "A"}, "endpoint": "/a", "fields": [], "operations": {name: source}}
+    service = {"baseURL": "https://api.example.com"}
+    return parse_connector({"handle": "demo", "service": service, "resources": [resource]}).operation(f"a.{name}")
+
+
+def answer(body: bytes, content_type: str = "") -> Response:
+    return Response(200, Headers({"Content-Type": content_type} if content_type else {}), body)
+
+
+@pytest.mark.parametrize("kind", RESPONSE_KINDS)
+def test_each_kind_asks_for_what_it_reads(kind: str) -> None:
+    accept = build_request(operation(kind), {}, {}).headers.get("accept")
+    assert accept == RESPONSE_KINDS[kind].accept
+
+
+@pytest.mark.parametrize("kind", [kind for kind in RESPONSE_KINDS if kind not in {"sse", "ndjson"}])
+def test_an_empty_answer_of_any_kind_is_a_success_without_fields(kind: str) -> None:
+    for response in (answer(b""), Response(204)):
+        result = map_response(operation(kind), response)
+        assert (result.ok, result.fields, result.raw) == (True, None, None)
+
+
+def test_a_binary_answer_is_its_bytes_even_if_they_are_spaces() -> None:
+    assert map_response(operation("binary"), answer(b" \n")).raw == b" \n"
+    assert map_response(operation("text"), answer(b"a\xff")).raw == "a\ufffd"
+    assert map_response(operation("empty"), answer(b"{")).raw is None
+
+
+XML = b"<list><item><delta>a</delta><n>1</n></item>%s</list>"
+
+
+@pytest.mark.parametrize("more", [b"", b"<item><delta>b</delta></item>"], ids=["one", "two"])
+def test_the_records_of_xml_may_be_one(more: bytes) -> None:
+    result = map_response(operation("xml", records=["list", "item"]), answer(XML % more))
+    assert result.records is not None
+    assert result.records[0] == {"text": "a", "n": 1}
+    assert len(result.records) == (2 if more else 1)
+
+
+def test_xml_that_cannot_be_read_says_that_xml_was_expected() -> None:
+    with pytest.raises(MappingError, match="not XML") as caught:
+        map_response(operation("xml"), answer(b"{}"))
+    assert "expects XML" in caught.value.hint
+
+
+SSE = b'data: {"delta":"Hel","n":1}\n\ndata: {"delta":"lo"}\n\ndata: {"delta":null,"n":"x"}\n\ndata: [DONE]\n\n'
+JOINED = {"kind": "sse", "done": "[DONE]", "join": ["text"]}
+
+
+def test_a_stream_is_taken_together() -> None:
+    result = map_response(operation(JOINED), answer(SSE, "text/event-stream"))
+    assert result.fields == {"text": "Hello", "n": "x"}
+    assert [each.get("n") for each in result.raw] == [1, None, "x"]
+    assert result.warnings == ("field 'n' stays raw: expected an integer, got other text",)
+
+
+def test_a_joined_field_that_is_no_text_is_written_as_text() -> None:
+    chunks = [Chunk({"text": 1, "n": None}, None), Chunk({"text": True, "n": None}, None)]
+    assert combine(operation(JOINED), chunks).fields == {"text": "1true", "n": None}
+    assert combine(operation(JOINED), []).fields == {"text": None, "n": None}
+
+
+def test_each_line_of_a_list_is_a_record() -> None:
+    result = map_response(operation("ndjson", "list"), answer(b'{"delta":"a"}\n{"delta":"b"}'))
+    assert result.records == [{"text": "a", "n": None}, {"text": "b", "n": None}]
+
+
+def test_a_stream_without_fields_gives_its_messages() -> None:
+    result = map_response(operation("sse", fields=[]), answer(b"data: 1\n\ndata: hi\n\ndata: [DONE]\n\ndata: 2\n\n"))
+    assert (result.fields, result.raw) == (None, [1, "hi"])
+
+
+def test_own_fields_of_an_answer_win() -> None:
+    own = [{"name": "own", "type": "String", "selector": ["delta"]}]
+    result = map_response(operation({"kind": "ndjson", "fields": own}), answer(b'{"delta":"a"}'))
+    assert result.fields == {"own": "a"}
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "message"),
+    [
+        pytest.param(SSE[:60], "", "ended before", id="P5-cut off"),
+        pytest.param(b"data: {\n\n", "", "not JSON", id="T48-truncated"),
+        pytest.param(b"data: 5\n\n", "", "single JSON value", id="T48-scalar"),
+        pytest.param(b'data: {"n":1e999}\n\n', "", "too large", id="T47-infinite"),
+        pytest.param(b'data: {"n":1,"n":2}\n\n', "", "twice", id="T47-doubled"),
+        pytest.param(b"data: " + b"[" * 100_000 + b"\n\n", "", "deeply", id="T47-depth"),
+        pytest.param(b"<html>", "text/html", "it is no stream", id="T48-another type"),
+    ],
+)
+def test_a_stream_that_cannot_be_read_is_refused(body: bytes, content_type: str, message: str) -> None:
+    with pytest.raises(MappingError, match=message):
+        map_response(operation(JOINED), answer(body, content_type))
+
+
+def test_T53_a_secret_in_a_message_is_masked() -> None:
+    reader = ChunkReader(operation("sse"), "sse", limit=100, hidden=["s3cret"])
+    assert [chunk.fields for chunk in reader.feed(b'data: {"delta":"a s3cret"}\n\n')] == [{"text": "a ***", "n": None}]
+
+
+def test_a_message_beyond_its_limit_is_a_mapping_error() -> None:
+    reader = ChunkReader(operation("ndjson"), "ndjson", limit=10)
+    with pytest.raises(MappingError, match="larger than 10 bytes"):
+        list(reader.feed(b"x" * 20))
+
+
+@pytest.mark.parametrize(
+    "response", ["ndjsn", {"kind": "ndjsn"}, {"kind": "sse", "join": ["txt"]}], ids=["kind", "kind inside", "join"]
+)
+def test_an_unknown_kind_or_field_is_refused_with_the_nearest(response: Any) -> None:
+    with pytest.raises(InvalidDefinition, match="E_RESPONSE_KIND") as caught:
+        operation(response)
+    assert "did you mean" in caught.value.problems[0].hint
+
+
+def test_an_unknown_style_of_lists_is_refused() -> None:
+    form = {"headers": {"Content-Type": "application/x-www-form-urlencoded"}, "bodyTemplate": {"a": "1"}}
+    with pytest.raises(InvalidDefinition, match="E_BODY unknown style of lists 'php'"):
+        operation("json", form={"lists": "php"}, **form)
+
+
+def test_the_schema_knows_both_shapes_of_a_response() -> None:
+    operation = '{"method":"GET","response":%s}'
+    text = '[{"handle":"a","meta":{"short":"A"},"endpoint":"/a","fields":[],"operations":{"b":' + operation + "}}]"
+    assert find_problems(text % '{"kind":"sse","done":"x","join":[],"fields":[]}', kind="resources") == []
+    assert [each.code for each in find_problems(text % "5", kind="resources")] == ["E_SHAPE"]

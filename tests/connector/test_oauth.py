@@ -1,0 +1,400 @@
+"""How tokens are obtained, by stepping the generators: what is asked, what an answer gives, and what is refused."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import urllib.parse
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from connector.auth import GrantAuth
+from connector.definitions import Service
+from connector.errors import InvalidDefinition, NeedsReauthorization, TransportError
+from connector.messages import MASK, Headers, Request, Response
+from connector.oauth import Grant, authorization_url, code_request, read_grant
+from connector.parsing import find_problems, parse_connector
+from connector.templates import Unrenderable
+
+NOW = 1_800_000_000.0
+BASE = "https://api.example.com/v1"
+VALUES = {
+    "clientID": "c1",
+    "clientSecret": "canary-secret",
+    "tokenURL": "https://auth.example.com/token",
+    "authURL": "https://auth.example.com/allow?tenant=t",
+}
+
+
+def service(auth: Mapping[str, Any], *options: Mapping[str, Any]) -> Service:
+    block = {"baseURL": BASE, "auth": auth, "authOptions": list(options)}
+    return parse_connector({"handle": "demo", "service": block}).service
+
+
+def asked(auth: Mapping[str, Any], values: Mapping[str, Any] = VALUES, grant: Grant | None = None) -> Request:
+    """The token request of a method."""
+    method = service(auth).auth
+    assert isinstance(method, GrantAuth)
+    return next(method.grantor.renew(values, grant, NOW, BASE))
+
+
+def obtained(auth: Mapping[str, Any], response: Response, values: Mapping[str, Any] = VALUES) -> Grant:
+    """The grant that a method makes of an answer."""
+    method = service(auth).auth
+    assert isinstance(method, GrantAuth)
+    renewal = method.grantor.renew(values, None, NOW, BASE)
+    next(renewal)
+    with pytest.raises(StopIteration) as done:
+        renewal.send(response)
+    grant = done.value.value
+    assert isinstance(grant, Grant)
+    return grant
+
+
+def fields(request: Request) -> dict[str, str]:
+    return dict(urllib.parse.parse_qsl(request.text or ""))
+
+
+def answer(document: Any, status: int = 200) -> Response:
+    return Response(status, Headers({"Content-Type": "application/json"}), json.dumps(document).encode())
+
+
+CREDENTIALS = {"method": "oauth2_client_credentials"}
+CODE = {"method": "oauth2_authorization_code"}
+
+
+@pytest.mark.parametrize(
+    ("auth", "values", "expected"),
+    [
+        pytest.param({**CREDENTIALS, "scopes": ["a", "b"]}, VALUES, {"scope": "a b"}, id="scopes of the block"),
+        pytest.param({**CREDENTIALS, "scopes": "a b"}, VALUES, {"scope": "a b"}, id="scopes as text"),
+        pytest.param(
+            {**CREDENTIALS, "scopes": ["a", "b"], "params": {"scopeSeparator": ",", "tokenParams": {"x": "1"}}},
+            VALUES,
+            {"scope": "a,b", "x": "1"},
+            id="a separator of its own and further fields",
+        ),
+        pytest.param(
+            {**CREDENTIALS, "params": {"oauth": {"client_id": "c1", "scope": "{{s}}"}}},
+            {**VALUES, "s": "from the connection"},
+            {"scope": "from the connection"},
+            id="nested, a scope of the connection",
+        ),
+        pytest.param(
+            {**CREDENTIALS, "oauthApp": {"tokenURL": "https://auth.example.com/token"}}, VALUES, {}, id="an app"
+        ),
+    ],
+)
+def test_a_client_asks_with_what_its_definition_says(
+    auth: Mapping[str, Any], values: Mapping[str, Any], expected: Mapping[str, str]
+) -> None:
+    request = asked(auth, values)
+    assert (request.method, request.url) == ("POST", "https://auth.example.com/token")
+    assert {"grant_type": "client_credentials", **expected} == fields(request)
+    pair = base64.b64encode(b"c1:canary-secret").decode()
+    assert request.headers["Authorization"] == f"Basic {pair}"
+    assert request.masked().headers["Authorization"] == f"Basic {MASK}"
+
+
+@pytest.mark.parametrize(
+    ("url", "values", "expected"),
+    [
+        ("https://{{domain}}.example.com/token", {"domain": "a-b"}, "https://a-b.example.com/token"),
+        ("https://login.example.com/{{tenant}}/token", {"tenant": "a/b"}, "https://login.example.com/a%2Fb/token"),
+        ("{{host}}/token", {"host": "https://x.example.com/"}, "https://x.example.com/token"),
+        ("{{tokenURL}}", {"tokenURL": "https://x.example.com/token/"}, "https://x.example.com/token/"),
+    ],
+)
+def test_a_token_url_takes_values_of_the_connection(url: str, values: dict[str, str], expected: str) -> None:
+    assert asked({**CREDENTIALS, "params": {"tokenURL": url, "clientID": "c"}}, VALUES | values).url == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "values"),
+    [
+        pytest.param("https://{{domain}}.example.com/token", {"domain": "evil.test/x"}, id="T30-host"),
+        pytest.param("https://login.example.com/{{tenant}}/token", {"tenant": ".."}, id="T30-segment"),
+        pytest.param("{{host}}/token", {"host": "javascript:"}, id="T30-scheme"),
+        pytest.param("{{host}}/token", {}, id="missing"),
+    ],
+)
+def test_T38_a_token_url_is_led_nowhere_else_by_a_value(url: str, values: dict[str, str]) -> None:
+    with pytest.raises(Unrenderable):
+        asked({**CREDENTIALS, "params": {"tokenURL": url, "clientID": "c"}}, VALUES | values)
+
+
+def test_a_public_client_sends_its_id_alone() -> None:
+    values = {key: value for key, value in VALUES.items() if key != "clientSecret"}
+    request = asked(CODE, values, Grant("old", 0.0, 1.0, "canary-refresh"))
+    assert fields(request) == {"grant_type": "refresh_token", "refresh_token": "canary-refresh", "client_id": "c1"}
+    assert "Authorization" not in request.headers
+    assert "canary" not in str(request.masked().text)
+
+
+def test_the_url_for_a_person_has_pkce_and_state() -> None:
+    auth = {**CODE, "scopes": ["a", "b"], "params": {"authParams": {"access_type": "offline", "hint": "{{hint}}"}}}
+    url = authorization_url(service(auth), VALUES, "http://127.0.0.1:1/cb", "s1", "v" * 43)
+    challenge = base64.urlsafe_b64encode(hashlib.sha256(b"v" * 43).digest()).decode().rstrip("=")
+    assert dict(urllib.parse.parse_qsl(url.partition("?")[2])) == {
+        "tenant": "t",
+        "access_type": "offline",
+        "response_type": "code",
+        "client_id": "c1",
+        "redirect_uri": "http://127.0.0.1:1/cb",
+        "state": "s1",
+        "code_challenge": challenge,
+        "code_challenge_method": "S256",
+        "scope": "a b",
+    }
+    without = authorization_url(service(CODE), {**VALUES, "authURL": "https://a.example.com/x"}, "http://l/", "s", "v")
+    assert without.startswith("https://a.example.com/x?response_type=code")
+    assert "scope" not in without
+
+
+def test_a_login_may_have_one_json_value_too() -> None:
+    auth = {**CODE, "params": {"app": "{{app}}"}}
+    app = {
+        "clientId": "c9",
+        "authUrl": "https://a.example.com/x",
+        "tokenUrl": "https://a.example.com/t",
+        "scopes": ["x"],
+    }
+    url = authorization_url(service(auth), {"app": json.dumps(app)}, "http://l/", "s", "v" * 43)
+    assert url.startswith("https://a.example.com/x?")
+    assert "client_id=c9" in url
+    assert "scope=x" in url
+
+
+def test_a_code_is_exchanged_with_its_verifier_and_nothing_of_it_is_shown() -> None:
+    request = code_request(service(CODE), VALUES, "canary-code", "http://l/", "canary-verifier")
+    assert fields(request) == {
+        "grant_type": "authorization_code",
+        "code": "canary-code",
+        "redirect_uri": "http://l/",
+        "code_verifier": "canary-verifier",
+    }
+    assert "canary" not in repr(request) + str(request.masked().text)
+
+
+def test_only_a_method_with_a_person_in_it_is_logged_in() -> None:
+    with pytest.raises(ValueError, match="are not logged in"):
+        code_request(service(CREDENTIALS), VALUES, "code", "http://l/", "v")
+    both = service({"method": "bearer", "params": {"token": "{{t}}"}}, CODE)
+    values = {**VALUES, "authMethod": "OAuth2-Authorization-Code"}
+    assert code_request(both, values, "code", "http://l/", "v").url == VALUES["tokenURL"]
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        ({"access_token": "t", "expires_in": 60}, Grant("t", NOW, NOW + 60)),
+        ({"access_token": "t", "expires_in": "60", "refresh_token": "r"}, Grant("t", NOW, NOW + 60, "r")),
+        ({"access_token": "t"}, Grant("t", NOW)),
+        ({"access_token": "t", "expires_in": "soon", "refresh_token": ""}, Grant("t", NOW)),
+        ({"access_token": "t", "expires_in": -1}, Grant("t", NOW)),
+        ({"access_token": "t", "expires_in": 1e300}, Grant("t", NOW)),
+    ],
+)
+def test_an_answer_becomes_a_grant(document: Mapping[str, Any], expected: Grant) -> None:
+    assert expected == read_grant(answer(document), NOW)
+
+
+def test_a_refresh_token_that_is_not_replaced_stays() -> None:
+    assert read_grant(answer({"access_token": "t"}), NOW, previous=Grant("o", 0.0, 1.0, "r")).refresh_token == "r"
+
+
+def test_an_old_endpoint_may_answer_with_a_form() -> None:
+    response = Response(200, Headers({"Content-Type": "application/x-www-form-urlencoded"}), b"access_token=t&scope=")
+    assert read_grant(response, NOW) == Grant("t", NOW)
+
+
+@pytest.mark.parametrize(
+    ("response", "words"),
+    [
+        (answer({"error": "invalid_grant", "error_description": "gone: canary"}, 400), "400: invalid_grant: gone: "),
+        (answer({"error": "bad_code"}), "200: bad_code"),
+        (answer({"access_token": 7, "message": "no"}), "200: no"),
+        (answer([]), "no token, and no reason"),
+        (Response(302, Headers({"Location": "https://evil.test"})), "302"),
+        (Response(200, Headers({"Content-Type": "text/html"}), b"<html>"), "no token, and no reason"),
+        (answer({"access_token": "line\nbreak"}), "no text that a header carries"),
+        (answer({"access_token": ""}), "no text that a header carries"),
+    ],
+)
+def test_a_refusal_says_why_and_repeats_no_secret(response: Response, words: str) -> None:
+    with pytest.raises(NeedsReauthorization) as caught:
+        read_grant(response, NOW, secrets=["canary"])
+    assert words in caught.value.message
+    assert "canary" not in caught.value.message
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 503])
+def test_an_outage_is_no_refusal(status: int) -> None:
+    with pytest.raises(TransportError, match=str(status)):
+        read_grant(Response(status), NOW)
+
+
+def test_a_grant_is_renewed_a_minute_before_it_ends_or_in_the_last_fifth_of_a_short_life() -> None:
+    long, short = Grant("t", NOW, NOW + 3600), Grant("t", NOW, NOW + 10)
+    assert [long.is_fresh(NOW + each) for each in (0, 3539, 3540)] == [True, True, False]
+    assert [short.is_fresh(NOW + each) for each in (0, 7.9, 8)] == [True, True, False]
+    assert [short.is_alive(NOW + each) for each in (9.9, 10)] == [True, False]
+    assert Grant("t", NOW).is_fresh(NOW + 1e9)
+    assert Grant("t", NOW).is_alive(NOW + 1e9)
+
+
+def test_a_grant_is_stored_and_read_and_shows_no_token() -> None:
+    grant = Grant("canary-a", 1.0, 2.0, "canary-b")
+    assert Grant.from_json(json.loads(json.dumps(grant.to_json()))) == grant
+    assert Grant.from_json({}) is None
+    assert "canary" not in repr(grant)
+
+
+@pytest.mark.parametrize("grant", [None, Grant("t", 0.0, 1.0)])
+def test_without_a_refresh_token_a_person_is_needed(grant: Grant | None) -> None:
+    with pytest.raises(NeedsReauthorization):
+        asked(CODE, VALUES, grant)
+
+
+@pytest.mark.parametrize(
+    ("auth", "values", "name"),
+    [
+        (CREDENTIALS, {}, "clientID"),
+        ({**CREDENTIALS, "params": {"all": "{{all}}"}}, {"all": "canary"}, "all"),
+        ({**CREDENTIALS, "params": {"all": "{{all}}"}}, {"all": "[1]"}, "all"),
+        ({"method": "jwt_bearer"}, {**VALUES, "issuer": "i", "privateKey": "canary"}, "privateKey"),
+        ({"method": "jwt_bearer", "params": {"algorithm": "ES256"}}, {"issuer": "i", "privateKey": "c"}, "tokenURL"),
+        ({"method": "jwt_bearer", "params": {"lifetime": 0}}, {**VALUES, "issuer": "i", "privateKey": "c"}, "lifetime"),
+        ({"method": "google_service_account"}, {"serviceAccountJSON": "{}"}, "serviceAccountJSON"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named_and_never_quoted(
+    auth: Mapping[str, Any], values: Mapping[str, Any], name: str
+) -> None:
+    with pytest.raises(Unrenderable) as caught:
+        asked(auth, values)
+    assert caught.value.name == name
+    assert "canary" not in str(caught.value)
+
+
+def claims_of(request: Request) -> dict[str, Any]:
+    """The claims of the assertion in a token request, and its header under `header`."""
+    header, payload, _ = fields(request)["assertion"].split(".")
+    decoded = [json.loads(base64.urlsafe_b64decode(part + "==")) for part in (header, payload)]
+    return {**decoded[1], "header": decoded[0]}
+
+
+@pytest.fixture(scope="module")
+def pem() -> str:
+    from joserfc.jwk import RSAKey
+
+    return RSAKey.generate_key(2048).as_pem(private=True).decode()
+
+
+def test_an_assertion_says_who_asks_whom_for_whom_and_until_when(pem: str) -> None:
+    auth = {
+        "method": "jwt_bearer",
+        "scopes": ["a"],
+        "params": {"issuer": "i", "subject": "{{who}}", "audience": "https://aud", "lifetime": 60, "keyID": "k1"},
+    }
+    # Line breaks written as \n, as they come out of an environment variable.
+    request = asked(auth, {**VALUES, "who": "ann", "privateKey": pem.replace("\n", "\\n")})
+    claims = claims_of(request)
+    assert len(claims.pop("jti")) == 32
+    assert claims == {
+        "iss": "i",
+        "sub": "ann",
+        "aud": "https://aud",
+        "iat": int(NOW),
+        "exp": int(NOW) + 60,
+        "header": {"typ": "JWT", "alg": "RS256", "kid": "k1"},
+    }
+    assert fields(request)["scope"] == "a"
+    assert fields(request)["assertion"] not in str(request.masked().text)
+
+
+def test_without_more_the_subject_is_the_issuer_and_the_audience_the_token_url(pem: str) -> None:
+    claims = claims_of(asked({"method": "jwt_bearer"}, {**VALUES, "issuer": "i", "privateKey": pem}))
+    assert (claims["sub"], claims["aud"], claims["exp"]) == ("i", VALUES["tokenURL"], int(NOW) + 300)
+
+
+def test_a_service_account_asks_google_unless_its_file_says_where(pem: str) -> None:
+    account = json.dumps({"client_email": "me@x", "private_key": pem})
+    request = asked({"method": "google_service_account", "scopes": ["a"]}, {"serviceAccountJSON": account})
+    claims = claims_of(request)
+    assert request.url == claims["aud"] == "https://oauth2.googleapis.com/token"
+    assert (claims["iss"], claims["scope"], "sub" in claims) == ("me@x", "a", False)
+
+
+EXCHANGE = {
+    "method": "token_exchange",
+    "params": {
+        "request": {
+            "method": "POST",
+            "path": "/login?v={{version}}",
+            "headers": {"X-Key": "{{key}}"},
+            "bodyTemplate": {"pw": "{{pw}}"},
+        },
+        "token": "$.jwt",
+    },
+}
+
+
+def test_an_exchange_asks_at_the_base_url_and_shows_none_of_its_values() -> None:
+    request = asked(EXCHANGE, {"version": "2", "key": "canary-key", "pw": "canary-pw"})
+    assert (request.method, request.url) == ("POST", f"{BASE}/login?v=2")
+    assert (request.headers["X-Key"], request.json) == ("canary-key", {"pw": "canary-pw"})
+    assert "canary" not in str(request.masked().text) + str(dict(request.masked().headers))
+
+
+def test_an_exchange_may_have_no_body_and_a_number_for_a_token() -> None:
+    auth = {"method": "token_exchange", "params": {"request": {"method": "GET", "path": "/t"}, "token": "t"}}
+    assert asked(auth, {}).body is None
+    assert obtained(auth, answer({"t": 7}), {}) == Grant("7", NOW)
+
+
+@pytest.mark.parametrize("document", [{}, {"jwt": None}, {"jwt": True}, {"jwt": {}}])
+def test_an_exchange_without_a_token_is_a_refusal(document: Any) -> None:
+    with pytest.raises(NeedsReauthorization):
+        obtained(EXCHANGE, answer(document), {"version": "2", "key": "k", "pw": "p"})
+
+
+def test_an_exchange_names_the_value_that_it_misses() -> None:
+    with pytest.raises(Unrenderable) as caught:
+        asked(EXCHANGE, {"version": "2", "key": "k"})
+    assert caught.value.name == "pw"
+
+
+@pytest.mark.parametrize(
+    ("auth", "code"),
+    [
+        ({**CREDENTIALS, "params": {"clientAuth": "digest"}}, "E_AUTH"),
+        ({**CREDENTIALS, "params": {"clientID": "c", "tokenParams": "x"}}, "E_AUTH"),
+        ({**CREDENTIALS, "params": {"clientID": "c", "tokenURL": "ftp://x"}}, "E_URL"),
+        ({"method": "token_exchange", "params": {"token": "t"}}, "E_AUTH"),
+        ({"method": "token_exchange", "params": {"request": "/login", "token": "t"}}, "E_AUTH"),
+        ({"method": "token_exchange", "params": {"request": {"method": "GET", "path": "x"}, "token": "t"}}, "E_URL"),
+        ({"method": "token_exchange", "params": {"request": {"method": "GET"}, "token": "$["}}, "E_SELECTOR"),
+        ({**CREDENTIALS, "name": "Host"}, "E_HEADER"),
+        ({**CREDENTIALS, "scopes": 7}, "E_SHAPE"),
+        ({**CREDENTIALS, "refresh": {"statuses": 401, "in": 7}}, "E_SHAPE"),
+        ({**CREDENTIALS, "refresh": {"selector": "$["}}, "E_SELECTOR"),
+        ({**CREDENTIALS, "refresh": 7}, "E_SHAPE"),
+        ({**CREDENTIALS, "params": 7}, "E_SHAPE"),
+    ],
+)
+def test_params_that_make_no_grant_are_refused_at_load(auth: Mapping[str, Any], code: str) -> None:
+    with pytest.raises(InvalidDefinition) as caught:
+        service(auth)
+    assert code in {problem.code for problem in caught.value.problems}
+
+
+def test_a_token_url_that_is_not_https_is_warned_of() -> None:
+    auth = {**CREDENTIALS, "params": {"clientID": "c", "tokenURL": "http://auth.example.com/token"}}
+    problems = find_problems(
+        json.dumps({"handle": "demo", "service": {"baseURL": BASE, "auth": auth}}), kind="connector"
+    )
+    assert [problem.code for problem in problems] == ["W_PLAIN_HTTP"]

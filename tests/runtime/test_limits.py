@@ -1,0 +1,113 @@
+"""The pace of one connection and the breaker of one origin: counts only, so nothing waits."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector.policies import RateLimit
+from runtime.limits import FEWEST, REST, WINDOW, Breaker, Pace
+
+
+def test_without_a_limit_nobody_waits() -> None:
+    pace = Pace(None)
+    assert [pace.take(0.0) for _ in range(100)] == [0.0] * 100
+    assert pace.slots is None
+
+
+def test_a_burst_begins_at_once_and_what_follows_waits_its_turn() -> None:
+    pace = Pace(RateLimit(requests=2, per=10.0))
+    assert [pace.take(0.0) for _ in range(4)] == [0.0, 0.0, 5.0, 10.0]
+    assert pace.take(100.0) == 0.0
+
+
+@given(
+    st.integers(1, 5),
+    st.floats(0.1, 100),
+    st.lists(st.floats(0, 30, allow_nan=False), min_size=1, max_size=40),
+)
+def test_never_more_than_twice_the_requests_begin_in_one_period(requests: int, per: float, gaps: list[float]) -> None:
+    pace, now, begun = Pace(RateLimit(requests, per)), 0.0, []
+    for gap in gaps:
+        now += gap
+        begun.append(now + pace.take(now))
+    for start in begun:
+        within = [each for each in begun if start <= each < start + per * 0.999]
+        # A full burst, and what is earned back while it goes on.
+        assert len(within) <= 2 * requests
+
+
+async def take_all(slots: asyncio.Semaphore | None) -> bool:
+    assert slots is not None
+    await slots.acquire()
+    await slots.acquire()
+    return slots.locked()
+
+
+def test_a_connection_has_as_many_slots_as_it_may_use_at_once() -> None:
+    assert asyncio.run(take_all(Pace(RateLimit(concurrency=2)).slots))
+
+
+def test_P1_a_provider_that_asks_for_rest_gets_it() -> None:
+    pace = Pace(None)
+    pace.hold(10.0)
+    pace.hold(4.0)
+    assert (pace.held(3.0), pace.held(11.0)) == (7.0, 0.0)
+
+
+def open_breaker(now: float = 0.0) -> Breaker:
+    breaker = Breaker()
+    for index in range(FEWEST):
+        assert breaker.wait(now) == 0.0
+        breaker.note(now, failed=index % 2 == 1)
+    return breaker
+
+
+def test_P2_half_of_ten_failures_open_the_breaker() -> None:
+    assert open_breaker().wait(0.0) == REST
+
+
+@pytest.mark.parametrize(("failures", "calls"), [(9, 9), (4, 10), (49, 100)])
+def test_P2_fewer_calls_or_fewer_failures_do_not(failures: int, calls: int) -> None:
+    breaker = Breaker()
+    for index in range(calls):
+        breaker.note(0.0, failed=index >= calls - failures)
+    assert breaker.wait(0.0) == 0.0
+
+
+def test_P2_what_is_older_than_the_window_does_not_count() -> None:
+    breaker = Breaker()
+    for _ in range(9):
+        breaker.note(0.0, failed=True)
+    breaker.note(WINDOW, failed=True)
+    assert breaker.wait(WINDOW) == 0.0
+
+
+def test_P2_after_its_rest_one_call_may_try() -> None:
+    breaker = open_breaker()
+    assert [breaker.wait(REST - 1), breaker.wait(REST), breaker.wait(REST)] == [1.0, 0.0, 1.0]
+    breaker.note(REST, failed=False)
+    assert [breaker.wait(REST), breaker.wait(REST)] == [0.0, 0.0]
+
+
+def test_P2_a_try_that_fails_opens_it_again() -> None:
+    breaker = open_breaker()
+    assert breaker.wait(REST) == 0.0
+    breaker.note(REST, failed=True)
+    assert breaker.wait(REST + 1) == REST - 1
+
+
+def test_P2_a_try_that_was_cancelled_leaves_room_for_another() -> None:
+    breaker = open_breaker()
+    assert breaker.wait(REST) == 0.0
+    breaker.forget()
+    assert breaker.wait(REST) == 0.0
+
+
+def test_P2_a_late_answer_of_a_call_from_before_changes_nothing() -> None:
+    breaker = open_breaker()
+    breaker.note(1.0, failed=False)
+    assert breaker.wait(1.0) == REST - 1
