@@ -1,24 +1,22 @@
 """The HTTP client: one Request out, one Response back, within limits and through the egress guard.
 
-This is the only module that knows httpx2 and httpcore2, and they are heavy to import (75 ms): import it where a call
-is about to be made. It speaks HTTP/1.1, pools connections, adds the few header fields that every request needs, reads
-and inflates the answer in bounded steps, and words what went wrong. It takes no decision: it follows no redirect,
-never tries again, keeps no cookies, knows no authentication and reads no environment. What an answer means, 4xx and
-5xx included, is said elsewhere.
+With `network` below it, this module alone knows httpx2 and httpcore2, and they are heavy to import (75 ms): import it
+where a call is about to be made. It adds the few header fields that every request needs, reads and inflates the answer
+in bounded steps, whole or as it comes, and words what went wrong. It takes no decision: it follows no redirect, never
+tries again, keeps no cookies, knows no authentication and reads no environment. What an answer means, 4xx and 5xx
+included, is said elsewhere.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import importlib.metadata
-import logging
 import ssl
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, Protocol, Self, cast
+from typing import Final, NamedTuple, Self
 
 import httpcore2 as httpcore
 import httpx2 as httpx
@@ -26,8 +24,19 @@ import httpx2 as httpx
 from connector.errors import MappingError, TransportError
 from connector.messages import Headers, Request, Response, Stream
 from runtime.guard import Guard, refuse_other_origin
+from runtime.network import (
+    MAYBE_SENT,
+    NOT_SENT,
+    Answer,
+    ByteStream,
+    Fields,
+    Network,
+    Substitute,
+    Transport,
+    system_trust,
+)
 from runtime.settings import Limits
-from runtime.uploads import find_length, read_stream
+from runtime.uploads import find_length
 
 #: How much is inflated before other tasks have their turn, in bytes; a bomb costs one step beyond its limit.
 INFLATE_STEP: Final = 256 * 1024
@@ -40,18 +49,16 @@ CODINGS: Final = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "d
 
 DEFAULT_LIMITS: Final = Limits()
 
-_NOT_SENT: Final = "the request was not sent, so it is safe to try again"
-_MAYBE_SENT: Final = "the request may have been carried out; unless it is idempotent, look before sending it again"
 _INVALID: Final = "look for line breaks and text outside ASCII in its method and header fields; it was not sent"
 
 #: What the exceptions of the libraries below mean, by the name they have in both. Their own texts quote header fields
 #: and are never shown.
 _MEANINGS: Final = {
-    "ConnectTimeout": ("no connection was made in time", _NOT_SENT),
-    "ConnectError": ("no connection could be made", _NOT_SENT),
+    "ConnectTimeout": ("no connection was made in time", NOT_SENT),
+    "ConnectError": ("no connection could be made", NOT_SENT),
     "LocalProtocolError": ("the request is not valid HTTP/1.1", _INVALID),
-    "RemoteProtocolError": ("expected an answer in HTTP/1.1, but what came is not one", _MAYBE_SENT),
-    "ReadError": ("the connection broke before an answer came", _MAYBE_SENT),
+    "RemoteProtocolError": ("expected an answer in HTTP/1.1, but what came is not one", MAYBE_SENT),
+    "ReadError": ("the connection broke before an answer came", MAYBE_SENT),
 }
 _LIBRARY_ERRORS: Final = (
     httpcore.TimeoutException,
@@ -61,8 +68,6 @@ _LIBRARY_ERRORS: Final = (
 )
 _UNWORDED: Final = (TransportError, MappingError, *_LIBRARY_ERRORS)
 _BROKEN_OFF: Final = (httpcore.RemoteProtocolError, httpcore.ReadError, httpx.RemoteProtocolError, httpx.ReadError)
-
-_Fields = list[tuple[bytes, bytes]]
 
 
 class _Failure(NamedTuple):
@@ -100,8 +105,8 @@ class Client:
         # redirects (T35), proxies and a netrc file from the environment (T41), event hooks, log lines at INFO with
         # whole URLs in them (T55), and about as much CPU again.
         self._limits = limits
-        self._transport: _Transport = (
-            _Network(guard, limits, ssl_context or _system_trust()) if transport is None else _Substitute(transport)
+        self._transport: Transport = (
+            Network(guard, limits, ssl_context or system_trust()) if transport is None else Substitute(transport)
         )
         self._inflating = asyncio.Lock()
 
@@ -125,7 +130,7 @@ class Client:
         except TimeoutError:
             if not deadline.expired():
                 raise
-            failure = _Failure(TransportError, f"no complete answer within {self._limits.deadline:g} s", _MAYBE_SENT)
+            failure = _Failure(TransportError, f"no complete answer within {self._limits.deadline:g} s", MAYBE_SENT)
         # Made anew out here, the error keeps alive neither the half-read answer nor, as its `__context__`, an exception
         # of the libraries with a header field in its text.
         raise failure.as_error(request, operation)
@@ -154,7 +159,7 @@ class Client:
         finally:
             await answer.stream.aclose()
 
-    async def _open(self, request: Request, operation: str, origin: str | None) -> tuple[_Answer, Headers]:
+    async def _open(self, request: Request, operation: str, origin: str | None) -> tuple[Answer, Headers]:
         deadline = asyncio.timeout(self._limits.deadline)
         try:
             if origin is not None:
@@ -171,7 +176,7 @@ class Client:
         except TimeoutError:
             if not deadline.expired():
                 raise
-            failure = _Failure(TransportError, f"no answer within {self._limits.deadline:g} s", _MAYBE_SENT)
+            failure = _Failure(TransportError, f"no answer within {self._limits.deadline:g} s", MAYBE_SENT)
         raise failure.as_error(request, operation)
 
     async def aclose(self) -> None:
@@ -193,7 +198,7 @@ class Client:
             # An answer that was not read to its end takes its connection with it: limits, errors, a cancelled call.
             await answer.stream.aclose()
 
-    async def _read_body(self, stream: _Stream, headers: Headers) -> bytes:
+    async def _read_body(self, stream: ByteStream, headers: Headers) -> bytes:
         inflater = _find_inflater(headers)
         body = bytearray()  # not a list of pieces: 32 MiB in chunks of two bytes would be a gigabyte of them
         received = count = 0
@@ -219,7 +224,7 @@ class Client:
         except _BROKEN_OFF:
             expected = headers.get("content-length", "an unknown number of")
             message = f"the answer broke off after {received} of {expected} bytes"
-            raise TransportError(message, hint=_MAYBE_SENT) from None
+            raise TransportError(message, hint=MAYBE_SENT) from None
         finally:
             if (close := getattr(chunks, "aclose", None)) is not None:
                 await close()
@@ -239,7 +244,7 @@ class StreamedResponse:
         self,
         status: int,
         headers: Headers,
-        stream: _Stream,
+        stream: ByteStream,
         *,
         limits: Limits,
         ends: float,
@@ -307,7 +312,7 @@ class StreamedResponse:
                 if not count % CHUNKS_PER_TURN:
                     await asyncio.sleep(0)
         except _BROKEN_OFF:
-            raise TransportError(f"the stream broke off after {received} bytes", hint=_MAYBE_SENT) from None
+            raise TransportError(f"the stream broke off after {received} bytes", hint=MAYBE_SENT) from None
         if inflater is not None and received:
             inflater.finish()
 
@@ -323,7 +328,7 @@ class StreamedResponse:
             message = f"the stream was silent for {self._limits.idle:g} s"
             if until == self._ends:
                 message = f"the stream did not end within {self._limits.stream_deadline:g} s"
-            raise TransportError(message, hint=_MAYBE_SENT) from None
+            raise TransportError(message, hint=MAYBE_SENT) from None
 
 
 class _Inflater:
@@ -341,201 +346,22 @@ class _Inflater:
                 piece = self._zlib.decompress(data, INFLATE_STEP)
             except zlib.error:
                 message = f"the body is not what its Content-Encoding, {self._coding}, says"
-                raise MappingError(message, hint=_MAYBE_SENT) from None
+                raise MappingError(message, hint=MAYBE_SENT) from None
             data = self._zlib.unused_data or self._zlib.unconsumed_tail
             if piece:
                 yield piece
 
     def finish(self) -> None:
         if not self._zlib.eof:
-            raise MappingError(f"the {self._coding} data of the body ends too early", hint=_MAYBE_SENT)
+            raise MappingError(f"the {self._coding} data of the body ends too early", hint=MAYBE_SENT)
 
 
-class _Stream(Protocol):
-    def __aiter__(self) -> AsyncIterator[bytes]: ...
-    async def aclose(self) -> None: ...
-
-
-class _Answer(NamedTuple):
-    status: int
-    fields: _Fields
-    stream: _Stream
-
-
-class _Transport(Protocol):
-    """The seam: what is put here sends a request as far as the head of its answer. Another HTTP library fits in."""
-
-    async def open(self, request: Request, fields: _Fields) -> _Answer: ...
-    async def aclose(self) -> None: ...
-
-
-class _Substitute:
-    """A transport of httpx2 that stands in for the network."""
-
-    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
-        self._transport = transport
-        self.aclose = transport.aclose
-
-    async def open(self, request: Request, fields: _Fields) -> _Answer:
-        answer = await self._transport.handle_async_request(
-            httpx.Request(request.method, request.url, headers=fields, content=_content(request))
-        )
-        return _Answer(answer.status_code, answer.headers.raw, cast("_Stream", answer.stream))
-
-
-class _Network:
-    """The real network: httpcore2's pool of connections, each made through the guard."""
-
-    def __init__(self, guard: Guard, limits: Limits, ssl_context: ssl.SSLContext) -> None:
-        self._guard = guard
-        self._extensions = {"timeout": {"connect": limits.connect}}
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=ssl_context,
-            max_connections=limits.connections,
-            keepalive_expiry=limits.keepalive,
-            network_backend=_GuardedBackend(guard, limits.head_bytes),
-        )
-        self.aclose = self._pool.aclose
-        # At DEBUG its logger shows the header fields of answers, and values of requests that it refused (hazard T55).
-        # A level that somebody set for it by name stays.
-        logger = logging.getLogger("httpcore2")
-        if logger.level == logging.NOTSET:
-            logger.setLevel(logging.WARNING)
-
-    async def open(self, request: Request, fields: _Fields) -> _Answer:
-        destination = self._guard.check(request.url)
-        origin = destination.origin
-        if "host" not in request.headers:
-            fields.insert(0, (b"Host", origin.authority.encode("ascii")))
-        url = httpcore.URL(scheme=origin.scheme, host=origin.host, port=origin.port, target=destination.target)
-        answer = await self._pool.handle_async_request(
-            httpcore.Request(
-                request.method, url, headers=fields, content=_content(request), extensions=self._extensions
-            )
-        )
-        stream = cast("_Stream", answer.stream)
-        wire = answer.extensions["network_stream"]
-        try:
-            if not isinstance(wire, _Wire):
-                raise TransportError(
-                    "the host switched to another protocol than HTTP", hint=_MAYBE_SENT, temporary=False
-                )
-            wire.end_head()
-        except TransportError:
-            await stream.aclose()
-            raise
-        return _Answer(answer.status, answer.headers, stream)
-
-
-class _GuardedBackend(httpcore.AsyncNetworkBackend):
-    """Makes connections to addresses the guard gave; the name stays where it belongs, in SNI and Host (T34)."""
-
-    def __init__(self, guard: Guard, head_bytes: int) -> None:
-        self._guard = guard
-        self._head_bytes = head_bytes
-        self._tcp = httpcore.AnyIOBackend()
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        try:
-            async with asyncio.timeout(timeout) as clock:
-                addresses = await self._guard.resolve(host, port)
-                share = None if timeout is None else timeout / len(addresses)
-                for address in addresses:
-                    with contextlib.suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
-                        connecting = self._tcp.connect_tcp(address, port, share, local_address, socket_options)
-                        return _Wire(await connecting, self._head_bytes, clock.when())
-        except TimeoutError:
-            message = f"no connection to {host} port {port} in the time allowed for it, {timeout:g} s"
-            raise TransportError(message, hint=_NOT_SENT, sent=False) from None
-        except OSError:
-            message = f"the name {host} could not be resolved"
-            raise TransportError(message, hint=f"check its spelling; {_NOT_SENT}", sent=False) from None
-        message = f"no connection to {host} port {port}: none of its {len(addresses)} addresses accepted one"
-        raise TransportError(message, hint=_NOT_SENT, sent=False)
-
-
-class _Wire(httpcore.AsyncNetworkStream):
-    """A connection that watches the head of each answer: its size, and that it did not come before the request.
-
-    h11 limits one head, but takes any number of interim answers (hazard T46).
-    """
-
-    def __init__(self, stream: httpcore.AsyncNetworkStream, head_bytes: int, connect_by: float | None = None) -> None:
-        self._stream = stream
-        self._head_bytes = head_bytes
-        #: When the connection, TLS included, must be there; by the clock of the event loop.
-        self._connect_by = connect_by
-        #: Bytes the head may still have; None once it is complete.
-        self._left: int | None = head_bytes
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._left = self._head_bytes
-        await self._stream.write(buffer, timeout)
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        if self._left is None:
-            return await self._stream.read(max_bytes, timeout)
-        if not self._left:
-            message = f"the head of the answer is larger than {self._head_bytes} bytes"
-            raise TransportError(message, hint=_MAYBE_SENT, temporary=False)
-        data = await self._stream.read(min(max_bytes, self._left), timeout)
-        if not data:
-            message = "the connection was closed before the head of an answer was complete"
-            raise TransportError(message, hint=_MAYBE_SENT)
-        self._left -= len(data)
-        return data
-
-    def end_head(self) -> None:
-        """The head of the answer is complete."""
-        if self._left == self._head_bytes:
-            # Left over from the answer before, which may have been another tenant's.
-            raise TransportError("an answer was there before its request was sent", hint=_MAYBE_SENT)
-        self._left = None
-
-    async def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.AsyncNetworkStream:
-        try:
-            async with asyncio.timeout_at(self._connect_by):
-                stream = await self._stream.start_tls(ssl_context, server_hostname)
-        except httpcore.ConnectError as error:
-            message = "the TLS handshake failed: the host may not speak TLS 1.2 or newer on this port"
-            if isinstance(error.__cause__, ssl.SSLCertVerificationError):
-                message = f"the certificate of the host is not trusted: {error.__cause__.verify_message}"
-            raise TransportError(message, hint=_NOT_SENT, sent=False) from None
-        except TimeoutError:
-            await self.aclose()
-            message = "the TLS handshake was not finished in the time allowed for a connection"
-            raise TransportError(message, hint=_NOT_SENT, sent=False) from None
-        except BaseException:
-            await self.aclose()  # a cancelled handshake would leave it open
-            raise
-        return _Wire(stream, self._head_bytes)
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)
-
-
-def _content(request: Request) -> bytes | AsyncIterator[bytes] | None:
-    return read_stream(request.body) if isinstance(request.body, Stream) else request.body
-
-
-def _read_headers(answer: _Answer) -> Headers:
+def _read_headers(answer: Answer) -> Headers:
     headers = Headers((name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.fields)
     if "content-length" in headers and "transfer-encoding" in headers:
         # Which of them counts is what a proxy and we could disagree on (RFC 9112, section 6.3).
         message = "the answer states its length twice, in Content-Length and in Transfer-Encoding"
-        raise TransportError(message, hint=_MAYBE_SENT)
+        raise TransportError(message, hint=MAYBE_SENT)
     return headers
 
 
@@ -546,16 +372,16 @@ def _find_meaning(error: Exception) -> _Failure:
         return _Failure(type(error), error.message, error.hint, again)
     if isinstance(error, MappingError):
         return _Failure(MappingError, error.message, error.hint)
-    message, hint = _MEANINGS.get(type(error).__name__, ("no usable answer came", _MAYBE_SENT))
-    return _Failure(TransportError, message, hint, {"sent": hint is _MAYBE_SENT, "temporary": hint is not _INVALID})
+    message, hint = _MEANINGS.get(type(error).__name__, ("no usable answer came", MAYBE_SENT))
+    return _Failure(TransportError, message, hint, {"sent": hint is MAYBE_SENT, "temporary": hint is not _INVALID})
 
 
 def _too_large(limit: int) -> _Failure:
-    hint = f"an operator can raise the limit; {_MAYBE_SENT}"
+    hint = f"an operator can raise the limit; {MAYBE_SENT}"
     return _Failure(TransportError, f"the answer is larger than {limit} bytes", hint, {"temporary": False})
 
 
-def _header_fields(request: Request) -> _Fields:
+def _header_fields(request: Request) -> Fields:
     """The declared header fields, then those of ours that are not declared.
 
     How long the body is, is not for a declaration to say: a wrong length would let a body pass for the next request.
@@ -579,15 +405,9 @@ def _find_inflater(headers: Headers) -> _Inflater | None:
     if coding in {"", "identity"}:
         return None
     if coding not in CODINGS:
-        hint = f"one of {', '.join(CODINGS)} is accepted, and only one; {_MAYBE_SENT}"
+        hint = f"one of {', '.join(CODINGS)} is accepted, and only one; {MAYBE_SENT}"
         raise MappingError("the body has a Content-Encoding that is not accepted", hint=hint)
     return _Inflater(coding)
-
-
-@functools.cache
-def _system_trust() -> ssl.SSLContext:
-    # Not `httpcore2.default_ssl_context()`: that one obeys SSL_CERT_FILE and SSL_CERT_DIR (hazard T41).
-    return httpx.create_ssl_context(trust_env=False)
 
 
 def _user_agent() -> str:
