@@ -168,7 +168,11 @@ class Response:
 
     def masked(self, secrets: Iterable[str]) -> Response:
         """The same answer with `***` wherever one of the secrets stood."""
-        hidden = tuple(secrets)
+        texts = [*self.headers.values()]
+        # Nearly every answer holds none, and need not be made anew.
+        hidden = [each for each in secrets if _encode(each) in self.body or any(each in text for text in texts)]
+        if not hidden:
+            return self
         headers = Headers((name, mask(value, hidden)) for name, value in self.headers.items())
         return Response(self.status, headers, mask_bytes(self.body, hidden))
 
@@ -211,7 +215,7 @@ def mask(text: str, secrets: Iterable[str]) -> str:
 def mask_bytes(body: bytes, secrets: Iterable[str]) -> bytes:
     """As `mask`, over UTF-8 bytes."""
     for secret in sorted(secrets, key=len, reverse=True):
-        body = body.replace(secret.encode("utf-8", "surrogatepass"), MASK.encode())
+        body = body.replace(_encode(secret), MASK.encode())
     return body
 
 
@@ -219,6 +223,10 @@ def _mask_body(body: bytes | Stream | None, secrets: Iterable[str]) -> bytes | S
     if isinstance(body, Stream):
         return body.masked(secrets)
     return None if body is None else mask_bytes(body, secrets)
+
+
+def _encode(secret: str) -> bytes:
+    return secret.encode("utf-8", "surrogatepass")
 
 
 def without_query(url: str) -> str:

@@ -174,9 +174,7 @@ class Runtime:
         a 429, MappingError for an answer that cannot be read, TransportError where none came, BlockedAddress where none
         was asked for.
         """
-        connector, found = self.find(connection, operation)
-        config = self._config(connection, connector)
-        request = build_request(found, load_files(found, inputs), config)
+        connector, found, config, request = self._prepare(connection, operation, inputs)
         result, response = await self._exchange(connection, connector, found, config, request)
         if found.pagination is not None:
             page = read_page(found, request, response, _document(result, response, config))
@@ -193,14 +191,12 @@ class Runtime:
         The last one is `truncated` if there are more than `max_pages`. Raises as `call` does, and MappingError where
         the pages lead in a circle.
         """
-        connector, found = self.find(connection, operation)
-        config = self._config(connection, connector)
+        connector, found, config, first = self._prepare(connection, operation, inputs)
 
         async def fetch(request: Request) -> tuple[Result, Response, Any]:
             result, response = await self._exchange(connection, connector, found, config, request)
             return result, response, _document(result, response, config)
 
-        first = build_request(found, load_files(found, inputs), config)
         async for result in walk(found, first, fetch, max_pages=max_pages):
             yield result
 
@@ -225,9 +221,7 @@ class Runtime:
         stream are together. Leaving the loop closes the connection as soon as the iterator is closed
         (`contextlib.aclosing`). Raises as `call` does, before the first chunk and between two.
         """
-        connector, found = self.find(connection, operation)
-        config = self._config(connection, connector)
-        request = build_request(found, load_files(found, inputs), config)
+        connector, found, config, request = self._prepare(connection, operation, inputs)
         label = f"{connection} {operation}"
         async with Opening(self._open_client(), request) as opening:
             result, _ = await self._exchange(connection, connector, found, config, request, opening)
@@ -287,6 +281,12 @@ class Runtime:
         if not result.ok:
             raise self._failure(found, label, result, response.masked(request.secrets))
         return result, response
+
+    def _prepare(self, connection: str, operation: str, inputs: Inputs) -> tuple[Connector, Operation, Config, Request]:
+        """What every call begins with: who is called, as whom, and the request before auth."""
+        connector, found = self.find(connection, operation)
+        config = self._config(connection, connector)
+        return connector, found, config, build_request(found, load_files(found, inputs), config)
 
     def _config(self, connection: str, connector: Connector) -> Config:
         config = self._configs.get(connection)
