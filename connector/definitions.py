@@ -20,6 +20,7 @@ from connector.pagination import Pagination
 from connector.policies import Policies
 from connector.selectors import Selector
 from connector.templates import PathTemplate, Placeholder, QueryPair, Template, Unrenderable
+from connector.triggers import Poll
 from connector.urls import check_base_url, encode_host_part, encode_segment, origin_of
 
 #: A shorter text is not looked for in successful answers: it would stand in them by chance.
@@ -63,7 +64,7 @@ class Webhook:
     payload: tuple[Field, ...] = ()
     description: str = ""
     after: tuple[str, ...] = ()
-    poll: Mapping[str, Any] | None = None
+    poll: Poll | None = None
 
     @property
     def id(self) -> str:

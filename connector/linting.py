@@ -50,7 +50,7 @@ def _unmade(connector: Connector) -> Iterator[Problem]:
     """Triggers that no operation will ever make, since theirs is not there."""
     known = sorted({*connector.operations, *connector.custom_operations})
     for webhook in connector.webhooks:
-        polled = [webhook.poll.get("operation")] if webhook.poll is not None else []
+        polled = [webhook.poll.operation] if webhook.poll is not None else []
         for name in [*webhook.after, *polled]:
             if name not in known:
                 pointer = f"/{webhook.resource}/webhooks/{webhook.event}"

@@ -32,6 +32,7 @@ from connector.reading import ConnectionValues, Declaration, Reader, text_path
 from connector.schema import Document, Finding, Kind, Path, find_shape_problems, fits
 from connector.selectors import Selector
 from connector.templates import Placeholder, Template, Unrenderable, render_url
+from connector.triggers import Poll
 from connector.urls import check_base_url, has_dot_segment
 
 Source = str | Mapping[str, Any] | Sequence[Any] | Document
@@ -305,7 +306,7 @@ class _Parse:
             short, description = reader.meta(item)
             payload = reader.fields(reader.get(item, "payload", list, []), (*where, "payload"))
             after = tuple(reader.get(item, "after", list, []))
-            poll = reader.get(item, "poll", dict, None)
+            poll = _read_poll(reader, item, (*where, "poll"))
             yield Webhook(self.handle, resource, event, route or "", payload, description or short, after, poll)
 
     def custom(self, reader: Reader, source: Any, path: Path, service: Service) -> None:
@@ -326,6 +327,22 @@ class _Parse:
             output = reader.fields(reader.get(item, "output", list, []), (*where, "output"))
             short, description = reader.meta(item)
             self.found_custom[handle] = CustomOperation(handle, short, description, inputs, steps, output)
+
+
+def _read_poll(reader: Reader, source: Mapping[str, Any], path: Path) -> Poll | None:
+    block = reader.get(source, "poll", dict, None)
+    if block is None:
+        return None
+
+    def read(inside: Mapping[str, Any], key: str) -> Selector | None:
+        where = (*path, key) if inside is block else (*path, "when", key)
+        return reader.selector(inside[key], where) if key in inside else None
+
+    try:
+        return Poll.from_json(block, read)
+    except ValueError as error:
+        reader.complain("E_POLL", str(error), path, "see `poll` in the reference")
+        return None
 
 
 def _check_step(reader: Reader, handle: str, step: Mapping[str, Any], path: Path, service: Service) -> None:

@@ -163,7 +163,7 @@ def trigger_document(webhook: Webhook) -> Document:
         "id": webhook.id,
         "path": webhook.path,
         "after": list(webhook.after),
-        "poll": None if webhook.poll is None else dict(webhook.poll),
+        "poll": None if webhook.poll is None else dict(webhook.poll.source),
         "description": webhook.description,
         "fields": [field_document(each) for each in webhook.payload],
     }

@@ -98,24 +98,14 @@ def find_progress(connector: Connector) -> dict[str, Progress]:
     """
     found: dict[str, Progress] = {}
     for webhook in connector.webhooks:
-        poll = webhook.poll or {}
-        when = poll.get("when")
-        words = when.get("in") if isinstance(when, Mapping) else None
-        if not isinstance(when, Mapping) or not isinstance(words, list) or not words or not isinstance(words[0], str):
+        poll = webhook.poll
+        if poll is None or poll.state is None or not isinstance(poll.states[0], str):
             continue
-        resource = str(poll.get("operation", "")).rpartition(".")[0] or webhook.resource
-        end = words[0]
+        end = poll.states[0]
         start = ("queued", "running") if end.islower() else ("QUEUED", "RUNNING")
-        found.setdefault(resource, Progress(_read_walk(when.get("selector")), (*start, end)))
+        resource = poll.operation.rpartition(".")[0] or webhook.resource
+        found.setdefault(resource, Progress(plain_walk(poll.state) or (), (*start, end)))
     return found
-
-
-def _read_walk(steps: Any) -> Walk:
-    # A `poll` is kept as it was written, so its selector may be anything.
-    try:
-        return plain_walk(Selector.from_json(steps)) or () if isinstance(steps, (str, list)) else ()
-    except ValueError:
-        return ()
 
 
 def plain_walk(selector: Selector) -> Walk | None:

@@ -24,6 +24,7 @@ from connector.answers import RESPONSE_KINDS
 from connector.auth import AUTH_METHODS
 from connector.bodies import BODY_KINDS
 from connector.convertors import CONVERTORS
+from connector.definitions import Webhook
 from connector.errors import ConnectorError
 from connector.pagination import PAGINATION_STYLES
 from runtime.catalog import find_problems_in
@@ -110,6 +111,7 @@ TABLES: dict[str, Callable[[], set[str]]] = {
     "Pagination styles": lambda: set(PAGINATION_STYLES),
     "Policies": lambda: POLICIES,
     "Response kinds": lambda: set(RESPONSE_KINDS),
+    "Synthetic triggers": lambda: {each.name for each in dataclasses.fields(Webhook)} & {"after", "poll"},
     "Problem codes": find_codes,
     "Errors": lambda: {error.__name__ for error in find_errors()},
 }

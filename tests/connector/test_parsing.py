@@ -416,7 +416,8 @@ def test_a_webhook_is_read_whole() -> None:
     webhook = {**THINGS["webhooks"][0], "after": ["things.read"], "poll": poll, "meta": meta}
     [found] = parse_connector(SERVICE, [{**THINGS, "webhooks": [webhook]}]).webhooks
     assert (found.connector, found.resource, found.event, found.path) == ("demo", "things", "made", webhook["path"])
-    assert (found.after, found.poll, found.description) == (("things.read",), poll, "A thing was made.")
+    assert found.poll is not None
+    assert (found.after, found.poll.source, found.description) == (("things.read",), poll, "A thing was made.")
     assert [each.name for each in found.payload] == ["id"]
 
 
@@ -952,10 +953,10 @@ def test_every_correction_of_the_overlay_is_known() -> None:
         "models/model.deleted": ["after"],
         "files/file.uploaded": ["poll", "payload"],
         "files/file.deleted": ["after"],
-        "fine-tuning-jobs/fine_tuning_job.created": ["after"],
+        "fine-tuning-jobs/fine_tuning_job.created": ["after", "poll"],
         "fine-tuning-jobs/fine_tuning_job.succeeded": ["poll"],
         "fine-tuning-jobs/fine_tuning_job.failed": ["poll"],
-        "batch-jobs/batch_job.created": ["after"],
+        "batch-jobs/batch_job.created": ["after", "poll"],
         "batch-jobs/batch_job.succeeded": ["poll"],
         "batch-jobs/batch_job.failed": ["poll"],
         "agents-completions/agent_completion.created": ["after"],

@@ -298,12 +298,10 @@ JOB = {
     ("field", "when", "words"),
     [
         ("status", {"selector": ["status"], "in": ["SUCCESS", "OK"]}, ["QUEUED", "RUNNING", "SUCCESS", "SUCCESS"]),
-        ("status", {"in": ["done"]}, ["queued", "running", "done", "done"]),
+        ("status", {"selector": ["status"], "in": ["done"]}, ["queued", "running", "done", "done"]),
         ("state", {"selector": ["state"], "in": ["Done"]}, ["QUEUED", "RUNNING", "Done", "Done"]),
-        ("status", {"selector": "a..b", "in": ["Done"]}, ["QUEUED", "RUNNING", "Done", "Done"]),
-        ("status", {"selector": 7, "in": ["Done"]}, ["QUEUED", "RUNNING", "Done", "Done"]),
         ("status", "new", ["status"] * 4),
-        ("status", {"selector": ["status"], "in": []}, ["status"] * 4),
+        ("status", {"selector": ["status"], "in": [1]}, ["status"] * 4),
     ],
 )
 def test_a_made_up_job_moves_to_the_first_word_its_webhook_waits_for(field: str, when: Any, words: list[str]) -> None:
