@@ -1,0 +1,167 @@
+"""Every operation of the shipped Mistral connector, judged by Mistral's own OpenAPI file (`mistral_judge`).
+
+`mistral_operations.json` says which endpoint each operation is, and gives values for the inputs for which no value can
+be told from their type. Every request is made twice: with the inputs that are required, and with all of them.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connector.building import build_request
+from connector.definitions import Operation
+from connector.messages import Headers, Request, Response
+from connector.templates import Placeholder
+from runtime.catalog import Catalog
+from runtime.samples import read_example
+from tests.mistral_judge import BESIDE, DEFECTS, VARIABLE, Spec, answer_complaints, complaints, find_spec, load_spec
+
+TABLE: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "mistral_operations.json").read_text("utf-8"))
+CONNECTOR = Catalog().get("mistral-ai")
+EXAMPLES = Catalog().examples("mistral-ai")
+UUID = "5d2c9f0e-8a4b-4c1d-9e7f-0a1b2c3d4e5f"
+#: Values by type, for inputs that the table gives none.
+VALUES = {"String": "text", "Integer": 3, "Number": 0.5, "Boolean": True, "DateTime": "2026-01-02T03:04:05Z"}
+
+
+@pytest.fixture(scope="module")
+def spec() -> Spec:
+    path = find_spec()
+    if path is None:
+        pytest.skip(f"Mistral's OpenAPI file is neither at {VARIABLE} nor at {BESIDE}")
+    return load_spec(path)
+
+
+def value_of(placeholder: Placeholder, given: dict[str, Any]) -> Any:
+    """A value for one input: from the table, its first option, its least number, else by its type."""
+    if placeholder.name in given:
+        return given[placeholder.name]
+    if placeholder.options:
+        return list(placeholder.options) if placeholder.type == "Array" else placeholder.options[0]
+    if placeholder.type == "File":
+        return b"a,b\n1,2\n"
+    if placeholder.type == "String" and placeholder.name.endswith("Id"):
+        return UUID
+    if placeholder.type == "Array":
+        return ["text"]
+    value = VALUES[placeholder.type]
+    return placeholder.minimum if placeholder.minimum is not None else value
+
+
+def inputs_of(operation: Operation, *, full: bool) -> dict[str, Any]:
+    """The inputs that are required, or all that there are."""
+    given = TABLE[operation.id].get("inputs", {})
+    without = TABLE[operation.id].get("without", [])
+    return {
+        name: value_of(each, given)
+        for name, each in operation.inputs.items()
+        if (full and name not in without) or (each.required and each.default is None)
+    }
+
+
+def request_of(operation: Operation, *, full: bool) -> Request:
+    """The request as it would leave."""
+    config = operation.service.configure({"apiToken": "test-key"})
+    return next(config.auth.flow(build_request(operation, inputs_of(operation, full=full), config), config.values))
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["minimal", "full"])
+@pytest.mark.parametrize("name", TABLE)
+def test_the_request_is_valid(spec: Spec, name: str, full: bool) -> None:
+    assert complaints(spec, TABLE[name]["endpoint"], request_of(CONNECTOR.operation(name), full=full)) == []
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_the_example_is_valid(spec: Spec, name: str) -> None:
+    for answer in read_example(name, EXAMPLES[name]):
+        assert answer_complaints(spec, TABLE[name]["endpoint"], answer) == []
+
+
+def test_the_table_has_every_operation() -> None:
+    assert sorted(CONNECTOR.operations) == sorted(TABLE)
+
+
+# The judge itself: each thing that it is to see, it sees.
+
+SERVER = "https://api.mistral.ai/v1"
+AUTH = {"Authorization": "Bearer k", "Accept": "application/json"}
+SENT = {**AUTH, "Content-Type": "application/json"}
+CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+FORM = (
+    b'--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\n%b\r\n'
+    b'--b\r\nContent-Disposition: form-data; name="file"%b\r\n\r\nabc\r\n--b--\r\n'
+)
+SEEN = [
+    ("GET /v1/models", "", {}, None, "header: no Authorization: Bearer <token>"),
+    ("GET /v1/models", "?page=1", AUTH, None, "query: 'page' is not declared"),
+    ("GET /v1/models", "/", AUTH, None, "path: /v1/models/ is not /v1/models"),
+    ("GET /v1/files", "?page=one", AUTH, None, "query: page: 'one' is not of type 'integer'"),
+    ("GET /v1/files", "?page=1&page=2", AUTH, None, "query: page: it stands twice"),
+    ("GET /v1/batch/jobs", "?status=queued", AUTH, None, "query: status: 'queued' is not valid"),
+    ("GET /v1/batch/jobs", "?metadata=%7B%7D", AUTH, None, "query: 'metadata' is an object"),
+    ("GET /v1/batch/jobs", "?created_after=now", AUTH, None, "query: created_after: 'now' is not valid"),
+    ("GET /v1/conversations", "?metadata=k", AUTH, None, "query: metadata is not one JSON text"),
+    ("DELETE /v1/agents/{agent_id}/aliases", "", AUTH, None, "query: alias is missing"),
+    ("GET /v1/files/{file_id}", "", AUTH, None, "path: file_id: '{file_id}' is not a 'uuid'"),
+    ("GET /v1/files/{file_id}/content", "", AUTH, None, "Accept: application/json takes none of"),
+    ("GET /v1/models", "", {**AUTH, "X-Other": "1"}, None, "header: X-Other is not declared"),
+    ("GET /v1/models", "", AUTH, b"{}", "body: none is declared"),
+    ("POST /v1/chat/completions", "", SENT, None, "body: it is missing"),
+    ("POST /v1/chat/completions", "", SENT, b"{", "body: it is no JSON"),
+    ("POST /v1/chat/completions", "", AUTH, b"{}", "body: no type is not declared"),
+    ("POST /v1/chat/completions", "", SENT, {**CHAT, "temperature": 2}, "body: ['temperature'] 2 is not valid"),
+    ("POST /v1/chat/completions", "", SENT, {**CHAT, "max_token": 2}, "body: Additional properties are not allowed"),
+    ("POST /v1/chat/completions", "", SENT, {**CHAT, "stream": True}, "Accept: application/json where the answer is"),
+    ("POST /v1/libraries", "", SENT, {"nam": "x"}, "body: 'name' is a required property"),
+    ("POST /v1/conversations#stream", "", SENT, {"inputs": "hi", "stream": False}, "body: ['stream'] False is not one"),
+    (
+        "POST /v1/files",
+        "",
+        {**AUTH, "Content-Type": "multipart/form-data; boundary=b"},
+        FORM % (b"ocr", b""),
+        "body: part",
+    ),
+    (
+        "POST /v1/files",
+        "",
+        {**AUTH, "Content-Type": "multipart/form-data; boundary=b"},
+        FORM % (b"other", b'; filename="a"'),
+        "body: ['purpose'] 'other' is not one of",
+    ),
+]
+
+
+@pytest.mark.parametrize(("endpoint", "after", "headers", "body", "complaint"), SEEN)
+def test_the_judge_sees(
+    spec: Spec, endpoint: str, after: str, headers: dict[str, str], body: Any, complaint: str
+) -> None:
+    path = endpoint.partition(" /v1")[2].partition("#")[0]
+    sent = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+    request = Request(endpoint.partition(" ")[0], f"{SERVER}{path}{after}", Headers(headers.items()), sent)
+    found = complaints(spec, endpoint, request)
+    assert [each for each in found if complaint in each], found
+
+
+def test_the_judge_sees_a_wrong_method_and_a_wrong_answer(spec: Spec) -> None:
+    request = Request("POST", f"{SERVER}/models", Headers(AUTH.items()))
+    assert complaints(spec, "GET /v1/models", request) == ["method: POST, not GET"]
+    json_type = Headers({"Content-Type": "application/json"})
+    assert answer_complaints(spec, "GET /v1/models", Response(200, json_type, b'{"data": [{}]}')) != []
+    assert answer_complaints(spec, "GET /v1/models", Response(201, json_type, b"{}")) != []
+    assert answer_complaints(spec, "DELETE /v1/agents/{agent_id}", Response(204)) == []
+
+
+def test_every_defect_of_the_file_is_still_there(spec: Spec) -> None:
+    schemas = spec.document["components"]["schemas"]
+    assert "level" in schemas["SharingDelete"]["required"]
+    assert "level" not in schemas["SharingDelete"]["properties"]
+    response = schemas["ChatCompletionResponse"]["allOf"][1]
+    assert "data" in response["required"]
+    assert "data" not in response["properties"]
+    answers = spec.operation("POST /v1/agents/completions")[1]["responses"]["200"]["content"]
+    assert list(answers) == ["application/json"]
+    assert len(DEFECTS) == 3
