@@ -470,7 +470,8 @@ def test_a_hostile_document_is_refused_in_bounded_time_and_memory(text: str) -> 
     started = time.process_time()
     with pytest.raises(InvalidDefinition) as caught:
         parse_connector(SERVICE, text)
-    assert time.process_time() - started < 5
+    # A busy machine takes ten times as long as an idle one; what grows with the square takes minutes.
+    assert time.process_time() - started < 20
     assert all(len(each.message) < 500 for each in caught.value.problems)
 
 
