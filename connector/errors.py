@@ -14,7 +14,7 @@
     │   ├── BlockedAddress        the egress guard refused the address
     │   └── UnknownOutcome        the provider may have acted, and nobody knows: look before calling again
     ├── ResponseError         the provider said no: 3xx, 4xx or 5xx; .result holds what it said
-    │   └── RateLimited           429; .retry_after in seconds, if the provider named one
+    │   └── RateLimited           429 and its like; .retry_after in seconds, if the provider named one
     └── ConfigurationError    the operator: a setting, file or address that cannot be used
 
 The runtime's classes live here too, so that one tree can be imported from `connector` and from `runtime`.
@@ -262,7 +262,7 @@ class ResponseError(ConnectorError):
 
 
 class RateLimited(ResponseError):
-    """429 Too Many Requests."""
+    """429 Too Many Requests, or a 403 that says when its limit ends."""
 
     code = "E_RATE_LIMITED"
 

@@ -34,7 +34,7 @@ class RateLimit:
 class Retry:
     """When a call is sent again: `attempts` in all, after one of the `statuses`, waiting `max_delay` seconds at most.
 
-    A call that is not idempotent is sent again after a 429 only, and where it surely was not sent.
+    A call that is not idempotent is sent again where a limit refused it, and where it surely was not sent.
     """
 
     attempts: int = 4

@@ -1,8 +1,9 @@
 """Whether a call is sent again, and after how long: one decision, returned as a value.
 
 Nothing here waits or sends; `sending` does. What a definition asks for is `connector.policies`'. The rules: a call
-that is not idempotent is sent again only where it surely did not happen (no connection was made, or 429); an idempotent
-one also after a status that may pass and after a broken connection. A provider that names a time is taken at its word.
+that is not idempotent is sent again only where it surely did not happen (no connection was made, or a limit was met);
+an idempotent one also after a status that may pass and after a broken connection. A provider that names a time is taken
+at its word.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def decide(
             return Enough("it would fail in the same way")
         if outcome.sent and not idempotent:
             return Enough("it may have been carried out")
-    elif outcome.status != 429 and not (idempotent and outcome.status in retry.statuses):  # RFC 6585, section 4
+    elif not is_limit(outcome) and not (idempotent and outcome.status in retry.statuses):
         return Enough("the answer is final")
     if attempt >= retry.attempts:
         return Enough("it was tried often enough")
@@ -73,16 +74,26 @@ def decide(
     return Again(delay, told is not None)
 
 
+def is_limit(response: Response) -> bool:
+    """True for an answer that only refuses for now: a 429 (RFC 6585, section 4), or a 403 that says when it ends.
+
+    GitHub's documentation of rate limits: 403 or 429, with Retry-After or an `x-ratelimit-remaining` of 0.
+    """
+    headers = response.headers
+    told = "retry-after" in headers or headers.get("x-ratelimit-remaining") == "0"
+    return response.status == 429 or (response.status == 403 and told)
+
+
 def read_wait(response: Response, now: float, header: str = "") -> float | None:
     """Seconds to wait as the answer says, seen from `now` (seconds since the epoch); None if it does not say.
 
-    `header` is the one that the definition names; then Retry-After counts, and for a 429 the resets of its limit.
+    `header` is the one that the definition names; then Retry-After counts, and for a limit its resets.
     """
     headers = response.headers
     for name in filter(None, (header, "retry-after")):
         if (wait := read_reset(headers.get(name, ""), now)) is not None:
             return wait
-    return _limit_ends(headers, now) if response.status == 429 else None
+    return _limit_ends(headers, now) if is_limit(response) else None
 
 
 def _limit_ends(headers: Headers, now: float) -> float | None:

@@ -37,7 +37,7 @@ from runtime.authorising import Authoriser
 from runtime.catalog import Catalog
 from runtime.guard import Guard
 from runtime.paging import MAX_PAGES, read_page, walk
-from runtime.retries import read_wait
+from runtime.retries import is_limit, read_wait
 from runtime.sending import Sender, Sleep, Transmits
 from runtime.settings import Settings, load_settings
 from runtime.store import open_store
@@ -323,7 +323,7 @@ class Runtime:
             where = without_query(response.headers.get("location", "nowhere"))
             message = f"{operation} answered {response.status}: a redirect to {where}, which is not followed"
         meaning = errors.statuses.get(response.status, "")
-        if response.status == 429:  # RFC 6585, section 4
+        if is_limit(response):
             after = read_wait(response, self._clock(), errors.retry_after)
             wait = f"wait {after:g} s" if after is not None else "wait before calling again"
             return RateLimited(

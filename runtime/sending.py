@@ -20,7 +20,7 @@ from connector.messages import Request, Response, Stream
 from connector.policies import SAFE_METHODS
 from connector.urls import origin_of
 from runtime.limits import Breaker, Pace
-from runtime.retries import Enough, decide, read_wait
+from runtime.retries import Enough, decide, is_limit, read_wait
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -106,7 +106,7 @@ class Sender:
             )
             if isinstance(decision, Enough) or not repeatable:
                 return Sent(_final(outcome, idempotent=idempotent), attempt)
-            if decision.told and isinstance(outcome, Response) and outcome.status == 429:
+            if decision.told and isinstance(outcome, Response) and is_limit(outcome):
                 pace.hold(self._monotonic() + decision.delay)
             await self._sleep(decision.delay)
             elapsed += decision.delay

@@ -267,6 +267,12 @@ def test_the_example_definition_has_no_problems() -> None:
     assert find_problems_in(ROOT / "examples" / "definitions") == []
 
 
+def test_the_table_of_connectors_has_a_row_for_each_that_is_shipped() -> None:
+    text = (ROOT / "docs" / "connectors.md").read_text("utf-8")
+    listed = re.findall(r"^\| `([\w.-]+)` \|", text, re.MULTILINE)
+    assert listed == sorted(folder.name for folder in (ROOT / "definitions").iterdir() if folder.is_dir())
+
+
 def test_the_files_that_contributing_names_are_there() -> None:
     table = [line for line in (ROOT / "CONTRIBUTING.md").read_text("utf-8").splitlines() if line.startswith("| a")]
     named = [path for line in table for path in re.findall(r"`([\w./]+)[^`]*`", line.rpartition(" | ")[2])]
