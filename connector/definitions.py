@@ -19,6 +19,7 @@ from connector.messages import Request, secret_forms
 from connector.pagination import Pagination
 from connector.policies import Policies
 from connector.selectors import Selector
+from connector.signatures import Signature, Undeclared
 from connector.templates import PathTemplate, Placeholder, QueryPair, Template, Unrenderable
 from connector.triggers import Poll
 from connector.urls import check_base_url, encode_host_part, encode_segment, origin_of
@@ -182,6 +183,10 @@ class Service:
     policies: Policies = field(default_factory=Policies)
     #: The names of `auth` and of `auth_options`, as the table of methods has them.
     auth_methods: tuple[str, ...] = ()
+    #: How inbound messages are verified.
+    signature: Signature = field(default_factory=Undeclared)
+    #: Where the sender's id of a message stands in its body; None where it is in a header, or nowhere.
+    message_id: Selector | None = None
 
     @property
     def credentials(self) -> frozenset[str]:

@@ -31,6 +31,7 @@ from connector.policies import Policies
 from connector.reading import ConnectionValues, Declaration, Reader, text_path
 from connector.schema import Document, Finding, Kind, Path, find_shape_problems, fits
 from connector.selectors import Selector
+from connector.signatures import Signature, Undeclared, read_signature
 from connector.templates import Placeholder, Template, Unrenderable, render_url
 from connector.triggers import Poll
 from connector.urls import check_base_url, has_dot_segment
@@ -256,6 +257,8 @@ class _Parse:
             probe.literal or "",
             policies=read_policies(reader, block, ("service",), Policies()),
             auth_methods=tuple(method_key(reader.get(source, "method", str, "none")) for source, _ in sources),
+            signature=_read_signature(reader, block),
+            message_id=_read_message_id(reader, block),
         )
 
     def resources(self, reader: Reader, source: Any, path: Path, service: Service) -> None:
@@ -372,6 +375,31 @@ def _check_base(reader: Reader, source: Any, base: Template, path: Path) -> None
         return
     if url.startswith("http:"):
         reader.complain("W_PLAIN_HTTP", "the base URL is not https", path, "credentials travel in clear")
+
+
+def _read_signature(reader: Reader, block: Mapping[str, Any]) -> Signature:
+    """The scheme of the block; Undeclared where there is none, or none that can be read."""
+    source = reader.get(block, "signature", dict, {})
+    path: Path = ("service", "signature")
+    # What is misshapen the schema complains about, a scheme that is missing too.
+    known = {name: value for name, value in source.items() if isinstance(value, str)}
+    tolerance = reader.get(source, "tolerance", (int, float), 0)
+    if "scheme" not in known:
+        return Undeclared()
+
+    def read(name: str) -> Template | None:
+        return reader.template(source[name], (*path, name))[0] if name in source else None
+
+    try:
+        return read_signature(known | ({"tolerance": tolerance} if tolerance > 0 else {}), read)
+    except ValueError as error:
+        reader.complain("E_SIGNATURE_SCHEME", str(error), path, "see the signature schemes of the reference")
+        return Undeclared()
+
+
+def _read_message_id(reader: Reader, block: Mapping[str, Any]) -> Selector | None:
+    source = reader.get(block, "signature", dict, {})
+    return reader.selector(source.get("idSelector"), ("service", "signature", "idSelector"))
 
 
 def _auth_sources(reader: Reader, block: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], Path]]:

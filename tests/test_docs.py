@@ -27,6 +27,7 @@ from connector.convertors import CONVERTORS
 from connector.definitions import Webhook
 from connector.errors import ConnectorError
 from connector.pagination import PAGINATION_STYLES
+from connector.signatures import SIGNATURE_SCHEMES
 from runtime.catalog import find_problems_in
 from runtime.cli import cli
 from runtime.failures import EXIT_CODES, PROVIDER_FAILED
@@ -109,6 +110,7 @@ TABLES: dict[str, Callable[[], set[str]]] = {
     "Auth methods": lambda: set(AUTH_METHODS),
     "Body kinds": lambda: set(BODY_KINDS),
     "Pagination styles": lambda: set(PAGINATION_STYLES),
+    "Signature schemes": lambda: set(SIGNATURE_SCHEMES),
     "Policies": lambda: POLICIES,
     "Response kinds": lambda: set(RESPONSE_KINDS),
     "Synthetic triggers": lambda: {each.name for each in dataclasses.fields(Webhook)} & {"after", "poll"},

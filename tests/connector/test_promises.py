@@ -20,6 +20,7 @@ from connector.auth import AUTH_METHODS, find_auth_method
 from connector.bodies import BODY_KINDS
 from connector.convertors import CONVERTORS
 from connector.parsing import parse_connector
+from connector.signatures import SIGNATURE_SCHEMES
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted(folder.name for folder in (ROOT / "definitions").iterdir() if folder.is_dir())
@@ -58,6 +59,12 @@ def test_every_type_and_alias_has_a_case_in_the_suite() -> None:
     assert sorted(CONVERTORS) == sorted(used)
 
 
+def test_every_signature_scheme_has_a_case_in_the_suite_and_stands_in_the_schema() -> None:
+    used = {case["signature"]["scheme"] for case in suite("signatures") if case["signature"] and "verified" in case}
+    assert used == set(SIGNATURE_SCHEMES)
+    assert [name for name in SIGNATURE_SCHEMES if name not in schema("Signature")] == []
+
+
 def test_the_schema_names_every_type_and_alias() -> None:
     described = schema("Type")
     names = {name for row in CONVERTORS.values() for name in (row.name, *row.aliases)}
@@ -65,7 +72,7 @@ def test_the_schema_names_every_type_and_alias() -> None:
 
 
 def test_no_two_cases_of_the_suite_have_one_description() -> None:
-    for name in ("requests", "selectors", "types", "pages"):
+    for name in ("requests", "selectors", "types", "pages", "signatures"):
         described = [case["description"] for case in suite(name)]
         assert len(described) == len(set(described))
 

@@ -4,7 +4,8 @@
 in `config`, with the `grant` it has, make the `request` as it leaves, after auth; or the inputs named in `refused` are.
 `selectors.json`: a `selector` finds `values` in a `document`. `types.json`: a `value` is `converted` to a `type`, or
 `refused`. `pages.json`: a `pagination`, a `request` and its `answer` make the `next` request, or none
-(`test_pagination.py`).
+(`test_pagination.py`). `signatures.json`: by a `signature` block and `secrets`, at the time `now`, a `request` is
+`verified`, or `refused` (`test_signatures.py`).
 """
 
 from __future__ import annotations
