@@ -36,8 +36,10 @@ if TYPE_CHECKING:
     from connector.mapping import Chunk, Result, map_event, map_response
     from connector.messages import Event, Headers, Request, Response, Stream
     from connector.parsing import find_problems, parse_connector
+    from connector.workflows import Automation, InputMapping, parse_automation, parse_mapping
 
 __all__ = [
+    "Automation",
     "BlockedAddress",
     "Chunk",
     "Config",
@@ -48,6 +50,7 @@ __all__ = [
     "Field",
     "Headers",
     "InputError",
+    "InputMapping",
     "InputProblem",
     "InvalidDefinition",
     "InvalidSignature",
@@ -75,17 +78,21 @@ __all__ = [
     "find_problems",
     "map_event",
     "map_response",
+    "parse_automation",
     "parse_connector",
+    "parse_mapping",
 ]
 
 #: Where the names are that are not errors.
 _HOMES = {
+    "Automation": "connector.workflows",
     "Chunk": "connector.mapping",
     "Config": "connector.definitions",
     "Connector": "connector.definitions",
     "Event": "connector.messages",
     "Field": "connector.definitions",
     "Headers": "connector.messages",
+    "InputMapping": "connector.workflows",
     "Operation": "connector.definitions",
     "Request": "connector.messages",
     "Resource": "connector.definitions",
@@ -99,7 +106,9 @@ _HOMES = {
     "find_problems": "connector.parsing",
     "map_event": "connector.mapping",
     "map_response": "connector.mapping",
+    "parse_automation": "connector.workflows",
     "parse_connector": "connector.parsing",
+    "parse_mapping": "connector.workflows",
 }
 
 

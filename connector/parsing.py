@@ -35,6 +35,7 @@ from connector.signatures import Signature, Undeclared, read_signature
 from connector.templates import Placeholder, Template, Unrenderable, render_url
 from connector.triggers import Poll
 from connector.urls import check_base_url, has_dot_segment
+from connector.workflows import read_automation
 
 Source = str | Mapping[str, Any] | Sequence[Any] | Document
 
@@ -121,7 +122,7 @@ def read_connector(
 def find_problems(text: str, *, kind: Kind, file: str | None = None) -> list[Problem]:
     """Every problem of one document by itself, warnings too, in the order of the file, with line and column.
 
-    `kind` is service, resources, operations, overlay or connector. An empty list means that it can be used.
+    `kind` is service, resources, operations, overlay, connector or automation. An empty list means that it can be used.
     """
     try:
         document = Document.from_text(text, kind, file)
@@ -129,7 +130,9 @@ def find_problems(text: str, *, kind: Kind, file: str | None = None) -> list[Pro
         return list(error.problems)
     if kind in ("service", "connector"):
         return read_connector(document, lint=True)[1]
-    if kind == "overlay":
+    if kind == "automation":
+        return read_automation(document)[1]
+    if kind in ("overlay", "mapping"):
         return document.problems(find_shape_problems(document.value, kind))
     part = _Part(document, document.value)
     parsed = _Parse()

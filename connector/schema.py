@@ -22,7 +22,7 @@ from connector.errors import InvalidDefinition, Problem, did_you_mean
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
 
-Kind = Literal["service", "resources", "operations", "overlay", "connector"]
+Kind = Literal["service", "resources", "operations", "overlay", "connector", "automation", "mapping"]
 #: The kinds of document and the definition in the schema that each must meet.
 KINDS: Mapping[Kind, str] = {
     "service": "Connector",
@@ -30,6 +30,8 @@ KINDS: Mapping[Kind, str] = {
     "operations": "CustomOperations",
     "overlay": "Overlay",
     "connector": "Connector",
+    "automation": "Automation",
+    "mapping": "Mapping",
 }
 #: A definition file has at most this many bytes and nests at most this deep.
 MAX_BYTES = 1024 * 1024

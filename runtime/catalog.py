@@ -132,8 +132,8 @@ def _find_places(path: Path) -> Iterator[tuple[str, Path]]:
 def _kind_of(path: Path) -> Kind | None:
     if not path.is_file():
         return None
-    if path.parent.name == "resources":
-        return "resources"
+    if path.parent.name in ("resources", "automations"):
+        return "resources" if path.parent.name == "resources" else "automation"
     kinds: dict[str, Kind] = {
         "service.json": "service",
         "resources.json": "resources",
