@@ -15,6 +15,8 @@
     │   └── UnknownOutcome        the provider may have acted, and nobody knows: look before calling again
     ├── ResponseError         the provider said no: 3xx, 4xx or 5xx; .result holds what it said
     │   └── RateLimited           429 and its like; .retry_after in seconds, if the provider named one
+    ├── NotInJournal          the caller: no such event, delivery, subscription or run
+    ├── JournalUnavailable    the operator: nothing can be kept now, so nothing is acknowledged; ask again later
     └── ConfigurationError    the operator: a setting, file or address that cannot be used
 
 The runtime's classes live here too, so that one tree can be imported from `connector` and from `runtime`.
@@ -159,6 +161,32 @@ class ConfigurationError(ConnectorError):
     """A setting, a file or an address given by the operator cannot be used."""
 
     code = "E_CONFIGURATION"
+
+
+class NotInJournal(ConnectorError):
+    """The journal holds nothing of that id."""
+
+    code = "E_NOT_IN_JOURNAL"
+
+    def __init__(self, kind: str, id: str) -> None:
+        #: What was looked for: `event`, `delivery`, `subscription`, `run`.
+        self.kind = kind
+        self.id = id
+        super().__init__(
+            f"no {kind} {id!r} in the journal",
+            hint="it may have been removed; what is kept, and how long, is a setting",
+        )
+
+
+class JournalUnavailable(ConnectorError):
+    """The journal cannot keep anything now: the disk is full, the database is locked, failed or gone."""
+
+    code = "E_JOURNAL"
+
+    def __init__(self, message: str, *, hint: str = "", retry_after: float = 5.0) -> None:
+        super().__init__(message, hint=hint)
+        #: Seconds after which it may be worth to try again.
+        self.retry_after = retry_after
 
 
 class InvalidSignature(ConnectorError):

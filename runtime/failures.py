@@ -17,7 +17,9 @@ from connector.errors import (
     ConnectorError,
     InputError,
     InvalidDefinition,
+    JournalUnavailable,
     MappingError,
+    NotInJournal,
     ResponseError,
     TransportError,
     UnknownConnector,
@@ -29,9 +31,11 @@ from connector.messages import Request
 #: Exit codes by the nearest class of the error. A provider's 5xx, the one that depends on a value, is `exit_code`'s.
 EXIT_CODES: Mapping[type[BaseException], int] = {
     BaseException: 1,
+    JournalUnavailable: 1,
     click.ClickException: 2,
     ConfigurationError: 2,
     UnknownConnector: 2,
+    NotInJournal: 2,
     UnknownOperation: 2,
     InvalidDefinition: 3,
     ResponseError: 4,

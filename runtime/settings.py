@@ -20,6 +20,8 @@ _PREFIX = "CONNECTOR_"
 _BASE_URL = "CONNECTOR_BASE_URL__"
 #: The file of the encrypted store, in `home`.
 STORE_NAME = "secrets.json"
+#: The file of the journal, in `home`.
+JOURNAL_NAME = "journal.db"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,8 @@ class Settings:
     secrets_file: Path | None = None
     #: The encrypted store of connections: `secrets.json` of `home`; None for none.
     store: Path | None = None
+    #: The URL of the journal, which may hold a password: `sqlite:///<home>/journal.db`, or a PostgreSQL; None for none.
+    journal: str | None = field(default=None, repr=False)
     limits: Limits = field(default_factory=Limits)
     #: The variables beginning with `CONNECTOR_`; they may hold secrets.
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -104,7 +108,7 @@ def load_settings(
     file = folder / "connector.toml"
     table = _read_toml(file)
     limits = _read_limits(table.pop("limits", {}), variables, file)
-    known = {"definitions", "base_urls", "home", "secrets_file"}
+    known = {"definitions", "base_urls", "home", "journal", "secrets_file"}
     for key in table:
         if key not in known:
             raise ConfigurationError(f"{file}: unknown key {key!r}", hint=did_you_mean(key, sorted(known | {"limits"})))
@@ -126,6 +130,7 @@ def load_settings(
         home,
         folder / str(secrets_file) if secrets_file else None,
         home / STORE_NAME,
+        str(variables.get("CONNECTOR_JOURNAL") or table.get("journal") or f"sqlite:///{home / JOURNAL_NAME}"),
         limits,
         variables,
     )

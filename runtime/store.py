@@ -13,7 +13,6 @@ import contextlib
 import datetime
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from connector.errors import ConfigurationError
+from runtime.files import make_home, sync_folder, try_lock
 from runtime.keys import HOW_TO, KEY_VARIABLE, OLD_KEY_VARIABLE, Key, Keys
 
 VERSION = 1
@@ -264,7 +264,7 @@ class Store:
                 file.flush()
                 os.fsync(file.fileno())
             beside.replace(self.path)
-            _sync_folder(self.path.parent)
+            sync_folder(self.path.parent)
         except OSError as error:
             text = (error.strerror or "it cannot be written").lower()
             raise ConfigurationError(f"encrypted store {self.path}: {text}") from None
@@ -273,7 +273,7 @@ class Store:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         """Holds the lock file: against other processes, and against other threads. A kill lets go of it."""
-        _make_home(self.path.parent)
+        make_home(self.path.parent)
         try:
             lock = os.open(self.path.with_name(self.path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
@@ -281,7 +281,7 @@ class Store:
             raise ConfigurationError(f"encrypted store {self.path}: {text}") from None
         try:
             deadline = time.monotonic() + self._patience
-            while not _try_lock(lock):
+            while not try_lock(lock):
                 if time.monotonic() > deadline:
                     raise ConfigurationError(f"encrypted store {self.path}: another process is writing it")
                 time.sleep(0.01)
@@ -352,47 +352,3 @@ def _read_document(path: Path) -> _Document:
         raise _unreadable(path, (error.strerror or "it cannot be read").lower()) from None
     except (ValueError, TypeError, KeyError):
         raise _unreadable(path, "not a store of connections") from None
-
-
-def _make_home(folder: Path) -> None:
-    """Makes the folder of state, for its owner only and kept out of version control."""
-    try:
-        if not folder.is_dir():
-            folder.mkdir(mode=0o700, parents=True)
-            (folder / ".gitignore").write_text("*\n", "utf-8")
-    except FileExistsError:  # pragma: no cover - another process was quicker
-        pass
-    except OSError as error:
-        raise ConfigurationError(f"{folder}: {(error.strerror or 'it cannot be made').lower()}") from None
-
-
-if sys.platform == "win32":  # pragma: no cover - checks run on POSIX
-    import msvcrt
-
-    def _try_lock(file: int) -> bool:
-        try:
-            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-    def _sync_folder(folder: Path) -> None:
-        """A folder has no file descriptor here."""
-
-else:
-    import fcntl
-
-    def _try_lock(file: int) -> bool:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def _sync_folder(folder: Path) -> None:
-        """Makes a rename in the folder durable."""
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

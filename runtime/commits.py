@@ -1,0 +1,105 @@
+"""The one writer of a database: what is asked for at the same time is committed together (group commit).
+
+A write is a function of a connection and of a list of arguments, and gives a list of results; whatever waits for the
+same function is handed to it in one list, and whatever waits at all shares one transaction, so that fifty concurrent
+appends cost one flush of the disk. If the transaction fails, each write is tried in one of its own, so that none fails
+for another's fault. A write returns only after its commit. Which statements it runs is `journal`'s, where the
+transaction runs is `databases`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+A = TypeVar("A")
+R = TypeVar("R")
+Write = Callable[[Connection, Sequence[A]], list[R]]
+#: Runs a function in one transaction and commits it; raises what it raises, after rolling back.
+Transact = Callable[[Callable[[Connection], Any]], Awaitable[Any]]
+
+#: Writes in one transaction at most, so that a flood does not make one that takes for ever.
+MOST = 1000
+
+
+@dataclass(slots=True)
+class _Job:
+    write: Write[Any, Any]
+    argument: Any
+    answer: asyncio.Future[Any] = field(repr=False)
+
+
+class Commits:
+    """The queue before the one writer. It lives on the event loop that first writes."""
+
+    def __init__(self, transact: Transact) -> None:
+        self._transact = transact
+        self._waiting: list[_Job] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def write(self, write: Write[A, R], argument: A) -> R:
+        """Commits one write, together with whatever else is waiting; gives its result, after the commit.
+
+        Raises what the write raises or the database says; then nothing of it was committed, or nobody knows
+        (a failed flush), and the same write may be asked for again.
+        """
+        answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Job(write, argument, answer))
+        if self._task is None:
+            self._task = asyncio.create_task(self._commit_all())
+        return await answer
+
+    async def close(self) -> None:
+        """Waits until everything that was asked for is committed."""
+        while self._task is not None:
+            await asyncio.wait([self._task])
+
+    async def _commit_all(self) -> None:
+        try:
+            while self._waiting:
+                jobs, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
+                await self._commit(jobs)
+        finally:
+            self._task = None
+
+    async def _commit(self, jobs: list[_Job]) -> None:
+        groups: dict[Write[Any, Any], list[_Job]] = {}
+        for job in jobs:
+            groups.setdefault(job.write, []).append(job)
+        ordered = [job for group in groups.values() for job in group]
+
+        def run(connection: Connection) -> list[Any]:
+            return [
+                result
+                for write, group in groups.items()
+                for result in write(connection, [job.argument for job in group])
+            ]
+
+        try:
+            results = await self._transact(run)
+        except Exception as error:  # noqa: BLE001 - it belongs to whoever asked
+            if len(jobs) == 1 or (isinstance(error, DBAPIError) and error.connection_invalidated):
+                _fail(jobs, error)
+            else:
+                for job in jobs:
+                    await self._commit([job])
+        except BaseException as error:
+            _fail(jobs, error)
+            raise
+        else:
+            for job, result in zip(ordered, results, strict=True):
+                # Whoever asked may have gone; what it asked for is committed all the same.
+                with contextlib.suppress(asyncio.InvalidStateError):
+                    job.answer.set_result(result)
+
+
+def _fail(jobs: list[_Job], error: BaseException) -> None:
+    for job in jobs:
+        if not job.answer.done():
+            job.answer.set_exception(error)

@@ -1,0 +1,292 @@
+"""Databases that a journal can live in, SQLite by default and PostgreSQL by URL: opened, locked, migrated, closed.
+
+Both run plain functions of a SQLAlchemy connection, each in one transaction, off the event loop: SQLite in a thread
+(one for writing, some beside it for reading), PostgreSQL over asyncpg. A file that is damaged, gone, not writable, of a
+newer version or another process's is refused in words, and never made anew in silence (hazards F5, F6).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import QueuePool, StaticPool
+
+from connector.errors import ConfigurationError
+from runtime.files import make_home, try_lock
+from runtime.migrations import HEAD, VERSIONS
+
+R = TypeVar("R")
+
+#: Seconds to wait for a lock that somebody else has on the database (hazard F4).
+BUSY_TIMEOUT = 5.0
+#: KiB of pages that each connection keeps.
+_CACHE = 16 * 1024
+_READERS = 4
+
+
+class Database(Protocol):
+    """Where a journal lives."""
+
+    dialect: Literal["sqlite", "postgresql"]
+    #: The file, where it is one.
+    path: Path | None
+
+    async def transact(self, run: Callable[[Connection], R]) -> R:
+        """Runs the function in one transaction and commits it durably; one at a time. Raises what it raises."""
+
+    async def read(self, run: Callable[[Connection], R]) -> R:
+        """Runs a function that only reads, in one snapshot, beside whatever is written."""
+
+    async def close(self) -> None:
+        """Lets go of everything."""
+
+
+async def open_database(url: str, *, read_only: bool = False) -> Database:
+    """The database of a URL: `sqlite:///relative`, `sqlite:////absolute`, `sqlite://` (in memory), `postgresql://…`.
+
+    Tables are made or brought to this version first. `read_only` looks at a SQLite file that another process may be
+    writing. Raises ConfigurationError, which says what to do.
+    """
+    scheme, _, rest = url.partition("://")
+    if scheme == "sqlite":
+        path = Path(rest.removeprefix("/")) if rest else None
+        return await asyncio.to_thread(SQLite, path, read_only=read_only)
+    if scheme in ("postgresql", "postgres"):
+        return await PostgreSQL.open("postgresql+asyncpg://" + rest)
+    raise ConfigurationError(
+        f"journal: {scheme or 'an empty text'} is no database that a journal can live in",
+        hint="sqlite:///path/to/journal.db, or postgresql://user:password@host/database",
+    )
+
+
+class SQLite:
+    """One file (or memory, without a path), with a write-ahead log that is flushed before a commit returns."""
+
+    dialect: Literal["sqlite", "postgresql"] = "sqlite"
+
+    def __init__(self, path: Path | None, *, read_only: bool = False) -> None:
+        self.path = path
+        self._lock: int | None = None
+        self._writer = ThreadPoolExecutor(1, "journal-writer")
+        self._readers = self._writer if path is None else ThreadPoolExecutor(_READERS, "journal-reader")
+        self.engine = self._make_engine(writes=not read_only)
+        self._reading = self.engine if path is None or read_only else self._make_engine(writes=False)
+        try:
+            if path is not None:
+                self._open_file(path, read_only=read_only)
+            with self.engine.begin() as connection:
+                if read_only:
+                    check_version(connection, str(path))
+                else:
+                    migrate(connection, str(path or "journal in memory"))
+            if self._lock is not None:
+                # From now on a missing file was lost, and is no fresh start.
+                os.ftruncate(self._lock, 0)
+                os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+        except DBAPIError as error:
+            self._close()
+            raise ConfigurationError(
+                f"journal {path}: {error.orig}", hint="connector journal check looks closer; restore a backup"
+            ) from None
+        except BaseException:
+            self._close()
+            raise
+
+    async def transact(self, run: Callable[[Connection], R]) -> R:
+        """See Database."""
+        return await asyncio.get_running_loop().run_in_executor(self._writer, self._transact, run)
+
+    async def read(self, run: Callable[[Connection], R]) -> R:
+        """See Database."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, run)
+
+    async def close(self) -> None:
+        """See Database."""
+        await asyncio.to_thread(self._close)
+
+    def _transact(self, run: Callable[[Connection], R]) -> R:
+        with self.engine.connect() as connection:
+            try:
+                with connection.begin():
+                    return run(connection)
+            except DBAPIError:
+                # After a failed write or flush nobody knows what the connection still believes, so it is opened anew.
+                if self.path is not None:
+                    connection.invalidate()
+                raise
+
+    def _read(self, run: Callable[[Connection], R]) -> R:
+        with self._reading.begin() as connection:
+            return run(connection)
+
+    def _close(self) -> None:
+        self._writer.shutdown()
+        self._readers.shutdown()
+        self._reading.dispose()
+        self.engine.dispose()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _make_engine(self, *, writes: bool) -> Engine:
+        def connect() -> sqlite3.Connection:
+            name = (
+                ":memory:" if self.path is None else f"{self.path.absolute().as_uri()}?mode={'rw' if writes else 'ro'}"
+            )
+            # Its own transactions are off: `BEGIN` below is the only one.
+            made = sqlite3.connect(name, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
+            try:
+                if writes:
+                    made.execute("PRAGMA journal_mode=WAL")
+                    made.execute("PRAGMA synchronous=FULL")
+                made.execute(f"PRAGMA cache_size=-{_CACHE}")
+            except sqlite3.Error:
+                made.close()
+                raise
+            return made
+
+        if self.path is None:
+            engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool)
+        else:
+            engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, pool_size=_READERS)
+        # A transaction that begins by reading cannot always go on to write, whatever the time-out (hazard F4).
+        begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+        return engine
+
+    def _open_file(self, path: Path, *, read_only: bool) -> None:
+        there = path.is_file() and path.stat().st_size > 0
+        if read_only:
+            if not there:
+                raise ConfigurationError(f"journal {path}: no such file", hint="connector serve makes it")
+            return
+        make_home(path.parent)
+        beside = path.with_name(path.name + ".lock")
+        try:
+            self._lock = os.open(beside, os.O_RDWR | os.O_CREAT, 0o600)
+            was_there = os.pread(self._lock, 32, 0).strip()
+            if not try_lock(self._lock):
+                who = f" (process {was_there.decode()})" if was_there else ""
+                raise ConfigurationError(
+                    f"journal {path}: another process{who} has it open",
+                    hint="stop that one, or ask it over its API; several processes can share a PostgreSQL",
+                )
+            if not there and was_there:
+                raise ConfigurationError(
+                    f"journal {path}: the file is {'empty' if path.is_file() else 'gone'}, and it was there before",
+                    hint=f"restore a backup; to begin without what was in it, remove {beside}",
+                )
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        except OSError as error:
+            raise ConfigurationError(f"journal {path}: {(error.strerror or 'it cannot be opened').lower()}") from None
+
+
+class PostgreSQL:
+    """A PostgreSQL, over asyncpg; functions of a connection run between the driver's awaits."""
+
+    dialect: Literal["sqlite", "postgresql"] = "postgresql"
+    path: Path | None = None
+
+    def __init__(self, url: str) -> None:
+        try:
+            importlib.import_module("asyncpg")
+        except ImportError:
+            hint = "pip install 'connector-runtime[postgres]'"
+            raise ConfigurationError("journal: the driver of PostgreSQL is not installed", hint=hint) from None
+        from sqlalchemy.ext.asyncio import create_async_engine
+
+        self.engine = create_async_engine(url, pool_pre_ping=True, pool_size=_READERS + 1)
+
+    @classmethod
+    async def open(cls, url: str) -> PostgreSQL:
+        """Connects, and makes or updates the tables; raises ConfigurationError, which never shows the password."""
+        made = cls(url)
+        shown = made.engine.url.render_as_string(hide_password=True).replace("+asyncpg", "")
+        try:
+            await made.transact(lambda connection: migrate(connection, shown))
+        except (OSError, DBAPIError) as error:
+            await made.close()
+            words = str(getattr(error, "orig", None) or error).partition("\n")[0]
+            raise ConfigurationError(
+                f"journal {shown}: {words}", hint="is the database running, and the URL right?"
+            ) from None
+        except BaseException:
+            await made.close()
+            raise
+        return made
+
+    async def transact(self, run: Callable[[Connection], R]) -> R:
+        """See Database."""
+        async with self.engine.begin() as connection:
+            return await connection.run_sync(run)
+
+    async def read(self, run: Callable[[Connection], R]) -> R:
+        """See Database."""
+        async with self.engine.connect() as connection:
+            return await connection.run_sync(run)
+
+    async def close(self) -> None:
+        """See Database."""
+        await self.engine.dispose()
+
+
+def check_version(connection: Connection, where: str) -> str | None:
+    """The version of the tables, None if there are none; raises ConfigurationError for a newer one's (hazard F5)."""
+    tables = set(inspect(connection).get_table_names())
+    if "alembic_version" not in tables:
+        if tables & {"events", "counters"}:
+            raise ConfigurationError(f"journal {where}: these tables are not a journal's", hint="use another database")
+        return None
+    version = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    if version not in VERSIONS:
+        raise ConfigurationError(
+            f"journal {where}: written by a newer version of this program (tables {version}, known up to {HEAD})",
+            hint="install that version again, or restore a backup of before the upgrade",
+        )
+    return str(version)
+
+
+def migrate(connection: Connection, where: str, *, to: str = HEAD) -> str | None:
+    """Makes the tables or brings them to this version, in the transaction of the connection; gives what they were."""
+    if connection.dialect.name == "postgresql":
+        # Several processes may start at once. The number is this program's own.
+        connection.execute(text("SELECT pg_advisory_xact_lock(7264113)"))
+    version = check_version(connection, where)
+    if version != to:
+        # Only a fresh or an older journal pays for importing it.
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", "runtime:migrations")
+        config.set_main_option("path_separator", "os")
+        config.attributes["connection"] = connection
+        command.upgrade(config, to)
+    return version
+
+
+def upsert(connection: Connection, table: Any, rows: list[dict[str, Any]], *, replace: bool = True) -> None:
+    """Inserts rows; one whose key is there already replaces it, or leaves it as it is."""
+    if not rows:
+        return
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert
+    else:
+        from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]  # the same two methods
+    statement = insert(table)
+    keys = [column.name for column in table.primary_key]
+    if replace:
+        changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+        statement = statement.on_conflict_do_update(index_elements=keys, set_=changed)
+    else:
+        statement = statement.on_conflict_do_nothing(index_elements=keys)
+    connection.execute(statement, rows)

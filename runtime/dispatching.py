@@ -1,0 +1,229 @@
+"""Who does what when: work that is due is handed to a handler, one at a time for each unit, again if it was not done.
+
+`Dispatcher` is the interface; `Embedded` is the one of a single process, over the journal's own `work` table;
+`pgqueue` has PgQueuer's. Work is put in line in the transaction of whatever makes it necessary.
+What the work is, its handlers know: a handler is given an id, and records in the journal what became of it and when it
+is due next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from sqlalchemy import Connection, delete, func, select
+
+from runtime.databases import Database, upsert
+from runtime.entries import Work, WorkKind
+from runtime.tables import WORK
+
+_LOG = logging.getLogger(__name__)
+
+#: Handles one unit of work, by its id.
+Handler = Callable[[str], Awaitable[None]]
+
+#: Units of one lane at work at once.
+LANE_LIMIT = 16
+#: Seconds until a unit whose handler failed, of which nothing was recorded, is handed out again.
+PAUSE = 5.0
+#: Seconds between two looks at the table, if nobody says that there is something new.
+_LOOK = 1.0
+
+
+class Dispatcher(Protocol):
+    """Puts work in line, and hands out what is due."""
+
+    def enqueue(self, connection: Connection, work: Sequence[Work], *, replace: bool = True) -> None:
+        """Puts work in line, within the transaction of that connection.
+
+        A unit that is in line already gets the new due time, or keeps its own if not `replace`.
+        """
+
+    def finish(self, connection: Connection, kind: WorkKind, ids: Sequence[str]) -> None:
+        """Takes units out of the line, within the transaction."""
+
+    def wake(self, work: Sequence[Work]) -> None:
+        """Says that this work is in line now: its transaction was committed."""
+
+    async def run(self, handlers: Mapping[WorkKind, Handler], *, concurrency: int = 64) -> None:
+        """Hands out what is due of the kinds that have a handler, until cancelled; then waits for nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    lane: tuple[WorkKind, str]
+    rows: list[tuple[str, float]]
+    #: When the next one of the lane is due that is not in `rows`.
+    next_due: float
+
+
+class Embedded:
+    """The dispatcher of a single process: what is at work is known in memory, and a kill forgets it (hazard K5).
+
+    So nothing is leased and nothing expires: a unit stays in the table until its outcome is recorded, and whatever is
+    there when a process starts is handed out. The lock file of `databases` sees to it that there is one process.
+    """
+
+    def __init__(self, database: Database, now: Callable[[], float]) -> None:
+        self._database = database
+        self._now = now
+        self._round: _Round | None = None
+
+    def enqueue(self, connection: Connection, work: Sequence[Work], *, replace: bool = True) -> None:
+        """See Dispatcher."""
+        rows = [{"kind": each.kind, "id": each.id, "lane": each.lane, "due": each.due} for each in work]
+        upsert(connection, WORK, rows, replace=replace)
+
+    def finish(self, connection: Connection, kind: WorkKind, ids: Sequence[str]) -> None:
+        """See Dispatcher."""
+        connection.execute(delete(WORK).where(WORK.c.kind == kind, WORK.c.id.in_(ids)))
+
+    def wake(self, work: Sequence[Work]) -> None:
+        """See Dispatcher."""
+        if self._round is not None:
+            self._round.expect(work)
+
+    async def run(self, handlers: Mapping[WorkKind, Handler], *, concurrency: int = 64) -> None:
+        """See Dispatcher."""
+        self._round = _Round(self._database, handlers, concurrency, self._now)
+        try:
+            await self._round.run()
+        finally:
+            self._round = None
+
+
+class _Round:
+    """What one `run` knows: lanes and when each is next due, units at work, units that have to wait after a failure."""
+
+    def __init__(
+        self, database: Database, handlers: Mapping[WorkKind, Handler], concurrency: int, now: Callable[[], float]
+    ) -> None:
+        self._database = database
+        self._handlers = handlers
+        self._concurrency = concurrency
+        self._now = now
+        self._wake = asyncio.Event()
+        self._lanes: dict[tuple[WorkKind, str], float] = {}
+        self._at_work: dict[tuple[WorkKind, str], asyncio.Task[None]] = {}
+        self._by_lane: Counter[tuple[WorkKind, str]] = Counter()
+        self._ended: set[tuple[WorkKind, str]] = set()
+        self._paused: dict[tuple[WorkKind, str], float] = {}
+
+    async def run(self) -> None:
+        for kind, lane, due in await self._database.read(_find_lanes):
+            self._note((kind, lane), due)
+        try:
+            while True:
+                self._wake.clear()
+                handed_out = await self._hand_out()
+                if not handed_out:
+                    await self._sleep()
+        finally:
+            tasks = list(self._at_work.values())
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def expect(self, work: Sequence[Work]) -> None:
+        """Looks at the lanes of this work when it is due."""
+        for each in work:
+            self._note((each.kind, each.lane), each.due)
+        self._wake.set()
+
+    def _note(self, lane: tuple[WorkKind, str], due: float) -> None:
+        if lane[0] in self._handlers:
+            self._lanes[lane] = min(due, self._lanes.get(lane, due))
+
+    async def _hand_out(self) -> int:
+        """Starts handlers of what is due; gives how many."""
+        now = self._now()
+        self._paused = {unit: until for unit, until in self._paused.items() if until > now}
+        asked = [
+            (lane, min(LANE_LIMIT - self._by_lane[lane], free), self._by_lane[lane] + len(self._paused))
+            for lane, due in self._lanes.items()
+            if due <= now and self._by_lane[lane] < LANE_LIMIT and (free := self._concurrency - len(self._at_work)) > 0
+        ]
+        if not asked:
+            return 0
+        for lane, _, _ in asked:
+            # What is put in line from here on says so itself.
+            self._lanes[lane] = float("inf")
+        self._ended.clear()
+        found = await self._database.read(lambda connection: _find_due(connection, asked, now))
+        started = 0
+        for each in found:
+            self._note(each.lane, each.next_due)
+            for id, due in each.rows:
+                unit = (each.lane[0], id)
+                if unit in self._at_work or unit in self._ended:
+                    continue
+                if unit in self._paused:
+                    self._note(each.lane, self._paused[unit])
+                elif len(self._at_work) >= self._concurrency or self._by_lane[each.lane] >= LANE_LIMIT:
+                    self._note(each.lane, due)
+                else:
+                    self._start(unit, each.lane)
+                    started += 1
+        return started
+
+    def _start(self, unit: tuple[WorkKind, str], lane: tuple[WorkKind, str]) -> None:
+        self._by_lane[lane] += 1
+        self._at_work[unit] = asyncio.create_task(self._handle(unit, lane))
+
+    async def _handle(self, unit: tuple[WorkKind, str], lane: tuple[WorkKind, str]) -> None:
+        kind, id = unit
+        try:
+            await self._handlers[kind](id)
+        except Exception:  # noqa: BLE001 - whatever it is, others must be handed out
+            _LOG.exception("the handler of %s %s failed; it is tried again in %.0f s", kind, id, PAUSE)
+            self._paused[unit] = self._now() + PAUSE
+        finally:
+            # Usually there is nothing to see then. A handler that recorded nothing is called again.
+            self._note(lane, self._now() + PAUSE)
+            del self._at_work[unit]
+            self._by_lane[lane] -= 1
+            # Whatever is being read about it right now is older than its outcome.
+            self._ended.add(unit)
+            self._wake.set()
+
+    async def _sleep(self) -> None:
+        now = self._now()
+        free = len(self._at_work) < self._concurrency
+        dues = [due for lane, due in self._lanes.items() if self._by_lane[lane] < LANE_LIMIT] if free else []
+        try:
+            async with asyncio.timeout(max(0.0, min([_LOOK, *(due - now for due in dues)]))):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+
+def _find_lanes(connection: Connection) -> list[tuple[WorkKind, str, float]]:
+    rows = connection.execute(select(WORK.c.kind, WORK.c.lane, func.min(WORK.c.due)).group_by(WORK.c.kind, WORK.c.lane))
+    return [(kind, lane, due) for kind, lane, due in rows]
+
+
+def _find_due(
+    connection: Connection, asked: Sequence[tuple[tuple[WorkKind, str], int, int]], now: float
+) -> list[_Found]:
+    """What is due of each lane that is asked for: as many units as wanted, beside as many as are at work already."""
+    found = []
+    for lane, wanted, at_work in asked:
+        limit = wanted + at_work + 1
+        rows = [
+            (id, due)
+            for id, due in connection.execute(
+                select(WORK.c.id, WORK.c.due)
+                .where(WORK.c.kind == lane[0], WORK.c.lane == lane[1])
+                .order_by(WORK.c.due)
+                .limit(limit)
+            )
+        ]
+        # The one beyond what is wanted, or the first that is not due yet, says when to look again.
+        count = next((index for index, (_, due) in enumerate(rows) if due > now), len(rows))
+        count = min(count, limit - 1)
+        found.append(_Found(lane, rows[:count], rows[count][1] if count < len(rows) else float("inf")))
+    return found

@@ -1,0 +1,58 @@
+"""Files of state: their folder, the lock that one process holds, and making a change of names durable.
+
+What is in the files is `store`'s and `databases`'s.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from connector.errors import ConfigurationError
+
+
+def make_home(folder: Path) -> None:
+    """Makes the folder of state, for its owner only and kept out of version control; raises ConfigurationError."""
+    try:
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700, parents=True)
+            (folder / ".gitignore").write_text("*\n", "utf-8")
+    except FileExistsError:  # pragma: no cover - another process was quicker
+        pass
+    except OSError as error:
+        raise ConfigurationError(f"{folder}: {(error.strerror or 'it cannot be made').lower()}") from None
+
+
+if sys.platform == "win32":  # pragma: no cover - checks run on POSIX
+    import msvcrt
+
+    def try_lock(file: int) -> bool:
+        """Locks an open file unless another holds it; a kill lets go of it."""
+        try:
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+    def sync_folder(folder: Path) -> None:
+        """A folder has no file descriptor here."""
+
+else:
+    import fcntl
+
+    def try_lock(file: int) -> bool:
+        """Locks an open file unless another holds it; a kill lets go of it."""
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def sync_folder(folder: Path) -> None:
+        """Makes a rename in the folder durable."""
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

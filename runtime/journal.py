@@ -1,0 +1,592 @@
+"""The journal: what happened, what has to be done about it and what became of that, kept through kills and power cuts.
+
+A method that changes something returns after a durable commit, and what belongs together is committed together. Order
+is that of sequence numbers. Statements stand here and in `appending`; `databases` knows where they run, `commits` when,
+`dispatching` hands out the work that they put in line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, Self, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func, insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from connector.errors import JournalUnavailable, NotInJournal
+from runtime.appending import Append, Appending, Outcome, Planner, add_deliveries, delivery_row, find_head, line_up
+from runtime.clocks import SteadyClock
+from runtime.commits import Commits, Write
+from runtime.databases import Database, open_database, upsert
+from runtime.dispatching import Dispatcher, Embedded
+from runtime.entries import (
+    Appended,
+    Attempt,
+    AuditEntry,
+    Checkpoint,
+    Delivery,
+    DeliveryState,
+    Health,
+    NewEvent,
+    Run,
+    Sightings,
+    StoredEvent,
+    Subscription,
+    Work,
+    WorkKind,
+)
+from runtime.rows import (
+    EVENT_COLUMNS,
+    RUN_COLUMNS,
+    from_run,
+    from_subscription,
+    to_audit_entry,
+    to_delivery,
+    to_event,
+    to_run,
+    to_subscription,
+)
+from runtime.tables import ATTEMPTS, AUDIT, CHECKPOINTS, COUNTERS, DELIVERIES, EVENTS, RUNS, SIGHTINGS, SUBSCRIPTIONS
+
+R = TypeVar("R")
+A = TypeVar("A")
+
+#: Seconds between two looks for events of another process.
+_LOOK = 0.5
+#: Events that a replay works on in one transaction.
+_STEP = 500
+
+
+class Journal:
+    """What happened and what is to be done; open it with `Journal.open`, and close it."""
+
+    def __init__(
+        self, database: Database, dispatcher: Dispatcher, now: Callable[[], float], wall: Callable[[], float]
+    ) -> None:
+        #: Where it is kept.
+        self.database = database
+        self._commits = Commits(database.transact)
+        self._appending = Appending(dispatcher, now, wall)
+        self._wall = wall
+        self._news = asyncio.Condition()
+        #: What hands out the work that is in line here.
+        self.dispatcher = dispatcher
+        #: The clock of due times, in seconds since the epoch.
+        self.now = now
+
+    @classmethod
+    async def open(cls, url: str, *, clock: Callable[[], float] | None = None, read_only: bool = False) -> Self:
+        """The journal of a URL: `sqlite:///path`, `sqlite://` (in memory), `postgresql://…`.
+
+        `clock` gives seconds since the epoch, for due times and for when an event was received; without one due times
+        follow a steady clock. `read_only` looks at a SQLite file beside the process that has it open. Raises
+        ConfigurationError.
+        """
+        database = await open_database(url, read_only=read_only)
+        now = clock or SteadyClock()
+        return cls(database, Embedded(database, now), now, clock or time.time)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Commits what was asked for, and lets go of the database."""
+        await self._commits.close()
+        await self.database.close()
+
+    # Events
+
+    @property
+    def planners(self) -> list[Planner]:
+        """What says which automations run on an event; whoever runs them adds to it before events come."""
+        return self._appending.planners
+
+    async def append(
+        self,
+        events: Sequence[NewEvent],
+        *,
+        checkpoint: Checkpoint | None = None,
+        sightings: Sightings | None = None,
+        then: Sequence[Work] = (),
+    ) -> list[Appended]:
+        """Keeps events, and all that follows from them, in one durable commit; says of each what became of it.
+
+        That is: the deliveries of the subscriptions that want it, the runs of automations and the work of both. The
+        checkpoint, the sightings and the work of `then` belong to the same commit. Duplicates collapse. Raises
+        JournalUnavailable; then nothing may be acknowledged.
+        """
+        answers: list[Appended] = await self._write(self._appending.append, Append(events, checkpoint, sightings, then))
+        async with self._news:
+            self._news.notify_all()
+        return answers
+
+    async def event(self, id: str) -> StoredEvent:
+        """The event of that id; raises NotInJournal."""
+        query = select(*EVENT_COLUMNS).where(EVENTS.c.id == id)
+        row = await self._read(lambda connection: connection.execute(query).one_or_none())
+        return to_event(_found(row, "event", id))
+
+    async def events(
+        self,
+        *,
+        after: int = 0,
+        limit: int = 100,
+        connection: str | None = None,
+        trigger: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        newest_first: bool = False,
+    ) -> list[StoredEvent]:
+        """Events in order of sequence; those behind the number `after`, which is an upper end if `newest_first`.
+
+        `since` and `until` are when they were received, in seconds since the epoch.
+        """
+        wanted = _chosen(connection=connection, trigger=trigger, since=since, until=until)
+        return await self._page(EVENTS, EVENT_COLUMNS, to_event, wanted, after, limit, newest_first=newest_first)
+
+    async def tail(self, after: int) -> AsyncIterator[StoredEvent]:
+        """What comes after a sequence number, as it comes, without end."""
+        while True:
+            events = await self.events(after=after)
+            for each in events:
+                yield each
+                after = each.seq
+            if not events:
+                async with self._news:
+                    try:
+                        async with asyncio.timeout(_LOOK):
+                            await self._news.wait()
+                    except TimeoutError:
+                        pass
+
+    async def checkpoint(self, name: str) -> Checkpoint | None:
+        """The checkpoint of that name, or None."""
+        query = select(CHECKPOINTS).where(CHECKPOINTS.c.name == name)
+        row = await self._read(lambda connection: connection.execute(query).one_or_none())
+        return None if row is None else Checkpoint(*row)
+
+    async def sightings(self, poll: str, keys: Iterable[str]) -> dict[str, str]:
+        """The state in which a poll saw each of these keys last; unseen ones are left out."""
+        wanted = list(dict.fromkeys(keys))
+
+        def read(connection: Connection) -> dict[str, str]:
+            seen: dict[str, str] = {}
+            for start in range(0, len(wanted), 5000):
+                query = select(SIGHTINGS.c.key, SIGHTINGS.c.state).where(
+                    SIGHTINGS.c.poll == poll, SIGHTINGS.c.key.in_(wanted[start : start + 5000])
+                )
+                seen.update((key, state) for key, state in connection.execute(query))
+            return seen
+
+        return await self._read(read)
+
+    # Work
+
+    async def schedule(self, work: Sequence[Work], *, replace: bool = False) -> None:
+        """Puts work in line; what is there already keeps its due time, unless `replace`."""
+
+        def write(connection: Connection, given: Sequence[Sequence[Work]]) -> list[Outcome]:
+            for each in given:
+                self.dispatcher.enqueue(connection, each, replace=replace)
+            return [(None, each) for each in given]
+
+        await self._write(write, work)
+
+    async def unschedule(self, kind: WorkKind, ids: Sequence[str]) -> None:
+        """Takes work out of the line."""
+
+        def write(connection: Connection, given: Sequence[Sequence[str]]) -> list[Outcome]:
+            for each in given:
+                self.dispatcher.finish(connection, kind, each)
+            return [(None, ()) for _ in given]
+
+        await self._write(write, ids)
+
+    # Subscriptions
+
+    async def add_subscription(self, subscription: Subscription) -> None:
+        """Adds or replaces a subscription; it gets the events that are appended from then on."""
+        row = from_subscription(replace(subscription, created=subscription.created or self._wall()))
+        await self._change_subscriptions(lambda connection: upsert(connection, SUBSCRIPTIONS, [row]))
+
+    async def subscriptions(self) -> list[Subscription]:
+        """All of them, the oldest first."""
+        query = select(SUBSCRIPTIONS).order_by(SUBSCRIPTIONS.c.created, SUBSCRIPTIONS.c.id)
+        return await self._read(lambda connection: [to_subscription(row) for row in connection.execute(query)])
+
+    async def subscription(self, id: str) -> Subscription:
+        """The subscription of that id; raises NotInJournal."""
+        query = select(SUBSCRIPTIONS).where(SUBSCRIPTIONS.c.id == id)
+        row = await self._read(lambda connection: connection.execute(query).one_or_none())
+        return to_subscription(_found(row, "subscription", id))
+
+    async def change_subscription(self, id: str, **state: Any) -> Subscription:
+        """Changes some attributes of a subscription; gives what it is now. Raises NotInJournal."""
+        changed = replace(await self.subscription(id), **state)
+        row = {name: value for name, value in from_subscription(changed).items() if name in state}
+        statement = update(SUBSCRIPTIONS).where(SUBSCRIPTIONS.c.id == id).values(row)
+        await self._change_subscriptions(lambda connection: connection.execute(statement))
+        return changed
+
+    async def remove_subscription(self, id: str) -> None:
+        """Removes a subscription; what was still on its way to it is dead. Raises NotInJournal."""
+        table = DELIVERIES.c
+
+        def remove(connection: Connection) -> None:
+            gone = connection.execute(delete(SUBSCRIPTIONS).where(SUBSCRIPTIONS.c.id == id)).rowcount
+            if not gone:
+                raise NotInJournal("subscription", id)
+            pending = and_(table.subscription == id, table.state == "pending")
+            ids = list(connection.scalars(select(table.id).where(pending)))
+            connection.execute(
+                update(DELIVERIES)
+                .where(pending)
+                .values(state="dead", due=None, reason="the subscription was removed", updated=self.now())
+            )
+            for start in range(0, len(ids), 5000):
+                self.dispatcher.finish(connection, "delivery", ids[start : start + 5000])
+
+        await self._change_subscriptions(remove)
+
+    async def _change_subscriptions(self, change: Callable[[Connection], Any]) -> None:
+        def write(connection: Connection, changes: Sequence[Callable[[Connection], Any]]) -> list[Outcome]:
+            for each in changes:
+                each(connection)
+            # Whoever appends, in whatever process, sees the number there and reads them anew.
+            connection.execute(
+                update(COUNTERS).where(COUNTERS.c.id == 1).values(subscriptions=COUNTERS.c.subscriptions + 1)
+            )
+            return [(None, ()) for _ in changes]
+
+        await self._write(write, change)
+
+    # Deliveries
+
+    async def deliveries(
+        self,
+        *,
+        state: DeliveryState | None = None,
+        subscription: str | None = None,
+        event: str | None = None,
+        after: int = 0,
+        limit: int = 100,
+        newest_first: bool = False,
+    ) -> list[Delivery]:
+        """Deliveries in the order in which they were made."""
+        wanted = []
+        for column, value in ((DELIVERIES.c.state, state), (DELIVERIES.c.subscription, subscription)):
+            if value is not None:
+                wanted.append(column == value)
+        if event is not None:
+            wanted.append(DELIVERIES.c.event_id == event)
+        columns = list(DELIVERIES.c)
+        return await self._page(DELIVERIES, columns, to_delivery, wanted, after, limit, newest_first=newest_first)
+
+    async def delivery(self, id: str) -> Delivery:
+        """The delivery of that id; raises NotInJournal."""
+        query = select(DELIVERIES).where(DELIVERIES.c.id == id)
+        row = await self._read(lambda connection: connection.execute(query).one_or_none())
+        return to_delivery(_found(row, "delivery", id))
+
+    async def attempts(self, delivery_id: str) -> list[Attempt]:
+        """The attempts of a delivery, the oldest first."""
+        table = ATTEMPTS.c
+        query = (
+            select(table.at, table.duration, table.status, table.error)
+            .where(table.delivery == delivery_id)
+            .order_by(table.seq)
+        )
+        return await self._read(lambda connection: [Attempt(*row) for row in connection.execute(query)])
+
+    async def record_attempt(
+        self,
+        delivery_id: str,
+        attempt: Attempt | None,
+        *,
+        state: DeliveryState,
+        due: float | None = None,
+        reason: str = "",
+    ) -> None:
+        """Records an attempt, what the delivery is now and, while it is pending, when the next one is due.
+
+        All in one commit (hazard K8). Without an `attempt` only the state changes. Raises NotInJournal.
+        """
+        await self._write(self._record, (delivery_id, attempt, state, due if state == "pending" else None, reason))
+
+    def _record(
+        self,
+        connection: Connection,
+        given: Sequence[tuple[str, Attempt | None, DeliveryState, float | None, str]],
+    ) -> list[Outcome]:
+        table = DELIVERIES.c
+        rows = {
+            row.id: row
+            for row in connection.execute(
+                select(table.id, table.subscription, table.key).where(table.id.in_([each[0] for each in given]))
+            )
+        }
+        if missing := [each[0] for each in given if each[0] not in rows]:
+            raise NotInJournal("delivery", missing[0])
+        now = self.now()
+        connection.execute(
+            update(DELIVERIES)
+            .where(table.id == bindparam("of"))
+            .values(
+                state=bindparam("is"),
+                due=bindparam("then"),
+                reason=bindparam("why"),
+                updated=now,
+                attempts=table.attempts + bindparam("more"),
+            ),
+            [
+                {"of": id, "is": state, "then": due, "why": reason, "more": int(attempt is not None)}
+                for id, attempt, state, due, reason in given
+            ],
+        )
+        if made := [
+            {"delivery": id, "at": each.at, "duration": each.duration, "status": each.status, "error": each.error}
+            for id, each, _, _, _ in given
+            if each is not None
+        ]:
+            connection.execute(insert(ATTEMPTS), made)
+        work = [Work("delivery", id, due, rows[id].subscription) for id, _, _, due, _ in given if due is not None]
+        ended = [id for id, _, _, due, _ in given if due is None]
+        if ended:
+            self.dispatcher.finish(connection, "delivery", ended)
+        if work:
+            self.dispatcher.enqueue(connection, work)
+        keys = {(rows[id].subscription, rows[id].key) for id in ended if rows[id].key is not None}
+        if keys:
+            work += self._next_in_line(connection, keys)
+        return [(None, work if index == 0 else ()) for index in range(len(given))]
+
+    def _next_in_line(self, connection: Connection, keys: set[tuple[str, str]]) -> list[Work]:
+        """Puts in line what waited for the delivery before it."""
+        # Nobody may append between the look and the commit: the new one would be in nobody's line.
+        connection.execute(select(COUNTERS.c.id).where(COUNTERS.c.id == 1).with_for_update())
+        heads = [(find_head(connection, subscription, key), subscription) for subscription, key in keys]
+        work = [Work("delivery", id, self.now(), subscription) for id, subscription in heads if id is not None]
+        self.dispatcher.enqueue(connection, work, replace=False)
+        return work
+
+    async def redeliver(
+        self,
+        *,
+        events: Sequence[str] | None = None,
+        subscription: str | None = None,
+        connection: str | None = None,
+        trigger: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        state: DeliveryState | None = None,
+    ) -> int:
+        """Replays events, all that fit what is asked: their deliveries are pending again, and due; gives how many.
+
+        `state` replays only deliveries of that state, such as the dead. A named subscription gets the events that its
+        filter wants also if they came before it. Raises NotInJournal for a subscription that is not there.
+        """
+        only = None if subscription is None else await self.subscription(subscription)
+        wanted = _chosen(connection=connection, trigger=trigger, since=since, until=until)
+        ids = None if events is None else list(events)
+        after = count = 0
+        while True:
+            among = wanted if ids is None else [*wanted, EVENTS.c.id.in_(ids[:_STEP])]
+            found = await self._page(EVENTS, EVENT_COLUMNS, to_event, among, after, _STEP, newest_first=False)
+            if found:
+                count += await self._write(self._redeliver, (found, only, state))
+            if ids is None and found:
+                after = found[-1].seq
+            elif ids:
+                ids = ids[_STEP:]
+            if not (found if ids is None else ids):
+                return count
+
+    def _redeliver(
+        self,
+        connection: Connection,
+        given: Sequence[tuple[Sequence[StoredEvent], Subscription | None, DeliveryState | None]],
+    ) -> list[Outcome]:
+        connection.execute(select(COUNTERS.c.id).where(COUNTERS.c.id == 1).with_for_update())
+        outcomes: list[Outcome] = []
+        table, now = DELIVERIES.c, self.now()
+        for events, only, state in given:
+            query = select(table.id, table.event_id, table.subscription, table.key, table.state)
+            query = query.where(table.event_id.in_([each.event.id for each in events])).order_by(table.seq)
+            if only is not None:
+                query = query.where(table.subscription == only.id)
+            present = list(connection.execute(query))
+            again = [row for row in present if state in (None, row.state)]
+            if again:
+                connection.execute(
+                    update(DELIVERIES)
+                    .where(table.id.in_([row.id for row in again]))
+                    .values(state="pending", attempts=0, due=now, reason="", updated=now)
+                )
+            work = line_up(connection, [(row.id, row.subscription, row.key, now) for row in again])
+            fresh = []
+            if only is not None and state is None:
+                known = {row.event_id for row in present}
+                fresh = [
+                    delivery_row(only, each, now)
+                    for each in events
+                    if each.event.id not in known and only.filter.matches(each.connection, each.event)
+                ]
+                work += add_deliveries(connection, fresh)
+            self.dispatcher.enqueue(connection, work)
+            outcomes.append((len(again) + len(fresh), work))
+        return outcomes
+
+    # Automations
+
+    async def runs(
+        self,
+        *,
+        automation: str | None = None,
+        state: str | None = None,
+        event: str | None = None,
+        limit: int = 100,
+    ) -> list[Run]:
+        """Runs of automations, the newest first."""
+        query = select(*RUN_COLUMNS).order_by(RUNS.c.seq.desc()).limit(limit)
+        for column, value in ((RUNS.c.automation, automation), (RUNS.c.state, state), (RUNS.c.event_id, event)):
+            if value is not None:
+                query = query.where(column == value)
+        return await self._read(lambda connection: [to_run(row) for row in connection.execute(query)])
+
+    async def run(self, id: str) -> Run:
+        """The run of that id; raises NotInJournal."""
+        query = select(*RUN_COLUMNS).where(RUNS.c.id == id)
+        row = await self._read(lambda connection: connection.execute(query).one_or_none())
+        return to_run(_found(row, "run", id))
+
+    async def save_run(self, run: Run, *, then: Sequence[Work] = ()) -> None:
+        """Keeps what a run is now, and puts its next step in line if it has a due time; in one commit with `then`."""
+
+        def write(connection: Connection, given: Sequence[tuple[Run, Sequence[Work]]]) -> list[Outcome]:
+            outcomes: list[Outcome] = []
+            for each, more in given:
+                row = from_run(replace(each, updated=self.now(), created=each.created or self.now()))
+                changed = {name: value for name, value in row.items() if name not in ("id", "created")}
+                if not connection.execute(update(RUNS).where(RUNS.c.id == each.id).values(changed)).rowcount:
+                    connection.execute(insert(RUNS), [row])
+                work = [*more]
+                if each.due is None:
+                    self.dispatcher.finish(connection, "run", [each.id])
+                else:
+                    work.append(Work("run", each.id, each.due, each.automation))
+                self.dispatcher.enqueue(connection, work)
+                outcomes.append((None, work))
+            return outcomes
+
+        await self._write(write, (run, then))
+
+    # Everything else
+
+    async def audit(self, action: str, target: str, detail: dict[str, Any] | None = None) -> None:
+        """Notes that something was done; `detail` never holds a secret."""
+        row = {"at": self._wall(), "action": action, "target": target, "detail": detail or {}}
+        await self._write(_insert_audit, row)
+
+    async def audits(self, *, limit: int = 100) -> list[AuditEntry]:
+        """What was noted, the newest first."""
+        query = select(AUDIT).order_by(AUDIT.c.seq.desc()).limit(limit)
+        return await self._read(lambda connection: [to_audit_entry(row) for row in connection.execute(query)])
+
+    async def health(self) -> Health:
+        """How the journal is; it is not ready if it cannot be read."""
+        table = DELIVERIES.c
+
+        def read(connection: Connection) -> tuple[int, int, float | None, int]:
+            counts: dict[str, int] = dict(
+                connection.execute(
+                    select(table.state, func.count()).where(table.state.in_(["pending", "dead"])).group_by(table.state)
+                ).all()
+            )
+            oldest = connection.scalar(
+                select(table.created).where(table.state == "pending").order_by(table.seq).limit(1)
+            )
+            last = connection.scalar(select(COUNTERS.c.events)) or 0
+            return last, counts.get("pending", 0), oldest, counts.get("dead", 0)
+
+        now = self.now()
+        skew = self._wall() - now
+        try:
+            last, pending, oldest, dead = await self._read(read)
+        except JournalUnavailable as error:
+            return Health(False, error.message, 0, 0, 0.0, 0, skew)  # noqa: FBT003 - the order of the class
+        age = 0.0 if oldest is None else max(0.0, now - oldest)
+        return Health(True, "", last, pending, age, dead, skew)  # noqa: FBT003 - the order of the class
+
+    # How it is done
+
+    async def _write(self, write: Write[A, Outcome], argument: A) -> Any:
+        try:
+            result, work = await self._commits.write(write, argument)
+        except (SQLAlchemyError, OSError) as error:
+            raise _unavailable(error) from None
+        if work:
+            self.dispatcher.wake(work)
+        return result
+
+    async def _read(self, read: Callable[[Connection], R]) -> R:
+        try:
+            return await self.database.read(read)
+        except (SQLAlchemyError, OSError) as error:
+            raise _unavailable(error) from None
+
+    async def _page(
+        self,
+        table: Any,
+        columns: Sequence[Any],
+        convert: Callable[[Any], R],
+        wanted: Sequence[ColumnElement[bool]],
+        after: int,
+        limit: int,
+        *,
+        newest_first: bool,
+    ) -> list[R]:
+        query = select(*columns).where(*wanted).limit(limit)
+        if newest_first:
+            query = query.order_by(table.c.seq.desc())
+            query = query.where(table.c.seq < after) if after else query
+        else:
+            query = query.order_by(table.c.seq).where(table.c.seq > after)
+        return await self._read(lambda connection: [convert(row) for row in connection.execute(query)])
+
+
+def _insert_audit(connection: Connection, rows: Sequence[dict[str, Any]]) -> list[Outcome]:
+    connection.execute(insert(AUDIT), list(rows))
+    return [(None, ()) for _ in rows]
+
+
+def _chosen(
+    *, connection: str | None, trigger: str | None, since: float | None, until: float | None
+) -> list[ColumnElement[bool]]:
+    table = EVENTS.c
+    chosen = []
+    if connection is not None:
+        chosen.append(table.connection == connection)
+    if trigger is not None:
+        chosen.append(table.trigger == trigger)
+    if since is not None:
+        chosen.append(table.received >= since)
+    if until is not None:
+        chosen.append(table.received < until)
+    return chosen
+
+
+def _found(row: R | None, kind: str, id: str) -> R:
+    if row is None:
+        raise NotInJournal(kind, id)
+    return row
+
+
+def _unavailable(error: Exception) -> JournalUnavailable:
+    words = str(getattr(error, "orig", None) or error).partition("\n")[0]
+    return JournalUnavailable(f"the journal cannot be used now: {words}", hint="nothing was acknowledged; try again")
