@@ -109,7 +109,7 @@ def lint(everywhere: Everywhere, paths: tuple[Path, ...]) -> int:
 def doctor(everywhere: Everywhere) -> int:
     """Check whether everything is in place.
 
-    Python, libraries, catalogue, secrets (only their names), state folder, clock. Nothing is sent or changed.
+    Python, libraries, plug-ins, catalogue, secrets (only their names), state folder, clock. Nothing is sent or changed.
     """
     import dataclasses
     import datetime
