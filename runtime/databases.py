@@ -205,6 +205,8 @@ class PostgreSQL:
         from sqlalchemy.ext.asyncio import create_async_engine
 
         self.engine = create_async_engine(url, pool_pre_ping=True, pool_size=_READERS + 1)
+        #: As asyncpg wants it, with the password.
+        self.dsn = self.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
 
     @classmethod
     async def open(cls, url: str) -> PostgreSQL:

@@ -72,6 +72,8 @@ class Embedded:
         self._database = database
         self._now = now
         self._round: _Round | None = None
+        #: Seconds until a unit whose handler failed is handed out again.
+        self.pause = PAUSE
 
     def enqueue(self, connection: Connection, work: Sequence[Work], *, replace: bool = True) -> None:
         """See Dispatcher."""
@@ -89,7 +91,7 @@ class Embedded:
 
     async def run(self, handlers: Mapping[WorkKind, Handler], *, concurrency: int = 64) -> None:
         """See Dispatcher."""
-        self._round = _Round(self._database, handlers, concurrency, self._now)
+        self._round = _Round(self._database, handlers, concurrency, self._now, self.pause)
         try:
             await self._round.run()
         finally:
@@ -100,12 +102,18 @@ class _Round:
     """What one `run` knows: lanes and when each is next due, units at work, units that have to wait after a failure."""
 
     def __init__(
-        self, database: Database, handlers: Mapping[WorkKind, Handler], concurrency: int, now: Callable[[], float]
+        self,
+        database: Database,
+        handlers: Mapping[WorkKind, Handler],
+        concurrency: int,
+        now: Callable[[], float],
+        pause: float,
     ) -> None:
         self._database = database
         self._handlers = handlers
         self._concurrency = concurrency
         self._now = now
+        self._pause = pause
         self._wake = asyncio.Event()
         self._lanes: dict[tuple[WorkKind, str], float] = {}
         self._at_work: dict[tuple[WorkKind, str], asyncio.Task[None]] = {}
@@ -179,11 +187,11 @@ class _Round:
         try:
             await self._handlers[kind](id)
         except Exception:  # noqa: BLE001 - whatever it is, others must be handed out
-            _LOG.exception("the handler of %s %s failed; it is tried again in %.0f s", kind, id, PAUSE)
-            self._paused[unit] = self._now() + PAUSE
+            _LOG.exception("the handler of %s %s failed; it is tried again in %.0f s", kind, id, self._pause)
+            self._paused[unit] = self._now() + self._pause
         finally:
             # Usually there is nothing to see then. A handler that recorded nothing is called again.
-            self._note(lane, self._now() + PAUSE)
+            self._note(lane, self._now() + self._pause)
             del self._at_work[unit]
             self._by_lane[lane] -= 1
             # Whatever is being read about it right now is older than its outcome.

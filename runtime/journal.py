@@ -20,7 +20,7 @@ from connector.errors import JournalUnavailable, NotInJournal
 from runtime.appending import Append, Appending, Outcome, Planner, add_deliveries, delivery_row, find_head, line_up
 from runtime.clocks import SteadyClock
 from runtime.commits import Commits, Write
-from runtime.databases import Database, open_database, upsert
+from runtime.databases import Database, PostgreSQL, open_database, upsert
 from runtime.dispatching import Dispatcher, Embedded
 from runtime.entries import (
     Appended,
@@ -87,7 +87,12 @@ class Journal:
         """
         database = await open_database(url, read_only=read_only)
         now = clock or SteadyClock()
-        return cls(database, Embedded(database, now), now, clock or time.time)
+        try:
+            dispatcher = await _make_dispatcher(database, now)
+        except BaseException:
+            await database.close()
+            raise
+        return cls(database, dispatcher, now, clock or time.time)
 
     async def __aenter__(self) -> Self:
         return self
@@ -558,6 +563,15 @@ class Journal:
         else:
             query = query.order_by(table.c.seq).where(table.c.seq > after)
         return await self._read(lambda connection: [convert(row) for row in connection.execute(query)])
+
+
+async def _make_dispatcher(database: Database, now: Callable[[], float]) -> Dispatcher:
+    if not isinstance(database, PostgreSQL):
+        return Embedded(database, now)
+    # Not needed, and perhaps not installed, without a PostgreSQL.
+    from runtime.pgqueue import PgQueue
+
+    return await PgQueue.open(database, now)
 
 
 def _insert_audit(connection: Connection, rows: Sequence[dict[str, Any]]) -> list[Outcome]:

@@ -32,6 +32,7 @@ from runtime.entries import (
 )
 from runtime.journal import Journal
 from runtime.tables import METADATA
+from tests.runtime.postgres import Server
 
 pytestmark = pytest.mark.anyio
 SUCCEEDED = "batch-jobs/batch_job.succeeded"
@@ -59,9 +60,13 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture
-async def journal(clock: Clock) -> AsyncIterator[Journal]:
-    async with await Journal.open("sqlite://", clock=clock) as opened:
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def journal(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[Journal]:
+    url = "sqlite://"
+    if request.param == "postgresql":
+        server: Server = request.getfixturevalue("postgres")
+        url = await server.empty()
+    async with await Journal.open(url, clock=clock) as opened:
         yield opened
 
 

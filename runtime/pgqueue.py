@@ -1,0 +1,312 @@
+"""The dispatcher of any number of processes: PgQueuer on the PostgreSQL that the journal is in.
+
+The `work` table says what is due when, as with the embedded dispatcher; a job of PgQueuer carries each unit to one of
+the processes. A carrier that finds its unit done, put off or at work elsewhere changes nothing, so there may be more of
+them than needed, and a look now and then finds units that have lost theirs. While a unit is at work, its process holds
+an advisory lock, which PostgreSQL lets go of when the process dies; its job goes to another one when its heartbeat
+stops. The extra `postgres` brings PgQueuer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, delete, select, text, tuple_
+from sqlalchemy.util import await_only
+
+from connector.errors import ConfigurationError
+from runtime.databases import PostgreSQL, upsert
+from runtime.dispatching import LANE_LIMIT, PAUSE, Handler
+from runtime.entries import Work, WorkKind
+from runtime.tables import WORK
+
+if TYPE_CHECKING:
+    import asyncpg  # type: ignore[import-untyped]  # it has none
+    from pgqueuer import Job, QueueManager
+
+_LOG = logging.getLogger(__name__)
+
+#: Seconds without a heartbeat after which a worker's jobs go to another one.
+HEARTBEAT = 5.0
+#: Seconds by which clocks of two machines may differ without anything being handled late.
+SKEW = 2.0
+#: Seconds between two looks for lanes that other processes began.
+_LOOK = 1.0
+#: Seconds between two looks for units that have no carrier, and how long overdue they are by then.
+_SWEEP = 60.0
+#: Seconds for which PgQueuer's log is kept.
+_LOG_KEPT = 3600
+#: Jobs fetched at once.
+_BATCH = 16
+#: Seconds before the database is tried again, doubled up to the second number.
+_PAUSES = 0.25, 4.0
+#: Any number that nobody else takes a lock of in this database.
+_LOCK = 7264114
+
+_LANES = text("""
+WITH RECURSIVE lanes AS (
+    (SELECT kind, lane FROM work ORDER BY kind, lane LIMIT 1)
+    UNION ALL
+    SELECT next.kind, next.lane FROM lanes, LATERAL (
+        SELECT kind, lane FROM work WHERE (work.kind, work.lane) > (lanes.kind, lanes.lane)
+        ORDER BY kind, lane LIMIT 1
+    ) AS next
+)
+SELECT kind, lane FROM lanes
+""")
+_LOST = text("""
+SELECT kind, id, lane, due FROM work WHERE due < :before AND NOT EXISTS (
+    SELECT FROM pgqueuer AS job
+    WHERE job.entrypoint = work.kind || '/' || work.lane AND job.payload = convert_to(work.id, 'UTF8')
+    AND job.status IN ('queued', 'picked')
+) LIMIT 1000
+""")
+_CLAIM = """
+SELECT due, pg_try_advisory_lock(hashtextextended($1 || '/' || $2, 7264114)) FROM work WHERE kind = $1 AND id = $2
+"""
+_RELEASE = """
+SELECT pg_advisory_unlock(hashtextextended($1 || '/' || $2, 7264114)),
+    (SELECT due FROM work WHERE kind = $1 AND id = $2)
+"""
+
+
+class PgQueue:
+    """Puts work in line in the journal's transaction, and hands it out through PgQueuer."""
+
+    def __init__(self, database: PostgreSQL, now: Callable[[], float]) -> None:
+        self._database = database
+        self._now = now
+        self._worker: _Worker | None = None
+        #: Seconds until a unit whose handler failed is handed out again.
+        self.pause = PAUSE
+
+    @classmethod
+    async def open(cls, database: PostgreSQL, now: Callable[[], float]) -> PgQueue:
+        """Sees to it that PgQueuer's tables are there; raises ConfigurationError without the extra `postgres`."""
+        try:
+            from pgqueuer import Queries
+        except ImportError:
+            hint = "pip install 'connector-runtime[postgres]'"
+            raise ConfigurationError("journal: PgQueuer is not installed", hint=hint) from None
+        import asyncpg
+
+        connection = await asyncpg.connect(database.dsn)
+        try:
+            await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
+            queries = Queries.from_asyncpg_connection(connection)
+            if await queries.schema_is_installed():
+                await queries.upgrade()
+            else:
+                await queries.install()
+        finally:
+            await connection.close()
+        return cls(database, now)
+
+    def enqueue(self, connection: Connection, work: Sequence[Work], *, replace: bool = True) -> None:
+        """See Dispatcher."""
+        if not work:
+            return
+        latest = {(each.kind, each.id): each for each in work}
+        if not replace:
+            units = list(latest)
+            present = select(WORK.c.kind, WORK.c.id).where(tuple_(WORK.c.kind, WORK.c.id).in_(units))
+            for row in connection.execute(present):
+                del latest[row.kind, row.id]
+        rows = [{"kind": each.kind, "id": each.id, "lane": each.lane, "due": each.due} for each in latest.values()]
+        upsert(connection, WORK, rows, replace=replace)
+        self._carry(connection, list(latest.values()))
+
+    def finish(self, connection: Connection, kind: WorkKind, ids: Sequence[str]) -> None:
+        """See Dispatcher."""
+        connection.execute(delete(WORK).where(WORK.c.kind == kind, WORK.c.id.in_(ids)))
+
+    def wake(self, work: Sequence[Work]) -> None:
+        """See Dispatcher. PostgreSQL itself tells the workers; what they cannot know yet is a new lane."""
+        if self._worker is not None:
+            for each in work:
+                self._worker.register(each.kind, each.lane)
+
+    async def run(self, handlers: Mapping[WorkKind, Handler], *, concurrency: int = 64) -> None:
+        """See Dispatcher. While the database is away it is tried again and again."""
+        import asyncpg
+        from pgqueuer.errors import PgqException
+
+        pause, longest = _PAUSES
+        while True:
+            began = self._now()
+            try:
+                async with self._work(handlers) as worker:
+                    await worker.run(max(concurrency, 2 * _BATCH))
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, PgqException) as error:
+                _LOG.warning("the database is away (%s); it is tried again", type(error).__name__)
+            pause = _PAUSES[0] if self._now() - began > longest else min(2 * pause, longest)
+            await asyncio.sleep(pause)
+
+    def _carry(self, connection: Connection, work: Sequence[Work]) -> None:
+        """Adds a job of PgQueuer for each unit, in the transaction."""
+        if not work:
+            return
+        from pgqueuer import Queries
+
+        now = self._now()
+        queries = Queries.from_asyncpg_connection(connection.connection.driver_connection)
+        await_only(
+            queries.enqueue(
+                [f"{each.kind}/{each.lane}" for each in work],
+                [each.id.encode() for each in work],
+                [0] * len(work),
+                [timedelta(seconds=max(0.0, each.due - now)) for each in work],
+            )
+        )
+
+    @contextlib.asynccontextmanager
+    async def _work(self, handlers: Mapping[WorkKind, Handler]) -> AsyncIterator[_Worker]:
+        import asyncpg
+        from pgqueuer import Queries, QueueManager
+        from pgqueuer.db import AsyncpgPoolDriver
+
+        pool = await asyncpg.create_pool(self._database.dsn, min_size=2, max_size=6)
+        try:
+            locks = await asyncpg.connect(self._database.dsn)
+            try:
+                manager = QueueManager(Queries(AsyncpgPoolDriver(pool)))
+                self._worker = _Worker(manager, locks, handlers, self._now, self.pause)
+                looking = asyncio.create_task(self._look(self._worker))
+                try:
+                    yield self._worker
+                finally:
+                    self._worker = None
+                    looking.cancel()
+                    await asyncio.wait([looking])
+            finally:
+                locks.terminate()
+        finally:
+            pool.terminate()
+
+    async def _look(self, worker: _Worker) -> None:
+        """Finds lanes that other processes began, and now and then units without a carrier."""
+        # Overdue by then is what an earlier worker lost together with the database.
+        sweep_at = self._now() + HEARTBEAT + 1
+        while True:
+            with contextlib.suppress(Exception):
+                for kind, lane in await self._database.read(lambda connection: connection.execute(_LANES).all()):
+                    worker.register(kind, lane)
+                if self._now() > sweep_at:
+                    sweep_at = self._now() + _SWEEP
+                    await self._database.transact(self._sweep)
+            await asyncio.sleep(_LOOK)
+
+    def _sweep(self, connection: Connection) -> None:
+        if not connection.scalar(text(f"SELECT pg_try_advisory_xact_lock({_LOCK + 1})")):
+            return
+        lost = connection.execute(_LOST, {"before": self._now() - HEARTBEAT}).all()
+        self._carry(connection, [Work(row.kind, row.id, row.due, row.lane) for row in lost])
+        kept = {"seconds": _LOG_KEPT}
+        connection.execute(
+            text("DELETE FROM pgqueuer_log WHERE created < now() - make_interval(secs => :seconds)"), kept
+        )
+
+
+class _Worker:
+    """One connection's worth of work: lanes are entrypoints, which PgQueuer limits over all processes."""
+
+    def __init__(
+        self,
+        manager: QueueManager,
+        locks: asyncpg.Connection[Any],
+        handlers: Mapping[WorkKind, Handler],
+        now: Callable[[], float],
+        pause: float,
+    ) -> None:
+        self._manager = manager
+        self._locks = locks
+        self._turn = asyncio.Lock()
+        self._handlers = handlers
+        self._now = now
+        self._pause = pause
+        self._at_work: dict[tuple[WorkKind, str], asyncio.Task[Any] | None] = {}
+
+    def register(self, kind: WorkKind, lane: str) -> None:
+        """Takes on a lane, if there is a handler for it."""
+        name = f"{kind}/{lane}"
+        if kind in self._handlers and name not in self._manager.entrypoint_registry:
+
+            async def carry(job: Job) -> None:
+                await self._carry(kind, (job.payload or b"").decode())
+
+            self._manager.entrypoint(name, concurrency_limit=LANE_LIMIT, accepts_context=False)(carry)
+
+    async def run(self, concurrency: int) -> None:
+        """Works until cancelled; raises whatever the database raises."""
+        for kind in self._handlers:
+            self.register(kind, "")
+        running = asyncio.create_task(
+            self._manager.run(
+                dequeue_timeout=timedelta(seconds=_LOOK),
+                batch_size=_BATCH,
+                max_concurrent_tasks=concurrency,
+                heartbeat_timeout=timedelta(seconds=HEARTBEAT),
+                shutdown_on_listener_failure=True,
+            )
+        )
+        try:
+            await asyncio.shield(running)
+        finally:
+            # What is at work is stopped, and handed back while there is still a connection to do it with.
+            for task in self._at_work.values():
+                if task is not None:
+                    task.cancel()
+            self._manager.shutdown.set()
+            await asyncio.wait([running], timeout=HEARTBEAT)
+            running.cancel()
+
+    async def _carry(self, kind: WorkKind, id: str) -> None:
+        """Handles a unit, unless it is done, put off, or at work elsewhere."""
+        from pgqueuer.errors import RetryRequested
+
+        unit = kind, id
+        if unit in self._at_work:
+            raise RetryRequested(timedelta(seconds=1))
+        self._at_work[unit] = asyncio.current_task()
+        try:
+            claimed = await self._ask(_CLAIM, kind, id)
+            if claimed is None:
+                return
+            due, locked = claimed
+            if not locked:
+                raise RetryRequested(timedelta(seconds=1))
+            handled = due <= self._now() + SKEW
+            try:
+                if handled:
+                    # Another machine's clock may be a little behind.
+                    await asyncio.sleep(due - self._now())
+                    await self._handlers[kind](id)
+            except Exception:  # noqa: BLE001 - whatever it is, others must be handed out
+                _LOG.exception("the handler of %s %s failed; it is tried again in %.0f s", kind, id, self._pause)
+            finally:
+                left = await asyncio.shield(self._ask(_RELEASE, kind, id))
+            if handled and left is not None and left[1] == due:
+                raise RetryRequested(timedelta(seconds=self._pause))
+        except asyncio.CancelledError:
+            # A job that is cancelled would be forgotten.
+            raise RetryRequested from None
+        finally:
+            del self._at_work[unit]
+
+    async def _ask(self, query: str, *arguments: str) -> Any:
+        from pgqueuer.errors import RetryRequested
+
+        try:
+            async with self._turn:
+                return await self._locks.fetchrow(query, *arguments)
+        except Exception:
+            # Without its locks this worker has to begin anew; its jobs are handed back, as far as that is possible.
+            if self._locks.is_closed():
+                self._manager.shutdown.set()
+                raise RetryRequested from None
+            raise
