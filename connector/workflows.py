@@ -182,10 +182,13 @@ class Condition:
     negated: bool = False
 
     def holds(self, context: Context) -> bool:
-        """True if it is met."""
+        """True if it is met; a value that is not of the type it should have meets nothing but `exists: false`."""
         if self.value is None:
             return any(each.holds(context) for each in self.alternatives) != self.negated
-        found = self.value.find(context)
+        try:
+            found = self.value.find(context)
+        except ValueError:
+            found = MISSING
         return COMPARISONS[self.comparison](None if found is MISSING else found, self.given)
 
 

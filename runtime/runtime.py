@@ -21,7 +21,10 @@ from connector.definitions import Config, Connector, Operation, missing_value
 from connector.errors import (
     BlockedAddress,
     ConfigurationError,
+    InputError,
     InputProblem,
+    InvalidDefinition,
+    JournalUnavailable,
     MappingError,
     MissingCredentials,
     NeedsReauthorization,
@@ -42,6 +45,7 @@ from runtime.sending import Sender, Sleep, Transmits
 from runtime.settings import Settings, load_settings
 from runtime.store import open_store
 from runtime.streaming import Opening, chunks_of, read_chunks, streams
+from runtime.synthetic import OwnCalls
 from runtime.uploads import load_files
 from runtime.vault import Vault, destination, variable_name
 
@@ -49,6 +53,7 @@ if TYPE_CHECKING:
     import httpx2
 
     from runtime.client import Client
+    from runtime.journal import Journal
 
 Inputs = Mapping[str, Any]
 _T = TypeVar("_T")
@@ -61,7 +66,7 @@ class Runtime:
     ...     result = await rt.call("mistral-ai", "models.list", {})
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one for each edge that can be replaced
         self,
         definitions: str | Path | Iterable[str | Path] = (),
         *,
@@ -72,12 +77,14 @@ class Runtime:
         sleep: Sleep = asyncio.sleep,
         settings: Settings | None = None,
         environ: Mapping[str, str] | None = None,
+        journal: Journal | None = None,
     ) -> None:
         """`definitions` are folders beside the shipped one. `secrets` are values by connection and name.
 
         `base_urls` move connections to other origins, which may then be private ones. `transport` replaces the network,
         `clock` (seconds since the epoch) the time, `sleep` the waiting before a call is sent again, `environ` the
-        environment. `settings` replace what environment and files say. Raises ConfigurationError.
+        environment. `settings` replace what environment and files say. `journal` keeps the events of calls; whoever
+        opened it closes it. Raises ConfigurationError.
         """
         folders = [definitions] if isinstance(definitions, (str, Path)) else definitions
         if settings is None:
@@ -87,7 +94,11 @@ class Runtime:
         store = open_store(settings.store, settings.environment)
         self.vault = Vault(secrets, environment=settings.environment, file=settings.secrets_file, store=store)
         self._transport = transport
-        self._clock = clock
+        #: Where the events of calls are kept, if anywhere.
+        self.journal = journal
+        #: Seconds since the epoch.
+        self.clock = clock
+        self._own_calls = OwnCalls()
         self._configs: dict[str, Config] = {}
         self._client: Client | None = None
         self._sender = Sender(clock=clock, sleep=sleep, total=self.settings.limits.retrying)
@@ -114,6 +125,20 @@ class Runtime:
         """The connector of a connection and one of its operations; raises UnknownConnector, UnknownOperation."""
         connector = self.catalog.get(connection.partition(":")[0])
         return connector, connector.operation(operation)
+
+    def connections(self) -> list[str]:
+        """The connections that have every value they need, sorted; of each connector the default one, and those named.
+
+        A connector that cannot be read has none.
+        """
+        named = {*self.vault.connections(), *self.settings.base_urls}
+        found = []
+        for handle in self.catalog.handles():
+            for connection in sorted({handle, *(each for each in named if each.startswith(f"{handle}:"))}):
+                with contextlib.suppress(InvalidDefinition, InputError):
+                    if not self._config(connection, self.catalog.get(handle)).missing:
+                        found.append(connection)
+        return found
 
     def render(self, connection: str, operation: str, inputs: Inputs, *, show_secrets: bool = False) -> Request:
         """The request as it would leave, after auth, without sending it.
@@ -160,27 +185,48 @@ class Runtime:
         )
         response = await self._ask_for_token(request, operation=f"{connection} login", origin=None)
         try:
-            grant = read_grant(response, self._clock(), secrets=request.secrets)
+            grant = read_grant(response, self.clock(), secrets=request.secrets)
         except NeedsReauthorization as error:
             hint = f"run again: connector connections login {connection}"
             raise NeedsReauthorization(connection, error.errors, hint=hint) from None
         await self.vault.save_grant(connection, grant.to_json())
         self._authoriser.forget(connection)
 
-    async def call(self, connection: str, operation: str, inputs: Inputs) -> Result:
-        """Calls an operation and maps its answer.
+    async def call(
+        self, connection: str, operation: str, inputs: Inputs, *, idempotency_key: str | None = None
+    ) -> Result:
+        """Calls an operation and maps its answer; what it tells a webhook's `after` is kept in the journal.
 
+        Calls with one `idempotency_key` are one to a provider that knows such keys; unless told each call has its own.
         Raises InputError before anything is sent, ResponseError (with `.result`) for a 3xx, 4xx or 5xx, RateLimited for
         a 429, MappingError for an answer that cannot be read, TransportError where none came, BlockedAddress where none
         was asked for.
         """
+        return await self._tell(connection, operation, await self._call(connection, operation, inputs, idempotency_key))
+
+    async def _call(self, connection: str, operation: str, inputs: Inputs, key: str | None) -> Result:
         connector, found, config, request = self._prepare(connection, operation, inputs)
+        if key is not None and found.idempotency_header:
+            request = request.with_header(found.idempotency_header, key)
         result, response = await self._exchange(connection, connector, found, config, request)
         if found.pagination is not None:
             page = read_page(found, request, response, _document(result, response, config))
             with contextlib.suppress(MappingError, BlockedAddress):
                 return replace(result, truncated=found.pagination.next_request(page) is not None)
             return replace(result, truncated=True)
+        return result
+
+    async def _tell(self, connection: str, operation: str, result: Result) -> Result:
+        """Keeps the events that a call makes; the call succeeded, so that they could not be kept is a warning."""
+        connector = self.catalog.get(connection.partition(":")[0])
+        events = self._own_calls.events(connector, connection, operation, result, self.clock())
+        if not events or self.journal is None:
+            return result
+        try:
+            await self.journal.append(events)
+        except JournalUnavailable as error:
+            said = f"the event of this call was not kept: {error.message}"
+            return replace(result, warnings=(*result.warnings, said))
         return result
 
     async def pages(
@@ -256,7 +302,7 @@ class Runtime:
         `client` sends in place of the runtime's own.
         """
         label = f"{connection} {found.id}"
-        if found.idempotency_header:
+        if found.idempotency_header and found.idempotency_header not in request.headers:
             request = request.with_header(found.idempotency_header, str(uuid.uuid4()))
         sender = client or self._open_client()
         auth, grant = config.auth, None
@@ -324,7 +370,7 @@ class Runtime:
             message = f"{operation} answered {response.status}: a redirect to {where}, which is not followed"
         meaning = errors.statuses.get(response.status, "")
         if is_limit(response):
-            after = read_wait(response, self._clock(), errors.retry_after)
+            after = read_wait(response, self.clock(), errors.retry_after)
             wait = f"wait {after:g} s" if after is not None else "wait before calling again"
             return RateLimited(
                 message,

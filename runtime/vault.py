@@ -67,6 +67,14 @@ class Vault:
                 found[name] = self._store.read(entry)
         return found | self._given.get(connection, {})
 
+    def connections(self) -> set[str]:
+        """The connections that something was given for in Python, in the file or in the store.
+
+        A variable tells the value that it sets, but not how its connection is spelt.
+        """
+        stored = set() if self._store is None else {entry.connection for entry in self._store.entries()}
+        return {*self._given, *self._filed, *stored}
+
     def bind(self, connection: str, names: Iterable[str], origin: str) -> None:
         """Says where the named values of a connection lead (`destination`); an empty origin leads nowhere.
 

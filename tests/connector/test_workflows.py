@@ -121,6 +121,8 @@ def test_it_wants_its_trigger_of_its_connection_where_its_conditions_hold() -> N
         ({"above": "a"}, [False, False, True]),
         ({"contains": "j"}, [False, False, True]),
         ({"contains": 3}, [False, False, False]),
+        ({"type": "Integer", "equals": 3}, [True, False, False]),
+        ({"type": "Integer", "exists": False}, [False, True, True]),
     ],
 )
 def test_a_condition_compares_like_with_like(condition: dict[str, Any], expected: list[bool]) -> None:

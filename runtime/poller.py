@@ -1,0 +1,248 @@
+"""Polling: asking, again and again, for the events that a provider does not send.
+
+Triggers of one connection that ask the same operation are one Poll; each of its pages is kept with the events that it
+makes in one commit, so that a kill leaves both or none and no event is made twice (hazards K9, K10). When a poll is due
+and who runs it is the dispatcher's business; here one poll is made, and it is said what came of it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from connector.convertors import to_text
+from connector.definitions import Operation, Webhook
+from connector.errors import (
+    ConnectorError,
+    JournalUnavailable,
+    MissingCredentials,
+    RateLimited,
+    ResponseError,
+    UnknownConnector,
+)
+from connector.mapping import find_records
+from connector.messages import Event
+from connector.synthesis import after_poll
+from connector.triggers import Poll as Declared
+from runtime.entries import Checkpoint, NewEvent, Sightings, Work
+from runtime.journal import Journal
+from runtime.runtime import Runtime
+from runtime.synthetic import source_of
+
+#: One poll makes at most so many events; the rest is news for the next one, which follows at once (hazard P6).
+MAX_EVENTS = 1000
+#: A poll that failed waits twice as long each time, up to this many seconds.
+MAX_PAUSE = 3600.0
+#: A connection that needs to be authorised anew is asked once in so many seconds (hazard P3).
+REAUTHORIZATION_PAUSE = 15 * 60.0
+#: After so many failures in a row an event says so (hazard P5).
+ALARM = 5
+#: The trigger of that event.
+FAILING = "runtime/poll.failing"
+#: A poll was never made, went well, failed, or needs the connection to be authorised anew.
+STATES = ("new", "ok", "failing", "needs_reauth")
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """The triggers of one connection that ask one operation; `interval` is the shortest of theirs, in seconds."""
+
+    connection: str
+    operation: Operation
+    webhooks: tuple[Webhook, ...]
+
+    @property
+    def id(self) -> str:
+        """The id of its work: `mistral-ai batch-jobs.list`."""
+        return f"{self.connection} {self.operation.id}"
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two polls."""
+        return min(declared.interval for _, declared in self.declared())
+
+    def declared(self) -> Iterator[tuple[Webhook, Declared]]:
+        """Each webhook with what it says of polling."""
+        for webhook in self.webhooks:
+            if webhook.poll is not None:
+                yield webhook, webhook.poll
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What one poll of one trigger has seen so far."""
+
+    records: int = 0
+    keyless: int = 0
+    events: int = 0
+    states: Counter[str] = field(default_factory=Counter)
+
+
+class Poller:
+    """The polls of a runtime's connections."""
+
+    def __init__(self, runtime: Runtime, journal: Journal, *, chance: Callable[[], float] = random.random) -> None:
+        """`chance` gives numbers from 0 to 1, by which polls are kept from all coming at once."""
+        self._runtime = runtime
+        self._journal = journal
+        self._clock = runtime.clock
+        self._chance = chance
+
+    def polls(self) -> list[Poll]:
+        """What is polled: the declared polls of every connection that has the values it needs."""
+        return [poll for connection in self._runtime.connections() for poll in self._polls_of(connection)]
+
+    def find(self, id: str) -> Poll | None:
+        """The poll of that id, or None if there is none (any more)."""
+        connection, _, operation = id.partition(" ")
+        try:
+            return next((poll for poll in self._polls_of(connection) if poll.operation.id == operation), None)
+        except UnknownConnector:
+            return None
+
+    async def schedule(self) -> None:
+        """Makes sure that every poll is due some day; one that is scheduled already stays as it is."""
+        now = self._journal.now()
+        await self._journal.schedule([Work("poll", poll.id, now, poll.connection) for poll in self.polls()])
+
+    async def handle(self, id: str) -> None:
+        """Makes one poll, and says when the next one is due; raises nothing that a provider can cause."""
+        poll = self.find(id)
+        if poll is None:
+            return
+        state = await self._load(poll)
+        try:
+            tallies, more, said = await self._walk(poll, state)
+        except JournalUnavailable:
+            raise
+        except ConnectorError as error:
+            await self._note_failure(poll, state, error)
+            return
+        now = self._clock()
+        # What was cut off has not seen all there is, so a trigger that begins now goes on noting it.
+        started = state["started"] if more else {**state["started"], **dict.fromkeys(tallies, True)}
+        triggers = {
+            webhook.id: {"events": tallies[webhook.id].events, "said": said or _explain(declared, tallies[webhook.id])}
+            for webhook, declared in poll.declared()
+        }
+        due = now if more else now + poll.interval * (0.9 + 0.2 * self._chance())
+        fresh = {"started": started, "failures": 0, "at": now, "due": due, "state": "ok", "triggers": triggers}
+        await self._save(poll, fresh, ())
+
+    async def status(self, poll: Poll) -> Mapping[str, Any]:
+        """What the last poll said: `at`, `due`, `triggers`, `error`, and `state`, one of STATES."""
+        return await self._load(poll)
+
+    def _polls_of(self, connection: str) -> list[Poll]:
+        connector = self._runtime.catalog.get(connection.partition(":")[0])
+        asked: dict[str, list[Webhook]] = {}
+        for webhook in connector.webhooks:
+            if webhook.poll is not None and webhook.poll.operation in connector.operations:
+                asked.setdefault(webhook.poll.operation, []).append(webhook)
+        return [Poll(connection, connector.operations[name], tuple(found)) for name, found in asked.items()]
+
+    async def _walk(self, poll: Poll, state: Mapping[str, Any]) -> tuple[dict[str, _Tally], bool, str]:
+        """Reads all pages; gives what each trigger saw, whether events are left for later, and what was wrong."""
+        tallies = {webhook.id: _Tally() for webhook in poll.webhooks}
+        left, said = MAX_EVENTS, ""
+        async for page in self._runtime.pages(poll.connection, poll.operation.id, {}):
+            rows = find_records(poll.operation, page.raw)[0] if isinstance(page.raw, (dict, list)) else []
+            if page.truncated:
+                said = page.warnings[-1]
+            for webhook, declared in poll.declared():
+                silent = declared.start == "now" and webhook.id not in state["started"]
+                made, sightings = await self._read(poll, webhook, declared, rows, tallies[webhook.id])
+                kept = made if silent else made[:left]
+                if made:
+                    seen = {key: transition for _, key, transition in kept}
+                    events = [] if silent else [event for event, _, _ in kept]
+                    await self._journal.append(events, sightings=Sightings(sightings, seen))
+                    if not silent:
+                        left -= len(kept)
+                        tallies[webhook.id].events += len(kept)
+                if len(kept) < len(made):
+                    return tallies, True, said
+        return tallies, False, said
+
+    async def _read(
+        self, poll: Poll, webhook: Webhook, declared: Declared, rows: Sequence[Any], tally: _Tally
+    ) -> tuple[list[tuple[NewEvent, str, str]], str]:
+        """What of a page is news: events with key and transition, and the name under which they are noted."""
+        name = f"{poll.connection} {webhook.id}"
+        found: dict[str, tuple[str, Any]] = {}
+        for row in rows:
+            tally.records += 1
+            key, transition = declared.find_key(row), declared.find_transition(row)
+            if key is None:
+                tally.keyless += 1
+            elif transition is not None:
+                found[key] = (transition, row)
+            if declared.state is not None:
+                tally.states[to_text(declared.state.find_one(row))] += 1
+        known = await self._journal.sightings(name, list(found)) if found else {}
+        now = datetime.datetime.fromtimestamp(self._clock(), datetime.UTC)
+        made = []
+        for key, (transition, row) in found.items():
+            if known.get(key) != transition:
+                source = source_of(poll.connection)
+                told = after_poll(webhook, row, source=source, key=key, transition=transition, now=now)
+                made.append((NewEvent(poll.connection, told, told.id, origin="poll"), key, transition))
+        return made, name
+
+    async def _note_failure(self, poll: Poll, state: Mapping[str, Any], error: ConnectorError) -> None:
+        """Keeps what was reached, says what went wrong, and waits longer each time."""
+        now, failures = self._clock(), state["failures"] + 1
+        pause = min(MAX_PAUSE, poll.interval * 2 ** min(failures, 20)) * (0.9 + 0.2 * self._chance())
+        refused = isinstance(error, ResponseError) and error.status in (401, 403)
+        if isinstance(error, RateLimited):
+            pause = max(pause, min(MAX_PAUSE * 24, error.retry_after or 0.0))
+        if refused or isinstance(error, MissingCredentials):
+            pause = REAUTHORIZATION_PAUSE
+        kept = {
+            **state,
+            "failures": failures,
+            "at": now,
+            "due": now + pause,
+            "state": "needs_reauth" if refused or isinstance(error, MissingCredentials) else "failing",
+            "error": f"{error.message}; {error.hint}" if error.hint else error.message,
+        }
+        alarms = [self._alarm(poll, kept["error"], now)] if failures == ALARM else []
+        await self._save(poll, kept, alarms)
+
+    def _alarm(self, poll: Poll, error: str, now: float) -> NewEvent:
+        moment = datetime.datetime.fromtimestamp(now, datetime.UTC).isoformat().replace("+00:00", "Z")
+        data = {"operation": poll.operation.id, "failures": ALARM, "error": error}
+        event = Event("", source_of(poll.connection), FAILING, poll.operation.id, moment, data)
+        return NewEvent(poll.connection, event, f"{poll.operation.id}:{now}", origin="system")
+
+    async def _load(self, poll: Poll) -> dict[str, Any]:
+        known = await self._journal.checkpoint(_checkpoint_name(poll))
+        fresh: dict[str, Any] = {"started": {}, "failures": 0, "state": "new", "triggers": {}}
+        return fresh if known is None else {**fresh, **known.state}
+
+    async def _save(self, poll: Poll, state: Mapping[str, Any], events: Sequence[NewEvent]) -> None:
+        checkpoint = Checkpoint(_checkpoint_name(poll), dict(state), self._clock())
+        work = Work("poll", poll.id, state["due"], poll.connection)
+        await self._journal.append(events, checkpoint=checkpoint, then=[work])
+
+
+def _checkpoint_name(poll: Poll) -> str:
+    return f"poll {poll.id}"
+
+
+def _explain(declared: Declared, tally: _Tally) -> str:
+    """Why a poll made the events it made, or none."""
+    if tally.events:
+        return f"{tally.events} of {tally.records} records were news"
+    if not tally.records:
+        return "the list is empty"
+    if tally.keyless == tally.records:
+        return f"none of {tally.records} records has a key at {declared.key.text}"
+    if declared.state is None:
+        return f"none of {tally.records} records is news"
+    seen = ", ".join(f"{state} {count}" for state, count in tally.states.most_common(10))
+    return f"of {tally.records} records none reached {', '.join(map(to_text, declared.states))} anew; they are: {seen}"
