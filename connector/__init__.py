@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         UnknownOperation,
         UnknownOutcome,
     )
+    from connector.kinds import add_kind
     from connector.linting import find_lints
     from connector.mapping import Chunk, Result, map_event, map_response
     from connector.messages import Event, Headers, Request, Response, Stream
@@ -77,6 +78,7 @@ __all__ = [
     "UnknownOperation",
     "UnknownOutcome",
     "Webhook",
+    "add_kind",
     "build_request",
     "find_lints",
     "find_problems",
@@ -105,6 +107,7 @@ _HOMES = {
     "Service": "connector.definitions",
     "Stream": "connector.messages",
     "Webhook": "connector.definitions",
+    "add_kind": "connector.kinds",
     "build_request": "connector.building",
     "find_lints": "connector.linting",
     "find_problems": "connector.parsing",

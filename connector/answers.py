@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -107,7 +107,7 @@ def read_text(body: bytes) -> str:
 
 
 #: The kinds by the name that `operation.response` gives them.
-RESPONSE_KINDS: Mapping[str, ResponseKind] = {
+RESPONSE_KINDS: dict[str, ResponseKind] = {
     "json": ResponseKind(None, parse_json),
     "text": ResponseKind("text/plain, */*;q=0.5", read_text, maps=False),
     "xml": ResponseKind("application/xml, text/xml;q=0.9, */*;q=0.5", parse_xml),

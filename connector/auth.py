@@ -369,7 +369,7 @@ def _grant_auth(method: str) -> Callable[[Mapping[str, Any], ReadAuth], GrantAut
 
 
 #: The methods by their name without case, `-` and `_`. A new method is one class and one row.
-AUTH_METHODS: Mapping[str, Callable[[Mapping[str, Any], ReadAuth], Auth]] = {
+AUTH_METHODS: dict[str, Callable[[Mapping[str, Any], ReadAuth], Auth]] = {
     "none": _no_auth,
     "apitoken": _token_auth("Authorization"),
     "apikey": _token_auth("X-API-Key"),

@@ -345,7 +345,7 @@ class BinaryBody:
 
 
 #: The kinds by name; the first that accepts the effective Content-Type is taken.
-BODY_KINDS: Mapping[str, type[Body]] = {
+BODY_KINDS: dict[str, type[Body]] = {
     "graphql": GraphqlBody,
     "json": JsonBody,
     "form": FormBody,

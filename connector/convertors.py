@@ -205,7 +205,7 @@ def read_file(value: Any) -> Any:
 _ALL = frozenset({str, int, float, bool, list, dict})
 
 #: The types, keyed by the name in lower case; aliases lead to the same convertor. A new type is one function, one row.
-CONVERTORS: Mapping[str, Convertor] = {
+CONVERTORS: dict[str, Convertor] = {
     name.lower(): row
     for row in (
         Convertor("String", read_string, frozenset({str}), {"type": "string"}, ("ID",)),

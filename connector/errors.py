@@ -323,6 +323,15 @@ def did_you_mean(name: str, known: list[str]) -> str:
     return "known: " + ", ".join(known) if known else "nothing is known here"
 
 
+def unknown_kind(name: str, known: Iterable[str]) -> str:
+    """A hint for a kind that no table has: the nearest, all known ones, and that a plug-in may bring it."""
+    listed = list(known)
+    near = did_you_mean(name, listed)
+    everything = f"known: {', '.join(listed)}"
+    said = everything if near == everything else f"{near} {everything}"
+    return f"{said}; others come with plug-ins (`connector doctor` lists those that are installed)"
+
+
 def problem_document(error: ConnectorError) -> Mapping[str, Any]:
     """The members that every JSON form of an error shares (RFC 9457 names them): title, detail, code, hint, errors."""
     document: dict[str, Any] = {

@@ -15,7 +15,7 @@ from connector.auth import check_header_name
 from connector.bodies import BODY_KINDS, Body, find_body_kind
 from connector.convertors import CONVERTORS, to_text
 from connector.definitions import Field, Operation, Service
-from connector.errors import did_you_mean
+from connector.errors import did_you_mean, unknown_kind
 from connector.pagination import PAGINATION_STYLES, Pagination
 from connector.policies import Policies, read_idempotency
 from connector.reading import Declaration, Declarations, Reader, text_path
@@ -148,7 +148,7 @@ def _pagination(reader: Reader, source: Mapping[str, Any], path: Path) -> Pagina
     style = reader.get(block, "style", str, "")
     row = PAGINATION_STYLES.get(style)
     if row is None:
-        hint = did_you_mean(style, list(PAGINATION_STYLES))
+        hint = unknown_kind(style, PAGINATION_STYLES)
         reader.complain("E_PAGINATION", f"unknown style of pagination {style[:70]!r}", (*where, "style"), hint)
         return None
     try:
@@ -263,8 +263,8 @@ def _body(
         return None
     kind = find_body_kind(content_type) if content_type else BODY_KINDS["json"]
     if kind is None:
-        known = ", ".join(BODY_KINDS)
-        reader.complain("E_BODY_KIND", f"no kind of body for Content-Type {content_type!r}", where, f"known: {known}")
+        message = f"no kind of body for Content-Type {content_type!r}"
+        reader.complain("E_BODY_KIND", message, where, unknown_kind(content_type, BODY_KINDS))
         return None
     try:
         # Of several declarations of one name the first counts, so it is the last to be noted.
@@ -338,7 +338,7 @@ def _response(
     if block:
         declared, where = reader.get(block, "kind", str, "json"), (*where, "kind")
     if declared not in RESPONSE_KINDS:
-        hint = did_you_mean(declared, list(RESPONSE_KINDS))
+        hint = unknown_kind(declared, RESPONSE_KINDS)
         reader.complain("E_RESPONSE_KIND", f"unknown kind of response {declared!r}", where, hint)
         declared = "json"
     if "fields" in block:

@@ -277,7 +277,7 @@ class NextURL:
 
 
 #: Every style by its name in a definition.
-PAGINATION_STYLES: Mapping[str, Callable[[Mapping[str, Any], ReadSelector], Pagination]] = {
+PAGINATION_STYLES: dict[str, Callable[[Mapping[str, Any], ReadSelector], Pagination]] = {
     "page": Counted.pages,
     "offset": Counted.offsets,
     "cursor": Cursor.from_json,

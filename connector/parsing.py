@@ -23,7 +23,7 @@ from connector.definitions import (
     Webhook,
     render_base,
 )
-from connector.errors import InvalidDefinition, Problem
+from connector.errors import InvalidDefinition, Problem, unknown_kind
 from connector.oauth import URL_PARAMS, TokenRequest, param_name
 from connector.operations import NOWHERE, Endpoint, check_path, read_operation, read_policies
 from connector.overlays import Merge
@@ -433,7 +433,7 @@ class _ReadAuth:
         method = self.reader.get(source, "method", str, "none")
         row = find_auth_method(method)
         if row is None:
-            message, hint = f"unknown auth method {method[:70]!r}", f"known: {', '.join(AUTH_METHODS)}"
+            message, hint = f"unknown auth method {method[:70]!r}", unknown_kind(method, AUTH_METHODS)
             self.reader.complain("E_AUTH_METHOD", message, (*self.path, "method"), hint)
             return NoAuth()
         try:

@@ -16,7 +16,7 @@ from typing import Any
 from connector.auth import check_header_name
 from connector.convertors import CONVERTORS, Convertor, find_convertor, read_default, to_text
 from connector.definitions import Field
-from connector.errors import did_you_mean
+from connector.errors import unknown_kind
 from connector.schema import Finding, Path
 from connector.selectors import Selector
 from connector.templates import (
@@ -31,7 +31,6 @@ from connector.templates import (
 )
 from connector.urls import encode_query
 
-_TYPE_NAMES = list(dict.fromkeys(convertor.name for convertor in CONVERTORS.values()))
 #: What looks like a part of a template, up to its end or the end of the text.
 _MARKUP = re.compile(r"\{[{%#].*?(?:[}%#]\}|\Z)", re.DOTALL)
 
@@ -94,7 +93,8 @@ class Reader:
         name = self.get(source, "type", str, "Any")
         convertor = find_convertor(name)
         if convertor is None:
-            self.complain("E_TYPE", f"unknown type {name[:70]!r}", (*path, "type"), did_you_mean(name, _TYPE_NAMES))
+            known = dict.fromkeys(row.name for row in CONVERTORS.values())
+            self.complain("E_TYPE", f"unknown type {name[:70]!r}", (*path, "type"), unknown_kind(name, known))
             return CONVERTORS["any"]
         return convertor
 

@@ -7,7 +7,7 @@ proportion to the bytes it is fed, however they are cut.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -136,4 +136,4 @@ class NdjsonDecoder:
 
 
 #: The kinds by the name that `operation.response` gives them.
-STREAM_KINDS: Mapping[str, type[SseDecoder | NdjsonDecoder]] = {"sse": SseDecoder, "ndjson": NdjsonDecoder}
+STREAM_KINDS: dict[str, type[Decoder]] = {"sse": SseDecoder, "ndjson": NdjsonDecoder}

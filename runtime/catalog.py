@@ -17,6 +17,7 @@ from connector.errors import ConfigurationError, InvalidDefinition, Problem, Unk
 from connector.linting import find_lints
 from connector.parsing import find_problems, read_connector
 from connector.schema import MAX_BYTES, Document, Kind
+from runtime.plugins import load_plugins
 
 _HEADS = ("service.json", "connector.json")
 #: How many problems of one connector are read at once is not bounded; how many bytes of an example are, is.
@@ -87,6 +88,7 @@ def find_problems_in(path: Path) -> list[Problem]:
 
     Raises ConfigurationError for a path that is not there or holds nothing to check.
     """
+    load_plugins()
     kind = _kind_of(path)
     if kind is not None and kind != "connector":
         try:
@@ -144,6 +146,7 @@ def _kind_of(path: Path) -> Kind | None:
 
 
 def _read(place: Path, handle: str, *, lint: bool = False) -> tuple[Connector | None, list[Problem]]:
+    load_plugins()
     try:
         head, resources, overlay, operations = _documents(place)
     except InvalidDefinition as error:

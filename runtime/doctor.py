@@ -18,6 +18,7 @@ from typing import Literal
 
 from connector.errors import ConnectorError
 from runtime.catalog import Catalog
+from runtime.plugins import load_plugins
 from runtime.settings import Settings
 from runtime.store import Store, open_store
 from runtime.vault import Vault, destination, variable_name
@@ -43,6 +44,7 @@ def examine(settings: Settings, *, now: datetime.datetime) -> Iterator[Check]:
     """Every check in turn; `now` is the wall clock, with its time zone."""
     yield _check_python(sys.version_info[:3])
     yield from check_libraries()
+    yield from check_plugins()
     yield from _check_catalog(settings)
     yield check_home(settings.home)
     yield from check_store(settings)
@@ -80,6 +82,20 @@ def check_libraries(distribution: str = DISTRIBUTION) -> Iterator[Check]:
 
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"[0-9]+", version)[:3])
+
+
+def check_plugins() -> Iterator[Check]:
+    """The plug-ins that are installed and what each brings; no row where there is none."""
+    try:
+        plugins = load_plugins()
+    except ConnectorError as error:
+        yield Check("plug-ins", "fail", error.message, error.hint)
+        return
+    brought: dict[str, list[str]] = {}
+    for plugin in plugins:
+        brought.setdefault(plugin.distribution, []).append(f"{plugin.table} {plugin.name}")
+    for distribution, rows in brought.items():
+        yield Check("plug-in", "ok", f"{distribution} brings {', '.join(rows)}")
 
 
 def _check_catalog(settings: Settings) -> Iterator[Check]:

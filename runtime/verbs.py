@@ -1,7 +1,8 @@
 """What every verb of the `connector` command shares: its options, its names that complete, how its failures end.
 
-`Verbs.main` is the one place where an exception becomes words and an exit code. What single verbs do is `cli`'s. As
-there, whatever is not needed to read a command line is imported where it is used.
+`Verbs.main` is the one place where an exception becomes words and an exit code. What single verbs do is in `cli`,
+`calling`, `inspecting` and `connections`. As there, whatever is not needed to read a command line is imported where it
+is used.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import click
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from connector.definitions import Connector, CustomOperation, Operation
     from runtime.catalog import Catalog
     from runtime.settings import Settings
 
@@ -165,9 +167,34 @@ def complete_operation(ctx: click.Context, _: click.Parameter, incomplete: str) 
     from connector.errors import ConnectorError
     from runtime.documents import operation_summaries
 
-    handle = str(ctx.params.get("connector") or "").partition(":")[0]
+    handle = handle_of(str(ctx.params.get("connector") or ""))
     try:
         known = operation_summaries(ctx.ensure_object(Everywhere).catalog().get(handle))
     except ConnectorError:
         return []
     return [CompletionItem(each["id"], help=each["short"]) for each in known if each["id"].startswith(incomplete)]
+
+
+connector_argument = click.argument("connector", shell_complete=complete_connector, metavar="CONNECTOR")
+operation_argument = click.argument("operation", shell_complete=complete_operation, metavar="OPERATION")
+
+
+def handle_of(connection: str) -> str:
+    """The connector of a connection: `mistral-ai` of `mistral-ai:team-b`."""
+    return connection.partition(":")[0]
+
+
+def find_operation(connector: Connector, operation: str) -> Operation | CustomOperation:
+    """An operation of either kind; raises UnknownOperation, which names the nearest of both."""
+    from connector.errors import UnknownOperation
+
+    known: dict[str, Operation | CustomOperation] = {**connector.operations, **connector.custom_operations}
+    try:
+        return known[operation]
+    except KeyError:
+        raise UnknownOperation(connector.handle, operation, known) from None
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: `1 byte`, `2 bytes`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

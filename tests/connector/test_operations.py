@@ -77,7 +77,8 @@ def test_fields_of_the_resource_serve_an_operation_without_its_own() -> None:
 
 def test_an_unknown_kind_of_response_is_an_error_with_a_hint() -> None:
     _, problems = read_connector(document({"response": "jsno"}))
-    assert [(each.code, each.hint) for each in problems] == [("E_RESPONSE_KIND", "did you mean 'json'?")]
+    assert [each.code for each in problems] == ["E_RESPONSE_KIND"]
+    assert problems[0].hint.startswith("did you mean 'json'? known: json, text, xml, ")
 
 
 # Path and query

@@ -1,0 +1,146 @@
+"""The verbs that look and change nothing: `list`, `describe`, `lint`, `doctor`.
+
+As in `cli`, what a verb needs is imported by the verb.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from runtime.verbs import (
+    Everywhere,
+    Verb,
+    complete_connector,
+    complete_operation,
+    connector_argument,
+    counted,
+    find_operation,
+    handle_of,
+)
+
+if TYPE_CHECKING:
+    from runtime.catalog import Catalog
+
+
+@click.command("list", cls=Verb)
+@click.argument("connector", shell_complete=complete_connector, metavar="[CONNECTOR]", required=False)
+@click.pass_obj
+def list_(everywhere: Everywhere, connector: str | None) -> None:
+    """Show the connectors, or one's operations and triggers."""
+    from runtime import descriptions, documents, printing
+
+    catalog = everywhere.catalog()
+    if connector is None:
+        rows = [_summary(catalog, handle) for handle in catalog.handles()]
+        if everywhere.json:
+            printing.print_document(rows)
+            return
+        descriptions.print_connectors(rows)
+        for row in rows:
+            if not row["valid"]:
+                printing.say("warning", f"{row['handle']} has problems; see: connector lint")
+        return
+    found = catalog.get(handle_of(connector))
+    operations = documents.operation_summaries(found)
+    triggers = [documents.trigger_document(webhook) for webhook in found.webhooks]
+    if everywhere.json:
+        printing.print_document({"handle": found.handle, "operations": operations, "triggers": triggers})
+    else:
+        descriptions.print_operations(operations)
+        if triggers:
+            printing.print_text("")
+            descriptions.print_triggers(triggers)
+
+
+@click.command(cls=Verb)
+@connector_argument
+@click.argument("operation", shell_complete=complete_operation, metavar="[OPERATION]", required=False)
+@click.pass_obj
+def describe(everywhere: Everywhere, connector: str, operation: str | None) -> None:
+    """Show a connector, or one of its operations.
+
+    For an operation: its inputs (name, type, required or default, place), fields and triggers.
+    """
+    from runtime import descriptions, documents, printing
+
+    found = everywhere.catalog().get(handle_of(connector))
+    if operation is None:
+        document, show = documents.connector_document(found), descriptions.print_connector
+    else:
+        chosen = find_operation(found, operation)
+        document, show = documents.operation_document(found, chosen), descriptions.print_operation
+    (printing.print_document if everywhere.json else show)(document)
+
+
+@click.command(cls=Verb)
+@click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path), metavar="[PATH]...")
+@click.pass_obj
+def lint(everywhere: Everywhere, paths: tuple[Path, ...]) -> int:
+    """Check definitions for errors and warnings.
+
+    A PATH is a connector, a folder of connectors or a JSON file; without one the whole catalogue is checked.
+    """
+    from connector.errors import InvalidDefinition, problem_document
+    from runtime import printing
+    from runtime.catalog import find_problems_in
+    from runtime.failures import EXIT_CODES
+
+    if paths:
+        problems = [problem for path in paths for problem in find_problems_in(path)]
+    else:
+        catalog = everywhere.catalog()
+        problems = [problem for handle in catalog.handles() for problem in catalog.problems(handle)]
+    errors = sum(problem.is_error for problem in problems)
+    if everywhere.json:
+        document = problem_document(InvalidDefinition(problems))
+        printing.print_document(document if errors else {"problems": document["problems"]})
+    else:
+        printing.print_problems(problems)
+    warnings = len(problems) - errors
+    printing.say("error" if errors else "note", f"{counted(errors, 'error')}, {counted(warnings, 'warning')}")
+    return EXIT_CODES[InvalidDefinition] if errors else 0
+
+
+@click.command(cls=Verb)
+@click.pass_obj
+def doctor(everywhere: Everywhere) -> int:
+    """Check whether everything is in place.
+
+    Python, libraries, plug-ins, catalogue, secrets (only their names), state folder, clock. Nothing is sent or changed.
+    """
+    import dataclasses
+    import datetime
+
+    from connector.errors import ConfigurationError
+    from runtime import descriptions, printing
+    from runtime.doctor import examine
+    from runtime.failures import EXIT_CODES
+
+    now = datetime.datetime.now(datetime.UTC)
+    checks = [dataclasses.asdict(check) for check in examine(everywhere.settings(), now=now)]
+    failed = any(check["status"] == "fail" for check in checks)
+    if everywhere.json:
+        printing.print_document({"ok": not failed, "checks": checks})
+    else:
+        descriptions.print_checks(checks)
+    return EXIT_CODES[ConfigurationError] if failed else 0
+
+
+def _summary(catalog: Catalog, handle: str) -> dict[str, Any]:
+    from connector.errors import InvalidDefinition
+
+    try:
+        found = catalog.get(handle)
+    except InvalidDefinition:
+        return {"handle": handle, "valid": False, "operations": 0, "triggers": 0, "short": "not valid"}
+    operations = len(found.operations) + len(found.custom_operations)
+    return {
+        "handle": handle,
+        "valid": True,
+        "operations": operations,
+        "triggers": len(found.webhooks),
+        "short": found.short,
+    }
