@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from connector.building import build_request
-    from connector.definitions import Config, Connector, Field, Operation, Resource, Service, Webhook
+    from connector.definitions import Config, Connector, CustomOperation, Field, Operation, Resource, Service, Webhook
     from connector.errors import (
         BlockedAddress,
         ConfigurationError,
@@ -49,6 +49,7 @@ __all__ = [
     "ConfigurationError",
     "Connector",
     "ConnectorError",
+    "CustomOperation",
     "Event",
     "Field",
     "Headers",
@@ -95,6 +96,7 @@ _HOMES = {
     "Chunk": "connector.mapping",
     "Config": "connector.definitions",
     "Connector": "connector.definitions",
+    "CustomOperation": "connector.definitions",
     "Event": "connector.messages",
     "Field": "connector.definitions",
     "Headers": "connector.messages",

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from connector.convertors import to_text
-from connector.definitions import Config, Operation, missing_value
+from connector.definitions import AnyOperation, Config, Operation, missing_value
 from connector.errors import InputError, InputProblem, did_you_mean
 from connector.messages import Headers, Request, Stream, secret_forms
 from connector.templates import Unrenderable, render_query
@@ -32,7 +32,7 @@ def build_request(operation: Operation, inputs: Mapping[str, Any], config: Confi
         config = operation.service.configure(config)
     values, errors = read_inputs(operation, inputs)
     if errors:
-        raise InputError(operation.id, errors, hint=_hint(operation, errors))
+        raise InputError(operation.label, errors, hint=input_hint(operation, errors))
     outer: Mapping[str, Any] = values
     secrets = config.secrets
     if operation.from_connection or operation.shadowed or config.base is None:
@@ -44,7 +44,7 @@ def build_request(operation: Operation, inputs: Mapping[str, Any], config: Confi
         body = operation.body.encode(values) if operation.body is not None else None
     except Unrenderable as error:
         problem = InputProblem(error.name, f"{error.name}: {error}")
-        raise InputError(operation.id, [problem], hint=_hint(operation, [problem])) from None
+        raise InputError(operation.label, [problem], hint=input_hint(operation, [problem])) from None
     if isinstance(body, Stream):
         headers, body = _settle(headers, body)
     if body == b"":
@@ -54,7 +54,7 @@ def build_request(operation: Operation, inputs: Mapping[str, Any], config: Confi
         url = f"{url}?{query}"
     if not stays_within(url, config.origin):
         problem = InputProblem("baseURL", f"the URL would lead away from {config.origin}")
-        raise InputError(operation.id, [problem], hint="a path begins with '/'")
+        raise InputError(operation.label, [problem], hint="a path begins with '/'")
     return Request(operation.method, url, Headers(headers), body, secrets, operation.own_headers)
 
 
@@ -93,7 +93,7 @@ def _fill_from_connection(
     return outer, config.secrets | passed
 
 
-def read_inputs(operation: Operation, inputs: Mapping[str, Any]) -> tuple[dict[str, Any], list[InputProblem]]:
+def read_inputs(operation: AnyOperation, inputs: Mapping[str, Any]) -> tuple[dict[str, Any], list[InputProblem]]:
     """The inputs as values of their types, defaults filled in, and what is wrong with them."""
     values: dict[str, Any] = {}
     errors: list[InputProblem] = []
@@ -124,7 +124,8 @@ def read_inputs(operation: Operation, inputs: Mapping[str, Any]) -> tuple[dict[s
     return values, errors
 
 
-def _hint(operation: Operation, errors: list[InputProblem]) -> str:
+def input_hint(operation: AnyOperation, errors: list[InputProblem]) -> str:
+    """What to do about inputs that are not right: the known ones, with the nearest, or where they are described."""
     known = [*operation.inputs, *sorted(operation.from_connection)]
     for error in errors:
         if error.name not in known:

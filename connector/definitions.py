@@ -2,14 +2,15 @@
 
 Frozen values with everything compiled and flattened: an Operation already holds its whole path, merged headers, query,
 body, inputs and fields, and nothing here knows in which of several shapes it was written. `parsing` makes these values,
-`building` and `mapping` use them. A Config is the one thing made later: a connection's values, checked once.
+`building` and `mapping` use them; what the steps of a CustomOperation do is `steps`'. A Config is the one thing made
+later: a connection's values, checked once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from connector.auth import Auth, NoAuth, method_key
 from connector.bodies import Body
@@ -110,11 +111,18 @@ class Operation:
     done: str = ""
     #: The fields whose texts are put together over the messages of a stream.
     join: frozenset[str] = frozenset()
+    #: Which of several steps of a custom operation makes this call, counted from 1; 0 for any other call.
+    step: int = 0
 
     @property
     def name(self) -> str:
         """The name without its resource: `create`."""
         return self.id.rpartition(".")[2]
+
+    @property
+    def label(self) -> str:
+        """What errors call it: its id, and which step it is of an operation that has several."""
+        return f"{self.id}, step {self.step}" if self.step else self.id
 
     @property
     def lists(self) -> bool:
@@ -132,18 +140,6 @@ class Resource:
     fields: tuple[Field, ...] = ()
     operations: tuple[str, ...] = ()
     webhooks: tuple[Webhook, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class CustomOperation:
-    """An operation made of steps: its inputs, its steps as they were written, its output fields."""
-
-    handle: str
-    short: str = ""
-    description: str = ""
-    inputs: Mapping[str, Placeholder] = field(default_factory=dict)
-    steps: tuple[Mapping[str, Any], ...] = ()
-    output: tuple[Field, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +281,112 @@ def render_base(template: Template, values: Mapping[str, str]) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Call:
+    """One request that a step makes, before auth; `is_last` if its answer is that of the whole operation."""
+
+    operation: Operation
+    request: Request
+    is_last: bool = False
+
+
+class Step(Protocol):
+    """One step of a custom operation, compiled; a row of STEP_TYPES (`steps`) reads each type."""
+
+    @property
+    def operation(self) -> Operation | None:
+        """The call that it makes; None for a step that asks nobody."""
+
+    @property
+    def inputs(self) -> Mapping[str, Placeholder]:
+        """The variables that it takes, by name."""
+
+    @property
+    def added(self) -> Mapping[str, Placeholder]:
+        """The variables that it adds, by name."""
+
+    def flow(self, values: Mapping[str, Any], config: Config) -> Generator[Call, Mapping[str, Any], Mapping[str, Any]]:
+        """Yields the call it makes, if any, is sent the fields of its answer, and returns the variables it adds.
+
+        Raises InputError for variables that cannot be used.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class CustomOperation:
+    """An operation made of steps, which share one map of variables (dialect rule 18).
+
+    `inputs` are what the caller gives, `output` the fields of the result. It has whatever else an Operation is asked
+    for; what concerns the answer is that of the last step, where this is a call.
+    """
+
+    handle: str
+    service: Service
+    short: str = ""
+    description: str = ""
+    inputs: Mapping[str, Placeholder] = field(default_factory=dict)
+    steps: tuple[Step, ...] = ()
+    output: tuple[Field, ...] = ()
+    from_connection: frozenset[str] = frozenset()
+
+    @property
+    def id(self) -> str:
+        """Its handle."""
+        return self.handle
+
+    @property
+    def label(self) -> str:
+        """What errors call it."""
+        return self.handle
+
+    @property
+    def calls(self) -> tuple[Operation, ...]:
+        """The calls of its steps, in order."""
+        return tuple(step.operation for step in self.steps if step.operation is not None)
+
+    @property
+    def final(self) -> Operation | None:
+        """The call whose answer is that of the whole operation; None if the last step asks nobody."""
+        return self.steps[-1].operation if self.steps else None
+
+    @property
+    def places(self) -> Mapping[str, tuple[str, ...]]:
+        """The places that each input lands in, over all steps."""
+        return {
+            name: tuple(dict.fromkeys(place for call in self.calls for place in call.places.get(name, ())))
+            for name in self.inputs
+        }
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """The fields of its result."""
+        return self.final.fields if self.final is not None else self.output
+
+    @property
+    def response(self) -> str:
+        """The kind of its answer."""
+        return self.final.response if self.final is not None else "json"
+
+    @property
+    def join(self) -> frozenset[str]:
+        """The fields whose texts are put together over the messages of a stream."""
+        return self.final.join if self.final is not None else frozenset()
+
+    @property
+    def lists(self) -> bool:
+        """True if its answer holds records."""
+        return self.final is not None and self.final.lists
+
+    @property
+    def pagination(self) -> Pagination | None:
+        """How its list goes on."""
+        return self.final.pagination if self.final is not None else None
+
+
+#: What OPERATION stands for: `resource.operation`, or the handle of a custom operation.
+AnyOperation = Operation | CustomOperation
+
+
+@dataclass(frozen=True, slots=True)
 class Connector:
     """A definition, read and compiled; the same for every connection to its provider."""
 
@@ -303,12 +405,15 @@ class Connector:
         """Every webhook, in the order of the resources."""
         return tuple(webhook for resource in self.resources.values() for webhook in resource.webhooks)
 
-    def operation(self, id: str) -> Operation:
-        """The operation of that id (`resource.operation`); raises UnknownOperation, which names the nearest."""
-        try:
-            return self.operations[id]
-        except KeyError:
-            raise UnknownOperation(self.handle, id, self.operations) from None
+    def operation(self, id: str) -> AnyOperation:
+        """The operation of that id: `resource.operation`, or the handle of a custom one.
+
+        Raises UnknownOperation, which names the nearest of both.
+        """
+        found = self.operations.get(id) or self.custom_operations.get(id)
+        if found is None:
+            raise UnknownOperation(self.handle, id, [*self.operations, *self.custom_operations])
+        return found
 
 
 def missing_value(service: Service, names: Iterable[str]) -> InputError:

@@ -26,6 +26,7 @@ def find_lints(connector: Connector, examples: Examples) -> list[Problem]:
     """
     problems = [*_unknown(connector, examples), *_unmade(connector)]
     tried: dict[int, _Tried] = {}
+    problems += _lint_custom(connector, examples)
     for operation in connector.operations.values():
         if operation.name == "list" and operation.records is None:
             problems.append(
@@ -39,7 +40,7 @@ def find_lints(connector: Connector, examples: Examples) -> list[Problem]:
         if operation.id in examples:
             # Operations of one resource share its fields, and not every answer has them all.
             together = tried.setdefault(id(operation.fields), _Tried(operation))
-            problems += _try(operation, examples[operation.id], together)
+            problems += _try(operation, examples[operation.id], together, f"examples/{operation.id}.json")
         elif examples:
             hint = f"add examples/{operation.id}.json"
             problems.append(Problem("W_EXAMPLE_MISSING", f"{operation.id} has no example", hint, _pointer(operation)))
@@ -82,8 +83,22 @@ def _unknown(connector: Connector, examples: Examples) -> Iterator[Problem]:
             yield Problem("W_EXAMPLE_UNKNOWN", f"no operation {name!r}", did_you_mean(name, known), "", file)
 
 
-def _try(operation: Operation, example: Any, together: _Tried) -> Iterator[Problem]:
-    file = f"examples/{operation.id}.json"
+def _lint_custom(connector: Connector, examples: Examples) -> Iterator[Problem]:
+    """Custom operations on their examples: of several calls each has its own answer, in order."""
+    for name, custom in connector.custom_operations.items():
+        if name in examples:
+            file, example = f"examples/{name}.json", examples[name]
+            several = len(custom.calls) > 1 and isinstance(example, list)
+            for call, answer in zip(custom.calls, example if several else [example], strict=False):
+                together = _Tried(call)
+                yield from _try(call, answer, together, file)
+                yield from together.unmatched()
+        elif examples and custom.calls:
+            hint = f"add examples/{name}.json"
+            yield Problem("W_EXAMPLE_MISSING", f"{name} has no example", hint, f"/{name}")
+
+
+def _try(operation: Operation, example: Any, together: _Tried, file: str) -> Iterator[Problem]:
     said: set[str] = set()
     bodies = []
     for place, answer in enumerate(example if isinstance(example, list) else [example]):

@@ -29,6 +29,9 @@ from connector.urls import encode_literal, has_dot_segment
 _UNDECLARED = {"bare": "Any", "condition": "Any", "file": "File"}
 Headers = list[tuple[str, Template]]
 Parts = tuple[str | Slot, ...]
+NOTHING: Declarations = {}
+#: The place of a declaration that stands outside of the operation which uses it.
+VARIABLE = "variable"
 
 #: The service of operations that are read without theirs: nothing is known of its connection or its Content-Type.
 NOWHERE = Service("", Template(("https://nowhere.invalid/base",)))
@@ -48,9 +51,10 @@ class Usage:
     """Which names one operation declares and uses, gathered while its pieces are read.
 
     `declared` has one entry for each declaration with the place it belongs to; `used` one for each place a name lands
-    in, with the type that an undeclared name gets there.
+    in, with the type that an undeclared name gets there. `variables` are declared outside of it, for whoever uses them.
     """
 
+    variables: Declarations = field(default_factory=dict)
     declared: list[tuple[str, Declaration]] = field(default_factory=list)
     used: list[tuple[str, str, str, Path]] = field(default_factory=list)
 
@@ -58,6 +62,10 @@ class Usage:
         """The names of one template that lands in `place`."""
         self.declared += [(place, declaration) for declaration in declared.values()]
         self.used += [(place, name, "String", path) for name in template.names]
+
+    def known(self) -> list[tuple[str, Declaration]]:
+        """Every declaration with its place, the variables last: of several of one name the first counts."""
+        return [*self.declared, *((VARIABLE, declaration) for declaration in self.variables.values())]
 
 
 def read_operation(
@@ -69,11 +77,16 @@ def read_operation(
     *,
     endpoint: Endpoint | None = None,
     fields: tuple[Field, ...] = (),
+    variables: Declarations = NOTHING,
 ) -> Operation:
-    """One operation, complete; its problems go to the reader."""
-    usage = Usage()
+    """One operation, complete; its problems go to the reader.
+
+    A step of a custom operation has no endpoint; its whole path may be a value. `variables` are what it may use beside
+    the placeholders that it declares itself.
+    """
+    usage = Usage(variables)
     known = len(reader.findings)
-    path_template = _path(reader, endpoint or Endpoint(Template(())), source, usage, service, path)
+    path_template = _path(reader, endpoint, source, usage, service, path)
     own_headers: Headers = []
     for name, template, declared, where in reader.headers(reader.get(source, "headers", dict, {}), (*path, "headers")):
         usage.add("header", template, declared, where)
@@ -178,11 +191,17 @@ def check_path(reader: Reader, template: Template, path: Path, service: Service,
 
 
 def _path(
-    reader: Reader, endpoint: Endpoint, source: Mapping[str, Any], usage: Usage, service: Service, path: Path
+    reader: Reader, endpoint: Endpoint | None, source: Mapping[str, Any], usage: Usage, service: Service, path: Path
 ) -> PathTemplate:
     own, declared = reader.template(source.get("path", ""), (*path, "path"))
     where = text_path(source.get("path"), (*path, "path"))
-    check_path(reader, own, where, service, before=endpoint.template.parts)
+    if endpoint is None:
+        endpoint = Endpoint(Template(()))
+        # A value that a path begins with is held to that when it is there (`encode_path`).
+        starts_with_value = bool(own.parts) and isinstance(own.parts[0], Slot)
+        check_path(reader, own, where, service, before=("/",) if starts_with_value else ())
+    else:
+        check_path(reader, own, where, service, before=endpoint.template.parts)
     before_query, after_query = _split_query(endpoint.template.parts + own.parts)
     pairs = []
     for name, value in _pairs(after_query):
@@ -268,7 +287,7 @@ def _body(
         return None
     try:
         # Of several declarations of one name the first counts, so it is the last to be noted.
-        types = {each.placeholder.name: each.placeholder.type for _, each in reversed(usage.declared)}
+        types = {each.placeholder.name: each.placeholder.type for _, each in reversed(usage.known())}
         options = BodyOptions(
             frozenset(name for name, type_name in types.items() if type_name in ("Array", "Object")),
             frozenset(name for name, type_name in types.items() if type_name == "File"),
@@ -316,7 +335,7 @@ def _is_grammatical(reader: Reader, template: Any, path: Path) -> bool:
 
 
 def _check_key(reader: Reader, use: SlotUse, usage: Usage, where: Path) -> None:
-    declared = next((each for _, each in usage.declared if each.placeholder.name == use.name), None)
+    declared = next((each for _, each in usage.known() if each.placeholder.name == use.name), None)
     if declared is None or not declared.placeholder.options:
         message = f"{use.name!r} stands as a key and declares no options"
         at = where if declared is None else declared.path
@@ -367,15 +386,18 @@ def _namespace(
         first_use.setdefault(name, (kind, path))
     declared: dict[str, Declaration] = {}
     own: set[str] = set()
-    for place, each in usage.declared:
+    for place, each in usage.known():
         name = each.placeholder.name
+        if place == VARIABLE and name not in places:
+            continue
         known = declared.setdefault(name, each)
         if known.placeholder.type != each.placeholder.type:
             message = f"{name!r} is declared as {known.placeholder.type} and as {each.placeholder.type}"
             reader.complain("W_CONFLICT", message, each.path, "one name is one input; the first declaration counts")
-        elif each.placeholder.required:
+        elif each.placeholder.required and (place != VARIABLE or known is each):
             declared[name] = replace(known, placeholder=replace(known.placeholder, required=True))
-        if place in ("query", "body") and place in places.get(name, ()):
+        landing = {"query", "body"} if place == VARIABLE else {place} & {"query", "body"}
+        if landing & set(places.get(name, ())):
             own.add(name)
     # Dialect rule 6: what the connection knows by that name fills URL and headers always, query and body only where
     # the operation does not declare the name for itself.

@@ -32,6 +32,7 @@ from connector.reading import ConnectionValues, Declaration, Reader, text_path
 from connector.schema import Document, Finding, Kind, Path, find_shape_problems, fits
 from connector.selectors import Selector
 from connector.signatures import Signature, Undeclared, read_signature
+from connector.steps import read_custom_operation
 from connector.templates import Placeholder, Template, Unrenderable, render_url
 from connector.triggers import Poll
 from connector.urls import check_base_url, has_dot_segment
@@ -316,23 +317,13 @@ class _Parse:
             yield Webhook(self.handle, resource, event, route or "", payload, description or short, after, poll)
 
     def custom(self, reader: Reader, source: Any, path: Path, service: Service) -> None:
-        """A document (or the member) of custom operations. Their templates are checked; steps are kept as written."""
+        """A document (or the member) of custom operations."""
         for handle, item, where in reader.items(source if isinstance(source, (list, Mapping)) else [], path, "handle"):
             if handle in self.found_custom:
                 message = f"operation {handle[:70]!r} stands twice"
                 reader.complain("E_DOUBLED", message, (*where, "handle"), "handles are unique")
                 continue
-            listed = reader.get(item, "input", list, [])
-            inputs = {
-                name: reader.placeholder(name, entry, at, inside="meta")
-                for name, entry, at in reader.items(listed, (*where, "input"), "name")
-            }
-            steps = tuple(step for step in reader.get(item, "steps", list, []) if isinstance(step, Mapping))
-            for index, step in enumerate(steps):
-                _check_step(reader, handle, step, (*where, "steps", index), service)
-            output = reader.fields(reader.get(item, "output", list, []), (*where, "output"))
-            short, description = reader.meta(item)
-            self.found_custom[handle] = CustomOperation(handle, short, description, inputs, steps, output)
+            self.found_custom[handle] = read_custom_operation(reader, handle, item, where, service)
 
 
 def _read_poll(reader: Reader, source: Mapping[str, Any], path: Path) -> Poll | None:
@@ -349,19 +340,6 @@ def _read_poll(reader: Reader, source: Mapping[str, Any], path: Path) -> Poll | 
     except ValueError as error:
         reader.complain("E_POLL", str(error), path, "see `poll` in the reference")
         return None
-
-
-def _check_step(reader: Reader, handle: str, step: Mapping[str, Any], path: Path, service: Service) -> None:
-    """Complains about the templates of one step. Names in them may come from earlier steps, so all are known."""
-    alone = Reader()
-    call = reader.get(step, "http", dict, {})
-    alone.template(call.get("method"), (*path, "http", "method"))
-    # The whole path may be an input of the operation ("API Request").
-    root = Endpoint(Template(("/",)))
-    read_operation(alone, handle, {**call, "method": "GET"}, (*path, "http"), service, endpoint=root)
-    for key, value in reader.get(step, "mime_build", dict, {}).items():
-        alone.template(value, (*path, "mime_build", key))
-    reader.findings += [each for each in alone.findings if each.code.startswith("E_")]
 
 
 def _check_base(reader: Reader, source: Any, base: Template, path: Path) -> None:

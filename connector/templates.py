@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from connector.convertors import Convertor, to_text
-from connector.urls import encode_host_part, encode_query, encode_segment, encode_segments, origin_of
+from connector.urls import encode_host_part, encode_path, encode_query, encode_segment, encode_segments, origin_of
 
 if TYPE_CHECKING:
     from jinja2.lexer import Lexer
@@ -247,7 +247,7 @@ class QueryPair:
 class PathTemplate:
     """What follows the base URL: endpoint and path joined, already split into path and query, literals encoded.
 
-    `multi` are the names whose values may hold several segments.
+    `multi` are the names whose values may hold several segments, as does one that the path begins with.
     """
 
     path: Template
@@ -262,7 +262,7 @@ class PathTemplate:
         if self.path.literal is not None:
             return self.path.literal
         out: list[str] = []
-        for part in self.path.parts:
+        for place, part in enumerate(self.path.parts):
             if isinstance(part, str):
                 out.append(part)
                 continue
@@ -270,6 +270,8 @@ class PathTemplate:
                 raise Unrenderable(part.name, "a path always needs its value")
             try:
                 encode = encode_segments if part.name in self.multi else encode_segment
+                if not place:
+                    encode = encode_path
                 out.append(encode(to_text(values[part.name])))
             except ValueError as error:
                 raise Unrenderable(part.name, str(error)) from None

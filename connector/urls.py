@@ -84,8 +84,29 @@ def encode_segment(value: str) -> str:
 
 
 def encode_segments(value: str) -> str:
-    """A value as several path segments, each encoded on its own; dot segments and empty ones are refused."""
+    """A value as several path segments, each encoded on its own; dot segments and empty ones are refused.
+
+    So is a backslash, which some servers take for a slash.
+    """
+    if "\\" in value:
+        raise ValueError("a path of several segments holds no backslash")
     return "/".join(encode_segment(part) for part in value.split("/"))
+
+
+def encode_path(value: str) -> str:
+    """A value as a whole path, or the beginning of one, with or without its first slash; a slash at its end is kept.
+
+    Raises ValueError as `encode_segments` does, and for what could be read as another host (`@evil.example`,
+    `https:…`; hazards T29, T30) or is no part of a path.
+    """
+    if "?" in value or "#" in value:
+        raise ValueError("a path holds no '?' and no '#'; a query has its own place")
+    if not value.startswith("/") and any(char in value.partition("/")[0] for char in "@:"):
+        raise ValueError("a path begins with '/'")
+    rest = value.removeprefix("/")
+    if value == "/" or not rest.endswith("/"):
+        return "/" + (encode_segments(rest) if value != "/" else "")
+    return f"/{encode_segments(rest.removesuffix('/'))}/"
 
 
 def encode_query(value: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeGuard
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -19,13 +19,12 @@ from runtime.verbs import (
     Verb,
     connector_argument,
     counted,
-    find_operation,
     handle_of,
     operation_argument,
 )
 
 if TYPE_CHECKING:
-    from connector.definitions import Connector, CustomOperation, Operation
+    from connector.definitions import AnyOperation, Connector
     from connector.mapping import Result
     from runtime.runtime import Runtime
 
@@ -72,6 +71,9 @@ def render(
         printing.print_document(documents.request_document(request))
     else:
         printing.print_text(printing.curl_text(request) if form == "curl" else printing.http_text(request))
+    calls = len(getattr(runtime.find(connector, operation)[1], "calls", ()))
+    if calls > 1:
+        printing.say("note", f"this is the first of {calls} requests; the others are made from the answers before them")
 
 
 @click.command(cls=Verb)
@@ -113,7 +115,7 @@ def call(  # noqa: PLR0913 - one for each option
         raise click.BadParameter(f"{out.parent} is no folder", param_hint="--out")
     runtime = _open_mock_runtime(everywhere, connector) if mock else _open_runtime(everywhere, connector, base_url)
     values = _read_inputs(runtime, connector, operation, inputs, source)
-    found = find_operation(runtime.catalog.get(handle_of(connector)), operation)
+    found = runtime.find(connector, operation)[1]
     if not everything and _is_followed(found, out=out, as_json=everywhere.json):
         _follow(everywhere, runtime, connector, found, values, out)
         return
@@ -135,9 +137,9 @@ def call(  # noqa: PLR0913 - one for each option
         printing.say("note", "there are more pages; --all reads them")
 
 
-def _is_followed(found: Operation | CustomOperation, *, out: Path | None, as_json: bool) -> TypeGuard[Operation]:
+def _is_followed(found: AnyOperation, *, out: Path | None, as_json: bool) -> bool:
     """True for an answer that is passed on as it comes."""
-    kind = getattr(found, "response", "")
+    kind = found.response
     return (kind in ("sse", "ndjson") and out is None) or (kind == "binary" and (out is not None or not as_json))
 
 
@@ -145,7 +147,7 @@ def _follow(
     everywhere: Everywhere,
     runtime: Runtime,
     connection: str,
-    found: Operation,
+    found: AnyOperation,
     values: dict[str, Any],
     out: Path | None,
 ) -> None:
@@ -251,8 +253,7 @@ def _read_inputs(
             items.append(Item.from_text(word))
         except ValueError as error:
             raise click.BadParameter(f"{word!r}: {error}", param_hint="INPUT") from None
-    connector = runtime.catalog.get(handle_of(connection))
-    found = find_operation(connector, operation)
+    connector, found = runtime.find(connection, operation)
     declared = {**connector.service.placeholders, **found.inputs}
     return gather_inputs(operation, items, declared, None if source is None else source.read())
 

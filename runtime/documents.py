@@ -10,7 +10,7 @@ import base64
 from collections.abc import Iterable
 from typing import Any
 
-from connector.definitions import Connector, CustomOperation, Field, Operation, Webhook
+from connector.definitions import AnyOperation, Connector, Field, Operation, Webhook
 from connector.mapping import Result
 from connector.messages import Request
 from connector.templates import Placeholder, Template
@@ -96,32 +96,22 @@ def operation_summaries(connector: Connector) -> list[Document]:
     ]
 
 
-def operation_document(connector: Connector, operation: Operation | CustomOperation) -> Document:
-    """One operation: its inputs with the places they land in, its fields, the triggers of its resource."""
-    if isinstance(operation, CustomOperation):
-        return {
-            "id": operation.handle,
-            "connector": connector.handle,
-            "method": None,
-            "path": None,
-            "short": operation.short,
-            "description": operation.description,
-            "inputs": [input_document(each, ()) for each in operation.inputs.values()],
-            "from_connection": [],
-            "lists": False,
-            "response": "json",
-            "fields": [field_document(each) for each in operation.output],
-            "triggers": [],
-        }
+def operation_document(connector: Connector, operation: AnyOperation) -> Document:
+    """One operation: its inputs with the places they land in, its fields, the triggers of its resource.
+
+    A custom one has neither method nor path.
+    """
+    call = operation if isinstance(operation, Operation) else None
+    places = operation.places
     resource = connector.resources.get(operation.id.rpartition(".")[0])
     return {
         "id": operation.id,
         "connector": connector.handle,
-        "method": operation.method,
-        "path": template_text(operation.path.path),
+        "method": None if call is None else call.method,
+        "path": None if call is None else template_text(call.path.path),
         "short": operation.short,
         "description": operation.description,
-        "inputs": [input_document(each, operation.places.get(name, ())) for name, each in operation.inputs.items()],
+        "inputs": [input_document(each, places.get(name, ())) for name, each in operation.inputs.items()],
         "from_connection": sorted(operation.from_connection),
         "lists": operation.lists,
         "response": operation.response,

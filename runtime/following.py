@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from connector.convertors import to_text
-from connector.definitions import Operation
+from connector.definitions import AnyOperation
 from connector.errors import ConfigurationError
 from connector.mapping import Chunk, Result
 from runtime import printing
@@ -31,7 +31,7 @@ async def _chunks(
 
 
 async def print_stream(
-    runtime: Runtime, connection: str, operation: Operation, values: Mapping[str, Any], *, as_json: bool
+    runtime: Runtime, connection: str, operation: AnyOperation, values: Mapping[str, Any], *, as_json: bool
 ) -> None:
     """Shows each chunk as it comes: a JSON document a line, or for people the joined texts, else what it holds."""
     joined = [each.name for each in operation.fields if each.name in operation.join]
@@ -53,7 +53,7 @@ async def print_stream(
         sys.stdout.write("\n")
 
 
-async def print_bytes(runtime: Runtime, connection: str, operation: Operation, values: Mapping[str, Any]) -> None:
+async def print_bytes(runtime: Runtime, connection: str, operation: AnyOperation, values: Mapping[str, Any]) -> None:
     """Passes a binary answer on to stdout as it comes."""
     async with _chunks(runtime, connection, operation.id, values) as chunks:
         async for chunk in chunks:
@@ -62,7 +62,7 @@ async def print_bytes(runtime: Runtime, connection: str, operation: Operation, v
 
 
 async def save_bytes(
-    runtime: Runtime, connection: str, operation: Operation, values: Mapping[str, Any], path: Path
+    runtime: Runtime, connection: str, operation: AnyOperation, values: Mapping[str, Any], path: Path
 ) -> tuple[Result, int]:
     """Writes a binary answer to a file as it comes; gives its result without the content, and how many bytes it had.
 

@@ -17,7 +17,6 @@ from runtime.verbs import (
     complete_operation,
     connector_argument,
     counted,
-    find_operation,
     handle_of,
 )
 
@@ -70,7 +69,7 @@ def describe(everywhere: Everywhere, connector: str, operation: str | None) -> N
     if operation is None:
         document, show = documents.connector_document(found), descriptions.print_connector
     else:
-        chosen = find_operation(found, operation)
+        chosen = found.operation(operation)
         document, show = documents.operation_document(found, chosen), descriptions.print_operation
     (printing.print_document if everywhere.json else show)(document)
 

@@ -6,8 +6,8 @@
     await serve(provider, "127.0.0.1", 0, on_ready=print)      # on a socket
 
 Here are the routes, the order in which a request is judged, and the ASGI application around it. What an operation
-expects of a request is `expectations`', what it answers is `samples`'. Operations made of steps have no route: their
-steps call the provider's other paths. Any well-formed credential passes.
+expects of a request is `expectations`', what it answers is `samples`'. The calls of custom operations have routes as
+well, unless their whole path is a value: such a call asks for the other paths. Any well-formed credential passes.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import re
 import socket
 import urllib.parse
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from connector.definitions import Connector, Operation
@@ -118,15 +118,16 @@ class MockProvider:
         self.paths: dict[str, str] = {}
         self._routes: list[Route] = []
         self._credentials: dict[str, list[tuple[Credential, ...]]] = {}
-        self._answers: dict[tuple[str, str], tuple[Response, ...]] = {}
-        self._played: Counter[tuple[str, str, tuple[str, ...]]] = Counter()
+        self._answers: dict[tuple[str, str, int], tuple[Response, ...]] = {}
+        self._played: Counter[tuple[str, str, int, tuple[str, ...]]] = Counter()
         for connector in connectors:
             service = connector.service
             self.paths[connector.handle] = f"/{connector.handle}{_base_path(service.base, str)}"
             methods = (service.auth, *service.auth_options)
             self._credentials[connector.handle] = [find_credentials(service, auth) for auth in methods]
             prefixes = (f"/{connector.handle}", "") if len(connectors) == 1 else (f"/{connector.handle}",)
-            self._routes += [Route.at(each, op) for op in connector.operations.values() for each in prefixes]
+            calls = [*connector.operations.values(), *_step_calls(connector)]
+            self._routes += [Route.at(each, call) for call in calls for each in prefixes]
             self._read_answers(connector, examples.get(connector.handle, {}))
 
     def _read_answers(self, connector: Connector, examples: Mapping[str, Any]) -> None:
@@ -134,7 +135,13 @@ class MockProvider:
         for name, operation in connector.operations.items():
             recorded = read_example(name, examples[name]) if name in examples else ()
             resource = name.rpartition(".")[0]
-            self._answers[connector.handle, name] = recorded or make_answers(operation, progress.get(resource))
+            self._answers[connector.handle, name, 0] = recorded or make_answers(operation, progress.get(resource))
+        for name, custom in connector.custom_operations.items():
+            recorded = read_example(name, examples[name]) if name in examples else ()
+            for place, call in enumerate(custom.calls):
+                # Of several calls each has the next of the answers, or the last.
+                own = recorded if len(custom.calls) == 1 else recorded[min(place, len(recorded) - 1) :][:1]
+                self._answers[connector.handle, name, call.step] = own or make_answers(call, None)
 
     def answer(self, request: Request) -> Response:
         """The provider's answer; judged in this order: path, method, credential, size, content type, values."""
@@ -187,12 +194,13 @@ class MockProvider:
         return _refuse_values(complaints) if complaints else None
 
     def _play(self, route: Route, groups: tuple[str, ...]) -> Response:
-        handle, name = route.operation.service.connector, route.operation.id
-        answers = self._answers[handle, name]
+        operation = route.operation
+        key = (operation.service.connector, operation.id, operation.step)
+        answers = self._answers[key]
         if len(answers) == 1:
             return answers[0]
-        place = self._played[handle, name, groups]
-        self._played[handle, name, groups] += 1
+        place = self._played[*key, groups]
+        self._played[*key, groups] += 1
         return answers[min(place, len(answers) - 1)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -211,6 +219,16 @@ class MockProvider:
                 headers.append((b"content-length", str(len(content)).encode()))
             await send({"type": "http.response.start", "status": response.status, "headers": headers})
             await send({"type": "http.response.body", "body": content})
+
+
+def _step_calls(connector: Connector) -> Iterator[Operation]:
+    """The calls of custom operations, one for each method that a caller may choose."""
+    for custom in connector.custom_operations.values():
+        for step in custom.steps:
+            call = step.operation
+            if call is not None and not (call.path.path.parts and isinstance(call.path.path.parts[0], Slot)):
+                methods = getattr(getattr(step, "chooser", None), "options", ()) or (call.method,)
+                yield from (replace(call, method=str(method).upper()) for method in methods)
 
 
 def _missing(method: Sequence[Credential], operation: Operation, request: Request, query: Pairs) -> Credential | None:

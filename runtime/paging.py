@@ -89,6 +89,6 @@ def _circle(operation: Operation, request: Request, reason: str) -> MappingError
     return MappingError(
         f"the pages of the list go in a circle: {reason}",
         hint="see `pagination` in the definition, and whether the provider knows its parameters",
-        operation=operation.id,
+        operation=operation.label,
         request=request.masked(),
     )

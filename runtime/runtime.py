@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from connector.auth import GrantAuth
 from connector.building import build_request
-from connector.definitions import Config, Connector, Operation, missing_value
+from connector.definitions import AnyOperation, Config, Connector, CustomOperation, Operation, missing_value
 from connector.errors import (
     BlockedAddress,
     ConfigurationError,
@@ -28,21 +28,21 @@ from connector.errors import (
     MappingError,
     MissingCredentials,
     NeedsReauthorization,
-    RateLimited,
-    ResponseError,
 )
-from connector.mapping import Chunk, Result, map_response, provider_message, read_leniently
-from connector.messages import MASK, Request, Response, Stream, without_query
+from connector.mapping import Chunk, Result
+from connector.messages import MASK, Request, Response, Stream
 from connector.oauth import Grant, authorization_url, code_request, read_grant
+from connector.steps import run_steps
 from connector.templates import Unrenderable
 from connector.urls import origin_of
 from runtime.authorising import Authoriser
 from runtime.catalog import Catalog
 from runtime.guard import Guard
+from runtime.outcomes import document_of, failure_of, map_answer
 from runtime.paging import MAX_PAGES, read_page, walk
-from runtime.retries import is_limit, read_wait
 from runtime.sending import Sender, Sleep, Transmits
 from runtime.settings import Settings, load_settings
+from runtime.stepping import Begun, take_steps
 from runtime.store import open_store
 from runtime.streaming import Opening, chunks_of, read_chunks, streams
 from runtime.synthetic import OwnCalls
@@ -121,7 +121,7 @@ class Runtime:
         """Lets a connection use a grant that nobody saved: a stand-in, where the provider is one."""
         self._authoriser.assume(connection, grant)
 
-    def find(self, connection: str, operation: str) -> tuple[Connector, Operation]:
+    def find(self, connection: str, operation: str) -> tuple[Connector, AnyOperation]:
         """The connector of a connection and one of its operations; raises UnknownConnector, UnknownOperation."""
         connector = self.catalog.get(connection.partition(":")[0])
         return connector, connector.operation(operation)
@@ -141,16 +141,23 @@ class Runtime:
         return found
 
     def render(self, connection: str, operation: str, inputs: Inputs, *, show_secrets: bool = False) -> Request:
-        """The request as it would leave, after auth, without sending it.
+        """The request as it would leave, after auth, without sending it; of several steps the first one.
 
-        Secrets are masked, and a missing one shows as `***`; with `show_secrets` both are not so. Raises InputError.
+        Secrets are masked, and a missing one shows as `***`; with `show_secrets` both are not so. Raises InputError,
+        and ConfigurationError for an operation that sends nothing.
         """
         connector, found = self.find(connection, operation)
         config = self._config(connection, connector)
         if config.missing and not show_secrets:
             stand_ins = dict.fromkeys(connector.service.credentials & config.missing, MASK)
             config = self._configure(connection, connector, stand_ins)
-        request = build_request(found, load_files(found, inputs), config)
+        if isinstance(found, CustomOperation):
+            call = next(run_steps(found, load_files(found, inputs), config), None)
+            if call is None:
+                raise ConfigurationError(f"{connection} {operation} sends nothing", hint="call it")
+            request = call.request
+        else:
+            request = build_request(found, load_files(found, inputs), config)
         grant = None
         if isinstance(config.auth, GrantAuth):
             # A token is not fetched to be shown.
@@ -205,12 +212,15 @@ class Runtime:
         return await self._tell(connection, operation, await self._call(connection, operation, inputs, idempotency_key))
 
     async def _call(self, connection: str, operation: str, inputs: Inputs, key: str | None) -> Result:
-        connector, found, config, request = self._prepare(connection, operation, inputs)
-        if key is not None and found.idempotency_header:
-            request = request.with_header(found.idempotency_header, key)
-        result, response = await self._exchange(connection, connector, found, config, request)
+        begun = await self._begin(connection, operation, inputs, key)
+        if isinstance(begun, Result):
+            return begun
+        found, request = begun.operation, begun.request
+        result, response = await self._exchange(connection, begun.connector, found, begun.config, request)
+        if begun.attempts:
+            result = begun.complete(result)
         if found.pagination is not None:
-            page = read_page(found, request, response, _document(result, response, config))
+            page = read_page(found, request, response, document_of(result, response, begun.config))
             with contextlib.suppress(MappingError, BlockedAddress):
                 return replace(result, truncated=found.pagination.next_request(page) is not None)
             return replace(result, truncated=True)
@@ -237,11 +247,17 @@ class Runtime:
         The last one is `truncated` if there are more than `max_pages`. Raises as `call` does, and MappingError where
         the pages lead in a circle.
         """
-        connector, found, config, first = self._prepare(connection, operation, inputs)
+        begun = await self._begin(connection, operation, inputs)
+        if isinstance(begun, Result):
+            yield begun
+            return
+        connector, found, config, first = begun.connector, begun.operation, begun.config, begun.request
 
         async def fetch(request: Request) -> tuple[Result, Response, Any]:
             result, response = await self._exchange(connection, connector, found, config, request)
-            return result, response, _document(result, response, config)
+            if request is first:
+                result = begun.complete(result)
+            return result, response, document_of(result, response, config)
 
         async for result in walk(found, first, fetch, max_pages=max_pages):
             yield result
@@ -267,18 +283,23 @@ class Runtime:
         stream are together. Leaving the loop closes the connection as soon as the iterator is closed
         (`contextlib.aclosing`). Raises as `call` does, before the first chunk and between two.
         """
-        connector, found, config, request = self._prepare(connection, operation, inputs)
-        label = f"{connection} {operation}"
+        begun = await self._begin(connection, operation, inputs)
+        if isinstance(begun, Result):
+            for chunk in chunks_of(begun):
+                yield chunk
+            return
+        found, config, request = begun.operation, begun.config, begun.request
+        label = f"{connection} {found.label}"
         async with Opening(self._open_client(), request) as opening:
-            result, _ = await self._exchange(connection, connector, found, config, request, opening)
+            result, _ = await self._exchange(connection, begun.connector, found, config, request, opening)
             answer, sent = opening.answer, opening.request
             # The token that auth obtained is masked in what comes, as the connection's own tokens are.
             config = replace(config, tokens=config.tokens | (sent.secrets - config.secrets))
             if answer is not None and not streams(found, answer.content_type):
-                result, answer = _map(found, config, sent, await answer.read(), label), None
+                result, answer = map_answer(found, config, sent, await answer.read(), label), None
                 if not result.ok:
                     result = replace(result, request=sent.masked())
-                    raise self._failure(found, label, result, Response(result.status))
+                    raise failure_of(found, label, result, Response(result.status), self.clock())
             if answer is None:
                 for chunk in chunks_of(result):
                     yield chunk
@@ -301,7 +322,7 @@ class Runtime:
 
         `client` sends in place of the runtime's own.
         """
-        label = f"{connection} {found.id}"
+        label = f"{connection} {found.label}"
         if found.idempotency_header and found.idempotency_header not in request.headers:
             request = request.with_header(found.idempotency_header, str(uuid.uuid4()))
         sender = client or self._open_client()
@@ -322,17 +343,29 @@ class Runtime:
                         self._authoriser.reject(connection, grant)
             config = replace(config, tokens=config.tokens | grant.secrets)
         response = sent.response
-        result = _map(found, config, request, response, label)
+        result = map_answer(found, config, request, response, label)
         result = replace(result, request=request.masked(), attempts=sent.attempts, run=uuid.uuid4().hex)
         if not result.ok:
-            raise self._failure(found, label, result, response.masked(request.secrets))
+            raise failure_of(found, label, result, response.masked(request.secrets), self.clock())
         return result, response
 
-    def _prepare(self, connection: str, operation: str, inputs: Inputs) -> tuple[Connector, Operation, Config, Request]:
-        """What every call begins with: who is called, as whom, and the request before auth."""
+    async def _begin(self, connection: str, operation: str, inputs: Inputs, key: str | None = None) -> Begun | Result:
+        """What every call begins with; of a custom operation all steps but a last call, or the result without one.
+
+        `key` is the caller's own for a call that is told apart by one.
+        """
         connector, found = self.find(connection, operation)
         config = self._config(connection, connector)
-        return connector, found, config, build_request(found, load_files(found, inputs), config)
+        inputs = load_files(found, inputs)
+        if not isinstance(found, CustomOperation):
+            return Begun(connector, found, config, build_request(found, inputs, config)).keyed(key)
+
+        async def exchange(begun: Begun) -> Result:
+            begun = begun.keyed(key)
+            return (await self._exchange(connection, connector, begun.operation, config, begun.request))[0]
+
+        begun = await take_steps(connector, found, inputs, config, exchange)
+        return begun if isinstance(begun, Result) else begun.keyed(key)
 
     def _config(self, connection: str, connector: Connector) -> Config:
         config = self._configs.get(connection)
@@ -359,37 +392,6 @@ class Runtime:
             self._client = Client(guard, self.settings.limits, transport=self._transport)
         return self._client
 
-    def _failure(self, found: Operation, operation: str, result: Result, response: Response) -> ResponseError:
-        errors = found.policies.errors
-        said = errors.message.find_one(result.raw) if errors.message is not None else None
-        words = provider_message(said) or provider_message(result.raw) or "the provider gave no reason"
-        message = f"{words} ({operation} answered {response.status})"
-        code = errors.code_in(result.raw)
-        if 300 <= response.status < 400:  # RFC 9110, section 15.4
-            where = without_query(response.headers.get("location", "nowhere"))
-            message = f"{operation} answered {response.status}: a redirect to {where}, which is not followed"
-        meaning = errors.statuses.get(response.status, "")
-        if is_limit(response):
-            after = read_wait(response, self.clock(), errors.retry_after)
-            wait = f"wait {after:g} s" if after is not None else "wait before calling again"
-            return RateLimited(
-                message,
-                hint=f"{meaning}; {wait}" if meaning else wait,
-                operation=operation,
-                result=result,
-                response=response,
-                retry_after=after,
-                provider_code=code,
-            )
-        return ResponseError(
-            message,
-            hint=meaning or _HINTS.get(response.status, ""),
-            operation=operation,
-            result=result,
-            response=response,
-            provider_code=code,
-        )
-
 
 def _login_step(connection: str, step: Callable[[], _T]) -> _T:
     """A step of a login, its problems as errors of the connection."""
@@ -401,15 +403,6 @@ def _login_step(connection: str, step: Callable[[], _T]) -> _T:
         raise MissingCredentials(connection, [problem], hint=hint) from None
     except ValueError as error:
         raise ConfigurationError(str(error), hint=f"connector connections set {connection} enters its values") from None
-
-
-_HINTS = {
-    401: "check the credentials of the connection: connector doctor",
-    403: "the credentials are known but may not do this",
-    404: "check the ids among the inputs, and the base URL",
-    410: "the provider has retired this operation",
-    422: "check the inputs: connector describe shows what each is for",
-}
 
 
 def _authorise(connector: Connector, config: Config, request: Request, connection: str, grant: Grant | None) -> Request:
@@ -427,32 +420,3 @@ def _authorise(connector: Connector, config: Config, request: Request, connectio
     except Unrenderable as error:
         problem = InputProblem(error.name, f"{error.name}: {error}")
         raise MissingCredentials(connection, [problem], hint="correct the values of this connection") from None
-
-
-def _document(result: Result, response: Response, config: Config) -> Any:
-    """The answer parsed, with what is masked in the result: the address of a next page may hold a token."""
-    if any(token.encode() in response.body for token in config.tokens):
-        return read_leniently(response)
-    return result.raw
-
-
-def _map(operation: Operation, config: Config, request: Request, response: Response, label: str) -> Result:
-    """The mapped answer, without secrets that the provider echoes (hazard T53).
-
-    What a failure says is stored and shown, so every credential in it is masked; in a success a token is, but not a
-    user name, which is often data.
-    """
-    hidden = request.secrets if response.status >= 300 else config.tokens
-    try:
-        result = map_response(operation, response.masked(hidden) if hidden else response)
-        # What the definition calls a failure may have come with a status of success.
-        failed = not result.ok and response.status < 300
-        return map_response(operation, response.masked(request.secrets)) if failed else result
-    except MappingError:
-        response = response.masked(request.secrets)
-        try:
-            return map_response(operation, response)
-        except MappingError as error:
-            raise MappingError(
-                error.message, hint=error.hint, operation=label, request=request.masked(), response=response
-            ) from None

@@ -74,7 +74,7 @@ class Sender:
         Raises TransportError where no answer came, UnknownOutcome where the provider may have acted all the same,
         MappingError for a body that cannot be inflated.
         """
-        label = f"{connection} {operation.id}"
+        label = f"{connection} {operation.label}"
         retry = operation.policies.retry
         # A request that auth makes on its way (for a token) is not the operation's own.
         idempotent = operation.idempotent if request.method == operation.method else request.method in SAFE_METHODS

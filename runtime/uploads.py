@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 from weakref import WeakSet
 
-from connector.definitions import Operation
+from connector.definitions import AnyOperation, CustomOperation
 from connector.errors import InputError, InputProblem
 from connector.messages import Stream
 
@@ -23,12 +23,15 @@ BLOCK: Final = 256 * 1024
 _begun: WeakSet[Stream] = WeakSet()
 
 
-def load_files(operation: Operation, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+def load_files(operation: AnyOperation, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
     """The inputs, each path as the content of its file where the body of the operation has to be in memory.
 
     Raises InputError for a file that cannot be read.
     """
-    if (operation.body is not None and operation.body.streams) or not any(map(_is_path, inputs.values())):
+    if not any(map(_is_path, inputs.values())):
+        return inputs
+    calls = operation.calls if isinstance(operation, CustomOperation) else (operation,)
+    if any(call.body is not None and call.body.streams for call in calls):
         return inputs
     try:
         return {name: _read_whole(value) if _is_path(value) else value for name, value in inputs.items()}

@@ -20,7 +20,6 @@ import click
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from connector.definitions import Connector, CustomOperation, Operation
     from runtime.catalog import Catalog
     from runtime.settings import Settings
 
@@ -182,17 +181,6 @@ operation_argument = click.argument("operation", shell_complete=complete_operati
 def handle_of(connection: str) -> str:
     """The connector of a connection: `mistral-ai` of `mistral-ai:team-b`."""
     return connection.partition(":")[0]
-
-
-def find_operation(connector: Connector, operation: str) -> Operation | CustomOperation:
-    """An operation of either kind; raises UnknownOperation, which names the nearest of both."""
-    from connector.errors import UnknownOperation
-
-    known: dict[str, Operation | CustomOperation] = {**connector.operations, **connector.custom_operations}
-    try:
-        return known[operation]
-    except KeyError:
-        raise UnknownOperation(connector.handle, operation, known) from None
 
 
 def counted(number: int, noun: str) -> str:

@@ -28,6 +28,7 @@ from connector.definitions import Webhook
 from connector.errors import ConnectorError
 from connector.pagination import PAGINATION_STYLES
 from connector.signatures import SIGNATURE_SCHEMES
+from connector.steps import STEP_TYPES
 from runtime.catalog import find_problems_in
 from runtime.cli import cli
 from runtime.failures import EXIT_CODES, PROVIDER_FAILED
@@ -114,6 +115,7 @@ TABLES: dict[str, Callable[[], set[str]]] = {
     "Policies": lambda: POLICIES,
     "Response kinds": lambda: set(RESPONSE_KINDS),
     "Synthetic triggers": lambda: {each.name for each in dataclasses.fields(Webhook)} & {"after", "poll"},
+    "Step types": lambda: set(STEP_TYPES),
     "Problem codes": find_codes,
     "Errors": lambda: {error.__name__ for error in find_errors()},
 }

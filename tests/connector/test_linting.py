@@ -11,6 +11,7 @@ from connector.errors import Problem
 from connector.linting import find_lints
 from connector.parsing import parse_connector
 
+MESSAGE = {"type": "mime_build", "mime_build": {"to": "a@b.c", "subject": "s", "body": "b"}}
 FIELDS = [{"name": "id", "type": "String"}, {"name": "size", "type": "Integer"}]
 
 
@@ -27,7 +28,7 @@ def demo(operation: str = "read", **more: Any) -> Connector:
                     "operations": {operation: {"method": "GET", **more}},
                 }
             ],
-            "operations": [{"handle": "copy", "steps": [{"type": "http", "http": {"method": "GET", "path": "/x"}}]}],
+            "operations": [{"handle": "copy", "steps": [MESSAGE]}],
         }
     )
 
@@ -147,4 +148,33 @@ def test_a_trigger_that_waits_for_an_operation_that_is_not_there_is_told() -> No
     assert [(each.code, each.pointer, each.hint) for each in found] == [
         ("W_TRIGGER_OPERATION", "/things/webhooks/a", "did you mean 'things.read'?"),
         ("W_TRIGGER_OPERATION", "/things/webhooks/b", "did you mean 'things.read'?"),
+    ]
+
+
+def custom(*steps: dict[str, Any]) -> Connector:
+    operation = {"handle": "do", "steps": [{"type": "http", "http": step} for step in steps]}
+    return parse_connector(
+        {"handle": "demo", "service": {"baseURL": "https://demo.example"}, "operations": [operation]}
+    )
+
+
+ONE = {"method": "GET", "path": "/a", "fields": [{"name": "id", "type": "Integer"}]}
+
+
+def test_each_call_of_a_custom_operation_is_tried_on_its_own_answer() -> None:
+    other = {**ONE, "fields": [{"name": "size", "type": "Integer"}]}
+    assert find_lints(custom(ONE, other), {"do": [answer({"id": 1}), answer({"size": 1})]}) == []
+    found = find_lints(custom(ONE, other), {"do": [answer({"size": 1}), answer({"size": "x"})]})
+    assert [(each.code, each.file) for each in found] == [
+        ("W_MAPPING", "examples/do.json"),
+        ("W_FIELDS_UNMATCHED", "examples/do.json"),
+        ("W_MAPPING", "examples/do.json"),
+    ]
+    assert find_lints(custom(ONE), {"do": [answer({"id": 1}), answer({"id": 2})]}) == []
+
+
+def test_a_custom_operation_without_an_example_is_told_where_others_have_one() -> None:
+    found = find_lints(custom(ONE), {"other": answer({})})
+    assert ("W_EXAMPLE_MISSING", "do has no example", "/do") in [
+        (each.code, each.message, each.pointer) for each in found
     ]

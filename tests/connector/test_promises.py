@@ -21,6 +21,7 @@ from connector.bodies import BODY_KINDS
 from connector.convertors import CONVERTORS
 from connector.parsing import parse_connector
 from connector.signatures import SIGNATURE_SCHEMES
+from connector.steps import STEP_TYPES
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted(folder.name for folder in (ROOT / "definitions").iterdir() if folder.is_dir())
@@ -65,6 +66,14 @@ def test_every_signature_scheme_has_a_case_in_the_suite_and_stands_in_the_schema
     assert [name for name in SIGNATURE_SCHEMES if name not in schema("Signature")] == []
 
 
+def test_every_type_of_step_has_a_case_in_the_suite_and_a_branch_in_the_schema() -> None:
+    used = {
+        step["type"] for case in suite("steps") for each in case["definition"]["operations"] for step in each["steps"]
+    }
+    assert sorted(STEP_TYPES) == sorted(used)
+    assert [kind for kind in STEP_TYPES if f'"{kind}"' not in schema("Step")] == []
+
+
 def test_the_schema_names_every_type_and_alias() -> None:
     described = schema("Type")
     names = {name for row in CONVERTORS.values() for name in (row.name, *row.aliases)}
@@ -72,7 +81,7 @@ def test_the_schema_names_every_type_and_alias() -> None:
 
 
 def test_no_two_cases_of_the_suite_have_one_description() -> None:
-    for name in ("requests", "selectors", "types", "pages", "signatures"):
+    for name in ("requests", "selectors", "types", "pages", "signatures", "steps"):
         described = [case["description"] for case in suite(name)]
         assert len(described) == len(set(described))
 

@@ -3,9 +3,10 @@
 `requests.json`: a `definition` (or the shipped `connector`), an `operation`, `inputs` and the values of the connection
 in `config`, with the `grant` it has, make the `request` as it leaves, after auth; or the inputs named in `refused` are.
 `selectors.json`: a `selector` finds `values` in a `document`. `types.json`: a `value` is `converted` to a `type`, or
-`refused`. `pages.json`: a `pagination`, a `request` and its `answer` make the `next` request, or none
-(`test_pagination.py`). `signatures.json`: by a `signature` block and `secrets`, at the time `now`, a `request` is
-`verified`, or `refused` (`test_signatures.py`).
+`refused`. `steps.json`: the `inputs` of a custom operation and the fields of each answer make its `requests`, and the
+`raw` result of one that ends with no call. `pages.json`: a `pagination`, a `request` and its `answer` make the `next`
+request, or none (`test_pagination.py`). `signatures.json`: by a `signature` block and `secrets`, at the time `now`, a
+`request` is `verified`, or `refused` (`test_signatures.py`).
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ import pytest
 from connector.auth import GrantAuth
 from connector.building import build_request
 from connector.convertors import convert
-from connector.definitions import Connector
+from connector.definitions import Connector, CustomOperation
 from connector.errors import InputError
 from connector.messages import Headers
 from connector.oauth import Grant
 from connector.parsing import parse_connector
 from connector.selectors import Selector
+from connector.steps import run_steps
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,6 +68,26 @@ def test_the_inputs_make_the_request(case: dict[str, Any]) -> None:
         assert expected["json"] == request.json
     else:
         assert expected["body"] == request.text
+
+
+@pytest.mark.parametrize("case", load("steps"))
+def test_the_steps_make_the_requests(case: dict[str, Any]) -> None:
+    connector = connector_of(case)
+    custom = connector.operation(case["operation"])
+    assert isinstance(custom, CustomOperation)
+    flow = run_steps(custom, case["inputs"], case["config"])
+    found, answers, raw = [], iter(case.get("answers", [])), None
+    try:
+        call = next(flow)
+        while True:
+            found.append({"method": call.request.method, "url": call.request.url, "json": call.request.json})
+            if call.is_last:
+                break
+            call = flow.send(next(answers))
+    except StopIteration as end:
+        raw = end.value.raw
+    assert case["requests"] == found
+    assert case.get("raw") == raw
 
 
 @pytest.mark.parametrize("case", load("selectors"))
