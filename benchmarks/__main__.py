@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: every measurement, as tables on stdout. Takes about a minute; figures are medians."""
+"""`python -m benchmarks`: every measurement, as tables on stdout. Takes a few minutes; figures are medians."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from collections.abc import Callable
 
 from benchmarks.calls import measure_calls
 from benchmarks.catalogue import measure_catalogue
+from benchmarks.flows import measure_events, measure_files
 from benchmarks.language import measure_loading, measure_mapping, measure_rendering
 from benchmarks.measuring import Row, show
+from benchmarks.paging import measure_paging
 from benchmarks.starting import measure_starting
 
 SECTIONS: dict[str, tuple[str, Callable[[], list[Row]]]] = {
@@ -18,6 +20,9 @@ SECTIONS: dict[str, tuple[str, Callable[[], list[Row]]]] = {
     "loading": ("Loading a definition", measure_loading),
     "starting": ("Starting", measure_starting),
     "calls": ("Whole calls", measure_calls),
+    "paging": ("5,000 records over 51 pages", measure_paging),
+    "events": ("10,000 server-sent events", measure_events),
+    "files": ("1 GB down and up", measure_files),
     "catalogue": ("A catalogue of 1,000 connectors", measure_catalogue),
 }
 

@@ -33,7 +33,7 @@ class Row:
         if self.bar is not None:
             compared = self.figure if self.ratio is None else self.ratio
             verdict = f"{'≤' if compared <= self.bar else 'MISSED'} {self.bar:g}{'' if self.ratio is None else '×'}"
-        return [self.name, f"{self.figure:,.2f} {self.unit}", ratio, verdict]
+        return [self.name, f"{self.figure:,.2f} {self.unit}" if self.unit else "", ratio, verdict]
 
 
 def time_each(candidates: Mapping[str, Callable[[], object]], *, number: int) -> dict[str, float]:

@@ -6,6 +6,7 @@ picked from a document that was read is `mapping`'s; bytes that come one after t
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
@@ -18,10 +19,17 @@ from connector.convertors import check_surrogates
 from connector.markup import parse_xml
 from connector.schema import nesting
 
-#: Numbers that are infinite as a float or beyond 64 bits, and escapes of lone surrogates, leave these traces.
-_SUSPECT = re.compile(rb"[0-9]{19}|[eE]\+?[0-9]{3}|\\u[dD][89a-fA-F]")
+#: Numbers that are infinite as a float or beyond 64 bits are found once every digit is a 0 and no sign is left: fixed
+#: bytes take a twentieth of the time of a regular expression that says the same.
+_ONE_DIGIT = bytes.maketrans(b"123456789E", b"000000000e")
+_NINETEEN_DIGITS = b"0" * 19
+#: Escapes of lone surrogates, and of the two characters by which members are counted.
+_ESCAPES = re.compile(rb"\\u(?:[dD][89a-fA-F]|00(?:22|3[aA]))")
+_WHITE_SPACE = b" \t\r\n"
 _LIMIT = 2**63
 _LONGEST_INTEGER = len(str(-_LIMIT))
+#: What a fast reader gives for a body that the strict one has to look at.
+_UNREAD: Any = object()
 #: An answer that nests deeper is refused, so that nobody who walks through it later runs out of stack.
 MAX_DEPTH = 200
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -50,30 +58,66 @@ def parse_json(body: bytes) -> Any:
     ValueError with the reason.
     """
     body = body.removeprefix(BYTE_ORDER_MARK)
+    suspect = _is_suspect(body)
+    document = _UNREAD if suspect else _fast_reader()(body)
+    if document is _UNREAD:
+        document = _read_strictly(body, suspect=suspect)
+    # Brackets are cheap to count, and never too few; those within texts can make them too many.
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
+        brackets = memoryview(body.translate(_STEPS, _NO_BRACKETS)).cast("b")
+        if max(accumulate(brackets)) > MAX_DEPTH and nesting(document) > MAX_DEPTH:
+            raise ValueError("it nests too deeply")
+    return document
+
+
+def _read_strictly(body: bytes, *, suspect: bool) -> Any:
     try:
         text = body.decode()
-        if _SUSPECT.search(body) is None:
-            document = json.loads(text, object_pairs_hook=_read_members, parse_constant=_refuse_constant)
-        else:
-            document = json.loads(
-                text,
-                object_pairs_hook=_read_members,
-                parse_constant=_refuse_constant,
-                parse_int=_read_integer,
-                parse_float=_read_float,
-            )
-            check_surrogates(json.dumps(document, ensure_ascii=False))
+        if not suspect:
+            return json.loads(text, object_pairs_hook=_read_members, parse_constant=_refuse_constant)
+        document = json.loads(
+            text,
+            object_pairs_hook=_read_members,
+            parse_constant=_refuse_constant,
+            parse_int=_read_integer,
+            parse_float=_read_float,
+        )
+        check_surrogates(json.dumps(document, ensure_ascii=False))
     except UnicodeDecodeError:
         raise ValueError("it is not UTF-8") from None
     except RecursionError:
         raise ValueError("it nests too deeply") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"it is not JSON ({error.msg.lower()} at character {error.pos})") from None
-    brackets = memoryview(body.translate(_STEPS, _NO_BRACKETS)).cast("b")
-    # The bracket count is cheap and never too low; brackets within texts can make it too high.
-    if max(accumulate(brackets), default=0) > MAX_DEPTH and nesting(document) > MAX_DEPTH:
-        raise ValueError("it nests too deeply")
     return document
+
+
+@functools.cache
+def _fast_reader() -> Callable[[bytes], Any]:
+    """A function that gives the document, by orjson (the extra `speed`), or _UNREAD in doubt and without it."""
+    try:
+        import orjson
+    except ImportError:
+        return lambda _: _UNREAD
+
+    def read(body: bytes) -> Any:
+        try:
+            document = orjson.loads(body)
+            again = orjson.dumps(document)
+        except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+            return _UNREAD  # the strict reader has the words for it
+        # Of a key that stands twice orjson keeps the last, so written again the document has fewer members, and each
+        # member has one `":`. In both forms the only white space within a text is the blank.
+        members = body.translate(None, _WHITE_SPACE).count(b'":')
+        return document if members == again.replace(b" ", b"").count(b'":') else _UNREAD
+
+    return read
+
+
+def _is_suspect(body: bytes) -> bool:
+    """True if a number or an escape in it has to be looked at by itself."""
+    digits = body.translate(_ONE_DIGIT, b"+")
+    return _NINETEEN_DIGITS in digits or b"e000" in digits or (b"\\u" in body and _ESCAPES.search(body) is not None)
 
 
 def _read_members(members: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from connector.urls import check_base_url, encode_host_part, encode_segment, ori
 SHORTEST_TOKEN = 8
 #: The value by which a connection chooses among several methods of authentication.
 AUTH_METHOD = "authMethod"
-FieldPlan = tuple[str, Callable[[Any], Any], frozenset[type], bool]
+FieldPlan = tuple[str, str | None, Callable[[Any], Any], frozenset[type], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +41,15 @@ class Field:
     selector: Selector
     multivalue: bool = False
     description: str = ""
-    #: What mapping needs of it, in one tuple for speed: name, finder, types that pass unchanged, multivalue.
+    #: What mapping needs of it, in one tuple for speed: name, the one member it is (if it is one), finder, types that
+    #: pass unchanged, multivalue.
     plan: FieldPlan = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Chooses the finder once."""
         find = self.selector.find_all if self.multivalue else self.selector.find_one
-        object.__setattr__(self, "plan", (self.name, find, self.convertor.exact, self.multivalue))
+        member = None if self.multivalue else self.selector.member
+        object.__setattr__(self, "plan", (self.name, member, find, self.convertor.exact, self.multivalue))
 
     @property
     def type(self) -> str:

@@ -162,12 +162,13 @@ class ChunkReader:
         self._status = status
         self._hidden = tuple(hidden)
         self._done = (operation.done or "[DONE]").encode()
+        self._report = _Report()
         #: True once the message that ends the stream has come; nothing is read after it.
         self.ended = False
 
     def feed(self, data: bytes) -> Iterator[Chunk]:
         """The chunks that these bytes complete; raises MappingError for a message that cannot be read."""
-        yield from self._map(self._decoder.feed(data))
+        return self._map(self._decoder.feed(data))
 
     def finish(self) -> Iterator[Chunk]:
         """What the end completes; raises MappingError where `done` is declared and did not come."""
@@ -199,10 +200,12 @@ class ChunkReader:
             return Chunk(None, document, message.event, message.id)
         if not isinstance(document, (dict, list)):
             raise _unreadable(Response(self._status, body=data), f"in a message of the stream, {_SCALAR}")
-        report = _Report()
-        return Chunk(
-            map_fields(fields, document, report), document, message.event, message.id, tuple(report.warnings())
-        )
+        report = self._report
+        mapped = map_fields(fields, document, report)
+        if not report.unfit:
+            return Chunk(mapped, document, message.event, message.id)
+        self._report = _Report()
+        return Chunk(mapped, document, message.event, message.id, tuple(report.warnings()))
 
 
 def check_stream_type(operation: Operation, response: Response) -> None:
@@ -238,9 +241,10 @@ def combine(operation: Operation, chunks: Iterable[Chunk], status: int = 200) ->
 def map_fields(fields: Sequence[Field], document: Any, report: _Report | None = None) -> dict[str, Any]:
     """Each field's value by its name, coerced to its type where that loses nothing."""
     mapped: dict[str, Any] = {}
+    is_object = type(document) is dict
     for each in fields:
-        name, find, exact, multivalue = each.plan
-        value = find(document)
+        name, member, find, exact, multivalue = each.plan
+        value = document.get(member) if is_object and member is not None else find(document)
         if multivalue:
             for element in value:
                 if type(element) not in exact and element is not None:

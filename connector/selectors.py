@@ -34,13 +34,15 @@ Walk = tuple[Step | Every, ...]
 class Selector:
     """A compiled selector; `text` is how it is shown: `$.choices[0].message.content`.
 
-    `levels` counts how many lists, one in the other, `find_one` wraps around the values.
+    `levels` counts how many lists, one in the other, `find_one` wraps around the values. `member` is the name where
+    the whole walk is to one member of the document: what most selectors are, and what needs no call.
     """
 
     text: str
     find_one: Callable[[Any], Any] = field(compare=False, repr=False)
     find_all: Callable[[Any], list[Any]] = field(compare=False, repr=False)
     levels: int = 0
+    member: str | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def from_json(cls, source: Any) -> Selector:
@@ -55,7 +57,8 @@ class Selector:
         levels = sum(isinstance(step, Every) for step in walk)
         if levels > _MAX_LEVELS:
             raise ValueError(f"a selector has at most {_MAX_LEVELS} '*'")
-        return cls(show_walk(walk), compile_one(walk), compile_all(walk), levels)
+        member = walk[0] if len(walk) == 1 and isinstance(walk[0], str) else None
+        return cls(show_walk(walk), compile_one(walk), compile_all(walk), levels, member)
 
 
 def read_walk(source: Any) -> Walk:
@@ -89,20 +92,9 @@ def compile_one(walk: Walk) -> Callable[[Any], Any]:
     """A function from a document to the one value at the end of the walk."""
     if not walk:
         return lambda document: document
-    if len(walk) == 1 and isinstance(walk[0], str):
-        name = walk[0]
-        return lambda document: document.get(name) if type(document) is dict else None
-    if len(walk) == 2 and isinstance(walk[0], str) and isinstance(walk[1], str):
-        outer, inner = walk
-
-        def find_inner(document: Any) -> Any:
-            if type(document) is dict:
-                document = document.get(outer)
-                if type(document) is dict:
-                    return document.get(inner)
-            return None
-
-        return find_inner
+    members = tuple(step for step in walk if isinstance(step, str))
+    if len(members) == len(walk):
+        return _compile_members(members)
     if any(isinstance(step, Every) for step in walk):
         return _compile_levels(walk)
     steps = walk
@@ -116,6 +108,26 @@ def compile_one(walk: Walk) -> Callable[[Any], Any]:
             else:
                 return None
         return document
+
+    return find
+
+
+def _compile_members(names: tuple[str, ...]) -> Callable[[Any], Any]:
+    # Most selectors are these, so nothing is asked of a step that is known by now.
+    outer, *rest = names
+    if not rest:
+        return lambda document: document.get(outer) if type(document) is dict else None
+    *between, inner = rest
+
+    def find(document: Any) -> Any:
+        if type(document) is not dict:
+            return None
+        document = document.get(outer)
+        for name in between:
+            if type(document) is not dict:
+                return None
+            document = document.get(name)
+        return document.get(inner) if type(document) is dict else None
 
     return find
 

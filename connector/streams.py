@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One message of a stream: its data, and the event name and last id where the kind has them."""
 
     data: bytes
@@ -45,12 +43,16 @@ class _Lines:
     def take(self, pieces: Iterable[bytes], ends: tuple[bytes, ...]) -> Iterator[bytes]:
         """The complete lines in pieces that keep their line ends, which may be any of `ends`."""
         for piece in pieces:
-            self.check(len(self._held) + len(piece))
-            self._held += piece
-            if piece.endswith(ends):
-                line = bytes(self._held)
+            if len(self._held) + len(piece) > self._limit:
+                self.check(len(self._held) + len(piece))
+            if not piece.endswith(ends):
+                self._held += piece
+            elif self._held:
+                line = bytes(self._held + piece)
                 self._held.clear()
                 yield line.rstrip(b"\r\n")
+            else:
+                yield piece.rstrip(b"\r\n")
 
     def rest(self) -> bytes:
         """What had no end."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from connector.answers import RESPONSE_KINDS
+from connector.answers import RESPONSE_KINDS, _fast_reader, parse_json
 from connector.building import build_request
 from connector.definitions import Operation
 from connector.errors import InvalidDefinition, MappingError
@@ -148,3 +152,43 @@ def test_the_schema_knows_both_shapes_of_a_response() -> None:
     text = '[{"handle":"a","meta":{"short":"A"},"endpoint":"/a","fields":[],"operations":{"b":' + operation + "}}]"
     assert find_problems(text % '{"kind":"sse","done":"x","join":[],"fields":[]}', kind="resources") == []
     assert [each.code for each in find_problems(text % "5", kind="resources")] == ["E_SHAPE"]
+
+
+NESTED = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> bytes:
+    """JSON in any style of writing, sometimes with a member that stands twice or a byte that is another."""
+    indent = draw(st.none() | st.just(1))
+    separators = draw(st.sampled_from([(",", ":"), (", ", ": "), (" ,", " : "), (",", "\t:"), (",\n", ":")]))
+    text = json.dumps(draw(NESTED), ensure_ascii=draw(st.booleans()), indent=indent, separators=separators)
+    found = draw(
+        st.sampled_from(["", '{"a":1,"a":2}', '{"a" :1, "a":2}', '{"a":"\\u0022:","a":""}', '{"":{"":1},"":0}'])
+    )
+    body = (f'{{"x":{text},"y":{found}}}' if found else text).encode("utf-8", "surrogatepass")
+    place = draw(st.integers(0, len(body)))
+    return body[:place] + draw(st.sampled_from([b"", b"", b"\\", b'"', b":", b"\xff", b" "])) + body[place:]
+
+
+def outcome(body: bytes) -> object:
+    try:
+        return repr(parse_json(body))
+    except ValueError as error:
+        return f"refused: {error}"
+
+
+@given(documents())
+def test_T47_the_fast_reader_reads_what_the_strict_one_reads_and_refuses_what_it_refuses(body: bytes) -> None:
+    pytest.importorskip("orjson", reason="orjson comes with the extra speed")
+    fast = outcome(body)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "orjson", None)  # as if it were not installed
+        _fast_reader.cache_clear()
+        strict = outcome(body)
+    _fast_reader.cache_clear()
+    assert strict == fast
