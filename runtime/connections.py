@@ -82,7 +82,7 @@ def list_(everywhere: Everywhere) -> None:
 
     from runtime import printing
 
-    entries = _open_store(everywhere.settings()).entries()
+    entries = [each for each in _open_store(everywhere.settings()).entries() if each.kind != "endpoint"]
     shown = ("connection", "name", "kind", "origin", "set_at")
     if everywhere.json:
         rows = [dataclasses.asdict(entry) for entry in entries]

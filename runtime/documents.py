@@ -1,4 +1,4 @@
-"""The JSON forms of the product's values: requests, results, connectors, operations, triggers.
+"""The JSON forms of the product's values: requests, results, events, connectors, operations, triggers.
 
 Their shapes are promises to programs (`docs/reference.md`). Plain dicts and lists come out; nothing is printed here.
 Errors have their own form, `connector.errors.problem_document`.
@@ -12,7 +12,7 @@ from typing import Any
 
 from connector.definitions import AnyOperation, Connector, Field, Operation, Webhook
 from connector.mapping import Result
-from connector.messages import Request
+from connector.messages import Event, Request
 from connector.templates import Placeholder, Template
 from runtime.vault import variable_name
 
@@ -43,6 +43,27 @@ def result_document(result: Result) -> Document:
         "request": None if result.request is None else request_document(result.request),
         "run": result.run,
     }
+
+
+def event_document(event: Event, *, seq: int | None = None) -> Document:
+    """An event in the JSON format of CloudEvents 1.0, as subscribers, SSE and the API give it.
+
+    `seq` is its place in the journal; it becomes the extension attribute `sequence`, which sorts as text.
+    """
+    document: Document = {
+        "specversion": "1.0",
+        "id": event.id,
+        "source": event.source,
+        "type": event.type,
+        "time": event.time,
+        "datacontenttype": "application/json",
+        "data": dict(event.data),
+    }
+    if event.subject:
+        document["subject"] = event.subject
+    if seq is not None:
+        document["sequence"] = f"{seq:020d}"
+    return document
 
 
 def connector_document(connector: Connector) -> Document:

@@ -24,6 +24,11 @@ WorkKind = Literal["delivery", "poll", "run"]
 #: The dispatcher's kinds, in a fixed order.
 WORK_KINDS: tuple[WorkKind, ...] = ("delivery", "poll", "run")
 
+#: The event that a dead delivery makes.
+EXHAUSTED = "delivery.exhausted"
+#: Triggers that no connector declares: the runtime's own.
+SYSTEM_TRIGGERS = frozenset({EXHAUSTED})
+
 _ID_DIGITS = 32
 
 
@@ -130,31 +135,44 @@ class Work:
 class Filter:
     """Which events a subscription wants; what is empty is not asked."""
 
-    #: `mistral-ai` for every connection of the connector, or `mistral-ai:team-b`.
+    #: `mistral-ai` or `mistral-ai:team-b`: that connection and no other, since connections are tenants.
     connection: str = ""
-    #: Trigger ids.
+    #: Trigger ids; `*` and none at all mean all of connectors, but not the runtime's own, which have to be named.
     triggers: tuple[str, ...] = ()
-    #: Fields of `data` and the value that each must have.
-    data: Mapping[str, Any] = field(default_factory=dict)
+    #: Fields of `data`, and the values of which each must have one.
+    where: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
     def matches(self, connection: str, event: Event) -> bool:
         """True if the event is wanted."""
-        if self.connection and self.connection not in (connection, connection.partition(":")[0]):
+        if self.connection and self.connection != connection:
             return False
-        if self.triggers and event.type not in self.triggers:
+        if event.type not in self.triggers and (event.type in SYSTEM_TRIGGERS or "*" not in (self.triggers or "*")):
             return False
-        return all(name in event.data and event.data[name] == value for name, value in self.data.items())
+        return all(
+            name in event.data and any(_same(event.data[name], value) for value in values)
+            for name, values in self.where.items()
+        )
+
+
+def _same(found: Any, value: Any) -> bool:
+    # In JSON true is not 1, which Python takes for equal.
+    return bool(found == value) and isinstance(found, bool) == isinstance(value, bool)
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """Who wants which events. Its secret is in the encrypted store, never here."""
+    """Who wants which events. What is secret of it (`subscriptions.Endpoint`) is in the encrypted store, never here."""
 
     id: str
+    #: Where they are sent, without its query.
     url: str
     filter: Filter = Filter()
     #: True to deliver the events of one subject one after the other.
     ordered: bool = False
+    #: At most so many deliveries begin in a second; None for as many as the endpoint takes.
+    rate: int | None = None
+    #: Names of the header fields that go with each.
+    headers: tuple[str, ...] = ()
     state: Literal["enabled", "disabled"] = "enabled"
     #: Why it is disabled.
     reason: str = ""

@@ -126,7 +126,7 @@ class Journal:
         checkpoint, the sightings and the work of `then` belong to the same commit. Duplicates collapse. Raises
         JournalUnavailable; then nothing may be acknowledged.
         """
-        answers: list[Appended] = await self._write(self._appending.append, Append(events, checkpoint, sightings, then))
+        answers: list[Appended] = await self.write(self._appending.append, Append(events, checkpoint, sightings, then))
         async with self._news:
             self._news.notify_all()
         return answers
@@ -134,7 +134,7 @@ class Journal:
     async def event(self, id: str) -> StoredEvent:
         """The event of that id; raises NotInJournal."""
         query = select(*EVENT_COLUMNS).where(EVENTS.c.id == id)
-        row = await self._read(lambda connection: connection.execute(query).one_or_none())
+        row = await self.read(lambda connection: connection.execute(query).one_or_none())
         return to_event(_found(row, "event", id))
 
     async def events(
@@ -173,7 +173,7 @@ class Journal:
     async def checkpoint(self, name: str) -> Checkpoint | None:
         """The checkpoint of that name, or None."""
         query = select(CHECKPOINTS).where(CHECKPOINTS.c.name == name)
-        row = await self._read(lambda connection: connection.execute(query).one_or_none())
+        row = await self.read(lambda connection: connection.execute(query).one_or_none())
         return None if row is None else Checkpoint(*row)
 
     async def sightings(self, poll: str, keys: Iterable[str]) -> dict[str, str]:
@@ -189,7 +189,7 @@ class Journal:
                 seen.update((key, state) for key, state in connection.execute(query))
             return seen
 
-        return await self._read(read)
+        return await self.read(read)
 
     # Work
 
@@ -201,7 +201,7 @@ class Journal:
                 self.dispatcher.enqueue(connection, each, replace=replace)
             return [(None, each) for each in given]
 
-        await self._write(write, work)
+        await self.write(write, work)
 
     async def unschedule(self, kind: WorkKind, ids: Sequence[str]) -> None:
         """Takes work out of the line."""
@@ -211,7 +211,7 @@ class Journal:
                 self.dispatcher.finish(connection, kind, each)
             return [(None, ()) for _ in given]
 
-        await self._write(write, ids)
+        await self.write(write, ids)
 
     # Subscriptions
 
@@ -223,12 +223,12 @@ class Journal:
     async def subscriptions(self) -> list[Subscription]:
         """All of them, the oldest first."""
         query = select(SUBSCRIPTIONS).order_by(SUBSCRIPTIONS.c.created, SUBSCRIPTIONS.c.id)
-        return await self._read(lambda connection: [to_subscription(row) for row in connection.execute(query)])
+        return await self.read(lambda connection: [to_subscription(row) for row in connection.execute(query)])
 
     async def subscription(self, id: str) -> Subscription:
         """The subscription of that id; raises NotInJournal."""
         query = select(SUBSCRIPTIONS).where(SUBSCRIPTIONS.c.id == id)
-        row = await self._read(lambda connection: connection.execute(query).one_or_none())
+        row = await self.read(lambda connection: connection.execute(query).one_or_none())
         return to_subscription(_found(row, "subscription", id))
 
     async def change_subscription(self, id: str, **state: Any) -> Subscription:
@@ -269,7 +269,7 @@ class Journal:
             )
             return [(None, ()) for _ in changes]
 
-        await self._write(write, change)
+        await self.write(write, change)
 
     # Deliveries
 
@@ -296,7 +296,7 @@ class Journal:
     async def delivery(self, id: str) -> Delivery:
         """The delivery of that id; raises NotInJournal."""
         query = select(DELIVERIES).where(DELIVERIES.c.id == id)
-        row = await self._read(lambda connection: connection.execute(query).one_or_none())
+        row = await self.read(lambda connection: connection.execute(query).one_or_none())
         return to_delivery(_found(row, "delivery", id))
 
     async def attempts(self, delivery_id: str) -> list[Attempt]:
@@ -307,7 +307,7 @@ class Journal:
             .where(table.delivery == delivery_id)
             .order_by(table.seq)
         )
-        return await self._read(lambda connection: [Attempt(*row) for row in connection.execute(query)])
+        return await self.read(lambda connection: [Attempt(*row) for row in connection.execute(query)])
 
     async def record_attempt(
         self,
@@ -317,17 +317,20 @@ class Journal:
         state: DeliveryState,
         due: float | None = None,
         reason: str = "",
+        events: Sequence[NewEvent] = (),
     ) -> None:
         """Records an attempt, what the delivery is now and, while it is pending, when the next one is due.
 
-        All in one commit (hazard K8). Without an `attempt` only the state changes. Raises NotInJournal.
+        All in one commit (hazard K8), with the `events` that it makes. Without an `attempt` only the state changes.
+        Raises NotInJournal.
         """
-        await self._write(self._record, (delivery_id, attempt, state, due if state == "pending" else None, reason))
+        due = due if state == "pending" else None
+        await self.write(self._record, (delivery_id, attempt, state, due, reason, events))
 
     def _record(
         self,
         connection: Connection,
-        given: Sequence[tuple[str, Attempt | None, DeliveryState, float | None, str]],
+        given: Sequence[tuple[str, Attempt | None, DeliveryState, float | None, str, Sequence[NewEvent]]],
     ) -> list[Outcome]:
         table = DELIVERIES.c
         rows = {
@@ -351,17 +354,17 @@ class Journal:
             ),
             [
                 {"of": id, "is": state, "then": due, "why": reason, "more": int(attempt is not None)}
-                for id, attempt, state, due, reason in given
+                for id, attempt, state, due, reason, _ in given
             ],
         )
         if made := [
             {"delivery": id, "at": each.at, "duration": each.duration, "status": each.status, "error": each.error}
-            for id, each, _, _, _ in given
+            for id, each, *_ in given
             if each is not None
         ]:
             connection.execute(insert(ATTEMPTS), made)
-        work = [Work("delivery", id, due, rows[id].subscription) for id, _, _, due, _ in given if due is not None]
-        ended = [id for id, _, _, due, _ in given if due is None]
+        work = [Work("delivery", id, due, rows[id].subscription) for id, _, _, due, *_ in given if due is not None]
+        ended = [id for id, _, _, due, *_ in given if due is None]
         if ended:
             self.dispatcher.finish(connection, "delivery", ended)
         if work:
@@ -369,6 +372,8 @@ class Journal:
         keys = {(rows[id].subscription, rows[id].key) for id in ended if rows[id].key is not None}
         if keys:
             work += self._next_in_line(connection, keys)
+        if made_by := [Append(events, None, None, ()) for *_, events in given if events]:
+            work += [each for _, more in self._appending.append(connection, made_by) for each in more]
         return [(None, work if index == 0 else ()) for index in range(len(given))]
 
     def _next_in_line(self, connection: Connection, keys: set[tuple[str, str]]) -> list[Work]:
@@ -404,7 +409,7 @@ class Journal:
             among = wanted if ids is None else [*wanted, EVENTS.c.id.in_(ids[:_STEP])]
             found = await self._page(EVENTS, EVENT_COLUMNS, to_event, among, after, _STEP, newest_first=False)
             if found:
-                count += await self._write(self._redeliver, (found, only, state))
+                count += await self.write(self._redeliver, (found, only, state))
             if ids is None and found:
                 after = found[-1].seq
             elif ids:
@@ -462,12 +467,12 @@ class Journal:
         for column, value in ((RUNS.c.automation, automation), (RUNS.c.state, state), (RUNS.c.event_id, event)):
             if value is not None:
                 query = query.where(column == value)
-        return await self._read(lambda connection: [to_run(row) for row in connection.execute(query)])
+        return await self.read(lambda connection: [to_run(row) for row in connection.execute(query)])
 
     async def run(self, id: str) -> Run:
         """The run of that id; raises NotInJournal."""
         query = select(*RUN_COLUMNS).where(RUNS.c.id == id)
-        row = await self._read(lambda connection: connection.execute(query).one_or_none())
+        row = await self.read(lambda connection: connection.execute(query).one_or_none())
         return to_run(_found(row, "run", id))
 
     async def save_run(self, run: Run, *, then: Sequence[Work] = ()) -> None:
@@ -489,19 +494,19 @@ class Journal:
                 outcomes.append((None, work))
             return outcomes
 
-        await self._write(write, (run, then))
+        await self.write(write, (run, then))
 
     # Everything else
 
     async def audit(self, action: str, target: str, detail: dict[str, Any] | None = None) -> None:
         """Notes that something was done; `detail` never holds a secret."""
         row = {"at": self._wall(), "action": action, "target": target, "detail": detail or {}}
-        await self._write(_insert_audit, row)
+        await self.write(_insert_audit, row)
 
     async def audits(self, *, limit: int = 100) -> list[AuditEntry]:
         """What was noted, the newest first."""
         query = select(AUDIT).order_by(AUDIT.c.seq.desc()).limit(limit)
-        return await self._read(lambda connection: [to_audit_entry(row) for row in connection.execute(query)])
+        return await self.read(lambda connection: [to_audit_entry(row) for row in connection.execute(query)])
 
     async def health(self) -> Health:
         """How the journal is; it is not ready if it cannot be read."""
@@ -522,7 +527,7 @@ class Journal:
         now = self.now()
         skew = self._wall() - now
         try:
-            last, pending, oldest, dead = await self._read(read)
+            last, pending, oldest, dead = await self.read(read)
         except JournalUnavailable as error:
             return Health(False, error.message, 0, 0, 0.0, 0, skew)  # noqa: FBT003 - the order of the class
         age = 0.0 if oldest is None else max(0.0, now - oldest)
@@ -530,7 +535,11 @@ class Journal:
 
     # How it is done
 
-    async def _write(self, write: Write[A, Outcome], argument: A) -> Any:
+    async def write(self, write: Write[A, Outcome], argument: A) -> Any:
+        """Commits a write with whatever else waits, and wakes who does the work that it gives; gives its result.
+
+        Raises JournalUnavailable.
+        """
         try:
             result, work = await self._commits.write(write, argument)
         except (SQLAlchemyError, OSError) as error:
@@ -539,7 +548,8 @@ class Journal:
             self.dispatcher.wake(work)
         return result
 
-    async def _read(self, read: Callable[[Connection], R]) -> R:
+    async def read(self, read: Callable[[Connection], R]) -> R:
+        """What a function reads of one snapshot; raises JournalUnavailable."""
         try:
             return await self.database.read(read)
         except (SQLAlchemyError, OSError) as error:
@@ -562,7 +572,7 @@ class Journal:
             query = query.where(table.c.seq < after) if after else query
         else:
             query = query.order_by(table.c.seq).where(table.c.seq > after)
-        return await self._read(lambda connection: [convert(row) for row in connection.execute(query)])
+        return await self.read(lambda connection: [convert(row) for row in connection.execute(query)])
 
 
 async def _make_dispatcher(database: Database, now: Callable[[], float]) -> Dispatcher:

@@ -26,8 +26,14 @@ def to_subscription(row: Row[Any]) -> Subscription:
     """The subscription of a row."""
     values = row._asdict()
     filtered = values.pop("filter")
-    wanted = Filter(filtered["connection"], tuple(filtered["triggers"]), filtered["data"])
-    return Subscription(**values | {"filter": wanted, "ordered": bool(values["ordered"])})
+    wanted = Filter(
+        filtered["connection"],
+        tuple(filtered["triggers"]),
+        {name: tuple(values) for name, values in filtered["where"].items()},
+    )
+    return Subscription(
+        **values | {"filter": wanted, "ordered": bool(values["ordered"]), "headers": tuple(values["headers"])}
+    )
 
 
 def from_subscription(subscription: Subscription) -> dict[str, Any]:

@@ -28,7 +28,7 @@ VERSION = 1
 PATIENCE = 10.0
 _NONCE_BYTES = 12  # NIST SP 800-38D, section 8.2
 
-Kind = Literal["secret", "value", "grant"]
+Kind = Literal["secret", "value", "grant", "endpoint"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,8 @@ class Entry:
     connection: str
     #: The name of the value; empty for the grant, of which a connection has one.
     name: str
-    #: `secret` is bound to its origin and never shown, `value` (a host part) is neither, `grant` holds OAuth tokens.
+    #: `secret` is bound to its origin and never shown, `value` (a host part) is neither, `grant` holds OAuth tokens,
+    #: `endpoint` is where a subscription leads and what its deliveries are signed with.
     kind: Kind
     #: What the connection led to when it was entered: `https://api.mistral.ai`.
     origin: str

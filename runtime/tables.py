@@ -69,6 +69,8 @@ SUBSCRIPTIONS = Table(
     Column("url", Text, nullable=False),
     Column("filter", Json, nullable=False),
     Column("ordered", Integer, nullable=False),
+    Column("rate", Integer),
+    Column("headers", Json, nullable=False),
     Column("state", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("created", Double, nullable=False),

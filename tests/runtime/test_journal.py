@@ -181,9 +181,9 @@ async def test_an_event_has_a_delivery_for_each_subscription_that_wants_it(journ
         "sub_connector": Filter("mistral-ai", (SUCCEEDED,)),
         "sub_connection": Filter("mistral-ai:team-b"),
         "sub_trigger": Filter(triggers=("files/file.deleted",)),
-        "sub_field": Filter(data={"status": "SUCCESS"}),
-        "sub_other_field": Filter(data={"status": "FAILED"}),
-        "sub_no_field": Filter(data={"absent": None}),
+        "sub_field": Filter(where={"status": ("FAILED", "SUCCESS")}),
+        "sub_other_field": Filter(where={"status": ("FAILED",)}),
+        "sub_no_field": Filter(where={"absent": (None,)}),
     }
     for id, wanted in wants.items():
         await journal.add_subscription(Subscription(id, "https://example.com/", wanted))

@@ -46,6 +46,8 @@ def upgrade() -> None:
         sa.Column("url", sa.Text, nullable=False),
         sa.Column("filter", sa.Text, nullable=False),
         sa.Column("ordered", sa.Integer, nullable=False),
+        sa.Column("rate", sa.Integer),
+        sa.Column("headers", sa.Text, nullable=False),
         sa.Column("state", sa.Text, nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
         sa.Column("created", sa.Double, nullable=False),

@@ -1,0 +1,161 @@
+"""Deliveries on their way: read in batches, hastened after an outage, buried with their endpoint.
+
+What an attempt brought is recorded by `Journal.record_attempt`; `delivery` decides what that is. Whoever asks for a
+delivery while others do is answered with them, from one look at the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, bindparam, select, update
+
+from connector.messages import Event
+from runtime.appending import Outcome, line_up
+from runtime.entries import Delivery, StoredEvent, Subscription
+from runtime.journal import Journal
+from runtime.rows import to_subscription
+from runtime.tables import COUNTERS, DELIVERIES, EVENTS, SUBSCRIPTIONS
+
+#: Deliveries that one transaction hastens or buries, so that none takes for ever.
+_STEP = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A delivery with what is delivered and to whom."""
+
+    delivery: Delivery
+    stored: StoredEvent
+    #: None if it was removed.
+    subscription: Subscription | None
+
+
+class Outgoing:
+    """The deliveries of one journal, for whoever delivers them."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._asked: dict[str, asyncio.Future[Parcel | None]] = {}
+        self._reading: set[asyncio.Task[None]] = set()
+        #: The subscriptions, and the version of all of them as which they were read.
+        self._known: tuple[int, dict[str, Subscription]] = (-1, {})
+
+    async def find(self, id: str) -> Parcel | None:
+        """The delivery of that id with its event; None if there is none. Raises JournalUnavailable."""
+        if not self._asked:
+            # Whoever else is started in this turn of the event loop asks too.
+            asyncio.get_running_loop().call_soon(self._read_asked)
+        answer = self._asked.get(id)
+        if answer is None:
+            answer = self._asked[id] = asyncio.get_running_loop().create_future()
+        return await answer
+
+    def _read_asked(self) -> None:
+        asked, self._asked = self._asked, {}
+        task = asyncio.create_task(self._answer(asked))
+        self._reading.add(task)
+        task.add_done_callback(self._reading.discard)
+
+    async def _answer(self, asked: Mapping[str, asyncio.Future[Parcel | None]]) -> None:
+        version, known = self._known
+        try:
+            found, newer, rows = await self._journal.read(lambda connection: _read(connection, list(asked), version))
+        except Exception as error:  # noqa: BLE001 - it belongs to whoever asked
+            for answer in asked.values():
+                if not answer.done():
+                    answer.set_exception(error)
+            return
+        if newer is not None:
+            known = newer
+            self._known = found, newer
+        for id, answer in asked.items():
+            if not answer.done():
+                answer.set_result(_parcel(rows[id], known) if id in rows else None)
+
+    async def hasten(self, subscription: Subscription) -> None:
+        """Makes what is pending due now, the oldest first, at the rate of the subscription if it has one."""
+        now, count, after = self._journal.now(), 0, 0
+        space = 0.0 if subscription.rate is None else 1.0 / subscription.rate
+
+        def write(connection: Connection, given: Sequence[tuple[int, int]]) -> list[Outcome]:
+            return [self._hasten(connection, subscription.id, now, space, *each) for each in given]
+
+        while moved := await self._journal.write(write, (after, count)):
+            after, count = moved[-1], count + len(moved)
+
+    def _hasten(
+        self, connection: Connection, subscription: str, now: float, space: float, after: int, count: int
+    ) -> Outcome:
+        table = DELIVERIES.c
+        waits = and_(table.subscription == subscription, table.state == "pending", table.due > now, table.seq > after)
+        query = select(table.seq, table.id, table.key).where(waits).order_by(table.seq).limit(_STEP)
+        rows = list(connection.execute(query))
+        if not rows:
+            return [], ()
+        moved = [(row.id, subscription, row.key, now + space * (count + place)) for place, row in enumerate(rows)]
+        connection.execute(
+            update(DELIVERIES).where(table.id == bindparam("of")).values(due=bindparam("then")),
+            [{"of": id, "then": due} for id, _, _, due in moved],
+        )
+        work = line_up(connection, moved)
+        self._journal.dispatcher.enqueue(connection, work)
+        return [row.seq for row in rows], work
+
+    async def disable(self, subscription: str, reason: str) -> None:
+        """Sends a subscription nothing more; what is pending for it is dead, and can be replayed."""
+        await self._journal.change_subscription(subscription, state="disabled", reason=reason)
+        await self._journal.audit("subscription.disabled", subscription, {"reason": reason})
+        while await self._journal.write(self._bury, (subscription, f"the subscription was disabled: {reason}")):
+            pass
+
+    def _bury(self, connection: Connection, given: Sequence[tuple[str, str]]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        table = DELIVERIES.c
+        for subscription, reason in given:
+            pending = and_(table.subscription == subscription, table.state == "pending")
+            ids = list(connection.scalars(select(table.id).where(pending).limit(_STEP)))
+            values = {"state": "dead", "due": None, "reason": reason, "updated": self._journal.now()}
+            connection.execute(update(DELIVERIES).where(table.id.in_(ids)).values(values))
+            self._journal.dispatcher.finish(connection, "delivery", ids)
+            outcomes.append((len(ids), ()))
+        return outcomes
+
+    async def remember(self, subscription: str, memory: Mapping[str, Any]) -> None:
+        """Keeps what delivery remembers of an endpoint; whoever appends need not know."""
+        await self._journal.write(_remember, (subscription, memory))
+
+
+def _remember(connection: Connection, given: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Outcome]:
+    for subscription, memory in given:
+        wanted = SUBSCRIPTIONS.c.id == subscription
+        connection.execute(update(SUBSCRIPTIONS).where(wanted).values(memory=dict(memory)))
+    return [(None, ()) for _ in given]
+
+
+def _read(
+    connection: Connection, ids: Sequence[str], version: int
+) -> tuple[int, dict[str, Subscription] | None, dict[str, Row[Any]]]:
+    """The deliveries with their events, and the subscriptions if they are of another version."""
+    current = connection.scalar(select(COUNTERS.c.subscriptions).where(COUNTERS.c.id == 1)) or 0
+    known = None
+    if current != version:
+        known = {row.id: to_subscription(row) for row in connection.execute(select(SUBSCRIPTIONS))}
+    query = select(*_COLUMNS).join(EVENTS, EVENTS.c.id == DELIVERIES.c.event_id).where(DELIVERIES.c.id.in_(ids))
+    return current, known, {row[1]: row for row in connection.execute(query)}
+
+
+def _parcel(row: Row[Any], subscriptions: Mapping[str, Subscription]) -> Parcel:
+    delivery = Delivery(*row[:_DELIVERY])
+    seq, id, connection, trigger, dedupe, source, subject, time, data, origin, received, hops = row[_DELIVERY:]
+    event = Event(id, source, trigger, subject, time, data)
+    stored = StoredEvent(seq, connection, event, origin, dedupe, received, hops=hops)
+    return Parcel(delivery, stored, subscriptions.get(delivery.subscription))
+
+
+_DELIVERY = len(DELIVERIES.c)
+# What was received stays where it is: it can be large, and no subscriber gets it.
+_COLUMNS = [*DELIVERIES.c, *(column for column in EVENTS.c if column.name not in ("raw", "digest", "content_type"))]
