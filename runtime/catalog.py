@@ -89,6 +89,8 @@ def find_problems_in(path: Path) -> list[Problem]:
     Raises ConfigurationError for a path that is not there or holds nothing to check.
     """
     load_plugins()
+    if path.is_dir() and path.name == "automations":
+        return [problem for file in sorted(path.glob("*.json")) for problem in find_problems_in(file)]
     kind = _kind_of(path)
     if kind is not None and kind != "connector":
         try:

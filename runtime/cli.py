@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import click
 
+from runtime.automating import automations, triggers
 from runtime.calling import call, render
 from runtime.connections import connections, secrets
 from runtime.inspecting import describe, doctor, lint, list_
@@ -104,7 +105,20 @@ def completion(everywhere: Everywhere, shell: str) -> None:
         printing.print_text(script)
 
 
-for verb in (list_, describe, lint, render, call, mock, connections, secrets, doctor, completion):
+for verb in (
+    list_,
+    describe,
+    lint,
+    render,
+    call,
+    mock,
+    connections,
+    secrets,
+    triggers,
+    automations,
+    doctor,
+    completion,
+):
     cli.add_command(verb)
 
 

@@ -222,7 +222,8 @@ class Run:
     id: str
     automation: str
     event_id: str
-    state: Literal["pending", "done", "failed"]
+    #: `unknown`: a step may have reached the provider, and is not repeated.
+    state: Literal["pending", "done", "failed", "unknown"]
     #: The index of the next step.
     step: int = 0
     #: What the steps so far answered; any JSON object.

@@ -23,6 +23,7 @@ from connector.errors import (
     RateLimited,
     ResponseError,
     UnknownConnector,
+    UnknownOperation,
 )
 from connector.mapping import find_records
 from connector.messages import Event
@@ -94,13 +95,13 @@ class Poller:
 
     def polls(self) -> list[Poll]:
         """What is polled: the declared polls of every connection that has the values it needs."""
-        return [poll for connection in self._runtime.connections() for poll in self._polls_of(connection)]
+        return [poll for connection in self._runtime.connections() for poll in self.polls_of(connection)]
 
     def find(self, id: str) -> Poll | None:
         """The poll of that id, or None if there is none (any more)."""
         connection, _, operation = id.partition(" ")
         try:
-            return next((poll for poll in self._polls_of(connection) if poll.operation.id == operation), None)
+            return next((poll for poll in self.polls_of(connection) if poll.operation.id == operation), None)
         except UnknownConnector:
             return None
 
@@ -133,11 +134,21 @@ class Poller:
         fresh = {"started": started, "failures": 0, "at": now, "due": due, "state": "ok", "triggers": triggers}
         await self._save(poll, fresh, ())
 
+    async def poll_now(self, connection: str, trigger: str) -> None:
+        """Polls for one trigger at once, whatever its due time; raises UnknownOperation for one that is not polled."""
+        for poll in self.polls_of(connection):
+            if any(webhook.id == trigger for webhook in poll.webhooks):
+                await self.handle(poll.id)
+                return
+        known = [webhook.id for poll in self.polls_of(connection) for webhook in poll.webhooks]
+        raise UnknownOperation(connection, trigger, known)
+
     async def status(self, poll: Poll) -> Mapping[str, Any]:
         """What the last poll said: `at`, `due`, `triggers`, `error`, and `state`, one of STATES."""
         return await self._load(poll)
 
-    def _polls_of(self, connection: str) -> list[Poll]:
+    def polls_of(self, connection: str) -> list[Poll]:
+        """The polls of one connection, whether it has its values or not; raises UnknownConnector."""
         connector = self._runtime.catalog.get(connection.partition(":")[0])
         asked: dict[str, list[Webhook]] = {}
         for webhook in connector.webhooks:
@@ -228,6 +239,31 @@ class Poller:
         checkpoint = Checkpoint(_checkpoint_name(poll), dict(state), self._clock())
         work = Work("poll", poll.id, state["due"], poll.connection)
         await self._journal.append(events, checkpoint=checkpoint, then=[work])
+
+
+async def trigger_documents(runtime: Runtime, poller: Poller, connection: str) -> list[dict[str, Any]]:
+    """The triggers of a connection as JSON: how each is made, and what its last poll said; times are epoch seconds."""
+    polls = {webhook.id: poll for poll in poller.polls_of(connection) for webhook in poll.webhooks}
+    rows = []
+    for webhook in runtime.catalog.get(connection.partition(":")[0]).webhooks:
+        poll = polls.get(webhook.id)
+        state = await poller.status(poll) if poll is not None else {}
+        made = [*(["after " + ", ".join(webhook.after)] if webhook.after else [])]
+        made += [f"poll of {poll.operation.id} every {poll.interval:g} s"] if poll is not None else []
+        rows.append(
+            {
+                "connection": connection,
+                "trigger": webhook.id,
+                "path": webhook.path,
+                "made_by": "; ".join(made) or "webhook",
+                "state": state.get("state"),
+                "at": state.get("at"),
+                "due": state.get("due"),
+                "said": state.get("triggers", {}).get(webhook.id, {}).get("said"),
+                "error": state.get("error") if state.get("failures") else None,
+            }
+        )
+    return rows
 
 
 def _checkpoint_name(poll: Poll) -> str:

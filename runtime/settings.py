@@ -68,6 +68,8 @@ class Settings:
     store: Path | None = None
     #: The URL of the journal, which may hold a password: `sqlite:///<home>/journal.db`, or a PostgreSQL; None for none.
     journal: str | None = field(default=None, repr=False)
+    #: The folder of automations.
+    automations: Path = Path("automations")
     limits: Limits = field(default_factory=Limits)
     #: The variables beginning with `CONNECTOR_`; they may hold secrets.
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -108,7 +110,7 @@ def load_settings(
     file = folder / "connector.toml"
     table = _read_toml(file)
     limits = _read_limits(table.pop("limits", {}), variables, file)
-    known = {"definitions", "base_urls", "home", "journal", "secrets_file"}
+    known = {"automations", "definitions", "base_urls", "home", "journal", "secrets_file"}
     for key in table:
         if key not in known:
             raise ConfigurationError(f"{file}: unknown key {key!r}", hint=did_you_mean(key, sorted(known | {"limits"})))
@@ -131,6 +133,7 @@ def load_settings(
         folder / str(secrets_file) if secrets_file else None,
         home / STORE_NAME,
         str(variables.get("CONNECTOR_JOURNAL") or table.get("journal") or f"sqlite:///{home / JOURNAL_NAME}"),
+        folder / str(variables.get("CONNECTOR_AUTOMATIONS") or table.get("automations") or "automations"),
         limits,
         variables,
     )

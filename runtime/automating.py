@@ -1,0 +1,239 @@
+"""The verbs `connector triggers` and `connector automations`: what makes events, and what is done when one comes.
+
+As in `cli`, what a verb needs is imported by the verb.
+"""
+
+from __future__ import annotations
+
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+from runtime.verbs import Everywhere, Verbs, complete_connector, handle_of
+
+if TYPE_CHECKING:
+    from connector.messages import Event
+    from connector.workflows import Automation
+    from runtime.journal import Journal
+    from runtime.runtime import Runtime
+    from runtime.settings import Settings
+
+
+@click.group(cls=Verbs)
+def triggers() -> None:
+    """See what makes events, and poll at once."""
+
+
+@click.group(cls=Verbs)
+def automations() -> None:
+    """See what is done when an event comes, and try it."""
+
+
+@triggers.command("list")
+@click.argument("connection", shell_complete=complete_connector, metavar="[CONNECTION]", required=False)
+@click.pass_obj
+def list_triggers(everywhere: Everywhere, connection: str | None) -> None:
+    """Show the triggers of connections that have their values: how each is made, and what its last poll said."""
+    import asyncio
+
+    from runtime import printing
+
+    rows = asyncio.run(_trigger_rows(everywhere, connection))
+    if everywhere.json:
+        printing.print_document(rows)
+        return
+    columns = ("connection", "trigger", "made by", "state", "said")
+    printing.print_table(columns, [[str(row[name.replace(" ", "_")] or "") for name in columns] for row in rows])
+
+
+async def _trigger_rows(everywhere: Everywhere, connection: str | None) -> list[dict[str, Any]]:
+    from runtime.poller import Poller, trigger_documents
+    from runtime.runtime import Runtime
+
+    settings = everywhere.settings()
+    async with Runtime(settings=settings) as runtime:
+        known = [connection] if connection is not None else runtime.connections()
+        async with await _look(settings) as journal:
+            poller = Poller(runtime, journal)
+            return [row for each in known for row in await trigger_documents(runtime, poller, each)]
+
+
+@triggers.command("poll-now")
+@click.argument("connection", shell_complete=complete_connector, metavar="CONNECTION")
+@click.argument("trigger", metavar="TRIGGER")
+@click.pass_obj
+def poll_now(everywhere: Everywhere, connection: str, trigger: str) -> None:
+    """Poll for a trigger at once, and show what came of it.
+
+    The journal must be free: a server that is running polls by itself.
+    """
+    import asyncio
+
+    from runtime import printing
+
+    with printing.progress(f"polling {connection} {trigger}"):
+        row = asyncio.run(_poll(everywhere, connection, trigger))
+    if everywhere.json:
+        printing.print_document(row)
+    else:
+        printing.print_text(f"{row['state']}: {row['said'] or row['error']}")
+
+
+async def _poll(everywhere: Everywhere, connection: str, trigger: str) -> dict[str, Any]:
+    from runtime.journal import Journal
+    from runtime.poller import Poller, trigger_documents
+    from runtime.runtime import Runtime
+
+    settings = everywhere.settings()
+    async with Runtime(settings=settings) as runtime, await Journal.open(str(settings.journal)) as journal:
+        poller = Poller(runtime, journal)
+        await poller.poll_now(connection, trigger)
+        rows = await trigger_documents(runtime, poller, connection)
+        return next(row for row in rows if row["trigger"] == trigger)
+
+
+@automations.command("list")
+@click.pass_obj
+def list_automations(everywhere: Everywhere) -> int:
+    """Show the automations and what is wrong with them."""
+    from connector.errors import InvalidDefinition
+    from runtime import printing
+    from runtime.automations import find_automation_lints, read_automations
+    from runtime.failures import EXIT_CODES
+
+    settings = everywhere.settings()
+    catalog = everywhere.catalog()
+    found, problems = read_automations(settings.automations)
+    problems += [problem for each in found for problem in find_automation_lints(each, catalog)]
+    rows = [_automation_row(each) for each in found]
+    if everywhere.json:
+        printing.print_document(rows)
+    else:
+        columns = ("handle", "on", "steps", "about")
+        printing.print_table(columns, [[str(row[name]) for name in columns] for row in rows])
+        printing.print_problems(problems)
+    return EXIT_CODES[InvalidDefinition] if any(problem.is_error for problem in problems) else 0
+
+
+def _automation_row(automation: Automation) -> dict[str, Any]:
+    steps = ", ".join(f"{step.connection}/{step.operation}" for step in automation.steps)
+    on = f"{automation.connection}/{automation.trigger}"
+    return {"handle": automation.handle, "on": on, "steps": steps, "about": automation.short}
+
+
+@automations.command("test")
+@click.argument("automation", metavar="AUTOMATION")
+@click.option("--event", "source", type=click.File("rb"), metavar="-|FILE", help="The event's data, as a JSON object.")
+@click.pass_obj
+def test(everywhere: Everywhere, automation: str, source: IO[bytes] | None) -> int:
+    """Show what an automation would send for an event, without sending it.
+
+    Without --event a sample of its trigger is taken; recorded answers stand in for those of earlier steps.
+    """
+    from runtime import documents, printing
+    from runtime.automations import Automations, event_document, read_automations
+    from runtime.failures import EXIT_CODES
+    from runtime.runtime import Runtime
+
+    settings = everywhere.settings()
+    found, _ = read_automations(settings.automations)
+    chosen = _choose(found, automation)
+    runtime = Runtime(settings=settings)
+    event = _event(runtime, chosen, None if source is None else source.read())
+    wanted = chosen.wants(chosen.connection, chosen.trigger, {"event": event_document(event)})
+    rehearsed = list(Automations(found, runtime, None, settings.home / "files").rehearse(chosen, event))
+    rows = [
+        {
+            "step": each.step,
+            "operation": each.operation,
+            "skipped": each.skipped,
+            "error": each.error,
+            "inputs": dict(each.inputs),
+            "request": None if each.request is None else documents.request_document(each.request),
+        }
+        for each in rehearsed
+    ]
+    if everywhere.json:
+        document = {"automation": chosen.handle, "event": event_document(event), "wanted": wanted, "steps": rows}
+        printing.print_document(document)
+    else:
+        printing.print_text(f"{chosen.handle} {'runs' if wanted else 'does not run'} on this event")
+        for each in rehearsed:
+            shown = "left out" if each.skipped else each.error
+            request = "" if each.request is None else f"\n{printing.http_text(each.request)}"
+            printing.print_text(f"\n{each.step}: {each.operation} {shown}{request}")
+    errors = [each.error for each in rehearsed if each.error]
+    from connector.errors import InputError
+
+    return EXIT_CODES[InputError] if errors else 0
+
+
+def _choose(found: list[Automation], handle: str) -> Automation:
+    from connector.errors import ConfigurationError, did_you_mean
+
+    for each in found:
+        if each.handle == handle:
+            return each
+    hint = did_you_mean(handle, sorted(each.handle for each in found))
+    raise ConfigurationError(f"no automation {handle!r}", hint=hint)
+
+
+def _event(runtime: Runtime, automation: Automation, data: bytes | None) -> Event:
+    import dataclasses
+    import datetime
+    import json
+
+    from connector.errors import ConfigurationError
+    from runtime.synthetic import sample_event, source_of
+
+    connector = runtime.catalog.get(handle_of(automation.connection))
+    webhook = next((each for each in connector.webhooks if each.id == automation.trigger), None)
+    if webhook is None:
+        raise ConfigurationError(f"{connector.handle} has no trigger {automation.trigger!r}")
+    now, source = datetime.datetime.now(datetime.UTC), source_of(automation.connection)
+    sample = sample_event(connector, webhook, runtime.catalog.examples(connector.handle), source=source, now=now)
+    if data is None:
+        return sample
+    try:
+        given = json.loads(data)
+    except ValueError:
+        given = None
+    if not isinstance(given, dict):
+        raise click.BadParameter("expected a JSON object: the event's data", param_hint="--event")
+    return dataclasses.replace(sample, data=given)
+
+
+@automations.command("runs")
+@click.argument("automation", metavar="[AUTOMATION]", required=False)
+@click.pass_obj
+def runs(everywhere: Everywhere, automation: str | None) -> None:
+    """Show the runs of automations, the newest first, and why one failed or waits."""
+    import asyncio
+
+    from runtime import printing
+
+    rows = asyncio.run(_run_rows(everywhere, automation))
+    if everywhere.json:
+        printing.print_document(rows)
+        return
+    columns = ("id", "automation", "event", "state", "step", "reason")
+    printing.print_table(columns, [[str(row[name]) for name in columns] for row in rows])
+
+
+async def _run_rows(everywhere: Everywhere, automation: str | None) -> list[dict[str, Any]]:
+    from runtime.automations import run_document
+
+    async with await _look(everywhere.settings()) as journal:
+        return [run_document(each) for each in await journal.runs(automation=automation)]
+
+
+async def _look(settings: Settings) -> Journal:
+    """The journal, to be looked at beside a server that has it open; an empty one where there is none yet."""
+    from pathlib import Path
+
+    from runtime.journal import Journal
+
+    url = settings.journal or "sqlite://"
+    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():  # noqa: ASYNC240 - a look
+        return await Journal.open("sqlite://")
+    return await Journal.open(url, read_only=True)

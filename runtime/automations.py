@@ -1,0 +1,314 @@
+"""Automations at work: which run on an event, their steps one by one, and how far each run has come.
+
+A run is kept in the journal before and after each step, so it goes on where it was when its process ended. A step that
+may have reached the provider and must not be repeated is not repeated: its run ends `unknown` (hazard K12). What an
+automation says is the language's (`connector.workflows`); when a step is due is the dispatcher's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import random
+import re
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from connector.convertors import to_text
+from connector.definitions import Operation
+from connector.errors import (
+    ConfigurationError,
+    ConnectorError,
+    InputError,
+    InputProblem,
+    InvalidDefinition,
+    MissingCredentials,
+    Problem,
+    RateLimited,
+    ResponseError,
+    TransportError,
+    UnknownOutcome,
+    did_you_mean,
+)
+from connector.mapping import Chunk, Result, map_response
+from connector.messages import Event, Request
+from connector.workflows import EVENT, MISSING, Automation, Step, read_automation
+from runtime.catalog import Catalog
+from runtime.entries import Run, StoredEvent
+from runtime.journal import Journal
+from runtime.runtime import Runtime
+from runtime.samples import make_answers, read_example
+from runtime.subscriptions import next_wait
+
+#: The answer of a step is kept for later steps up to so many characters of JSON; beyond, `raw` is left out.
+MAX_KEPT = 256 * 1024
+_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,199}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """A step as it would be done: its inputs and its request, or why it would not be."""
+
+    step: str
+    operation: str
+    inputs: Mapping[str, Any]
+    request: Request | None = None
+    skipped: bool = False
+    error: str = ""
+
+
+class Automations:
+    """The automations of a runtime."""
+
+    def __init__(
+        self,
+        known: Iterable[Automation],
+        runtime: Runtime,
+        journal: Journal | None,
+        files: Path,
+        *,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """`files` is the folder that saved answers go to; `chance` gives numbers from 0 to 1.
+
+        Without a `journal` they can be rehearsed only.
+        """
+        self._known = {each.handle: each for each in known}
+        self._runtime = runtime
+        self._opened = journal
+        self._files = files
+        self._chance = chance
+
+    @property
+    def _journal(self) -> Journal:
+        if self._opened is None:
+            raise ConfigurationError("automations run only where there is a journal", hint="set CONNECTOR_JOURNAL")
+        return self._opened
+
+    def plan(self, event: StoredEvent) -> Iterator[Run]:
+        """The runs that an event begins; there is one for each automation and event."""
+        context = {EVENT: event_document(event.event)}
+        for automation in self._known.values():
+            if automation.wants(event.connection, event.event.type, context):
+                made = hashlib.sha256(f"{automation.handle}\0{event.event.id}".encode()).hexdigest()[:32]
+                yield Run(f"run_{made}", automation.handle, event.event.id, "pending", due=self._journal.now())
+
+    async def handle(self, id: str) -> None:
+        """Does the next step of a run, and records what came of it."""
+        run = await self._journal.run(id)
+        automation = self._known.get(run.automation)
+        if run.state != "pending":
+            return
+        if automation is None or run.step >= len(automation.steps):
+            await self._end(run, "failed", f"there is no automation {run.automation!r} with a step {run.step + 1} now")
+            return
+        step = automation.steps[run.step]
+        event = await self._journal.event(run.event_id)
+        context = {EVENT: event_document(event.event), **run.context.get("steps", {})}
+        if not all(each.holds(context) for each in step.when):
+            await self._advance(run, automation, step, None)
+            return
+        try:
+            operation = self._find(step)
+            if run.context.get("sending") == run.step and not repeatable(operation):
+                said = f"{step.name}: it was being sent when the process ended; look before it is repeated"
+                await self._end(run, "unknown", said)
+                return
+            inputs = step.inputs.resolve(context, name=f"{automation.handle} {step.name}")
+            if not repeatable(operation):
+                run = replace(run, context={**run.context, "sending": run.step})
+                await self._journal.save_run(run)
+            answer = await self._do(run, step, inputs, context)
+        except ConnectorError as error:
+            await self._fail(run, step, error)
+            return
+        await self._advance(run, automation, step, answer)
+
+    def rehearse(self, automation: Automation, event: Event) -> Iterator[Rehearsed]:
+        """What the steps would send for an event, without sending it; recorded answers stand in for real ones."""
+        context: dict[str, Any] = {EVENT: event_document(event)}
+        for step in automation.steps:
+            label = f"{step.connection}/{step.operation}"
+            if not all(each.holds(context) for each in step.when):
+                yield Rehearsed(step.name, label, {}, skipped=True)
+                continue
+            inputs: dict[str, Any] = {}
+            try:
+                inputs = step.inputs.resolve(context, name=f"{automation.handle} {step.name}")
+                request = self._runtime.render(step.connection, step.operation, inputs)
+            except ConnectorError as error:
+                yield Rehearsed(step.name, label, inputs, error=f"{error.message}; {error.hint}".rstrip("; "))
+                continue
+            context[step.name] = self._sample(step)
+            yield Rehearsed(step.name, label, inputs, request)
+
+    def _find(self, step: Step) -> Any:
+        return self._runtime.find(step.connection, step.operation)[1]
+
+    def _sample(self, step: Step) -> Mapping[str, Any] | None:
+        """The last recorded answer of a step's operation, else one that is made up."""
+        connector, operation = self._runtime.find(step.connection, step.operation)
+        if not isinstance(operation, Operation):
+            return None
+        recorded = self._runtime.catalog.examples(connector.handle).get(step.operation)
+        answers = read_example(step.operation, recorded) if recorded is not None else ()
+        return _kept(map_response(operation, (answers or make_answers(operation, None))[-1]))
+
+    async def _do(
+        self, run: Run, step: Step, inputs: Mapping[str, Any], context: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        if step.save is None:
+            key = f"{run.id}-{run.step}"
+            return _kept(await self._runtime.call(step.connection, step.operation, inputs, idempotency_key=key))
+        name = step.save.find(context)
+        text = "" if name is MISSING else to_text(name)
+        if not _FILE_NAME.match(text):
+            problem = InputProblem("save", "save: expected a plain file name: letters, digits, '.', '-', '_'")
+            raise InputError(f"{run.automation} {step.name}", [problem])
+        return await self._save(step, inputs, self._files / text)
+
+    async def _save(self, step: Step, inputs: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
+        """Writes an answer to a file as it comes; the file only takes its name when the answer is complete."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{path.name}.part")
+        size, status = 0, 200
+        chunks = cast("AsyncGenerator[Chunk, None]", self._runtime.stream(step.connection, step.operation, inputs))
+        with partial.open("wb") as file:
+            async with contextlib.aclosing(chunks):
+                async for chunk in chunks:
+                    status = chunk.status
+                    size += file.write(chunk.raw if isinstance(chunk.raw, bytes) else to_text(chunk.raw).encode())
+        partial.replace(path)
+        return {"status": status, "fields": {"path": str(path), "size": size}, "records": None, "raw": None}
+
+    async def _advance(self, run: Run, automation: Automation, step: Step, answer: Mapping[str, Any] | None) -> None:
+        steps = {**run.context.get("steps", {}), step.name: answer}
+        following = run.step + 1
+        if following == len(automation.steps):
+            done = replace(run, state="done", step=following, context={"steps": steps}, reason="", due=None)
+        else:
+            now = self._journal.now()
+            done = replace(run, step=following, context={"steps": steps}, reason="", due=now)
+        await self._journal.save_run(done)
+
+    async def _fail(self, run: Run, step: Step, error: ConnectorError) -> None:
+        reason = f"{step.name}: {error.message}" + (f"; {error.hint}" if error.hint else "")
+        if isinstance(error, UnknownOutcome):
+            await self._end(run, "unknown", reason)
+            return
+        attempts = run.context.get("attempts", 0) + 1
+        told = error.retry_after if isinstance(error, RateLimited) else None
+        passing = _is_passing(error, again=repeatable(self._find(step)))
+        wait = next_wait(attempts, self._chance(), told) if passing else None
+        if wait is None:
+            await self._end(run, "failed", reason)
+            return
+        context = {"steps": run.context.get("steps", {}), "attempts": attempts}
+        await self._journal.save_run(replace(run, context=context, reason=reason, due=self._journal.now() + wait))
+
+    async def _end(self, run: Run, state: Any, reason: str) -> None:
+        await self._journal.save_run(replace(run, state=state, reason=reason, due=None))
+
+
+def repeatable(operation: Any) -> bool:
+    """True if sending it twice does no more than sending it once."""
+    return isinstance(operation, Operation) and (operation.idempotent or bool(operation.idempotency_header))
+
+
+def event_document(event: Event) -> dict[str, Any]:
+    """An event as a mapping sees it: CloudEvents' attributes."""
+    return {
+        "id": event.id,
+        "source": event.source,
+        "type": event.type,
+        "subject": event.subject,
+        "time": event.time,
+        "data": dict(event.data),
+    }
+
+
+def run_document(run: Run) -> dict[str, Any]:
+    """The JSON form of a run."""
+    return {
+        "id": run.id,
+        "automation": run.automation,
+        "event": run.event_id,
+        "state": run.state,
+        "step": run.step,
+        "reason": run.reason,
+        "due": run.due,
+        "created": run.created,
+        "updated": run.updated,
+    }
+
+
+def _is_passing(error: ConnectorError, *, again: bool) -> bool:
+    """True for what may be otherwise later, and may be sent `again` if it was sent."""
+    if isinstance(error, ResponseError):
+        return isinstance(error, RateLimited) or (error.status >= 500 and again)
+    if isinstance(error, TransportError):
+        return error.temporary and (again or not error.sent)
+    return isinstance(error, MissingCredentials)
+
+
+def _kept(result: Result) -> dict[str, Any]:
+    raw = result.raw if not isinstance(result.raw, bytes) and len(to_text(result.raw)) <= MAX_KEPT else None
+    return {"status": result.status, "fields": result.fields, "records": result.records, "raw": raw}
+
+
+def read_automations(folder: Path) -> tuple[list[Automation], list[Problem]]:
+    """The automations in a folder, `*.json`, and what is wrong with them; no folder is no automation."""
+    found: list[Automation] = []
+    problems: list[Problem] = []
+    for file in sorted(folder.glob("*.json")) if folder.is_dir() else ():
+        try:
+            automation, said = read_automation(file.read_text("utf-8"), file=str(file))
+        except InvalidDefinition as error:
+            problems += error.problems
+            continue
+        except (OSError, UnicodeDecodeError):
+            problems.append(Problem("E_JSON", "the file cannot be read as UTF-8", "", "", str(file), 1, 1))
+            continue
+        problems += said
+        if any(each.handle == automation.handle for each in found):
+            message = f"automation {automation.handle!r} stands twice"
+            problems.append(Problem("E_DOUBLED", message, "handles are unique", "/handle", str(file)))
+        elif not any(problem.is_error for problem in said):
+            found.append(automation)
+    return found, problems
+
+
+def find_automation_lints(automation: Automation, catalog: Catalog, *, file: str | None = None) -> Iterator[Problem]:
+    """What an automation names that the catalogue does not have: connectors, triggers, operations, inputs."""
+
+    def tell(message: str, pointer: str, hint: str = "") -> Problem:
+        return Problem("W_AUTOMATION", message, hint, pointer, file)
+
+    try:
+        connector = catalog.get(automation.connection.partition(":")[0])
+    except ConnectorError as error:
+        yield tell(error.message, "/on", error.hint)
+    else:
+        triggers = [webhook.id for webhook in connector.webhooks]
+        if automation.trigger not in triggers:
+            yield tell(f"no trigger {automation.trigger!r}", "/on", did_you_mean(automation.trigger, triggers))
+    for index, step in enumerate(automation.steps):
+        pointer = f"/do/{index}"
+        try:
+            operation = catalog.get(step.connection.partition(":")[0]).operation(step.operation)
+        except ConnectorError as error:
+            yield tell(error.message, f"{pointer}/call", error.hint)
+            continue
+        known = {*operation.inputs, *getattr(operation, "from_connection", ())}
+        for name in step.inputs.values:
+            if name not in known:
+                yield tell(
+                    f"{name} is no input of {step.operation}",
+                    f"{pointer}/inputs/{name}",
+                    did_you_mean(name, sorted(known)),
+                )
+        for name, placeholder in operation.inputs.items():
+            if placeholder.required and placeholder.default is None and name not in step.inputs.values:
+                yield tell(f"{step.operation} needs {name}", f"{pointer}/inputs", f"say where {name} is taken from")

@@ -1,0 +1,108 @@
+"""The verbs `connector triggers` and `connector automations` from outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from runtime.cli import cli
+
+CANARY = "c4nary-of-an-automation"
+TOKEN = {"CONNECTOR_SECRET__MISTRAL_AI__APITOKEN": CANARY}
+EXAMPLES = Path(__file__).parents[2] / "examples" / "automations"
+
+
+@pytest.fixture(autouse=True)
+def _folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in os.environ:
+        if name.startswith("CONNECTOR_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("CONNECTOR_LIMIT_RETRYING", "0.000001")
+    shutil.copytree(EXAMPLES, tmp_path / "automations")
+
+
+def run(*words: str, stdin: str = "", env: Mapping[str, str] = TOKEN) -> Result:
+    result = CliRunner(env=dict(env)).invoke(cli, words, input=stdin)
+    assert CANARY not in result.stdout + result.stderr
+    assert "Traceback" not in result.stdout + result.stderr
+    return result
+
+
+def run_json(*words: str, stdin: str = "", env: Mapping[str, str] = TOKEN) -> Any:
+    result = run(*words, "--json", stdin=stdin, env=env)
+    assert (result.exit_code, result.stderr) == (0, "")
+    return json.loads(result.stdout)
+
+
+def test_an_automation_is_tried_on_a_sample_of_its_trigger_and_nothing_is_sent() -> None:
+    shown = run_json("automations", "test", "fetch-batch-results")
+    assert shown["wanted"] is True
+    assert shown["event"]["type"] == "batch-jobs/batch_job.succeeded"
+    assert shown["event"]["data"]["status"] == "SUCCESS"
+    [step] = shown["steps"]
+    assert step["inputs"] == {"fileId": shown["event"]["data"]["output_file"]}
+    assert step["request"]["url"] == f"https://api.mistral.ai/v1/files/{step['inputs']['fileId']}"
+    assert step["request"]["headers"]["Authorization"] == "Bearer ***"
+
+
+def test_an_automation_is_tried_on_an_event_that_is_given() -> None:
+    shown = run_json("automations", "test", "fetch-batch-results", "--event", "-", stdin='{"output_file": "f-7"}')
+    assert shown["steps"][0]["request"]["url"].endswith("/files/f-7")
+    text = run("automations", "test", "fetch-batch-results", "--event", "-", stdin="{}")
+    assert (text.exit_code, text.stdout.splitlines()[0]) == (6, "fetch-batch-results does not run on this event")
+    assert "fileId is missing" in text.stdout
+    assert run("automations", "test", "fetch-batch-results", "--event", "-", stdin="[]").exit_code == 2
+
+
+def test_an_unknown_automation_gets_the_nearest_name() -> None:
+    result = run("automations", "test", "fetch-batch-result")
+    assert result.exit_code == 2
+    assert "did you mean 'fetch-batch-results'?" in result.stderr
+
+
+def test_automations_are_listed_with_what_is_wrong_with_them(tmp_path: Path) -> None:
+    assert [row["handle"] for row in run_json("automations", "list")] == ["fetch-batch-results"]
+    (tmp_path / "automations" / "broken.json").write_text(
+        '{"handle": "x", "on": "nowhere", "do": [{"call": "demo/a.b"}]}'
+    )
+    result = run("automations", "list")
+    assert result.exit_code == 3
+    assert "broken.json:1:23 E_AUTOMATION 'nowhere' names" in result.stdout + result.stderr
+    assert run("lint", "automations").exit_code == 3
+
+
+def test_the_runs_of_automations_are_shown() -> None:
+    run("triggers", "poll-now", "mistral-ai", "batch-jobs/batch_job.created", env={})
+    assert run_json("automations", "runs") == []
+
+
+def test_the_triggers_of_a_connection_say_how_they_are_made() -> None:
+    rows = {row["trigger"]: row for row in run_json("triggers", "list", "mistral-ai")}
+    assert len(rows) == 14
+    assert rows["embeddings/embeddings.generated"]["made_by"] == "after embeddings.create"
+    polled = rows["batch-jobs/batch_job.created"]
+    assert polled["made_by"] == "after batch-jobs.create; poll of batch-jobs.list every 60 s"
+    assert polled["state"] == "new"
+
+
+def test_a_poll_that_is_refused_says_so() -> None:
+    nowhere = {**TOKEN, "CONNECTOR_BASE_URL__MISTRAL_AI": "http://127.0.0.1:9/v1"}
+    shown = run_json("triggers", "poll-now", "mistral-ai", "batch-jobs/batch_job.created", env=nowhere)
+    assert shown["state"] == "failing"
+    assert "no connection to 127.0.0.1 port 9" in shown["error"]
+    [row] = [each for each in run_json("triggers", "list", env=nowhere) if each["trigger"] == shown["trigger"]]
+    assert row == shown
+
+
+def test_a_trigger_that_is_not_polled_is_told() -> None:
+    result = run("triggers", "poll-now", "mistral-ai", "batch-jobs/batch_job.create")
+    assert result.exit_code == 2
+    assert "did you mean 'batch-jobs/batch_job.created'?" in result.stderr
