@@ -35,6 +35,7 @@ from connector.oauth import Grant, authorization_url, code_request, read_grant
 from connector.steps import run_steps
 from connector.templates import Unrenderable
 from connector.urls import origin_of
+from connector.workflows import InputMapping, parse_mapping
 from runtime.authorising import Authoriser
 from runtime.catalog import Catalog
 from runtime.guard import Guard
@@ -125,6 +126,16 @@ class Runtime:
         """The connector of a connection and one of its operations; raises UnknownConnector, UnknownOperation."""
         connector = self.catalog.get(connection.partition(":")[0])
         return connector, connector.operation(operation)
+
+    def map(self, mapping: Mapping[str, Any] | InputMapping, context: Mapping[str, Any]) -> dict[str, Any]:
+        """The inputs that a mapping makes of a context, `{"event": …, "<step>": …}`, as automations do.
+
+        A mapping that is used often is compiled once: `connector.parse_mapping`. Raises InvalidDefinition, InputError.
+
+        >>> rt.map({"fileId": "{{output_file}}"}, {"event": {"data": {"output_file": "f1"}}})   # doctest: +SKIP
+        {'fileId': 'f1'}
+        """
+        return (mapping if isinstance(mapping, InputMapping) else parse_mapping(mapping)).resolve(context)
 
     def connections(self) -> list[str]:
         """The connections that have every value they need, sorted; of each connector the default one, and those named.

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from connector.messages import Event
-from connector.workflows import Automation, parse_automation
+from connector.workflows import Automation, parse_automation, parse_mapping
 from runtime.automations import Automations, find_automation_lints, read_automations
 from runtime.entries import NewEvent, Run
 from runtime.journal import Journal
@@ -298,3 +298,10 @@ async def test_what_an_automation_names_is_looked_for_in_the_catalogue(world: Wo
         ("/do/2/inputs", "say where id is taken from"),
     ]
     assert list(find_automation_lints(automation(READ, CREATE), world.runtime.catalog)) == []
+
+
+async def test_a_host_maps_values_as_automations_do(world: World) -> None:
+    context = {"event": {"data": {"id": "t1"}}, "read": {"fields": {"size": 3}}}
+    mapping = {"name": "thing {{id}}", "size": {"from": "read", "selector": ["fields", "size"], "type": "String"}}
+    expected = {"name": "thing t1", "size": "3"}
+    assert world.runtime.map(mapping, context) == world.runtime.map(parse_mapping(mapping), context) == expected
