@@ -109,8 +109,8 @@ class Operation:
     policies: Policies = field(default_factory=Policies)
     idempotent: bool = False
     idempotency_header: str = ""
-    #: The message that ends a stream, where the definition names one; empty if it does not.
-    done: str = ""
+    #: What ends a stream, where the definition says so: messages (`[DONE]`), or names of events that are its last.
+    done: tuple[str, ...] = ()
     #: The fields whose texts are put together over the messages of a stream.
     join: frozenset[str] = frozenset()
     #: Which of several steps of a custom operation makes this call, counted from 1; 0 for any other call.
@@ -190,6 +190,11 @@ class Service:
     def credentials(self) -> frozenset[str]:
         """The names of the values that are secret, whichever method a connection chooses."""
         return self.auth.credentials.union(*(each.credentials for each in self.auth_options))
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Those of them that open something: tokens and passwords, not user names beside a password."""
+        return self.auth.secrets.union(*(each.secrets for each in self.auth_options))
 
     def choose_auth(self, values: Mapping[str, Any]) -> Auth:
         """The method that a connection chooses by its value `authMethod`, else the first; raises Unrenderable."""

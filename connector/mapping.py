@@ -91,7 +91,10 @@ def map_response(operation: Operation, response: Response) -> Result:
     if operation.response in STREAM_KINDS:
         check_stream_type(operation, response)
         reader = ChunkReader(operation, operation.response, limit=len(response.body), status=response.status)
-        return combine(operation, [*reader.feed(response.body), *reader.finish()], response.status)
+        chunks = [*reader.feed(response.body), *reader.finish()]
+        if chunks and not chunks[-1].ok:
+            return Result(ok=False, status=response.status, raw=chunks[-1].raw)
+        return combine(operation, chunks, response.status)
     try:
         document = kind.read(response.body)
     except ValueError as error:
@@ -99,7 +102,7 @@ def map_response(operation: Operation, response: Response) -> Result:
     if operation.fields and not isinstance(document, (dict, list)):
         raise _unreadable(response, _SCALAR)
     errors = operation.policies.errors
-    if errors.when is not None and errors.is_failure(document):
+    if errors.is_failure(document):
         return Result(ok=False, status=response.status, raw=document)
     result = map_document(operation, response.status, document)
     if operation.pagination is None and result.records is not None:
@@ -136,7 +139,8 @@ class Chunk:
     """One message of a stream, mapped: its fields (None where none are declared), and the message as parsed.
 
     `raw` is text where a message is not JSON and no fields are selected, and bytes where the answer is binary. `event`
-    and `id` are those of a server-sent event. `warnings` name fields that did not fit their type.
+    and `id` are those of a server-sent event. `warnings` name fields that did not fit their type. A message by which
+    the provider says that it failed is not `ok`, and the last one.
     """
 
     fields: dict[str, Any] | None
@@ -145,13 +149,15 @@ class Chunk:
     id: str = ""
     warnings: tuple[str, ...] = ()
     status: int = 200
+    ok: bool = True
 
 
 class ChunkReader:
     """What makes Chunks of the bytes of one stream. It knows no time and no socket.
 
     `limit` is how many bytes one message may have, `hidden` are the secrets that are masked in each, `kind` is one of
-    STREAM_KINDS. A message that is the declared `done` (else `[DONE]`) ends the stream.
+    STREAM_KINDS. A message that is the declared `done` (else `[DONE]`) ends the stream; one whose event is named so is
+    the last of it.
     """
 
     def __init__(
@@ -161,7 +167,10 @@ class ChunkReader:
         self._decoder = STREAM_KINDS[kind](limit)
         self._status = status
         self._hidden = tuple(hidden)
-        self._done = (operation.done or "[DONE]").encode()
+        self._done = frozenset(text.encode() for text in operation.done or ("[DONE]",))
+        self._last = frozenset(operation.done)
+        errors = operation.policies.errors
+        self._errors = errors if errors.when else None
         self._report = _Report()
         #: True once the message that ends the stream has come; nothing is read after it.
         self.ended = False
@@ -174,16 +183,19 @@ class ChunkReader:
         """What the end completes; raises MappingError where `done` is declared and did not come."""
         yield from self._map(self._decoder.finish())
         if self._operation.done and not self.ended:
-            message = f"the stream ended before {self._operation.done[:40]!r}"
+            expected = " or ".join(repr(text[:40]) for text in self._operation.done)
+            message = f"the stream ended before {expected}"
             raise MappingError(message, hint="what came before it is not the whole answer")
 
     def _map(self, messages: Iterator[Message]) -> Iterator[Chunk]:
         try:
             for message in messages:
-                if self.ended or message.data.strip() == self._done:
+                if self.ended or message.data.strip() in self._done:
                     self.ended = True
                     return
-                yield self._read(message)
+                chunk = self._read(message)
+                self.ended = not chunk.ok or message.event in self._last
+                yield chunk
         except ValueError as error:
             raise MappingError(f"the stream cannot be read: {error}") from None
 
@@ -196,6 +208,8 @@ class ChunkReader:
             if not fields:
                 return Chunk(None, data.decode("utf-8", "replace"), message.event, message.id)
             raise _unreadable(Response(self._status, body=data), f"in a message of the stream, {error}") from None
+        if self._errors is not None and self._errors.is_failure(document):
+            return Chunk(None, document, message.event, message.id, ok=False)
         if not fields:
             return Chunk(None, document, message.event, message.id)
         if not isinstance(document, (dict, list)):

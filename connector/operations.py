@@ -139,9 +139,8 @@ def read_operation(
 def read_policies(reader: Reader, source: Mapping[str, Any], path: Path, over: Policies) -> Policies:
     """What a service or an operation says of rates, retries and errors, over what holds already."""
 
-    def read(block: Mapping[str, Any], key: str) -> Selector | None:
-        where = ("when", key) if key == "selector" else (key,)
-        return reader.selector(block[key], (*path, "errors", *where)) if key in block else None
+    def read(block: Mapping[str, Any], key: str, *within: str | int) -> Selector | None:
+        return reader.selector(block[key], (*path, "errors", *within, key)) if key in block else None
 
     return over.overlaid(source, read)
 
@@ -349,7 +348,7 @@ def _check_key(reader: Reader, use: SlotUse, usage: Usage, where: Path) -> None:
 
 def _response(
     reader: Reader, source: Mapping[str, Any], path: Path, fields: tuple[Field, ...]
-) -> tuple[str, tuple[Field, ...], str, frozenset[str]]:
+) -> tuple[str, tuple[Field, ...], tuple[str, ...], frozenset[str]]:
     """The kind of answer, its fields (its own, if it names any), what ends a stream, and which fields it joins."""
     declared = reader.get(source, "response", (str, dict), "json")
     where: Path = (*path, "response")
@@ -369,7 +368,9 @@ def _response(
             message = f"{name[:70]!r} is no field of this answer"
             at = (*path, "response", "join", index)
             reader.complain("E_RESPONSE_KIND", message, at, did_you_mean(name, sorted(names)))
-    return declared, fields, reader.get(block, "done", str, ""), frozenset(joined)
+    done = reader.get(block, "done", (str, list), [])
+    ends = [done] if isinstance(done, str) else [each for each in done if isinstance(each, str)]
+    return declared, fields, tuple(ends), frozenset(joined)
 
 
 def _namespace(
@@ -415,7 +416,7 @@ def _namespace(
             must = each.placeholder.required or ("path" in places[name] and each.placeholder.default is None)
             inputs[name] = replace(each.placeholder, required=must)
     for name, (kind, path) in first_use.items():
-        if name in (bound | shadowed) & service.credentials:
+        if name in (bound | shadowed) & service.secrets:
             message = f"the credential {name!r} is used outside auth"
             reader.complain("W_SECRET_OUTSIDE_AUTH", message, path, "rename the input")
         elif name not in bound and name not in inputs:

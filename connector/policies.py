@@ -6,15 +6,16 @@ runtime acts on them: it waits, counts and tries again, and neither a clock nor 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from connector.convertors import to_text
 from connector.selectors import Selector
 
-#: Compiles the selector at a path of keys below the block that is read; None where there is none.
-ReadSelectorAt = Callable[[Mapping[str, Any], str], Selector | None]
+#: Compiles the selector at a key of a block; None where there is none. What follows is where the block is, seen from
+#: the one that is read.
+ReadSelectorAt = Callable[..., Selector | None]
 #: Methods that change nothing, and may be repeated (RFC 9110, section 9.2.1).
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 #: More attempts than this are never made.
@@ -43,27 +44,42 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class Sign:
+    """What a failure that comes with a status of success is known by: what `selector` finds is one of `values`.
+
+    Without values it is enough that anything is there: neither null nor false nor an empty text, list or object.
+    """
+
+    selector: Selector
+    values: tuple[Any, ...] | None = None
+
+    def is_in(self, document: Any) -> bool:
+        """True for the document of a failure."""
+        found = self.selector.find_one(document)
+        if self.values is None:
+            return found is not None and found is not False and found not in ("", [], {})
+        # In Python 0 equals False and 1 equals True; in JSON they do not.
+        return any(found == each and isinstance(found, bool) == isinstance(each, bool) for each in self.values)
+
+
+@dataclass(frozen=True, slots=True)
 class ErrorMap:
     """What the provider's failures mean.
 
     `message` and `code` select its words and its code; `retry_after` is the header with the time to wait; `statuses`
-    says what a status means here. An answer of 200 is a failure if what `when` selects is one of `failing`.
+    says what a status means here. An answer of 2xx, or a message of a stream, is a failure if one of the signs in
+    `when` is in it.
     """
 
     message: Selector | None = None
     code: Selector | None = None
     retry_after: str = ""
-    when: Selector | None = None
-    failing: tuple[Any, ...] = ()
+    when: tuple[Sign, ...] = ()
     statuses: Mapping[int, str] = field(default_factory=dict)
 
     def is_failure(self, document: Any) -> bool:
         """True for the document of a failure that came with a status of success."""
-        if self.when is None:
-            return False
-        found = self.when.find_one(document)
-        # In Python 0 equals False and 1 equals True; in JSON they do not.
-        return any(found == each and isinstance(found, bool) == isinstance(each, bool) for each in self.failing)
+        return any(sign.is_in(document) for sign in self.when)
 
     def code_in(self, document: Any) -> str | None:
         """The provider's own code as text, or None."""
@@ -116,20 +132,26 @@ def read_idempotency(source: Any, method: str) -> tuple[bool, str]:
 
 
 def _read_errors(source: Mapping[str, Any], known: ErrorMap, read: ReadSelectorAt) -> ErrorMap:
-    when = source.get("when")
-    failing = when.get("in") if isinstance(when, Mapping) else None
     statuses = source.get("statuses")
     header = source.get("retryAfter")
     return ErrorMap(
         read(source, "message") or known.message,
         read(source, "code") or known.code,
         header if isinstance(header, str) else known.retry_after,
-        read(when, "selector") if isinstance(when, Mapping) else known.when,
-        tuple(failing) if isinstance(failing, list) else known.failing,
+        tuple(_read_signs(source["when"], read)) if "when" in source else known.when,
         {int(status): text for status, text in statuses.items() if isinstance(text, str) and status.isdigit()}
         if isinstance(statuses, Mapping)
         else known.statuses,
     )
+
+
+def _read_signs(source: Any, read: ReadSelectorAt) -> Iterator[Sign]:
+    listed = isinstance(source, list)
+    for index, block in enumerate(source if isinstance(source, list) else [source]):
+        selector = read(block, "selector", "when", *([index] if listed else [])) if isinstance(block, Mapping) else None
+        if selector is not None:
+            values = block.get("in")
+            yield Sign(selector, tuple(values) if isinstance(values, list) else None)
 
 
 def _number(source: Mapping[str, Any], key: str, minimum: int, default: Any) -> Any:

@@ -318,6 +318,9 @@ class Runtime:
             chunks = read_chunks(found, answer, sent, label=label, limits=self.settings.limits, hidden=config.tokens)
             async with contextlib.aclosing(chunks):
                 async for chunk in chunks:
+                    if not chunk.ok:
+                        result = Result(ok=False, status=chunk.status, raw=chunk.raw, request=sent.masked())
+                        raise failure_of(found, label, result, Response(chunk.status), self.clock())
                     yield chunk
 
     async def _exchange(

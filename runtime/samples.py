@@ -139,9 +139,9 @@ def _stream_response(operation: Operation, shape: _Shape) -> Response:
     """A message for each of a few made-up documents, and the one that ends the stream where one is declared."""
     lines = [_dump(shape.make(None, 0, (index,))) for index in range(LENGTH)]
     if operation.response == "ndjson":
-        ends = [operation.done] if operation.done else []
+        ends = operation.done[:1]
         return Response(200, Headers({"Content-Type": "application/x-ndjson"}), _encode("\n".join([*lines, *ends, ""])))
-    events = [f"data: {line}\n\n" for line in [*lines, operation.done or "[DONE]"]]
+    events = [f"data: {line}\n\n" for line in [*lines, *(operation.done[:1] or ["[DONE]"])]]
     return Response(200, Headers({"Content-Type": "text/event-stream"}), _encode("".join(events)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from typing import Any
@@ -17,6 +18,8 @@ from connector.errors import InvalidDefinition, MappingError
 from connector.mapping import Chunk, ChunkReader, combine, map_response
 from connector.messages import Headers, Response
 from connector.parsing import find_problems, parse_connector
+from connector.policies import ErrorMap, Policies, Sign
+from connector.selectors import Selector
 
 FIELDS = [
     {"name": "text", "type": "String", "selector": ["delta"]},
@@ -80,6 +83,34 @@ def test_a_stream_is_taken_together() -> None:
     assert result.fields == {"text": "Hello", "n": "x"}
     assert [each.get("n") for each in result.raw] == [1, None, "x"]
     assert result.warnings == ("field 'n' stays raw: expected an integer, got other text",)
+
+
+TYPED = {"kind": "sse", "done": ["end", "stopped"], "join": ["text"]}
+
+
+@pytest.mark.parametrize("last", ["end", "stopped"])
+def test_an_event_of_that_name_is_the_last_of_a_stream_and_counts(last: str) -> None:
+    body = b'data: {"delta":"a"}\n\nevent: %b\ndata: {"n":2}\n\ndata: {"n":3}\n\n' % last.encode()
+    result = map_response(operation(TYPED), answer(body, "text/event-stream"))
+    assert (result.fields, result.raw) == ({"text": "a", "n": 2}, [{"delta": "a"}, {"n": 2}])
+
+
+def test_P5_a_stream_without_any_of_its_last_events_is_not_whole() -> None:
+    with pytest.raises(MappingError, match="the stream ended before 'end' or 'stopped'"):
+        map_response(operation(TYPED), answer(b'data: {"delta":"a"}\n\n'))
+
+
+def test_a_message_that_says_that_it_failed_is_the_end_of_the_stream() -> None:
+    failing = dataclasses.replace(operation(TYPED), policies=read_failing())
+    body = b'data: {"delta":"a"}\n\nevent: error\ndata: {"type":"error","message":"busy"}\n\ndata: {"n":3}\n\n'
+    result = map_response(failing, answer(body, "text/event-stream"))
+    assert (result.ok, result.status, result.raw) == (False, 200, {"type": "error", "message": "busy"})
+    assert result.fields is None
+
+
+def read_failing() -> Policies:
+    sign = Sign(Selector.from_json(["type"]), ("error",))
+    return Policies(errors=ErrorMap(when=(sign,)))
 
 
 def test_a_joined_field_that_is_no_text_is_written_as_text() -> None:

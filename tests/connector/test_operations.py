@@ -506,6 +506,24 @@ def test_T10_a_credential_outside_auth_is_a_lint(source: dict[str, Any], pointer
     assert problems == [("W_SECRET_OUTSIDE_AUTH", pointer)]
 
 
+BASIC = {"method": "basic", "params": {"username": "{{account}}", "password": "{{secret}}"}}
+
+
+@pytest.mark.parametrize(
+    ("name", "auth", "lints"),
+    [
+        ("account", BASIC, 0),
+        ("secret", BASIC, 1),
+        ("account", {"method": "basic", "params": {"username": "{{account}}"}}, 1),
+    ],
+    ids=["a user name", "a password", "T10 a user name that is the key"],
+)
+def test_a_user_name_beside_a_password_may_stand_outside_auth(name: str, auth: dict[str, Any], lints: int) -> None:
+    operation, problems = read({"path": f"/x/{{{{{name}}}}}"}, auth=auth)
+    assert operation.from_connection == {name}
+    assert problems == [("W_SECRET_OUTSIDE_AUTH", "/path")] * lints
+
+
 def test_T10_a_credential_that_the_path_takes_while_the_body_has_its_own_is_one_too() -> None:
     source = {"path": "/{{apiToken}}", "bodyTemplate": declared('["{{apiToken}}"]', apiToken="ID")}
     operation, problems = read(source, auth=TOKEN)

@@ -51,7 +51,7 @@ def test_what_an_operation_says_wins_key_by_key() -> None:
     assert errors.message is not None
     assert errors.code is not None
     assert (errors.message.text, errors.code.text, errors.retry_after) == ("$.why", "$.error.id", "X-Wait")
-    assert (errors.statuses, errors.failing) == ({404: "a"}, (False,))
+    assert (errors.statuses, [sign.values for sign in errors.when]) == ({404: "a"}, [(False,)])
     assert read_operation({}, service).policies.rate_limit == RateLimit(10, 60, 2)
     again = {"errors": {"statuses": {"409": "b"}, "retryAfter": "X-Rest"}}
     assert read_operation(again, service).policies.errors.statuses == {409: "b"}
@@ -70,7 +70,9 @@ def test_what_an_operation_says_wins_key_by_key() -> None:
         ({"retry": {"maxDelay": -1}}, "retry/maxDelay"),
         ({"errors": {"statuses": {"4xx": "a"}}}, "errors/statuses/4xx"),
         ({"errors": {"statuses": {"404": 5}}}, "errors/statuses/404"),
-        ({"errors": {"when": {"selector": ["ok"]}}}, "errors/when"),
+        ({"errors": {"when": {"in": [False]}}}, "errors/when"),
+        ({"errors": {"when": [{"selector": ["ok"]}, 5]}}, "errors/when/1"),
+        ({"errors": {"when": [{"selector": "$[?("}]}}, "errors/when/0/selector"),
         ({"errors": {"message": ["$[?("]}}, ""),
         ({"errors": {"message": "$[?("}}, "errors/message"),
         ({"errors": {"when": {"selector": "$[?(", "in": [1]}}}, "errors/when/selector"),
@@ -142,3 +144,22 @@ def test_a_list_that_shows_less_than_there_is_and_declares_no_pagination_is_said
     assert said in map_response(read_operation({"records": ["data"]}), Response(200, Headers(), body)).warnings
     declared = {"records": ["data"], "pagination": {"style": "link"}}
     assert map_response(read_operation(declared), Response(200, Headers(), body)).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("document", "failed"),
+    [
+        ({"errors": [{"message": "no"}]}, True),
+        ({"data": {"make": {"userErrors": [{"message": "no"}]}}}, True),
+        ({"errors": "no"}, True),
+        ({"errors": 0}, True),
+        ({"data": {"make": {"userErrors": []}}, "errors": []}, False),
+        ({"data": {"make": None}, "errors": None}, False),
+        ({"errors": False}, False),
+        ({"errors": ""}, False),
+        ({"errors": {}}, False),
+    ],
+)
+def test_a_failure_inside_a_200_is_known_by_any_sign_that_is_there(document: dict[str, Any], failed: bool) -> None:
+    signs = [{"selector": ["errors"]}, {"selector": "$.data.*.userErrors[*]"}]
+    assert read_operation({"errors": {"when": signs}}).policies.errors.is_failure(document) is failed
