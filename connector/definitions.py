@@ -115,6 +115,8 @@ class Operation:
     join: frozenset[str] = frozenset()
     #: Which of several steps of a custom operation makes this call, counted from 1; 0 for any other call.
     step: int = 0
+    #: True if the provider has announced that it will go, or it is gone; it can still be called.
+    deprecated: bool = False
 
     @property
     def name(self) -> str:

@@ -6,7 +6,7 @@ connection fills, which header wins, which kind of body it has. The pieces thems
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -114,7 +114,7 @@ def read_operation(
         service,
         method,
         path_template,
-        tuple(_repeating(pair, inputs) for pair in pairs),
+        tuple(_repeating(pair, inputs, pairs) for pair in pairs),
         tuple(_merge_headers(service, own_headers, body, content_type, response)),
         frozenset(name.lower() for name, _ in own_headers),
         body,
@@ -133,6 +133,7 @@ def read_operation(
         idempotency_header=idempotency_header,
         done=done,
         join=join,
+        deprecated=reader.get(source, "deprecated", bool, default=False),
     )
 
 
@@ -426,9 +427,11 @@ def _namespace(
     return inputs, places, bound, shadowed
 
 
-def _repeating(pair: QueryPair, inputs: Mapping[str, Placeholder]) -> QueryPair:
+def _repeating(pair: QueryPair, inputs: Mapping[str, Placeholder], pairs: Sequence[QueryPair]) -> QueryPair:
     """The pair with the type of its one slot known, wherever that was declared (dialect rule 8)."""
     slot = pair.value.only_slot
+    if pair.explodes:
+        return replace(pair, reserved=frozenset(each.name for each in pairs if each is not pair))
     return replace(pair, repeats=slot is not None and slot in inputs and inputs[slot].type == "Array")
 
 

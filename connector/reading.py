@@ -201,14 +201,20 @@ class Reader:
         else:
             entries = list(self.items(source, path, "name"))
         for name, item, where in entries:
+            explodes = False
             if isinstance(item, Mapping) and "value" not in item:
-                declared: Declarations = {name: Declaration(self.placeholder(name, item, where), where)}
+                placeholder = self.placeholder(name, item, where)
+                declared: Declarations = {name: Declaration(placeholder, where)}
                 template = Template((Slot(name),))
+                explodes = self.get(item, "explode", bool, default=False)
+                if explodes and placeholder.type != "Object":
+                    message = f"{name[:70]!r} is of type {placeholder.type}, and only an Object explodes"
+                    self.complain("E_TYPE", message, (*where, "explode"), "declare it as an Object")
             else:
                 template, declared = self.template(item, where, constants=True)
                 parts = (encode_query(part) if isinstance(part, str) else part for part in template.parts)
                 template = Template(tuple(parts))
-            yield QueryPair(encode_query(name), template), declared, text_path(item, where)
+            yield QueryPair(encode_query(name), template, explodes=explodes), declared, text_path(item, where)
 
     def selector(self, source: Any, path: Path) -> Selector | None:
         """A compiled selector, or None where it cannot be read."""

@@ -228,19 +228,36 @@ def encode_header(value: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class QueryPair:
-    """One `name=value` of a query. `repeats` is true when its whole value is one slot of type Array."""
+    """One `name=value` of a query. `repeats` is true when its whole value is one slot of type Array.
+
+    Where it `explodes`, the value is an Object whose members are pairs of their own, under their own names; none of
+    those may be one of `reserved`, the names of the other pairs.
+    """
 
     name: str
     value: Template
     repeats: bool = False
+    explodes: bool = False
+    reserved: frozenset[str] = frozenset()
 
     def render(self, values: Values) -> str | None:
         """The encoded pair, or None when its whole value was not supplied; an Array repeats the name."""
         slot = self.value.only_slot
+        if self.explodes and slot is not None:
+            return self._explode(slot, values.get(slot)) or None
         if self.repeats and slot is not None and values.get(slot) is not None:
             return "&".join(f"{self.name}={encode_query(to_text(each))}" for each in values[slot]) or None
         text = self.value.render(values, encode_query)
         return None if text is None else f"{self.name}={text}"
+
+    def _explode(self, slot: str, value: Any) -> str:
+        pairs = []
+        for name, each in (value or {}).items():
+            encoded = encode_query(name)
+            if encoded in self.reserved or not name:
+                raise Unrenderable(slot, f"its member {name[:70]!r} is the name of another parameter, or empty")
+            pairs += [f"{encoded}={encode_query(to_text(one))}" for one in (each if isinstance(each, list) else [each])]
+        return "&".join(pairs)
 
 
 @dataclass(frozen=True, slots=True)

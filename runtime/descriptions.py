@@ -21,10 +21,11 @@ def print_connectors(rows: Iterable[Document]) -> None:
 
 def print_operations(operations: Sequence[Document]) -> None:
     """The operations of a connector; a custom one has no method and no path."""
-    names = ("id", "method", "path", "short")
-    _print_section(
-        ("operation", "method", "path", "about"), [[row[name] or "" for name in names] for row in operations]
-    )
+    about = (row["short"] + (" (deprecated)" if row["deprecated"] else "") for row in operations)
+    rows = [
+        [row["id"], row["method"] or "", row["path"] or "", text] for row, text in zip(operations, about, strict=True)
+    ]
+    _print_section(("operation", "method", "path", "about"), rows)
 
 
 def print_triggers(triggers: Sequence[Document]) -> None:
@@ -55,6 +56,8 @@ def print_operation(document: Document) -> None:
     _print_title(document["id"], document)
     if document["method"]:
         print_text(f"{document['method']} {document['path']}")
+    if document["deprecated"]:
+        print_text("deprecated: the provider will take it away, or has")
     if document["from_connection"]:
         print_text(f"from the connection: {', '.join(document['from_connection'])}")
     print_text("")

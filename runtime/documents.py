@@ -107,11 +107,12 @@ def operation_summaries(connector: Connector) -> list[Document]:
                 "method": operation.method,
                 "path": template_text(operation.path.path),
                 "short": operation.short,
+                "deprecated": operation.deprecated,
             }
             for operation in connector.operations.values()
         ),
         *(
-            {"id": custom.handle, "method": None, "path": None, "short": custom.short}
+            {"id": custom.handle, "method": None, "path": None, "short": custom.short, "deprecated": False}
             for custom in connector.custom_operations.values()
         ),
     ]
@@ -132,6 +133,7 @@ def operation_document(connector: Connector, operation: AnyOperation) -> Documen
         "path": None if call is None else template_text(call.path.path),
         "short": operation.short,
         "description": operation.description,
+        "deprecated": call is not None and call.deprecated,
         "inputs": [input_document(each, places.get(name, ())) for name, each in operation.inputs.items()],
         "from_connection": sorted(operation.from_connection),
         "lists": operation.lists,

@@ -132,7 +132,14 @@ def find_complaints(operation: Operation, request: Request, path_values: Pairs, 
     check = _Check(operation)
     for name, text in path_values:
         yield from check.text_value(name, text, ("path", name), early=True)
-    declared = [(urllib.parse.unquote(pair.name), check.pair_node(pair.value)) for pair in operation.query]
+    plain = [pair for pair in operation.query if not pair.explodes]
+    declared = [(urllib.parse.unquote(pair.name), check.pair_node(pair.value)) for pair in plain]
+    for spread in (pair for pair in operation.query if pair.explodes):
+        # Whatever has no place of its own is a member of the object that is spread over the query.
+        known = {name for name, _ in declared}
+        members, query = [each for each in query if each[0] not in known], [each for each in query if each[0] in known]
+        if not members and not check.is_optional(check.pair_node(spread.value)):
+            yield Complaint(("query", urllib.parse.unquote(spread.name)), "field required", "missing")
     yield from check.pairs([(name, node, check.is_optional(node)) for name, node in declared], query, "query")
     for name, template in operation.headers:
         slot = template.only_slot

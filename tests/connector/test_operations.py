@@ -194,6 +194,28 @@ def test_a_parameter_repeats_when_its_one_slot_is_an_array_wherever_that_is_decl
 # Headers
 
 
+def test_an_object_explodes_into_parameters_beside_the_others() -> None:
+    params = {"page": {"type": "Integer"}, "a b": {"type": "Object", "explode": True}, "c": {"type": "Object"}}
+    operation, problems = read({"queryParams": params})
+    assert problems == []
+    assert [(pair.name, pair.explodes, sorted(pair.reserved)) for pair in operation.query] == [
+        ("page", False, []),
+        ("a%20b", True, ["c", "page"]),
+        ("c", False, []),
+    ]
+
+
+def test_only_an_object_explodes() -> None:
+    source = {"queryParams": {"a": {"type": "Array", "explode": True}, "b": {"type": "Array", "explode": False}}}
+    assert refusals(source) == [("E_TYPE", "/operations/do/queryParams/a/explode")]
+
+
+def test_an_operation_may_be_deprecated() -> None:
+    assert [read(source)[0].deprecated for source in ({}, {"deprecated": True}, {"deprecated": False})] == [
+        *(False, True, False),
+    ]
+
+
 def test_headers_of_the_operation_win_whatever_their_case() -> None:
     headers = {"Accept": "application/json", "X-Version": "1", "X-Other": "2"}
     operation, _ = read({"headers": {"x-version": 3}}, headers=headers)

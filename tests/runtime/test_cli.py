@@ -117,6 +117,15 @@ def test_list_of_one_connector_names_its_operations_and_triggers() -> None:
     assert "batch-jobs/batch_job.succeeded" in [each["id"] for each in document["triggers"]]
 
 
+def test_an_operation_that_the_provider_takes_away_is_shown_as_deprecated() -> None:
+    listed = {each["id"]: each["deprecated"] for each in run_json("list", "mistral-ai")["operations"]}
+    assert (listed["fine-tuning-jobs.list"], listed["files.list"]) == (True, False)
+    assert run("list", "mistral-ai").stdout.count("(deprecated)") == sum(listed.values())
+    assert "deprecated: " in run("describe", "mistral-ai", "fine-tuning-jobs.list").stdout
+    assert "deprecated: " not in run("describe", "mistral-ai", "files.list").stdout
+    assert run_json("describe", "mistral-ai", "fine-tuning-jobs.list")["deprecated"] is True
+
+
 def test_a_connector_that_is_not_valid_is_listed_and_said_to_be_so(tmp_path: Path) -> None:
     (tmp_path / "broken.json").write_text("{")
     result = run("list", "--definitions", str(tmp_path))
@@ -555,9 +564,9 @@ def test_bash_is_offered_commands_connectors_and_operations(tmp_path: Path) -> N
     write(tmp_path / "tiny.json", GOOD)
     assert complete("re") == ["render"]
     assert complete("call", "mist") == ["mistral-ai"]
-    assert complete("call", "mistral-ai", "fi") == [
-        *("fim-completions.create", "files.list", "files.read", "files.delete", "fine-tuning-jobs.list"),
-        *("fine-tuning-jobs.read", "fine-tuning-jobs.create", "fine-tuning-jobs.delete"),
+    assert complete("call", "mistral-ai", "fim") == ["fim-completions.create", "fim-completions.stream"]
+    assert complete("call", "mistral-ai", "library-s") == [
+        *("library-shares.list", "library-shares.set", "library-shares.delete"),
     ]
     assert complete("call", "mistral-ai:team-b", "ocr") == ["ocr.create"]
     assert complete("--definitions", str(tmp_path), "describe", "tiny", "th") == ["things.read"]
