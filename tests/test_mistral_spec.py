@@ -7,7 +7,9 @@ be told from their type. Every request is made twice: with the inputs that are r
 from __future__ import annotations
 
 import json
+import re
 import sys
+import urllib.parse
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +84,25 @@ def test_the_request_of_every_endpoint_is_valid(spec: Spec, full: bool, capsys: 
         sys.stdout.write(f"\n{len(valid)} of {len(spec.endpoints())} endpoints: valid requests with {inputs} inputs\n")
     assert wrong == {}
     assert {row["endpoint"] for row in TABLE.values()} == set(spec.endpoints())
+
+
+def test_every_parameter_and_every_member_of_a_body_that_the_file_declares_can_be_given(spec: Spec) -> None:
+    given: dict[str, set[str]] = {}
+    for name, row in TABLE.items():
+        operation = CONNECTOR.operation(name)
+        request = request_of(operation, full=True)
+        found = given.setdefault(row["endpoint"], set())
+        found |= {urllib.parse.unquote(pair.name) for pair in operation.query}
+        found |= {header.lower() for header in request.headers}
+        if request.body is not None:
+            is_json = request.headers["content-type"] == "application/json"
+            found |= set(request.json) if is_json else set(re.findall(r'form-data; name="(\w+)"', request.text or ""))
+    for endpoint, names in given.items():
+        _, declared = spec.operation(endpoint)
+        wanted = {each["name"] for each in declared.get("parameters", ()) if each["in"] != "path"}
+        for content in declared.get("requestBody", {}).get("content", {}).values():
+            wanted |= set(spec.properties(content["schema"]) or {})
+        assert sorted(wanted - names) == [], endpoint
 
 
 def test_the_example_of_every_operation_is_valid(spec: Spec) -> None:

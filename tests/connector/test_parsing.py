@@ -880,7 +880,7 @@ def shipped(*, lint: bool = False) -> tuple[Connector, list[Problem]]:
 def test_the_shipped_connector_has_neither_errors_nor_warnings() -> None:
     connector, problems = shipped(lint=True)
     assert problems == []
-    assert (len(connector.resources), len(connector.operations), len(connector.webhooks)) == (9, 29, 14)
+    assert (len(connector.resources), len(connector.operations), len(connector.webhooks)) == (9, 30, 14)
 
 
 def test_the_published_files_are_read_without_the_overlay_too() -> None:
@@ -948,6 +948,7 @@ def test_every_correction_of_the_overlay_is_known() -> None:
         "fim-completions.create": ["inputs", "fields"],
         "fim-completions.stream": ["new"],
         "agents-completions.stream": ["new"],
+        "embeddings.create": ["body", "inputs"],
         "models.list": ["query", "inputs", "records"],
         "models.delete": ["fields"],
         "files.list": ["query", "inputs", "fields", "records"],
@@ -956,12 +957,15 @@ def test_every_correction_of_the_overlay_is_known() -> None:
         "files.create": ["new"],
         "files.download": ["new"],
         "files.sign-url": ["new"],
+        "fine-tuning-jobs.create": ["query", "body", "inputs"],
         "fine-tuning-jobs.cancel": ["new"],
         "fine-tuning-jobs.start": ["new"],
         "fine-tuning-jobs.list": ["query", "inputs", "records"],
         "fine-tuning-jobs.delete": ["method", "short"],
         "batch-jobs.list": ["query", "inputs", "records"],
         "batch-jobs.read": ["query", "inputs"],
+        "batch-jobs.create": ["body", "inputs"],
+        "batch-jobs.create-inline": ["new"],
         "batch-jobs.cancel": ["new"],
         "batch-jobs.delete": ["method", "short"],
         "ocr.create": ["body", "inputs"],

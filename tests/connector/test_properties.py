@@ -192,10 +192,15 @@ def test_any_inputs_make_the_intended_request_or_are_refused(operation_id: str) 
         assert filled == [urllib.parse.unquote(each, errors="strict") for each in url.path.split("/")]
         assert not {".", "..", ""} & set(url.path.split("/")[1:])
         pairs = [
-            (name, query_text(each))
-            for name in source["queryParams"]
+            (key, query_text(each))
+            for name, param in source["queryParams"].items()
             if name in values
-            for each in (values[name] if operation.inputs[name].type == "Array" else [values[name]])
+            for key, value in (values[name].items() if param.get("explode") else [(name, values[name])])
+            for each in (
+                value
+                if isinstance(value, list) and (param.get("explode") or operation.inputs[name].type == "Array")
+                else [value]
+            )
         ]
         assert pairs == urllib.parse.parse_qsl(
             url.query, keep_blank_values=True, strict_parsing=bool(url.query), errors="strict"

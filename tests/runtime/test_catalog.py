@@ -32,7 +32,7 @@ def write(folder: Path, **documents: Any) -> Path:
 def test_the_shipped_connectors_are_always_there() -> None:
     catalog = Catalog()
     assert "mistral-ai" in catalog.handles()
-    assert len(catalog.get("mistral-ai").operations) == 161
+    assert len(catalog.get("mistral-ai").operations) == 162
     assert set(catalog.examples("mistral-ai")) == set(catalog.get("mistral-ai").operations)
 
 
