@@ -25,11 +25,11 @@ from runtime.entries import (
     StoredEvent,
     Subscription,
     Work,
-    delivery_id,
     event_id,
 )
+from runtime.lines import Outcome, add_deliveries, delivery_row
 from runtime.rows import from_run, to_subscription
-from runtime.tables import CHECKPOINTS, COUNTERS, DELIVERIES, EVENTS, RUNS, SIGHTINGS, SUBSCRIPTIONS
+from runtime.tables import CHECKPOINTS, COUNTERS, EVENTS, RUNS, SIGHTINGS, SUBSCRIPTIONS
 
 #: Says which automations run on an event: one pending run for each.
 Planner = Callable[[StoredEvent], Iterable[Run]]
@@ -43,10 +43,6 @@ class Append:
     checkpoint: Checkpoint | None
     sightings: Sightings | None
     then: Sequence[Work]
-
-
-#: What a write did, and the work that is in line once it is committed.
-Outcome = tuple[Any, Sequence[Work]]
 
 
 class Appending:
@@ -166,56 +162,6 @@ class Appending:
         at = self._now()
         rows = [{"poll": poll, "key": key, "state": state, "at": at} for (poll, key), state in seen.items()]
         upsert(connection, SIGHTINGS, rows)
-
-
-def delivery_row(subscription: Subscription, stored: StoredEvent, now: float) -> dict[str, Any]:
-    """The row of a new delivery, due now."""
-    return {
-        "id": delivery_id(subscription.id, stored.event.id),
-        "event_id": stored.event.id,
-        "subscription": subscription.id,
-        "state": "pending",
-        "attempts": 0,
-        "due": now,
-        "reason": "",
-        "key": (stored.event.subject or "") if subscription.ordered else None,
-        "created": now,
-        "updated": now,
-    }
-
-
-def add_deliveries(connection: Connection, rows: Sequence[dict[str, Any]]) -> list[Work]:
-    """Inserts deliveries; gives the work of those that are next in line."""
-    if not rows:
-        return []
-    connection.execute(insert(DELIVERIES), rows)
-    return line_up(connection, [(row["id"], row["subscription"], row["key"], row["due"]) for row in rows])
-
-
-def line_up(connection: Connection, pending: Sequence[tuple[str, str, str | None, float]]) -> list[Work]:
-    """The work of pending deliveries (id, subscription, key, due): of each key only the oldest, to keep their order."""
-    work = [Work("delivery", id, due, subscription) for id, subscription, key, due in pending if key is None]
-    keys = {(subscription, json.dumps(key)) for _, subscription, key, _ in pending if key is not None}
-    heads = set()
-    for subscription, key in keys:
-        heads.add(find_head(connection, subscription, json.loads(key)))
-    return work + [
-        Work("delivery", id, due, subscription)
-        for id, subscription, key, due in pending
-        if key is not None and id in heads
-    ]
-
-
-def find_head(connection: Connection, subscription: str, key: str) -> str | None:
-    """The oldest pending delivery of a key, by its id."""
-    table = DELIVERIES.c
-    found: str | None = connection.scalar(
-        select(table.id)
-        .where(table.subscription == subscription, table.state == "pending", table.key == key)
-        .order_by(table.seq)
-        .limit(1)
-    )
-    return found
 
 
 def _digest(new: NewEvent) -> bytes:

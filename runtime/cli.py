@@ -16,6 +16,7 @@ from runtime.automating import automations, triggers
 from runtime.calling import call, render
 from runtime.connections import connections, secrets
 from runtime.inspecting import describe, doctor, lint, list_
+from runtime.journaling import journal
 from runtime.verbs import PROGRAM, Everywhere, Verb, Verbs, complete_connector, handle_of
 
 SHELLS = ("bash", "zsh", "fish")
@@ -114,6 +115,7 @@ for verb in (
     mock,
     connections,
     secrets,
+    journal,
     triggers,
     automations,
     doctor,

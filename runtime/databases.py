@@ -39,6 +39,8 @@ class Database(Protocol):
     dialect: Literal["sqlite", "postgresql"]
     #: The file, where it is one.
     path: Path | None
+    #: The version of the tables before they were opened, None if there were none.
+    migrated_from: str | None
 
     async def transact(self, run: Callable[[Connection], R]) -> R:
         """Runs the function in one transaction and commits it durably; one at a time. Raises what it raises."""
@@ -75,6 +77,7 @@ class SQLite:
 
     def __init__(self, path: Path | None, *, read_only: bool = False) -> None:
         self.path = path
+        self.migrated_from: str | None = None
         self._lock: int | None = None
         self._writer = ThreadPoolExecutor(1, "journal-writer")
         self._readers = self._writer if path is None else ThreadPoolExecutor(_READERS, "journal-reader")
@@ -84,10 +87,13 @@ class SQLite:
             if path is not None:
                 self._open_file(path, read_only=read_only)
             with self.engine.begin() as connection:
-                if read_only:
-                    check_version(connection, str(path))
-                else:
-                    migrate(connection, str(path or "journal in memory"))
+                if not read_only:
+                    self.migrated_from = migrate(connection, str(path or "journal in memory"))
+                elif (version := check_version(connection, str(path))) != HEAD:
+                    raise ConfigurationError(
+                        f"journal {path}: of an older version of this program (tables {version})",
+                        hint="connector journal migrate, or connector serve, brings it to this one",
+                    )
             if self._lock is not None:
                 # From now on a missing file was lost, and is no fresh start.
                 os.ftruncate(self._lock, 0)
@@ -205,6 +211,7 @@ class PostgreSQL:
         from sqlalchemy.ext.asyncio import create_async_engine
 
         self.engine = create_async_engine(url, pool_pre_ping=True, pool_size=_READERS + 1)
+        self.migrated_from: str | None = None
         #: As asyncpg wants it, with the password.
         self.dsn = self.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
 
@@ -214,7 +221,7 @@ class PostgreSQL:
         made = cls(url)
         shown = made.engine.url.render_as_string(hide_password=True).replace("+asyncpg", "")
         try:
-            await made.transact(lambda connection: migrate(connection, shown))
+            made.migrated_from = await made.transact(lambda connection: migrate(connection, shown))
         except (OSError, DBAPIError) as error:
             await made.close()
             words = str(getattr(error, "orig", None) or error).partition("\n")[0]

@@ -15,11 +15,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, delete, func, select, update
 
 from runtime.databases import Database, upsert
 from runtime.entries import Work, WorkKind
-from runtime.tables import WORK
+from runtime.tables import COUNTERS, WORK
 
 _LOG = logging.getLogger(__name__)
 
@@ -32,6 +32,10 @@ LANE_LIMIT = 16
 PAUSE = 5.0
 #: Seconds between two looks at the table, if nobody says that there is something new.
 _LOOK = 1.0
+#: Seconds ahead that anything is due at most: somewhat more than the longest pause between two attempts, 24 hours.
+FARTHEST = 30 * 3600.0
+#: Seconds by which clocks differ without anything being wrong with them.
+_STEP = 60.0
 
 
 class Dispatcher(Protocol):
@@ -122,7 +126,11 @@ class _Round:
         self._paused: dict[tuple[WorkKind, str], float] = {}
 
     async def run(self) -> None:
-        for kind, lane, due in await self._database.read(_find_lanes):
+        lanes = await self._database.read(_find_lanes)
+        if await self._database.read(lambda connection: _is_late(connection, lanes, self._now())):
+            await self._database.transact(lambda connection: _bring_forward(connection, self._now()))
+            lanes = await self._database.read(_find_lanes)
+        for kind, lane, due, _ in lanes:
             self._note((kind, lane), due)
         try:
             while True:
@@ -209,9 +217,26 @@ class _Round:
             pass
 
 
-def _find_lanes(connection: Connection) -> list[tuple[WorkKind, str, float]]:
-    rows = connection.execute(select(WORK.c.kind, WORK.c.lane, func.min(WORK.c.due)).group_by(WORK.c.kind, WORK.c.lane))
-    return [(kind, lane, due) for kind, lane, due in rows]
+def _find_lanes(connection: Connection) -> list[tuple[WorkKind, str, float, float]]:
+    """Every lane, and when its first and its last unit is due."""
+    table = WORK.c
+    query = select(table.kind, table.lane, func.min(table.due), func.max(table.due)).group_by(table.kind, table.lane)
+    return [(kind, lane, first, last) for kind, lane, first, last in connection.execute(query)]
+
+
+def _is_late(connection: Connection, lanes: Sequence[tuple[WorkKind, str, float, float]], now: float) -> bool:
+    """Whether the clock went back while nobody was there, so that what is due would wait for too long (hazard C1)."""
+    written = connection.scalar(select(COUNTERS.c.at)) or 0.0
+    return written > now + _STEP or any(last > now + FARTHEST for _, _, _, last in lanes)
+
+
+def _bring_forward(connection: Connection, now: float) -> None:
+    behind = (connection.scalar(select(COUNTERS.c.at)) or 0.0) - now
+    if behind > _STEP:
+        _LOG.warning("the clock is %.0f s behind the journal's last entry; what is due is brought forward", behind)
+        connection.execute(update(WORK).values(due=WORK.c.due - behind))
+        connection.execute(update(COUNTERS).values(at=now))
+    connection.execute(update(WORK).where(WORK.c.due > now + FARTHEST).values(due=now + FARTHEST))
 
 
 def _find_due(

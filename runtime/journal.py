@@ -11,13 +11,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func, insert, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import ColumnElement, Connection, func, insert, select, update
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from connector.errors import JournalUnavailable, NotInJournal
-from runtime.appending import Append, Appending, Outcome, Planner, add_deliveries, delivery_row, find_head, line_up
+from runtime.appending import Append, Appending, Planner
 from runtime.clocks import SteadyClock
 from runtime.commits import Commits, Write
 from runtime.databases import Database, PostgreSQL, open_database, upsert
@@ -38,6 +39,7 @@ from runtime.entries import (
     Work,
     WorkKind,
 )
+from runtime.lines import Lines, Outcome, Recorded
 from runtime.rows import (
     EVENT_COLUMNS,
     RUN_COLUMNS,
@@ -49,7 +51,9 @@ from runtime.rows import (
     to_run,
     to_subscription,
 )
+from runtime.space import Space, Usage, disk_usage
 from runtime.tables import ATTEMPTS, AUDIT, CHECKPOINTS, COUNTERS, DELIVERIES, EVENTS, RUNS, SIGHTINGS, SUBSCRIPTIONS
+from runtime.upkeep import Keep, Removed, back_up, find_damage, remove_old
 
 R = TypeVar("R")
 A = TypeVar("A")
@@ -64,12 +68,19 @@ class Journal:
     """What happened and what is to be done; open it with `Journal.open`, and close it."""
 
     def __init__(
-        self, database: Database, dispatcher: Dispatcher, now: Callable[[], float], wall: Callable[[], float]
+        self,
+        database: Database,
+        dispatcher: Dispatcher,
+        now: Callable[[], float],
+        wall: Callable[[], float],
+        usage: Usage,
     ) -> None:
         #: Where it is kept.
         self.database = database
         self._commits = Commits(database.transact)
         self._appending = Appending(dispatcher, now, wall)
+        self._lines = Lines(dispatcher, now)
+        self._space = Space(database.path, usage) if database.path is not None else None
         self._wall = wall
         self._news = asyncio.Condition()
         #: What hands out the work that is in line here.
@@ -78,12 +89,19 @@ class Journal:
         self.now = now
 
     @classmethod
-    async def open(cls, url: str, *, clock: Callable[[], float] | None = None, read_only: bool = False) -> Self:
+    async def open(
+        cls,
+        url: str,
+        *,
+        clock: Callable[[], float] | None = None,
+        read_only: bool = False,
+        usage: Usage = disk_usage,
+    ) -> Self:
         """The journal of a URL: `sqlite:///path`, `sqlite://` (in memory), `postgresql://…`.
 
         `clock` gives seconds since the epoch, for due times and for when an event was received; without one due times
-        follow a steady clock. `read_only` looks at a SQLite file beside the process that has it open. Raises
-        ConfigurationError.
+        follow a steady clock. `read_only` looks at a SQLite file beside the process that has it open. `usage`
+        gives the size of a disk. Raises ConfigurationError.
         """
         database = await open_database(url, read_only=read_only)
         now = clock or SteadyClock()
@@ -92,7 +110,7 @@ class Journal:
         except BaseException:
             await database.close()
             raise
-        return cls(database, dispatcher, now, clock or time.time)
+        return cls(database, dispatcher, now, clock or time.time, usage)
 
     async def __aenter__(self) -> Self:
         return self
@@ -126,6 +144,8 @@ class Journal:
         checkpoint, the sightings and the work of `then` belong to the same commit. Duplicates collapse. Raises
         JournalUnavailable; then nothing may be acknowledged.
         """
+        if self._space is not None:
+            self._space.demand()
         answers: list[Appended] = await self.write(self._appending.append, Append(events, checkpoint, sightings, then))
         async with self._news:
             self._news.notify_all()
@@ -241,23 +261,7 @@ class Journal:
 
     async def remove_subscription(self, id: str) -> None:
         """Removes a subscription; what was still on its way to it is dead. Raises NotInJournal."""
-        table = DELIVERIES.c
-
-        def remove(connection: Connection) -> None:
-            gone = connection.execute(delete(SUBSCRIPTIONS).where(SUBSCRIPTIONS.c.id == id)).rowcount
-            if not gone:
-                raise NotInJournal("subscription", id)
-            pending = and_(table.subscription == id, table.state == "pending")
-            ids = list(connection.scalars(select(table.id).where(pending)))
-            connection.execute(
-                update(DELIVERIES)
-                .where(pending)
-                .values(state="dead", due=None, reason="the subscription was removed", updated=self.now())
-            )
-            for start in range(0, len(ids), 5000):
-                self.dispatcher.finish(connection, "delivery", ids[start : start + 5000])
-
-        await self._change_subscriptions(remove)
+        await self._change_subscriptions(lambda connection: self._lines.remove(connection, id))
 
     async def _change_subscriptions(self, change: Callable[[Connection], Any]) -> None:
         def write(connection: Connection, changes: Sequence[Callable[[Connection], Any]]) -> list[Outcome]:
@@ -325,65 +329,15 @@ class Journal:
         Raises NotInJournal.
         """
         due = due if state == "pending" else None
-        await self.write(self._record, (delivery_id, attempt, state, due, reason, events))
+        await self.write(self._record, ((delivery_id, attempt, state, due, reason), events))
 
-    def _record(
-        self,
-        connection: Connection,
-        given: Sequence[tuple[str, Attempt | None, DeliveryState, float | None, str, Sequence[NewEvent]]],
-    ) -> list[Outcome]:
-        table = DELIVERIES.c
-        rows = {
-            row.id: row
-            for row in connection.execute(
-                select(table.id, table.subscription, table.key).where(table.id.in_([each[0] for each in given]))
-            )
-        }
-        if missing := [each[0] for each in given if each[0] not in rows]:
-            raise NotInJournal("delivery", missing[0])
-        now = self.now()
-        connection.execute(
-            update(DELIVERIES)
-            .where(table.id == bindparam("of"))
-            .values(
-                state=bindparam("is"),
-                due=bindparam("then"),
-                reason=bindparam("why"),
-                updated=now,
-                attempts=table.attempts + bindparam("more"),
-            ),
-            [
-                {"of": id, "is": state, "then": due, "why": reason, "more": int(attempt is not None)}
-                for id, attempt, state, due, reason, _ in given
-            ],
-        )
-        if made := [
-            {"delivery": id, "at": each.at, "duration": each.duration, "status": each.status, "error": each.error}
-            for id, each, *_ in given
-            if each is not None
-        ]:
-            connection.execute(insert(ATTEMPTS), made)
-        work = [Work("delivery", id, due, rows[id].subscription) for id, _, _, due, *_ in given if due is not None]
-        ended = [id for id, _, _, due, *_ in given if due is None]
-        if ended:
-            self.dispatcher.finish(connection, "delivery", ended)
-        if work:
-            self.dispatcher.enqueue(connection, work)
-        keys = {(rows[id].subscription, rows[id].key) for id in ended if rows[id].key is not None}
-        if keys:
-            work += self._next_in_line(connection, keys)
-        if made_by := [Append(events, None, None, ()) for *_, events in given if events]:
-            work += [each for _, more in self._appending.append(connection, made_by) for each in more]
+    def _record(self, connection: Connection, given: Sequence[tuple[Recorded, Sequence[NewEvent]]]) -> list[Outcome]:
+        made = [Append(events, None, None, ()) for _, events in given if events]
+        outcomes = self._lines.record(connection, [recorded for recorded, _ in given], appends=bool(made))
+        if made:
+            outcomes += self._appending.append(connection, made)
+        work = [each for _, more in outcomes for each in more]
         return [(None, work if index == 0 else ()) for index in range(len(given))]
-
-    def _next_in_line(self, connection: Connection, keys: set[tuple[str, str]]) -> list[Work]:
-        """Puts in line what waited for the delivery before it."""
-        # Nobody may append between the look and the commit: the new one would be in nobody's line.
-        connection.execute(select(COUNTERS.c.id).where(COUNTERS.c.id == 1).with_for_update())
-        heads = [(find_head(connection, subscription, key), subscription) for subscription, key in keys]
-        work = [Work("delivery", id, self.now(), subscription) for id, subscription in heads if id is not None]
-        self.dispatcher.enqueue(connection, work, replace=False)
-        return work
 
     async def redeliver(
         self,
@@ -409,48 +363,13 @@ class Journal:
             among = wanted if ids is None else [*wanted, EVENTS.c.id.in_(ids[:_STEP])]
             found = await self._page(EVENTS, EVENT_COLUMNS, to_event, among, after, _STEP, newest_first=False)
             if found:
-                count += await self.write(self._redeliver, (found, only, state))
+                count += await self.write(self._lines.redeliver, (found, only, state))
             if ids is None and found:
                 after = found[-1].seq
             elif ids:
                 ids = ids[_STEP:]
             if not (found if ids is None else ids):
                 return count
-
-    def _redeliver(
-        self,
-        connection: Connection,
-        given: Sequence[tuple[Sequence[StoredEvent], Subscription | None, DeliveryState | None]],
-    ) -> list[Outcome]:
-        connection.execute(select(COUNTERS.c.id).where(COUNTERS.c.id == 1).with_for_update())
-        outcomes: list[Outcome] = []
-        table, now = DELIVERIES.c, self.now()
-        for events, only, state in given:
-            query = select(table.id, table.event_id, table.subscription, table.key, table.state)
-            query = query.where(table.event_id.in_([each.event.id for each in events])).order_by(table.seq)
-            if only is not None:
-                query = query.where(table.subscription == only.id)
-            present = list(connection.execute(query))
-            again = [row for row in present if state in (None, row.state)]
-            if again:
-                connection.execute(
-                    update(DELIVERIES)
-                    .where(table.id.in_([row.id for row in again]))
-                    .values(state="pending", attempts=0, due=now, reason="", updated=now)
-                )
-            work = line_up(connection, [(row.id, row.subscription, row.key, now) for row in again])
-            fresh = []
-            if only is not None and state is None:
-                known = {row.event_id for row in present}
-                fresh = [
-                    delivery_row(only, each, now)
-                    for each in events
-                    if each.event.id not in known and only.filter.matches(each.connection, each.event)
-                ]
-                work += add_deliveries(connection, fresh)
-            self.dispatcher.enqueue(connection, work)
-            outcomes.append((len(again) + len(fresh), work))
-        return outcomes
 
     # Automations
 
@@ -530,8 +449,37 @@ class Journal:
             last, pending, oldest, dead = await self.read(read)
         except JournalUnavailable as error:
             return Health(False, error.message, 0, 0, 0.0, 0, skew)  # noqa: FBT003 - the order of the class
+        full = self._space.problem() if self._space is not None else ""
         age = 0.0 if oldest is None else max(0.0, now - oldest)
-        return Health(True, "", last, pending, age, dead, skew)  # noqa: FBT003 - the order of the class
+        return Health(not full, full, last, pending, age, dead, skew)
+
+    async def retain(self, *, days: float | None = None, events: int | None = None) -> Removed:
+        """Removes events that are older than so many days or beyond the newest so many, with all that came of them.
+
+        What is still being worked on stays. In small steps, between which others have their turn.
+        """
+        keep = Keep(None if days is None else self._wall() - days * 86400, events)
+        after: int | None = 0
+        removed = [0, 0]
+        while after is not None:
+            step: Removed = await self.write(remove_old, (keep, after))
+            removed = [removed[0] + step.events, removed[1] + step.deliveries]
+            after = step.goes_on
+        return Removed(removed[0], removed[1], None)
+
+    async def back_up(self, target: Path) -> int:
+        """Writes a copy, as of one moment, while the journal is in use; gives its size in bytes.
+
+        Raises ConfigurationError where there is a file already, and for a PostgreSQL.
+        """
+        return await back_up(self.database, target)
+
+    async def check(self) -> list[str]:
+        """What is wrong with it, in words; empty if nothing is. It reads everything."""
+        try:
+            return await find_damage(self.database)
+        except SQLAlchemyError as error:
+            return [_unavailable(error).message]
 
     # How it is done
 
@@ -541,7 +489,13 @@ class Journal:
         Raises JournalUnavailable.
         """
         try:
-            result, work = await self._commits.write(write, argument)
+            try:
+                result, work = await self._commits.write(write, argument)
+            except OperationalError as error:
+                # On a full disk what comes of events has the reserve; once it is gone, room is made by hand.
+                if self._space is None or "disk is full" not in str(error.orig) or not self._space.release():
+                    raise
+                result, work = await self._commits.write(write, argument)
         except (SQLAlchemyError, OSError) as error:
             raise _unavailable(error) from None
         if work:

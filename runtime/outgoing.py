@@ -14,9 +14,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, bindparam, select, update
 
 from connector.messages import Event
-from runtime.appending import Outcome, line_up
 from runtime.entries import Delivery, StoredEvent, Subscription
 from runtime.journal import Journal
+from runtime.lines import Outcome, line_up
 from runtime.rows import to_subscription
 from runtime.tables import COUNTERS, DELIVERIES, EVENTS, SUBSCRIPTIONS
 

@@ -11,17 +11,21 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from connector.definitions import environment_name
 from connector.errors import ConfigurationError, did_you_mean
 
+N = TypeVar("N", int, float)
 _PREFIX = "CONNECTOR_"
 _BASE_URL = "CONNECTOR_BASE_URL__"
 #: The file of the encrypted store, in `home`.
 STORE_NAME = "secrets.json"
 #: The file of the journal, in `home`.
 JOURNAL_NAME = "journal.db"
+#: What the journal keeps unless told: days, and events.
+KEEP_DAYS = 30.0
+KEEP_EVENTS = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,10 @@ class Settings:
     journal: str | None = field(default=None, repr=False)
     #: The folder of automations.
     automations: Path = Path("automations")
+    #: Days for which the journal keeps events, and all that came of them.
+    keep_days: float = KEEP_DAYS
+    #: How many events the journal keeps at most, the newest ones.
+    keep_events: int = KEEP_EVENTS
     limits: Limits = field(default_factory=Limits)
     #: The variables beginning with `CONNECTOR_`; they may hold secrets.
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -110,7 +118,7 @@ def load_settings(
     file = folder / "connector.toml"
     table = _read_toml(file)
     limits = _read_limits(table.pop("limits", {}), variables, file)
-    known = {"automations", "definitions", "base_urls", "home", "journal", "secrets_file"}
+    known = {"automations", "definitions", "base_urls", "home", "journal", "keep_days", "keep_events", "secrets_file"}
     for key in table:
         if key not in known:
             raise ConfigurationError(f"{file}: unknown key {key!r}", hint=did_you_mean(key, sorted(known | {"limits"})))
@@ -134,9 +142,28 @@ def load_settings(
         home / STORE_NAME,
         str(variables.get("CONNECTOR_JOURNAL") or table.get("journal") or f"sqlite:///{home / JOURNAL_NAME}"),
         folder / str(variables.get("CONNECTOR_AUTOMATIONS") or table.get("automations") or "automations"),
+        _read_number("keep_days", KEEP_DAYS, table, variables, file),
+        _read_number("keep_events", KEEP_EVENTS, table, variables, file),
         limits,
         variables,
     )
+
+
+def _read_number(name: str, default: N, table: Mapping[str, Any], variables: Mapping[str, str], file: Path) -> N:
+    variable = _PREFIX + name.upper()
+    given = {f"{file}: {name}": table.get(name), variable: variables.get(variable)}
+    found = [(where, value) for where, value in given.items() if value not in (None, "")]
+    return _to_number(*found[-1], type(default)) if found else default
+
+
+def _to_number(where: str, value: Any, kind: type[N]) -> N:
+    try:
+        number = kind(value)
+    except (TypeError, ValueError, OverflowError):
+        number = kind(0)
+    if not 0 < number < float("inf"):
+        raise ConfigurationError(f"{where} must be a number above 0")
+    return number
 
 
 def _read_env_file(path: Path) -> dict[str, str]:
@@ -171,11 +198,6 @@ def _read_limits(table: Any, variables: Mapping[str, str], file: Path) -> Limits
     for where, (name, value) in given.items():
         if name not in known:
             raise ConfigurationError(f"{where} is no limit", hint=did_you_mean(name, sorted(known)))
-        try:
-            number = known[name](value)
-        except (TypeError, ValueError, OverflowError):
-            number = 0
-        if not 0 < number < float("inf"):
-            raise ConfigurationError(f"{where} must be a number above 0")
+        number = _to_number(where, value, known[name])
         limits = replace(limits, **{name: number})
     return limits

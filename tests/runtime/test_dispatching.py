@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 
 from connector.messages import Event
+from runtime.clocks import SteadyClock
+from runtime.dispatching import FARTHEST
 from runtime.entries import Attempt, NewEvent, Subscription, Work
 from runtime.journal import Journal
 from tests.runtime.postgres import Server
@@ -310,3 +312,48 @@ async def test_a_subscription_made_in_one_process_counts_in_the_others(postgres:
         await one.add_subscription(Subscription("sub_1", "https://example.com/"))
         await other.append([new("after")])
         assert len(await one.deliveries()) == 1
+
+
+# The embedded one, which nobody else's clock corrects
+
+
+@pytest.mark.parametrize("step", [3600.0, 3 * 86400.0])
+async def test_C1_a_clock_that_went_back_while_nobody_was_there_holds_nothing_up(tmp_path: Path, step: float) -> None:
+    before = time.time() + step
+    handled = []
+    async with await Journal.open(f"sqlite:///{tmp_path}/journal.db", clock=lambda: before) as journal:
+        await journal.append([new("1")], then=[Work("poll", "soon", before + 0.2), Work("poll", "late", before + 3600)])
+    async with await Journal.open(f"sqlite:///{tmp_path}/journal.db") as journal:
+
+        async def handle(id: str) -> None:
+            handled.append(id)
+            await journal.unschedule("poll", [id])
+
+        async with running(journal, poll=handle):
+            await until(lambda: handled, 5)
+    assert handled == ["soon"]
+
+
+async def test_C1_nothing_is_due_later_than_anything_may_be(tmp_path: Path) -> None:
+    now = 1_800_000_000.0
+    handled = []
+    async with await Journal.open(f"sqlite:///{tmp_path}/journal.db", clock=lambda: now) as journal:
+
+        async def handle(id: str) -> None:
+            handled.append(id)
+            await journal.unschedule("poll", [id])
+
+        await journal.schedule([Work("poll", "p", now + 40 * 86400)])
+        async with running(journal, poll=handle):
+            await asyncio.sleep(0.1)
+        assert handled == []
+        now += FARTHEST + 1
+        async with running(journal, poll=handle):
+            await until(lambda: handled)
+
+
+async def test_C1_a_step_of_the_wall_clock_moves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SteadyClock()
+    before = clock()
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    assert 0 <= clock() - before < 5

@@ -1,0 +1,109 @@
+"""The verbs `connector journal …`: what an operator does with the journal beside running it.
+
+As in `cli`, what a verb needs is imported by the verb.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from runtime.verbs import Everywhere, Verbs
+
+if TYPE_CHECKING:
+    from runtime.journal import Journal
+
+
+@click.group(cls=Verbs)
+def journal() -> None:
+    """Look after the journal of events and deliveries."""
+
+
+async def _open(everywhere: Everywhere, *, read_only: bool) -> Journal:
+    from connector.errors import ConfigurationError
+    from runtime.journal import Journal
+
+    url = everywhere.settings().journal
+    if url is None:  # pragma: no cover - a command always has one
+        raise ConfigurationError("no journal is set")
+    return await Journal.open(url, read_only=read_only)
+
+
+@journal.command()
+@click.argument("target", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE")
+@click.pass_obj
+def backup(everywhere: Everywhere, target: Path) -> None:
+    """Write a copy of the journal, as of this moment, while it is in use.
+
+    Of a PostgreSQL, pg_dump makes one.
+    """
+    import asyncio
+
+    from runtime import printing
+
+    async def run() -> int:
+        async with await _open(everywhere, read_only=True) as opened:
+            return await opened.back_up(target)
+
+    with printing.progress("copying the journal"):
+        size = asyncio.run(run())
+    if everywhere.json:
+        printing.print_document({"file": str(target), "bytes": size})
+    else:
+        printing.say("note", f"{size} bytes written to {target}")
+
+
+@journal.command()
+@click.pass_obj
+def check(everywhere: Everywhere) -> int:
+    """Read the whole journal and say what is wrong with it, also while it is in use.
+
+    Exits with 1 if anything is.
+    """
+    import asyncio
+
+    from runtime import printing
+
+    async def run() -> list[str]:
+        async with await _open(everywhere, read_only=True) as opened:
+            return await opened.check()
+
+    with printing.progress("reading the journal"):
+        problems = asyncio.run(run())
+    if everywhere.json:
+        printing.print_document({"ok": not problems, "problems": problems})
+    for problem in problems:
+        printing.say("error", problem)
+    if problems:
+        printing.say("hint", "stop what uses it, keep this file aside, and restore a backup")
+    else:
+        printing.say("note", "the journal is sound")
+    return int(bool(problems))
+
+
+@journal.command()
+@click.pass_obj
+def migrate(everywhere: Everywhere) -> None:
+    """Make the journal's tables, or bring them to this version.
+
+    `connector serve` does the same when it starts; here it is done beforehand, and the version is said.
+    """
+    import asyncio
+
+    from runtime import printing
+    from runtime.migrations import HEAD
+
+    async def run() -> str | None:
+        async with await _open(everywhere, read_only=False) as opened:
+            return opened.database.migrated_from
+
+    with printing.progress("bringing the journal to this version"):
+        before = asyncio.run(run())
+    if everywhere.json:
+        printing.print_document({"from": before, "to": HEAD})
+    elif before == HEAD:
+        printing.say("note", f"the journal's tables are of version {HEAD} already")
+    else:
+        printing.say("note", f"the journal's tables are of version {HEAD} now ({before or 'none'} before)")

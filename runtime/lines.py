@@ -1,0 +1,190 @@
+"""Deliveries within a transaction: made, recorded, replayed, given up, and which of them are in line.
+
+An ordered subscription has of each key only its oldest pending delivery in line; the outcome of one puts the next one
+there. Who runs the transaction, and what is read outside of one, is `journal`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, and_, bindparam, delete, insert, select, update
+
+from connector.errors import NotInJournal
+from runtime.dispatching import Dispatcher
+from runtime.entries import Attempt, DeliveryState, StoredEvent, Subscription, Work, delivery_id
+from runtime.tables import ATTEMPTS, COUNTERS, DELIVERIES, SUBSCRIPTIONS
+
+#: What a write did, and the work that is in line once it is committed.
+Outcome = tuple[Any, Sequence[Work]]
+#: An attempt to record: delivery, attempt, state, due, reason.
+Recorded = tuple[str, Attempt | None, DeliveryState, float | None, str]
+
+
+class Lines:
+    """Changes deliveries in the transaction that it is given, and their work with them."""
+
+    def __init__(self, dispatcher: Dispatcher, now: Callable[[], float]) -> None:
+        self._dispatcher = dispatcher
+        self._now = now
+
+    def record(self, connection: Connection, given: Sequence[Recorded], *, appends: bool) -> list[Outcome]:
+        """Records attempts; `appends` says that events are appended after it. Raises NotInJournal."""
+        table = DELIVERIES.c
+        rows = {
+            row.id: row
+            for row in connection.execute(
+                select(table.id, table.subscription, table.key).where(table.id.in_([each[0] for each in given]))
+            )
+        }
+        if missing := [each[0] for each in given if each[0] not in rows]:
+            raise NotInJournal("delivery", missing[0])
+        ended = [id for id, _, _, due, _ in given if due is None]
+        keys = {(rows[id].subscription, rows[id].key) for id in ended if rows[id].key is not None}
+        if keys or appends:
+            # As everybody takes it before the rows of deliveries, nobody waits for anybody in a circle. And nobody may
+            # append between the look for the next one and the commit: it would be in nobody's line.
+            _lock(connection)
+        now = self._now()
+        connection.execute(
+            update(DELIVERIES)
+            .where(table.id == bindparam("of"))
+            .values(
+                state=bindparam("is"),
+                due=bindparam("then"),
+                reason=bindparam("why"),
+                updated=now,
+                attempts=table.attempts + bindparam("more"),
+            ),
+            [
+                {"of": id, "is": state, "then": due, "why": reason, "more": int(attempt is not None)}
+                for id, attempt, state, due, reason in given
+            ],
+        )
+        if made := [
+            {"delivery": id, "at": each.at, "duration": each.duration, "status": each.status, "error": each.error}
+            for id, each, _, _, _ in given
+            if each is not None
+        ]:
+            connection.execute(insert(ATTEMPTS), made)
+        work = [Work("delivery", id, due, rows[id].subscription) for id, _, _, due, _ in given if due is not None]
+        if ended:
+            self._dispatcher.finish(connection, "delivery", ended)
+        if work:
+            self._dispatcher.enqueue(connection, work)
+        if keys:
+            work += self._next_in_line(connection, keys)
+        return [(None, work if index == 0 else ()) for index in range(len(given))]
+
+    def _next_in_line(self, connection: Connection, keys: set[tuple[str, str]]) -> list[Work]:
+        """Puts in line what waited for the delivery before it."""
+        heads = [(find_head(connection, subscription, key), subscription) for subscription, key in keys]
+        work = [Work("delivery", id, self._now(), subscription) for id, subscription in heads if id is not None]
+        self._dispatcher.enqueue(connection, work, replace=False)
+        return work
+
+    def redeliver(
+        self,
+        connection: Connection,
+        given: Sequence[tuple[Sequence[StoredEvent], Subscription | None, DeliveryState | None]],
+    ) -> list[Outcome]:
+        """Replays events, (events, only this subscription, only in this state) each; says how many deliveries."""
+        _lock(connection)
+        outcomes: list[Outcome] = []
+        table, now = DELIVERIES.c, self._now()
+        for events, only, state in given:
+            query = select(table.id, table.event_id, table.subscription, table.key, table.state)
+            query = query.where(table.event_id.in_([each.event.id for each in events])).order_by(table.seq)
+            if only is not None:
+                query = query.where(table.subscription == only.id)
+            present = list(connection.execute(query))
+            again = [row for row in present if state in (None, row.state)]
+            if again:
+                connection.execute(
+                    update(DELIVERIES)
+                    .where(table.id.in_([row.id for row in again]))
+                    .values(state="pending", attempts=0, due=now, reason="", updated=now)
+                )
+            work = line_up(connection, [(row.id, row.subscription, row.key, now) for row in again])
+            fresh = []
+            if only is not None and state is None:
+                known = {row.event_id for row in present}
+                fresh = [
+                    delivery_row(only, each, now)
+                    for each in events
+                    if each.event.id not in known and only.filter.matches(each.connection, each.event)
+                ]
+                work += add_deliveries(connection, fresh)
+            self._dispatcher.enqueue(connection, work)
+            outcomes.append((len(again) + len(fresh), work))
+        return outcomes
+
+    def remove(self, connection: Connection, id: str) -> None:
+        """Removes a subscription, and gives up what is on its way to it; raises NotInJournal."""
+        table = DELIVERIES.c
+        gone = connection.execute(delete(SUBSCRIPTIONS).where(SUBSCRIPTIONS.c.id == id)).rowcount
+        if not gone:
+            raise NotInJournal("subscription", id)
+        pending = and_(table.subscription == id, table.state == "pending")
+        ids = list(connection.scalars(select(table.id).where(pending)))
+        connection.execute(
+            update(DELIVERIES)
+            .where(pending)
+            .values(state="dead", due=None, reason="the subscription was removed", updated=self._now())
+        )
+        for start in range(0, len(ids), 5000):
+            self._dispatcher.finish(connection, "delivery", ids[start : start + 5000])
+
+
+def _lock(connection: Connection) -> None:
+    """Keeps everybody from appending until the commit."""
+    connection.execute(select(COUNTERS.c.id).where(COUNTERS.c.id == 1).with_for_update())
+
+
+def delivery_row(subscription: Subscription, stored: StoredEvent, now: float) -> dict[str, Any]:
+    """The row of a new delivery, due now."""
+    return {
+        "id": delivery_id(subscription.id, stored.event.id),
+        "event_id": stored.event.id,
+        "subscription": subscription.id,
+        "state": "pending",
+        "attempts": 0,
+        "due": now,
+        "reason": "",
+        "key": (stored.event.subject or "") if subscription.ordered else None,
+        "created": now,
+        "updated": now,
+    }
+
+
+def add_deliveries(connection: Connection, rows: Sequence[dict[str, Any]]) -> list[Work]:
+    """Inserts deliveries; gives the work of those that are next in line."""
+    if not rows:
+        return []
+    connection.execute(insert(DELIVERIES), rows)
+    return line_up(connection, [(row["id"], row["subscription"], row["key"], row["due"]) for row in rows])
+
+
+def line_up(connection: Connection, pending: Sequence[tuple[str, str, str | None, float]]) -> list[Work]:
+    """The work of pending deliveries (id, subscription, key, due): of each key only the oldest, to keep their order."""
+    work = [Work("delivery", id, due, subscription) for id, subscription, key, due in pending if key is None]
+    keys = {(subscription, key) for _, subscription, key, _ in pending if key is not None}
+    heads = {find_head(connection, subscription, key) for subscription, key in keys}
+    return work + [
+        Work("delivery", id, due, subscription)
+        for id, subscription, key, due in pending
+        if key is not None and id in heads
+    ]
+
+
+def find_head(connection: Connection, subscription: str, key: str) -> str | None:
+    """The oldest pending delivery of a key, by its id."""
+    table = DELIVERIES.c
+    found: str | None = connection.scalar(
+        select(table.id)
+        .where(table.subscription == subscription, table.state == "pending", table.key == key)
+        .order_by(table.seq)
+        .limit(1)
+    )
+    return found

@@ -1,0 +1,138 @@
+"""What keeps a journal small and sound: old events removed in small steps, a backup, a look for damage.
+
+Each step is a transaction of its own, so nothing waits long and a kill leaves no half of one (hazard K13).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection, delete, func, select, text
+
+from connector.errors import ConfigurationError
+from runtime.databases import Database
+from runtime.files import sync_folder
+from runtime.lines import Outcome
+from runtime.tables import ATTEMPTS, AUDIT, COUNTERS, DELIVERIES, EVENTS, RUNS, WORK
+
+#: Events that one step looks at.
+STEP = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """What is kept: events received at `since` or later, and of those the newest `events`; None does not limit."""
+
+    since: float | None
+    events: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What a step removed, and the sequence number to go on behind; None at the end."""
+
+    events: int
+    deliveries: int
+    goes_on: int | None
+
+
+def remove_old(connection: Connection, given: Sequence[tuple[Keep, int]]) -> list[Outcome]:
+    """One step for each (what is kept, after which sequence number); what is still being worked on stays."""
+    return [(_remove_old(connection, keep, after), ()) for keep, after in given]
+
+
+def _remove_old(connection: Connection, keep: Keep, after: int) -> Removed:
+    last = connection.scalar(select(COUNTERS.c.events)) or 0
+    page = connection.execute(
+        select(EVENTS.c.seq, EVENTS.c.id, EVENTS.c.received)
+        .where(EVENTS.c.seq > after)
+        .order_by(EVENTS.c.seq)
+        .limit(STEP)
+    ).all()
+    old = [
+        row
+        for row in page
+        if (keep.since is not None and row.received < keep.since)
+        or (keep.events is not None and row.seq <= last - keep.events)
+    ]
+    ids = [row.id for row in old]
+    busy: set[str] = set()
+    for table in (DELIVERIES, RUNS):
+        pending = select(table.c.event_id).where(table.c.event_id.in_(ids), table.c.state == "pending")
+        busy.update(connection.scalars(pending))
+    gone = [id for id in ids if id not in busy]
+    deliveries = list(connection.scalars(select(DELIVERIES.c.id).where(DELIVERIES.c.event_id.in_(gone))))
+    for start in range(0, len(deliveries), 5000):
+        connection.execute(delete(ATTEMPTS).where(ATTEMPTS.c.delivery.in_(deliveries[start : start + 5000])))
+    connection.execute(delete(DELIVERIES).where(DELIVERIES.c.event_id.in_(gone)))
+    connection.execute(delete(RUNS).where(RUNS.c.event_id.in_(gone)))
+    connection.execute(delete(EVENTS).where(EVENTS.c.id.in_(gone)))
+    if keep.since is not None:
+        connection.execute(delete(AUDIT).where(AUDIT.c.at < keep.since))
+    goes_on = page[-1].seq if len(page) == STEP and old else None
+    return Removed(len(gone), len(deliveries), goes_on)
+
+
+async def back_up(database: Database, target: Path) -> int:
+    """Writes a copy of a SQLite journal, as of one moment, while it is in use; gives its size in bytes.
+
+    Raises ConfigurationError for a PostgreSQL, which has tools of its own, and for a file that is there already.
+    """
+    if database.dialect != "sqlite":
+        raise ConfigurationError("journal backup: this journal is in a PostgreSQL", hint="use pg_dump")
+    return await database.read(lambda connection: _copy(connection, target))
+
+
+def _copy(connection: Connection, target: Path) -> int:
+    beside = target.with_name(target.name + ".part")
+    # Outside of a transaction, since copying makes one of its own.
+    connection.exec_driver_sql("COMMIT")
+    try:
+        if target.exists():
+            raise ConfigurationError(f"journal backup: {target} is there already", hint="name another file")
+        beside.unlink(missing_ok=True)
+        os.close(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        connection.exec_driver_sql("VACUUM INTO ?", (str(beside),))
+        with beside.open("rb+") as file:
+            os.fsync(file.fileno())
+        size = beside.stat().st_size
+        beside.replace(target)
+        sync_folder(target.parent)
+    except OSError as error:
+        raise ConfigurationError(f"journal backup: {target}: {(error.strerror or 'not written').lower()}") from None
+    finally:
+        connection.exec_driver_sql("BEGIN")
+    return size
+
+
+async def find_damage(database: Database) -> list[str]:
+    """What is wrong with a journal, in words; empty if nothing is."""
+    return await database.read(_find_damage)
+
+
+def _find_damage(connection: Connection) -> list[str]:
+    problems = []
+    if connection.dialect.name == "sqlite":
+        rows = [row[0] for row in connection.execute(text("PRAGMA integrity_check(20)"))]
+        problems += [] if rows == ["ok"] else [f"the file is damaged: {row}" for row in rows]
+    last = connection.scalar(select(COUNTERS.c.events)) or 0
+    highest = connection.scalar(select(func.max(EVENTS.c.seq))) or 0
+    if highest > last:
+        problems.append(f"event {highest} has a number beyond the last one, {last}")
+    orphans = connection.scalar(
+        select(func.count()).select_from(DELIVERIES).where(DELIVERIES.c.event_id.not_in(select(EVENTS.c.id)))
+    )
+    if orphans:
+        problems.append(f"{orphans} deliveries have lost their event")
+    in_line = select(WORK.c.id).where(WORK.c.kind == "delivery")
+    lost = connection.scalar(
+        select(func.count())
+        .select_from(DELIVERIES)
+        .where(DELIVERIES.c.state == "pending", DELIVERIES.c.key.is_(None), DELIVERIES.c.id.not_in(in_line))
+    )
+    if lost:
+        problems.append(f"{lost} deliveries are pending and in no line")
+    return problems
