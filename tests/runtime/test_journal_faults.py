@@ -1,0 +1,218 @@
+"""The short forms of the soaks: kills at each point, power cuts, and what a file system or another process does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event, text
+
+from connector.errors import JournalUnavailable
+from connector.messages import Event
+from runtime.databases import SQLite
+from runtime.dispatching import Embedded
+from runtime.entries import Attempt, NewEvent, Subscription
+from runtime.journal import Journal
+from runtime.space import disk_usage
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def soak(name: str, *options: str) -> Any:
+    """What a soak reports; it has to end well."""
+    done = subprocess.run(
+        [sys.executable, f"tests/soak/{name}", *options],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": "."},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+def test_K1_to_K10_a_kill_at_any_point_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
+    verdict = soak("kills.py", "--kills", "1", "--events", "2000", "--folder", str(tmp_path))
+    assert verdict["kills"] == {f"K{number}": 1 for number in range(1, 11)}
+    assert verdict["acknowledged"] >= 2000
+    assert (verdict["lost"], verdict["twice_in_the_journal"], verdict["deliveries_absent"]) == (0, 0, 0)
+
+
+def test_F1_a_power_cut_loses_nothing_that_was_acknowledged_and_would_without_the_flush() -> None:
+    verdict = soak("power.py", "--cuts", "25", "--control", "6")
+    assert (verdict["FULL"]["cuts"], verdict["FULL"]["lost"]) == (25, 0)
+    assert verdict["FULL"]["acknowledged"] > 0
+    assert verdict["NORMAL"]["lost"] > 0
+
+
+class Failing(SQLite):
+    """A database whose commits fail as often as is wanted."""
+
+    failures = 0
+
+    def _connect(self, name: str) -> Any:
+        outer = self
+
+        class Connection(sqlite3.Connection):
+            def commit(self) -> None:
+                if self.in_transaction and outer.failures > 0:
+                    outer.failures -= 1
+                    raise sqlite3.OperationalError("disk I/O error")
+                super().commit()
+
+        return sqlite3.connect(name, uri=True, isolation_level=None, check_same_thread=False, factory=Connection)
+
+
+def new(key: str) -> NewEvent:
+    return NewEvent("mistral-ai", Event("", "/mistral-ai/default", "a/b", None, "2026-11-22T12:00:00Z", {}), key)
+
+
+def over(database: SQLite) -> Journal:
+    return Journal(database, Embedded(database, time.time), time.time, time.time, disk_usage)
+
+
+@pytest.mark.anyio
+async def test_F2_what_a_failed_commit_held_is_not_acknowledged_and_the_database_is_opened_anew(tmp_path: Path) -> None:
+    database = Failing(tmp_path / "journal.db")
+    async with over(database) as journal:
+        await journal.append([new("before")])
+        first = await database.transact(lambda connection: id(connection.connection.driver_connection))
+        database.failures = 1
+        with pytest.raises(JournalUnavailable, match="disk I/O error"):
+            await journal.append([new("failed")])
+        second = await database.transact(lambda connection: id(connection.connection.driver_connection))
+        assert first != second
+        assert (await journal.append([new("failed")]))[0].created
+        assert [each.dedupe for each in await journal.events()] == ["before", "failed"]
+
+
+@pytest.mark.anyio
+async def test_F2_of_many_appends_under_failures_none_is_acknowledged_in_vain(tmp_path: Path) -> None:
+    database = Failing(tmp_path / "journal.db")
+    acknowledged, refused = set(), 0
+    async with over(database) as journal:
+
+        async def send(sender: int) -> None:
+            nonlocal refused
+            for number in range(30):
+                key = f"{sender}-{number}"
+                database.failures += number % 7 == 0
+                try:
+                    await journal.append([new(key)])
+                except JournalUnavailable:
+                    refused += 1
+                else:
+                    acknowledged.add(key)
+
+        await asyncio.gather(*(send(sender) for sender in range(8)))
+        kept = {each.dedupe for each in await journal.events(limit=1000)}
+        assert refused > 0
+        assert acknowledged <= kept
+        assert await journal.check() == []
+
+
+@pytest.mark.anyio
+async def test_F4_another_process_that_locks_the_file_is_waited_for_and_then_events_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    async with await Journal.open(f"sqlite:///{path}") as journal:
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        waiting = asyncio.create_task(journal.append([new("1")]))
+        await asyncio.sleep(0.2)
+        other.execute("COMMIT")
+        assert (await waiting)[0].created
+        other.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        with pytest.raises(JournalUnavailable, match="locked"):
+            await journal.append([new("2")])
+        assert time.monotonic() - began >= 4.5
+        assert len(await journal.events()) == 1
+        other.close()
+        await journal.append([new("2")])
+
+
+def kill_within(path: Path, statement: str, act: Callable[[Journal], Any]) -> None:
+    """Has another process open the journal and act, and kills it right after a statement that begins so."""
+    child = os.fork()
+    if child == 0:
+
+        def executed(_: Any, cursor: Any, text: str, *rest: Any) -> None:
+            if text.strip().startswith(statement):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        async def run() -> None:
+            event.listen(Engine, "after_cursor_execute", executed)
+            async with await Journal.open(f"sqlite:///{path}") as journal:
+                await act(journal)
+
+        asyncio.run(run())
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status), "the statement never came"
+
+
+@pytest.mark.parametrize(
+    "statement", ["CREATE TABLE runs", "CREATE TABLE alembic_version", "INSERT INTO alembic_version"]
+)
+def test_K13_a_kill_while_the_tables_are_made_leaves_all_or_none(tmp_path: Path, statement: str) -> None:
+    path = tmp_path / "journal.db"
+    kill_within(path, statement, lambda journal: journal.health())
+    left = sqlite3.connect(path)
+    assert left.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+    left.close()
+
+    async def go_on() -> None:
+        async with await Journal.open(f"sqlite:///{path}") as journal:
+            await journal.append([new("1")])
+
+    asyncio.run(go_on())
+
+
+@pytest.mark.parametrize("statement", ["DELETE FROM attempts", "DELETE FROM deliveries", "DELETE FROM events"])
+def test_K13_a_kill_while_old_events_are_removed_leaves_whole_ones(tmp_path: Path, statement: str) -> None:
+    path = tmp_path / "journal.db"
+
+    async def fill() -> None:
+        async with await Journal.open(f"sqlite:///{path}") as journal:
+            await journal.add_subscription(Subscription("sub_1", "https://example.com/"))
+            await journal.append([new(str(number)) for number in range(700)])
+            made = await journal.deliveries(limit=1000)
+            taken = Attempt(0.0, 0.1, 200)
+            await asyncio.gather(*(journal.record_attempt(each.id, taken, state="delivered") for each in made))
+
+    async def look() -> tuple[int, int, list[str]]:
+        async with await Journal.open(f"sqlite:///{path}") as journal:
+            counts = len(await journal.events(limit=1000)), len(await journal.deliveries(limit=1000))
+            return *counts, await journal.check()
+
+    asyncio.run(fill())
+    kill_within(path, statement, lambda journal: journal.retain(events=0))
+    assert asyncio.run(look()) == (700, 700, [])
+
+
+def test_K13_a_kill_while_the_log_is_put_into_the_database_loses_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+
+    async def act(journal: Journal) -> None:
+        await journal.append([new(str(number)) for number in range(500)])
+        await journal.database.transact(lambda connection: connection.execute(text("SELECT 'now'")))
+
+    async def look() -> tuple[int, list[str]]:
+        async with await Journal.open(f"sqlite:///{path}") as journal:
+            return len(await journal.events(limit=1000)), await journal.check()
+
+    kill_within(path, "SELECT 'now'", act)
+    assert path.with_name("journal.db-wal").stat().st_size > 0
+    assert asyncio.run(look()) == (500, [])
