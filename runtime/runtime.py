@@ -395,7 +395,7 @@ class Runtime:
         return config
 
     async def _ask_for_token(self, request: Request, *, operation: str, origin: str | None) -> Response:
-        return await self._open_client().send(request, operation=operation, origin=origin)
+        return await self._sender.ask(self._open_client(), request, label=operation, origin=origin)
 
     def _open_client(self) -> Client:
         if self._client is None:

@@ -17,7 +17,7 @@ from typing import Protocol
 from connector.definitions import Operation
 from connector.errors import TransportError, UnknownOutcome
 from connector.messages import Request, Response, Stream
-from connector.policies import SAFE_METHODS
+from connector.policies import SAFE_METHODS, Retry
 from connector.urls import origin_of
 from runtime.limits import Breaker, Pace
 from runtime.retries import Enough, decide, is_limit, read_wait
@@ -38,6 +38,19 @@ class Sent:
 
     response: Response
     attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """When a request is sent again. `header` is the one that says when to come back, beside the usual ones.
+
+    Who is `patient` comes back after a 503 that names a time as well, whatever the method.
+    """
+
+    retry: Retry
+    idempotent: bool
+    header: str = ""
+    patient: bool = False
 
 
 class Sender:
@@ -75,11 +88,37 @@ class Sender:
         MappingError for a body that cannot be inflated.
         """
         label = f"{connection} {operation.label}"
-        retry = operation.policies.retry
         # A request that auth makes on its way (for a token) is not the operation's own.
         idempotent = operation.idempotent if request.method == operation.method else request.method in SAFE_METHODS
-        repeatable = not isinstance(request.body, Stream) or request.body.repeatable
         pace = self._pace(connection, operation)
+        rules = _Rules(operation.policies.retry, idempotent, operation.policies.errors.retry_after)
+        outcome, attempts = await self._repeat(client, request, label, pace, origin, rules)
+        return Sent(_final(outcome, idempotent=idempotent), attempts)
+
+    async def ask(self, client: Transmits, request: Request, *, label: str, origin: str | None) -> Response:
+        """The answer to a request for a token, which belongs to no operation.
+
+        It is sent again where it surely was not sent, and where the endpoint names a time to come back: with a 429 or
+        a 503. A token request that may have been answered is never repeated, for the answer may have held the only copy
+        of a rotated refresh token (hazard K11). Raises TransportError where no answer came, and MappingError.
+        """
+        rules = _Rules(Retry(), request.method in SAFE_METHODS, patient=True)
+        outcome, _ = await self._repeat(client, request, label, Pace(None), origin, rules)
+        if isinstance(outcome, TransportError):
+            raise outcome
+        return outcome
+
+    async def _repeat(
+        self,
+        client: Transmits,
+        request: Request,
+        label: str,
+        pace: Pace,
+        origin: str | None,
+        rules: _Rules,
+    ) -> tuple[Response | TransportError, int]:
+        """The last answer or error, and how many attempts it took."""
+        repeatable = not isinstance(request.body, Stream) or request.body.repeatable
         elapsed = pace.held(self._monotonic())
         if elapsed:
             await self._sleep(elapsed)
@@ -90,14 +129,16 @@ class Sender:
             outcome = await self._attempt(client, request, label, pace, origin)
             elapsed += self._monotonic() - started
             told = None
+            again = rules.idempotent
             if isinstance(outcome, Response):
                 if outcome.status < 400:
-                    return Sent(outcome, attempt)
-                told = read_wait(outcome, self._clock(), operation.policies.errors.retry_after)
+                    return outcome, attempt
+                told = read_wait(outcome, self._clock(), rules.header)
+                again |= rules.patient and outcome.status == 503 and told is not None
             decision = decide(
                 outcome,
-                retry,
-                idempotent=idempotent,
+                rules.retry,
+                idempotent=again,
                 attempt=attempt,
                 elapsed=elapsed,
                 total=self._total,
@@ -105,7 +146,7 @@ class Sender:
                 told=told,
             )
             if isinstance(decision, Enough) or not repeatable:
-                return Sent(_final(outcome, idempotent=idempotent), attempt)
+                return outcome, attempt
             if decision.told and isinstance(outcome, Response) and is_limit(outcome):
                 pace.hold(self._monotonic() + decision.delay)
             await self._sleep(decision.delay)

@@ -173,6 +173,8 @@ class Server(AuthorizationServer):
         self.asked: list[dict[str, str]] = []
         #: The credentials that calls of the API came with, and those that it takes; None takes what was issued.
         self.called: list[str] = []
+        #: Header fields that every answer has beside the usual ones.
+        self.fields: dict[str, str] = {}
         #: Decides instead of the server: (status, document), or None.
         self.instead: Callable[[dict[str, str]], tuple[int, Any] | None] = lambda _: None
         self.api: Callable[[str], tuple[int, Any] | None] = lambda _: None
@@ -259,7 +261,8 @@ def serving() -> Iterator[Server]:
             status, document = server.answer(self.path, dict(self.headers), body)
             text = document if isinstance(document, bytes) else json.dumps(document).encode()
             self.send_response(status)
-            self.send_header("Content-Type", "application/json")
+            for name, value in {"Content-Type": "application/json", **server.fields}.items():
+                self.send_header(name, value)
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()
             self.wfile.write(text)

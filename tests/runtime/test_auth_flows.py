@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from tests.runtime.authorization_server import (
     basic,
     serving,
 )
+from tests.runtime.faults import FaultServer
 
 pytestmark = pytest.mark.anyio
 
@@ -77,6 +79,12 @@ class Bench:
         self.folder = folder
         self.server = server
         self.clock = clock
+        self.waited: list[float] = []
+        #: Origins that the operator named beside the server's.
+        self.named: dict[str, str] = {}
+
+    async def sleep(self, seconds: float) -> None:
+        self.waited.append(seconds)
 
     def runtime(
         self, auth: Mapping[str, Any], values: Mapping[str, Any] = VALUES, grant: Mapping[str, Any] | None = None
@@ -85,8 +93,9 @@ class Bench:
         rt = Runtime(
             self.folder,
             secrets={"demo": {"tokenURL": f"{self.server.url}/token", "authURL": f"{self.server.url}/auth", **values}},
-            base_urls={"demo": f"{self.server.url}/api"},
+            base_urls={"demo": f"{self.server.url}/api", **self.named},
             clock=self.clock,
+            sleep=self.sleep,
             environ={"CONNECTOR_HOME": str(self.folder / "home")},
         )
         if grant is not None:
@@ -267,6 +276,60 @@ async def test_an_outage_of_the_token_endpoint_is_no_refusal(bench: Bench, serve
         server.instead = lambda _: None
         clock.now += 2
         assert (await rt.call("demo", "things.read", {})).ok
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_P1_a_token_endpoint_that_names_a_time_is_asked_again_then(
+    bench: Bench, server: Server, status: int
+) -> None:
+    answers = [(status, {"error": "slow_down"}), None]
+    server.instead = lambda _: answers.pop(0)
+    server.fields = {"Retry-After": "3"}
+    async with bench.runtime(CREDENTIALS) as rt:
+        assert (await rt.call("demo", "things.read", {})).ok
+    assert (bench.waited, len(server.asked)) == ([3.0], 2)
+
+
+async def test_P1_a_token_endpoint_that_asks_for_too_long_a_rest_is_left_in_peace(bench: Bench, server: Server) -> None:
+    server.instead = lambda _: (503, {})
+    server.fields = {"Retry-After": "3600"}
+    async with bench.runtime(CREDENTIALS) as rt:
+        for _ in range(3):
+            with pytest.raises(TransportError, match="503"):
+                await rt.call("demo", "things.read", {})
+    assert (bench.waited, len(server.asked)) == ([], 1)
+
+
+@pytest.mark.parametrize("status", [500, 502, 504])
+async def test_P2_a_token_request_that_may_have_been_carried_out_is_not_repeated(
+    bench: Bench, server: Server, status: int
+) -> None:
+    server.instead = lambda _: (status, {})
+    async with bench.runtime(CREDENTIALS) as rt:
+        with pytest.raises(TransportError, match=str(status)):
+            await rt.call("demo", "things.read", {})
+    assert (bench.waited, len(server.asked)) == ([], 1)
+
+
+@pytest.mark.parametrize("fault", ["/close", "/reset", "/reset-in-body"])
+async def test_K11_a_refresh_whose_answer_was_lost_is_not_repeated(bench: Bench, server: Server, fault: str) -> None:
+    async with FaultServer() as faults:
+        bench.named = {"elsewhere": faults.origin}
+        async with bench.runtime(CODE, {**VALUES, "tokenURL": faults.url(fault)}, server.issue()) as rt:
+            with pytest.raises(TransportError):
+                await rt.call("demo", "things.read", {})
+        assert (bench.waited, len(faults.requests)) == ([], 1)
+
+
+async def test_P2_a_token_request_that_was_not_sent_is_sent_again(bench: Bench, server: Server) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        origin = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+    bench.named = {"elsewhere": origin}
+    async with bench.runtime(CREDENTIALS, {**VALUES, "tokenURL": f"{origin}/token"}) as rt:
+        with pytest.raises(TransportError, match="no connection"):
+            await rt.call("demo", "things.read", {})
+    assert len(bench.waited) == 3
 
 
 async def test_a_token_that_still_lives_is_used_while_it_cannot_be_renewed(
