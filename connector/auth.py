@@ -15,9 +15,10 @@ from typing import Any, Protocol
 
 from connector.grants import GRANTS, ReadAuth, read_grantor
 from connector.messages import MASK, Request, Response, secret_forms
-from connector.oauth import Grant, Grantor
+from connector.oauth import Grantor
 from connector.selectors import Selector
 from connector.templates import Template, Unrenderable, Values, encode_header
+from connector.tokens import Grant
 from connector.urls import encode_query
 
 #: A token that already begins with a scheme is sent as it is (dialect, table of auth methods).

@@ -1,40 +1,34 @@
 """How a token is obtained: OAuth 2 grants, signed assertions, and a token that an operation of the provider gives.
 
 A way to obtain a token reads its params from the auth block and makes the token requests in `renew`, a generator that
-yields requests, is sent their responses, and returns a Grant. `authorization_url`, `code_request` and `read_grant` are
-the steps of a login. Nothing here sends or stores: whoever drives a renewal saves its Grant before it uses it. How a
+yields requests, is sent their responses, and returns a Grant (`tokens`). `authorization_url` and `code_request` are the
+steps of a login. Nothing here sends or stores: whoever drives a renewal saves its Grant before it uses it. How a
 token travels with a call is `auth`'s.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import urllib.parse
-from collections.abc import Generator, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from connector.convertors import to_text
-from connector.errors import InputProblem, NeedsReauthorization, TransportError
-from connector.messages import Headers, Request, Response, mask, secret_forms
+from connector.messages import Headers, Request, Response, secret_forms
 from connector.selectors import Selector
 from connector.templates import PathTemplate, QueryPair, Template, Unrenderable, Values, render_query, render_url
+from connector.tokens import Grant, make_grant, read_document, read_grant, refusal, unusable
 
 if TYPE_CHECKING:
     from connector.definitions import Service
 
-#: A token is renewed this long before it expires, in seconds, or at the last fifth of a shorter life.
-MARGIN = 60.0
-#: Answers of a token endpoint that say nothing of the grant itself: time-out, too early, too many, and every 5xx.
-_TEMPORARY = frozenset({408, 425, 429})
 #: Fields of a token request that are no secret (RFC 6749, section 2.2: nor is the client's id).
 _PUBLIC = frozenset({"grant_type", "client_id", "redirect_uri", "scope", "audience", "resource"})
-_LONGEST_LIFE = 10 * 365 * 86400.0
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _GOOGLE_TOKEN_URL = "https://oauth2.googleapis.com/token"
 
-Renewal = Generator[Request, Response, "Grant"]
+Renewal = Generator[Request, Response, Grant]
 
 #: The params of grants by their names without case, `-` and `_`, each with its name in our words.
 PARAMS: Mapping[str, str] = {
@@ -65,49 +59,6 @@ PARAMS: Mapping[str, str] = {
     "token": "token",
     "expiresin": "expiresIn",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """A token that was obtained, and what is needed to renew it. Times are seconds since the epoch."""
-
-    token: str = field(repr=False)
-    issued_at: float
-    #: None where the provider named no end: such a token is used until it is refused.
-    expires_at: float | None = None
-    refresh_token: str | None = field(default=None, repr=False)
-    #: Every form in which its tokens can occur.
-    secrets: frozenset[str] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        """Works out once what every call asks."""
-        object.__setattr__(self, "secrets", secret_forms(self.token) | secret_forms(self.refresh_token or ""))
-
-    def is_fresh(self, now: float) -> bool:
-        """True while the token need not be renewed: its end is more than a margin away."""
-        if self.expires_at is None:
-            return True
-        return now < self.expires_at - min(MARGIN, (self.expires_at - self.issued_at) / 5)
-
-    def is_alive(self, now: float) -> bool:
-        """True while the token has not expired."""
-        return self.expires_at is None or now < self.expires_at
-
-    def to_json(self) -> dict[str, Any]:
-        """The grant as it is stored."""
-        return {
-            "token": self.token,
-            "issued_at": self.issued_at,
-            "expires_at": self.expires_at,
-            "refresh_token": self.refresh_token,
-        }
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> Grant | None:
-        """A stored grant, or None where there is no token in it."""
-        if not stored.get("token"):
-            return None
-        return cls(stored["token"], stored.get("issued_at", 0.0), stored.get("expires_at"), stored.get("refresh_token"))
 
 
 def authorization_url(service: Service, values: Values, redirect_uri: str, state: str, verifier: str) -> str:
@@ -148,34 +99,6 @@ def code_request(service: Service, values: Values, code: str, redirect_uri: str,
         "code_verifier": verifier,
     }
     return client.request(fields, values)
-
-
-def read_grant(response: Response, now: float, *, previous: Grant | None = None, secrets: Iterable[str] = ()) -> Grant:
-    """The grant in an answer of a token endpoint (RFC 6749, section 5); a refresh token that is not new stays.
-
-    `secrets` are masked in what is said of a refusal. Raises NeedsReauthorization for a refusal, TransportError for an
-    answer that says nothing of the grant: an outage, too many requests.
-    """
-    document = _read_document(response)
-    token = document.get("access_token")
-    if response.status >= 300 or not isinstance(token, str):
-        raise _refusal(response, document, secrets)
-    refresh_token = document.get("refresh_token")
-    if not isinstance(refresh_token, str) or not refresh_token:
-        refresh_token = None if previous is None else previous.refresh_token
-    return make_grant(token, now, document.get("expires_in"), refresh_token)
-
-
-def make_grant(token: str, now: float, lifetime: Any, refresh_token: str | None = None) -> Grant:
-    """A grant of a token that lives for so many seconds; one that no header carries is refused."""
-    if not token.isascii() or not token.isprintable() or " " in token or not token:
-        raise _unusable("the token that came is no text that a header carries")
-    try:
-        seconds = float(lifetime)
-    except (TypeError, ValueError, OverflowError):
-        seconds = math.inf
-    expires_at = now + seconds if 0 < seconds < _LONGEST_LIFE else None
-    return Grant(token, now, expires_at, refresh_token)
 
 
 URL_PARAMS = frozenset({"tokenURL", "authURL"})
@@ -286,7 +209,7 @@ class AuthorizationCode:
     def renew(self, values: Values, grant: Grant | None, now: float, base: str) -> Renewal:  # noqa: ARG002 - a Grantor
         """One refresh (RFC 6749, section 6); a rotated refresh token is in the grant that is returned."""
         if grant is None or not grant.refresh_token:
-            raise _unusable("nobody has allowed it yet" if grant is None else "its token ended and has no successor")
+            raise unusable("nobody has allowed it yet" if grant is None else "its token ended and has no successor")
         request = self.client.request({"grant_type": "refresh_token", "refresh_token": grant.refresh_token}, values)
         return read_grant((yield request), now, previous=grant, secrets=request.secrets)
 
@@ -401,10 +324,10 @@ class TokenExchange:
         hidden = (form for name in self.credentials & values.keys() for form in secret_forms(to_text(values[name])))
         request = replace(request, secrets=frozenset(hidden))
         response = yield request
-        document = _read_document(response)
+        document = read_document(response)
         token = self.token.find_one(document)
         if response.status >= 300 or not isinstance(token, (str, int)) or isinstance(token, bool):
-            raise _refusal(response, document, request.secrets)
+            raise refusal(response, document, request.secrets)
         lifetime = None if self.expires_in is None else self.expires_in.find_one(document)
         return make_grant(str(token), now, lifetime)
 
@@ -482,29 +405,3 @@ def _find_code_grant(service: Service, values: Values) -> AuthorizationCode:
     if not isinstance(grantor, AuthorizationCode):
         raise ValueError(f"connections to {service.connector} are not logged in: their method needs no person")
     return grantor
-
-
-def _read_document(response: Response) -> Mapping[str, Any]:
-    """The answer of a token endpoint: JSON, or a form as some old ones send; an empty object for anything else."""
-    try:
-        document = json.loads(response.body)
-    except (ValueError, RecursionError):
-        text = response.body.decode("utf-8", "replace")
-        document = dict(urllib.parse.parse_qsl(text)) if response.content_type.endswith("urlencoded") else {}
-    return document if isinstance(document, dict) else {}
-
-
-def _refusal(
-    response: Response, document: Mapping[str, Any], secrets: Iterable[str]
-) -> NeedsReauthorization | TransportError:
-    if response.status >= 500 or response.status in _TEMPORARY:
-        return TransportError(f"the token endpoint answered {response.status}")
-    hidden = {*secrets, *(str(document[key]) for key in ("access_token", "refresh_token") if document.get(key))}
-    words = [document.get("error"), document.get("error_description") or document.get("message")]
-    said = mask(": ".join(text for text in words if isinstance(text, str)), hidden)
-    printable = "".join(char if char.isprintable() else " " for char in said)[:200]
-    return _unusable(f"the token endpoint answered {response.status}: {printable or 'no token, and no reason'}")
-
-
-def _unusable(reason: str) -> NeedsReauthorization:
-    return NeedsReauthorization("authorization", [InputProblem("grant", reason)], hint="connector connections login")

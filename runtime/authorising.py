@@ -24,8 +24,9 @@ from connector.errors import (
     TransportError,
 )
 from connector.messages import Request, Response
-from connector.oauth import AuthorizationCode, Grant, TokenExchange
+from connector.oauth import AuthorizationCode, TokenExchange
 from connector.templates import Unrenderable
+from connector.tokens import Grant
 from runtime.vault import Vault, variable_name
 
 #: After a refusal no token is asked for in this many seconds, unless the connection was given something new.

@@ -1,14 +1,12 @@
 """What an operation expects of a request: its definition read backwards, as a strict API would hold callers to it.
 
-`find_complaints` compares path values, query, headers and body with the templates they would be rendered from;
-`Credential` knows where an auth method puts its secrets. Everything here is pure. Which operation a request is meant
-for, and which status a refusal has, is `mock`'s business.
+`find_complaints` compares path values, query, headers and body with the templates they would be rendered from; which
+credential is asked for `credentials` says. Everything here is pure. Which operation a request is meant for, and
+which status a refusal has, is `mock`'s business.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import itertools
 import re
 import urllib.parse
@@ -16,10 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from connector.auth import Auth
 from connector.bodies import BinaryBody, FormBody, GraphqlBody, JsonBody, NdjsonBody, TextBody, XmlBody
 from connector.convertors import read_default, to_text
-from connector.definitions import Operation, Service
+from connector.definitions import Operation
 from connector.errors import MappingError
 from connector.mapping import read_json
 from connector.markup import parse_xml
@@ -31,14 +28,6 @@ from runtime.parts import read_parts
 
 #: How many ways of leaving out optional items of one array are tried.
 MAX_TRIALS = 50
-#: What an auth method is given in place of the values of a connection, to see where it puts them.
-_SAMPLE = "sample"
-_SAMPLE_URL = "https://sample.invalid/"
-_SAMPLE_TOKEN = Response(200, body=b'{"access_token":"sample","token_type":"Bearer","expires_in":3600}')
-#: More round trips than any auth method makes.
-_MAX_ROUND_TRIPS = 5
-_SCHEME = re.compile(r"([A-Za-z][\w\-]*) +\S.*\Z")
-
 _LIST_MARK = re.compile(r"\[[0-9]*\]")
 
 Location = tuple[str | int, ...]
@@ -60,67 +49,6 @@ class Complaint:
     def as_json(self) -> dict[str, Any]:
         """The entry of a validation error, in the form that FastAPI made usual."""
         return {"loc": list(self.location), "msg": self.message, "type": self.type}
-
-
-@dataclass(frozen=True, slots=True)
-class Credential:
-    """A header, or a query parameter (`in_query`), that must hold a secret; `scheme` is what goes before it there."""
-
-    name: str
-    scheme: str = ""
-    in_query: bool = False
-
-    def is_well_formed(self, headers: Headers, query: Pairs) -> bool:
-        """True if a credential stands there in the right form; whether it is the right one is not asked.
-
-        Any scheme will do in place of Bearer, since a token may bring its own; Basic has to hold `user:password`.
-        """
-        value = dict(query).get(self.name, "") if self.in_query else headers.get(self.name, "")
-        if not self.scheme:
-            return bool(value.strip())
-        if not _SCHEME.match(value):
-            return False
-        if self.scheme.lower() != "basic":
-            return True
-        scheme, _, encoded = value.partition(" ")
-        try:
-            return scheme.lower() == "basic" and b":" in base64.b64decode(encoded.strip(), validate=True)
-        except (binascii.Error, ValueError):
-            return False
-
-    def challenge(self, realm: str) -> str:
-        """The value of WWW-Authenticate (RFC 9110, section 11.6.1)."""
-        if self.scheme:
-            return f'{self.scheme} realm="{realm}"'
-        return f'ApiKey realm="{realm}", {"query" if self.in_query else "header"}="{self.name}"'
-
-
-def find_credentials(service: Service, auth: Auth) -> tuple[Credential, ...]:
-    """Where the method puts its secrets, learned by letting it authenticate a sample request.
-
-    So a new method needs no word here. One that cannot work with samples (it signs with a real key, say) is taken to
-    end in a Bearer token, as all of those do. A header whose name only the connection knows is not asked for.
-    """
-    values = {
-        name: _SAMPLE if placeholder.default is None else to_text(placeholder.default)
-        for name, placeholder in service.placeholders.items()
-    }
-    flow = auth.flow(Request("GET", _SAMPLE_URL), values)
-    try:
-        request, trips = next(flow), 0
-        while not request.url.startswith(_SAMPLE_URL):
-            request, trips = flow.send(_SAMPLE_TOKEN), trips + 1
-            if trips == _MAX_ROUND_TRIPS:
-                raise ValueError("it never comes to its own request")
-    except (ValueError, StopIteration):
-        return (Credential("Authorization", "Bearer"),)
-    found = [
-        Credential(name, scheme[1] if (scheme := _SCHEME.match(value)) else "")
-        for name, value in request.headers.items()
-        if name.lower() != _SAMPLE
-    ]
-    query = urllib.parse.parse_qsl(urllib.parse.urlsplit(request.url).query)
-    return (*found, *(Credential(name, in_query=True) for name, _ in query))
 
 
 def find_complaints(operation: Operation, request: Request, path_values: Pairs, query: Pairs) -> Iterator[Complaint]:

@@ -26,7 +26,8 @@ from connector.definitions import Connector, Operation
 from connector.errors import ConfigurationError
 from connector.messages import Headers, Request, Response
 from connector.templates import Slot, Template
-from runtime.expectations import Complaint, Credential, Pairs, Unreadable, find_complaints, find_credentials
+from runtime.credentials import Credential, find_credentials
+from runtime.expectations import Complaint, Pairs, Unreadable, find_complaints
 from runtime.samples import cut_page, find_progress, json_response, make_answers, read_example
 
 #: A body may have this many bytes.

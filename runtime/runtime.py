@@ -31,9 +31,10 @@ from connector.errors import (
 )
 from connector.mapping import Chunk, Result
 from connector.messages import MASK, Request, Response, Stream
-from connector.oauth import Grant, authorization_url, code_request, read_grant
+from connector.oauth import authorization_url, code_request
 from connector.steps import run_steps
 from connector.templates import Unrenderable
+from connector.tokens import Grant, read_grant
 from connector.urls import origin_of
 from connector.workflows import InputMapping, parse_mapping
 from runtime.authorising import Authoriser

@@ -22,9 +22,9 @@ from connector.auth import (
 from connector.definitions import Service
 from connector.errors import ConnectorError, InvalidDefinition, MissingCredentials
 from connector.messages import MASK, Headers, Request, Response, secret_forms
-from connector.oauth import Grant
 from connector.parsing import parse_connector
 from connector.templates import Unrenderable
+from connector.tokens import Grant
 
 REQUEST = Request("GET", "https://api.example.com/v1", Headers({"Accept": "application/json"}))
 

@@ -15,9 +15,10 @@ from connector.auth import GrantAuth
 from connector.definitions import Service
 from connector.errors import InvalidDefinition, NeedsReauthorization, TransportError
 from connector.messages import MASK, Headers, Request, Response
-from connector.oauth import Grant, authorization_url, code_request, read_grant
+from connector.oauth import authorization_url, code_request
 from connector.parsing import find_problems, parse_connector
 from connector.templates import Unrenderable
+from connector.tokens import Grant, read_grant
 
 NOW = 1_800_000_000.0
 BASE = "https://api.example.com/v1"

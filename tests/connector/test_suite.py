@@ -23,10 +23,10 @@ from connector.convertors import convert
 from connector.definitions import Connector, CustomOperation
 from connector.errors import InputError
 from connector.messages import Headers
-from connector.oauth import Grant
 from connector.parsing import parse_connector
 from connector.selectors import Selector
 from connector.steps import run_steps
+from connector.tokens import Grant
 
 ROOT = Path(__file__).parents[2]
 

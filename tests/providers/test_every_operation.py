@@ -18,7 +18,7 @@ from connector.auth import GrantAuth
 from connector.building import build_request
 from connector.definitions import Connector
 from connector.messages import Headers, Stream
-from connector.oauth import Grant
+from connector.tokens import Grant
 from runtime import Catalog, Runtime
 from runtime.mock import MockProvider
 from tests.providers.standins import serving

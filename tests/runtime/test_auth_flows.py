@@ -14,8 +14,9 @@ from click.testing import CliRunner
 
 from connector.errors import MissingCredentials, NeedsReauthorization, ResponseError, TransportError
 from connector.messages import MASK
-from connector.oauth import Grant, authorization_url, code_request, read_grant
+from connector.oauth import authorization_url, code_request
 from connector.parsing import parse_connector
+from connector.tokens import Grant, read_grant
 from runtime import Runtime
 from runtime.cli import cli
 from tests.runtime.authorization_server import (
