@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from connector.definitions import Config, Operation
+from connector.definitions import SHORTEST_TOKEN, Config, Operation
 from connector.errors import MappingError, RateLimited, ResponseError
 from connector.mapping import Result, map_response, provider_message, read_leniently
 from connector.messages import Request, Response, without_query
@@ -65,10 +65,13 @@ def document_of(result: Result, response: Response, config: Config) -> Any:
 def map_answer(operation: Operation, config: Config, request: Request, response: Response, label: str) -> Result:
     """The mapped answer, without secrets that the provider echoes (hazard T53).
 
-    What a failure says is stored and shown, so every credential in it is masked; in a success a token is, but not a
-    user name, which is often data.
+    What a failure says is stored and shown, so every credential in it is masked; in a success a token is, and what auth
+    made of credentials (user and password of Basic in one), but not a user name, which is often data.
     """
-    hidden = request.secrets if response.status >= 300 else config.tokens
+    hidden = request.secrets
+    if response.status < 300:
+        made = (form for form in request.secrets - config.secrets if len(form) >= SHORTEST_TOKEN)
+        hidden = config.tokens.union(made)
     try:
         result = map_response(operation, response.masked(hidden) if hidden else response)
         # What the definition calls a failure may have come with a status of success.
