@@ -973,7 +973,7 @@ def test_every_correction_of_the_overlay_is_known() -> None:
         "fim-completions/fim_completion.created": ["after", "payload"],
         "embeddings/embeddings.generated": ["after"],
         "models/model.deleted": ["after"],
-        "files/file.uploaded": ["poll", "payload"],
+        "files/file.uploaded": ["after", "poll", "payload"],
         "files/file.deleted": ["after"],
         "fine-tuning-jobs/fine_tuning_job.created": ["after", "poll"],
         "fine-tuning-jobs/fine_tuning_job.succeeded": ["poll"],

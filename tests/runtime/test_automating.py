@@ -47,7 +47,8 @@ def test_an_automation_is_tried_on_a_sample_of_its_trigger_and_nothing_is_sent()
     assert shown["wanted"] is True
     assert shown["event"]["type"] == "batch-jobs/batch_job.succeeded"
     assert shown["event"]["data"]["status"] == "SUCCESS"
-    [step] = shown["steps"]
+    step, download = shown["steps"]
+    assert download["request"]["url"].endswith("/content")
     assert step["inputs"] == {"fileId": shown["event"]["data"]["output_file"]}
     assert step["request"]["url"] == f"https://api.mistral.ai/v1/files/{step['inputs']['fileId']}"
     assert step["request"]["headers"]["Authorization"] == "Bearer ***"
