@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
-from runtime.databases import upsert
+from runtime.databases import insert_rows, upsert
 from runtime.dispatching import Dispatcher
 from runtime.entries import (
     Appended,
@@ -29,7 +29,7 @@ from runtime.entries import (
 )
 from runtime.lines import Outcome, add_deliveries, delivery_row
 from runtime.rows import from_run, to_subscription
-from runtime.tables import CHECKPOINTS, COUNTERS, EVENTS, RUNS, SIGHTINGS, SUBSCRIPTIONS
+from runtime.tables import CHECKPOINTS, COUNTERS, EVENTS, RUNS, SIGHTINGS, SUBSCRIPTIONS, to_json
 
 #: Says which automations run on an event: one pending run for each.
 Planner = Callable[[StoredEvent], Iterable[Run]]
@@ -39,10 +39,16 @@ Planner = Callable[[StoredEvent], Iterable[Run]]
 class Append:
     """One call of `Journal.append`."""
 
-    events: Sequence[NewEvent]
+    #: As `identify` makes them.
+    events: Sequence[tuple[str, NewEvent, bytes]]
     checkpoint: Checkpoint | None
     sightings: Sightings | None
     then: Sequence[Work]
+
+
+_COUNT = select(COUNTERS.c.events, COUNTERS.c.subscriptions).where(COUNTERS.c.id == 1).with_for_update()
+_ADVANCE = update(COUNTERS).where(COUNTERS.c.id == 1).values(events=bindparam("to"), at=bindparam("now"))
+_KNOWN = select(EVENTS.c.id, EVENTS.c.seq, EVENTS.c.digest).where(EVENTS.c.id.in_(bindparam("ids", expanding=True)))
 
 
 class Appending:
@@ -58,47 +64,31 @@ class Appending:
     def append(self, connection: Connection, appends: Sequence[Append]) -> list[Outcome]:
         """Does several appends at once; gives for each the list of Appended."""
         # Whoever appends has this row to itself until the commit, so the order of numbers is the order of commits.
-        counters = connection.execute(
-            select(COUNTERS.c.events, COUNTERS.c.subscriptions).where(COUNTERS.c.id == 1).with_for_update()
-        ).one()
+        counters = connection.execute(_COUNT).one()
         known = self._known(connection, appends)
         seq = counters.events
-        rows: list[dict[str, Any]] = []
-        stored: list[StoredEvent] = []
+        rows: list[tuple[Any, ...]] = []
+        stored: list[tuple[int, str, NewEvent]] = []
         received = self._wall()
         answers: list[list[Appended]] = []
         for each in appends:
             answer = []
-            for new in each.events:
-                id, digest = event_id(new.connection, new.event.type, new.dedupe), _digest(new)
+            for id, new, digest in each.events:
                 if (found := known.get(id)) is not None:
                     answer.append(Appended(id, found[0], created=False, conflict=found[1] != digest))
                     continue
                 seq += 1
                 known[id] = seq, digest
-                event = replace(new.event, id=id)
-                stored.append(
-                    StoredEvent(
-                        seq,
-                        new.connection,
-                        event,
-                        new.origin,
-                        new.dedupe,
-                        received,
-                        new.raw,
-                        new.content_type,
-                        new.hops,
-                    )
-                )
-                rows.append(_row(stored[-1], digest))
+                rows.append(_row(seq, id, new, received, digest))
+                stored.append((seq, id, new))
                 answer.append(Appended(id, seq, created=True))
             answers.append(answer)
         work = [each for one in appends for each in one.then]
         if rows:
-            connection.execute(insert(EVENTS), rows)
+            insert_rows(connection, EVENTS, rows)
             work += self._deliver(connection, stored, counters.subscriptions)
-            work += self._plan(connection, stored)
-        connection.execute(update(COUNTERS).where(COUNTERS.c.id == 1).values(events=seq, at=max(received, self._now())))
+            work += self._plan(connection, stored, received)
+        connection.execute(_ADVANCE, {"to": seq, "now": max(received, self._now())})
         self._remember(connection, appends)
         if work:
             self._dispatcher.enqueue(connection, work)
@@ -106,41 +96,37 @@ class Appending:
         return [(answer, work if index == 0 else ()) for index, answer in enumerate(answers)]
 
     def _known(self, connection: Connection, appends: Sequence[Append]) -> dict[str, tuple[int, bytes]]:
-        ids = [
-            event_id(new.connection, new.event.type, new.dedupe)
-            for each in appends
-            for new in each.events
-            if new.dedupe is not None
-        ]
+        ids = [id for each in appends for id, new, _ in each.events if new.dedupe is not None]
         known = {}
         # Both databases have a limit on the parameters of one statement.
         for start in range(0, len(ids), 5000):
-            wanted = EVENTS.c.id.in_(ids[start : start + 5000])
-            for id, seq, digest in connection.execute(select(EVENTS.c.id, EVENTS.c.seq, EVENTS.c.digest).where(wanted)):
+            for id, seq, digest in connection.execute(_KNOWN, {"ids": ids[start : start + 5000]}):
                 known[id] = seq, bytes(digest)
         return known
 
-    def _deliver(self, connection: Connection, stored: Sequence[StoredEvent], version: int) -> list[Work]:
+    def _deliver(self, connection: Connection, stored: Sequence[tuple[int, str, NewEvent]], version: int) -> list[Work]:
         """Makes the deliveries of new events; gives the work of those that are next in line."""
         if self._subscriptions[0] != version:
             enabled = connection.execute(select(SUBSCRIPTIONS).where(SUBSCRIPTIONS.c.state == "enabled"))
             self._subscriptions = version, [to_subscription(row) for row in enabled]
         now = self._now()
         rows = [
-            delivery_row(subscription, each, now)
-            for each in stored
+            delivery_row(subscription, id, new.event, now)
+            for seq, id, new in stored
             for subscription in self._subscriptions[1]
-            if subscription.filter.matches(each.connection, each.event)
+            if subscription.filter.matches(new.connection, new.event)
         ]
         return add_deliveries(connection, rows)
 
-    def _plan(self, connection: Connection, stored: Sequence[StoredEvent]) -> list[Work]:
+    def _plan(self, connection: Connection, stored: Sequence[tuple[int, str, NewEvent]], received: float) -> list[Work]:
+        if not self.planners:
+            return []
         now = self._now()
         runs = [
             replace(run, created=now, updated=now, due=now if run.due is None else run.due)
-            for each in stored
+            for seq, id, new in stored
             for planner in self.planners
-            for run in planner(each)
+            for run in planner(_stored(seq, id, new, received))
         ]
         if runs:
             connection.execute(insert(RUNS), [from_run(run) for run in runs])
@@ -164,28 +150,39 @@ class Appending:
         upsert(connection, SIGHTINGS, rows)
 
 
-def _digest(new: NewEvent) -> bytes:
-    """What tells whether two arrivals of one event say the same: of the bytes as they came, else of the fields."""
+def identify(new: NewEvent) -> tuple[str, NewEvent, bytes]:
+    """The event with its id, and what tells whether two arrivals of it say the same.
+
+    That is a digest of the bytes as they came, or of the fields where there are none.
+    """
     said = new.raw or json.dumps([new.event.subject, dict(new.event.data)], sort_keys=True).encode()
-    return hashlib.sha256(said).digest()
+    return event_id(new.connection, new.event.type, new.dedupe), new, hashlib.sha256(said).digest()
 
 
-def _row(stored: StoredEvent, digest: bytes) -> dict[str, Any]:
-    event = stored.event
-    return {
-        "seq": stored.seq,
-        "id": event.id,
-        "connection": stored.connection,
-        "trigger": event.type,
-        "dedupe": stored.dedupe,
-        "source": event.source,
-        "subject": event.subject,
-        "time": event.time,
-        "data": dict(event.data),
-        "origin": stored.origin,
-        "received": stored.received,
-        "hops": stored.hops,
-        "content_type": stored.content_type,
-        "raw": stored.raw,
-        "digest": digest,
-    }
+def _stored(seq: int, id: str, new: NewEvent, received: float) -> StoredEvent:
+    event = replace(new.event, id=id)
+    return StoredEvent(
+        seq, new.connection, event, new.origin, new.dedupe, received, new.raw, new.content_type, new.hops
+    )
+
+
+def _row(seq: int, id: str, new: NewEvent, received: float, digest: bytes) -> tuple[Any, ...]:
+    """A row of `events`, in the order of its columns."""
+    event = new.event
+    return (
+        seq,
+        id,
+        new.connection,
+        event.type,
+        None if new.dedupe is None else to_json(new.dedupe),
+        event.source,
+        None if event.subject is None else to_json(event.subject),
+        event.time,
+        to_json(dict(event.data)),
+        new.origin,
+        received,
+        new.hops,
+        new.content_type,
+        new.raw,
+        digest,
+    )

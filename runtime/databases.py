@@ -11,12 +11,12 @@ import asyncio
 import importlib
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, Table, create_engine, event, inspect, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool, StaticPool
 
@@ -31,6 +31,8 @@ BUSY_TIMEOUT = 5.0
 #: KiB of pages that each connection keeps.
 _CACHE = 16 * 1024
 _READERS = 4
+#: The text of `insert_rows`, by table and dialect.
+_INSERTS: dict[tuple[str, str], str] = {}
 
 
 class Database(Protocol):
@@ -286,6 +288,19 @@ def migrate(connection: Connection, where: str, *, to: str = HEAD) -> str | None
         config.attributes["connection"] = connection
         command.upgrade(config, to)
     return version
+
+
+def insert_rows(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Inserts many rows, each in the order of the table's columns and as the driver takes it.
+
+    For what comes in by the thousand: a statement of SQLAlchemy's would convert each value of each row by itself.
+    """
+    text = _INSERTS.get((table.name, connection.dialect.name))
+    if text is None:
+        columns = [column.name for column in table.c]
+        text = str(table.insert().compile(dialect=connection.dialect, column_keys=columns))
+        _INSERTS[table.name, connection.dialect.name] = text
+    connection.exec_driver_sql(text, list(rows))
 
 
 def upsert(connection: Connection, table: Any, rows: list[dict[str, Any]], *, replace: bool = True) -> None:

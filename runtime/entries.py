@@ -30,6 +30,7 @@ EXHAUSTED = "delivery.exhausted"
 SYSTEM_TRIGGERS = frozenset({EXHAUSTED})
 
 _ID_DIGITS = 32
+_encode = json.JSONEncoder().encode
 
 
 def event_id(connection: str, trigger: str, dedupe: str | None) -> str:
@@ -52,7 +53,7 @@ def new_id(prefix: str) -> str:
 
 def _derived(prefix: str, *parts: str) -> str:
     # As JSON, so that no two lists of parts are one text, whatever is in them.
-    return f"{prefix}_{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:_ID_DIGITS]}"
+    return f"{prefix}_{hashlib.sha256(_encode(parts).encode()).hexdigest()[:_ID_DIGITS]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from connector.errors import JournalUnavailable, NotInJournal
-from runtime.appending import Append, Appending, Planner
+from runtime.appending import Append, Appending, Planner, identify
 from runtime.clocks import SteadyClock
 from runtime.commits import Commits, Write
 from runtime.databases import Database, PostgreSQL, open_database, upsert
@@ -80,7 +80,8 @@ class Journal:
         self._commits = Commits(database.transact)
         self._appending = Appending(dispatcher, now, wall)
         self._lines = Lines(dispatcher, now)
-        self._space = Space(database.path, usage) if database.path is not None else None
+        #: The disk of a file; None where there is none.
+        self.space = Space(database.path, usage) if database.path is not None else None
         self._wall = wall
         self._news = asyncio.Condition()
         #: What hands out the work that is in line here.
@@ -144,9 +145,11 @@ class Journal:
         checkpoint, the sightings and the work of `then` belong to the same commit. Duplicates collapse. Raises
         JournalUnavailable; then nothing may be acknowledged.
         """
-        if self._space is not None:
-            self._space.demand()
-        answers: list[Appended] = await self.write(self._appending.append, Append(events, checkpoint, sightings, then))
+        if self.space is not None:
+            self.space.demand()
+        answers: list[Appended] = await self.write(
+            self._appending.append, Append([identify(each) for each in events], checkpoint, sightings, then)
+        )
         async with self._news:
             self._news.notify_all()
         return answers
@@ -332,7 +335,7 @@ class Journal:
         await self.write(self._record, ((delivery_id, attempt, state, due, reason), events))
 
     def _record(self, connection: Connection, given: Sequence[tuple[Recorded, Sequence[NewEvent]]]) -> list[Outcome]:
-        made = [Append(events, None, None, ()) for _, events in given if events]
+        made = [Append([identify(each) for each in events], None, None, ()) for _, events in given if events]
         outcomes = self._lines.record(connection, [recorded for recorded, _ in given], appends=bool(made))
         if made:
             outcomes += self._appending.append(connection, made)
@@ -449,7 +452,7 @@ class Journal:
             last, pending, oldest, dead = await self.read(read)
         except JournalUnavailable as error:
             return Health(False, error.message, 0, 0, 0.0, 0, skew)  # noqa: FBT003 - the order of the class
-        full = self._space.problem() if self._space is not None else ""
+        full = self.space.problem() if self.space is not None else ""
         age = 0.0 if oldest is None else max(0.0, now - oldest)
         return Health(not full, full, last, pending, age, dead, skew)
 
@@ -493,7 +496,7 @@ class Journal:
                 result, work = await self._commits.write(write, argument)
             except OperationalError as error:
                 # On a full disk what comes of events has the reserve; once it is gone, room is made by hand.
-                if self._space is None or "disk is full" not in str(error.orig) or not self._space.release():
+                if self.space is None or "disk is full" not in str(error.orig) or not self.space.release():
                     raise
                 result, work = await self._commits.write(write, argument)
         except (SQLAlchemyError, OSError) as error:

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, delete, insert, select, update
 
 from connector.errors import NotInJournal
+from connector.messages import Event
 from runtime.dispatching import Dispatcher
 from runtime.entries import Attempt, DeliveryState, StoredEvent, Subscription, Work, delivery_id
 from runtime.tables import ATTEMPTS, COUNTERS, DELIVERIES, SUBSCRIPTIONS
@@ -111,7 +112,7 @@ class Lines:
             if only is not None and state is None:
                 known = {row.event_id for row in present}
                 fresh = [
-                    delivery_row(only, each, now)
+                    delivery_row(only, each.event.id, each.event, now)
                     for each in events
                     if each.event.id not in known and only.filter.matches(each.connection, each.event)
                 ]
@@ -142,17 +143,17 @@ def _lock(connection: Connection) -> None:
     connection.execute(select(COUNTERS.c.id).where(COUNTERS.c.id == 1).with_for_update())
 
 
-def delivery_row(subscription: Subscription, stored: StoredEvent, now: float) -> dict[str, Any]:
+def delivery_row(subscription: Subscription, event_id: str, event: Event, now: float) -> dict[str, Any]:
     """The row of a new delivery, due now."""
     return {
-        "id": delivery_id(subscription.id, stored.event.id),
-        "event_id": stored.event.id,
+        "id": delivery_id(subscription.id, event_id),
+        "event_id": event_id,
         "subscription": subscription.id,
         "state": "pending",
         "attempts": 0,
         "due": now,
         "reason": "",
-        "key": (stored.event.subject or "") if subscription.ordered else None,
+        "key": (event.subject or "") if subscription.ordered else None,
         "created": now,
         "updated": now,
     }

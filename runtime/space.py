@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,6 +37,9 @@ class Space:
         self._folder = path.parent
         self._ballast = path.with_name(path.name + ".ballast")
         self._usage = usage
+        #: Seconds for which room that was found is taken to be there.
+        self.pause = 0.1
+        self._enough_until = 0.0
 
     def problem(self) -> str:
         """Why nothing more is taken in; empty if there is room."""
@@ -46,12 +50,19 @@ class Space:
         )
 
     def demand(self) -> None:
-        """Raises JournalUnavailable if there is no room for more; else sees to it that there is a ballast."""
+        """Raises JournalUnavailable if there is no room for more; else sees to it that there is a ballast.
+
+        Having found room, it does not look again for a while.
+        """
+        now = time.monotonic()
+        if now < self._enough_until:
+            return
         if problem := self.problem():
             hint = "make room on the disk, or keep fewer events (keep_days, keep_events); it goes on by itself then"
             raise JournalUnavailable(f"the journal takes no more: {problem}", hint=hint, retry_after=30.0)
         if not self._ballast.exists():
             self._make_ballast()
+        self._enough_until = now + self.pause
 
     def release(self) -> bool:
         """Gives the ballast back to the disk; False if that was done already."""

@@ -12,6 +12,8 @@ from sqlalchemy import BigInteger, Column, Dialect, Double, Index, Integer, Larg
 from sqlalchemy.types import TypeDecorator
 
 METADATA = MetaData()
+#: A value as the journal writes it. `json.dumps` would make an encoder anew each time.
+to_json = json.JSONEncoder(separators=(",", ":")).encode
 #: SQLite numbers rows by itself only in a column of the very type INTEGER.
 _SEQ = BigInteger().with_variant(Integer, "sqlite")
 
@@ -24,7 +26,7 @@ class Json(TypeDecorator[Any]):
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
         """The text of a value."""
-        return None if value is None else json.dumps(value, separators=(",", ":"))
+        return None if value is None else to_json(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ARG002 - SQLAlchemy's signature
         """The value of a text."""

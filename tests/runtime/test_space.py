@@ -41,6 +41,8 @@ def disk() -> Disk:
 @pytest.fixture
 async def journal(tmp_path: Path, disk: Disk) -> AsyncIterator[Journal]:
     async with await Journal.open(f"sqlite:///{tmp_path}/journal.db", usage=disk) as opened:
+        assert opened.space is not None
+        opened.space.pause = 0.0
         yield opened
 
 
