@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from benchmarks.calls import measure_calls
 from benchmarks.catalogue import measure_catalogue
+from benchmarks.deliveries import measure_deliveries
 from benchmarks.flows import measure_events, measure_files
 from benchmarks.language import measure_loading, measure_mapping, measure_rendering
 from benchmarks.measuring import Row, show
@@ -23,6 +24,7 @@ SECTIONS: dict[str, tuple[str, Callable[[], list[Row]]]] = {
     "paging": ("5,000 records over 51 pages", measure_paging),
     "events": ("10,000 server-sent events", measure_events),
     "files": ("1 GB down and up", measure_files),
+    "deliveries": ("Deliveries to a subscriber", measure_deliveries),
     "catalogue": ("A catalogue of 1,000 connectors", measure_catalogue),
 }
 

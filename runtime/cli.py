@@ -17,6 +17,7 @@ from runtime.calling import call, render
 from runtime.connections import connections, secrets
 from runtime.inspecting import describe, doctor, lint, list_
 from runtime.journaling import journal
+from runtime.subscribing import deliveries, subscriptions
 from runtime.verbs import PROGRAM, Everywhere, Verb, Verbs, complete_connector, handle_of
 
 SHELLS = ("bash", "zsh", "fish")
@@ -118,6 +119,8 @@ for verb in (
     journal,
     triggers,
     automations,
+    subscriptions,
+    deliveries,
     doctor,
     completion,
 ):

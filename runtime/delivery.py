@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
 import json
 import random
 import time
@@ -21,7 +20,7 @@ from connector.errors import ConfigurationError, MappingError, NotInJournal, Tra
 from connector.messages import Event, Headers, Request, Response, mask, without_query
 from connector.policies import RateLimit
 from connector.signatures import sign
-from runtime.documents import event_document
+from runtime.documents import event_document, time_text
 from runtime.entries import EXHAUSTED, Attempt, NewEvent, StoredEvent, Subscription, Work
 from runtime.journal import Journal
 from runtime.limits import Breaker, Pace
@@ -257,7 +256,6 @@ def build_delivery(endpoint: Endpoint, stored: StoredEvent, timestamp: int) -> R
 def _exhausted(parcel: Parcel, attempt: Attempt, reason: str, now: float) -> NewEvent:
     """The event of a delivery that is dead."""
     stored, delivery = parcel.stored, parcel.delivery
-    moment = datetime.datetime.fromtimestamp(now, datetime.UTC)
     data = {
         "delivery": delivery.id,
         "subscription": delivery.subscription,
@@ -267,13 +265,6 @@ def _exhausted(parcel: Parcel, attempt: Attempt, reason: str, now: float) -> New
         "status": attempt.status,
         "reason": reason,
     }
-    event = Event(
-        "",
-        stored.event.source,
-        EXHAUSTED,
-        delivery.id,
-        moment.isoformat(timespec="seconds").replace("+00:00", "Z"),
-        data,
-    )
+    event = Event("", stored.event.source, EXHAUSTED, delivery.id, time_text(now), data)
     dedupe = f"{delivery.id} {attempt.at}"  # it can be dead again after a replay
     return NewEvent(stored.connection, event, dedupe, origin="system", hops=stored.hops)

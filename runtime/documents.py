@@ -1,4 +1,4 @@
-"""The JSON forms of the product's values: requests, results, events, connectors, operations, triggers.
+"""The JSON forms of the product's values: requests, results, events, deliveries, connectors, operations, triggers.
 
 Their shapes are promises to programs (`docs/reference.md`). Plain dicts and lists come out; nothing is printed here.
 Errors have their own form, `connector.errors.problem_document`.
@@ -7,6 +7,7 @@ Errors have their own form, `connector.errors.problem_document`.
 from __future__ import annotations
 
 import base64
+import datetime
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,6 +15,7 @@ from connector.definitions import AnyOperation, Connector, Field, Operation, Web
 from connector.mapping import Result
 from connector.messages import Event, Request
 from connector.templates import Placeholder, Template
+from runtime.entries import Attempt, Delivery, Subscription
 from runtime.vault import variable_name
 
 Document = dict[str, Any]
@@ -64,6 +66,60 @@ def event_document(event: Event, *, seq: int | None = None) -> Document:
     if seq is not None:
         document["sequence"] = f"{seq:020d}"
     return document
+
+
+def subscription_document(subscription: Subscription) -> Document:
+    """A subscription without what is secret about it; `url` shows no query, and `headers` are names."""
+    wanted, since = subscription.filter, subscription.memory.get("failing_since")
+    return {
+        "id": subscription.id,
+        "url": subscription.url,
+        "connection": wanted.connection or "*",
+        "trigger": list(wanted.triggers) or ["*"],
+        "where": {name: list(values) for name, values in wanted.where.items()},
+        "ordered": subscription.ordered,
+        "rate": subscription.rate,
+        "headers": list(subscription.headers),
+        "state": subscription.state,
+        "reason": subscription.reason,
+        "failing_since": None if since is None else time_text(since),
+        "created": time_text(subscription.created),
+    }
+
+
+def delivery_document(delivery: Delivery) -> Document:
+    """A delivery: of which event, to which subscription, and where it stands."""
+    return {
+        "id": delivery.id,
+        "event": delivery.event_id,
+        "subscription": delivery.subscription,
+        "state": delivery.state,
+        "attempts": delivery.attempts,
+        "due": None if delivery.due is None else time_text(delivery.due),
+        "reason": delivery.reason,
+        "created": time_text(delivery.created),
+        "updated": time_text(delivery.updated),
+    }
+
+
+def attempt_document(attempt: Attempt) -> Document:
+    """One attempt of a delivery, and what came of it."""
+    return {
+        "at": time_text(attempt.at),
+        "seconds": round(attempt.duration, 3),
+        "status": attempt.status,
+        "error": attempt.error,
+    }
+
+
+def time_text(seconds: float) -> str:
+    """A time, in seconds since the epoch, as RFC 3339 text.
+
+    >>> time_text(0.0)
+    '1970-01-01T00:00:00.000Z'
+    """
+    moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def connector_document(connector: Connector) -> Document:

@@ -78,6 +78,8 @@ class Settings:
     keep_days: float = KEEP_DAYS
     #: How many events the journal keeps at most, the newest ones.
     keep_events: int = KEEP_EVENTS
+    #: Origins of subscribers that may be internal, or plain http.
+    subscriber_origins: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     #: The variables beginning with `CONNECTOR_`; they may hold secrets.
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -118,7 +120,7 @@ def load_settings(
     file = folder / "connector.toml"
     table = _read_toml(file)
     limits = _read_limits(table.pop("limits", {}), variables, file)
-    known = {"automations", "definitions", "base_urls", "home", "journal", "keep_days", "keep_events", "secrets_file"}
+    known = {"automations", "base_urls", "definitions", "home", "journal", "keep_days", "keep_events", "secrets_file", "subscriber_origins"}
     for key in table:
         if key not in known:
             raise ConfigurationError(f"{file}: unknown key {key!r}", hint=did_you_mean(key, sorted(known | {"limits"})))
@@ -127,6 +129,10 @@ def load_settings(
     secrets_file = variables.get("CONNECTOR_SECRETS_FILE") or table.get("secrets_file")
     if not isinstance(table.get("base_urls", {}), dict) or not isinstance(from_files, list):
         raise ConfigurationError(f"{file}: definitions is a list of folders, base_urls a table of URLs by connector")
+    named = variables.get("CONNECTOR_SUBSCRIBER_ORIGINS")
+    origins = named.split() if named is not None else table.get("subscriber_origins", [])
+    if not isinstance(origins, list):
+        raise ConfigurationError(f"{file}: subscriber_origins is a list of URLs")
     # What a file says of a base URL yields to a variable, which yields to a flag.
     settled = {
         name: str(url)
@@ -144,6 +150,7 @@ def load_settings(
         folder / str(variables.get("CONNECTOR_AUTOMATIONS") or table.get("automations") or "automations"),
         _read_number("keep_days", KEEP_DAYS, table, variables, file),
         _read_number("keep_events", KEEP_EVENTS, table, variables, file),
+        tuple(map(str, origins)),
         limits,
         variables,
     )

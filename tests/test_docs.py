@@ -32,6 +32,7 @@ from connector.steps import STEP_TYPES
 from runtime.catalog import find_problems_in
 from runtime.cli import cli
 from runtime.failures import EXIT_CODES, PROVIDER_FAILED
+from runtime.keys import Key
 from runtime.settings import Limits, Settings
 
 ROOT = Path(__file__).parent.parent
@@ -210,6 +211,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory, and an environment that says nothing about connectors."""
     for name in [name for name in os.environ if name.startswith("CONNECTOR_")]:
         monkeypatch.delenv(name)
+    # What a page stores is encrypted.
+    monkeypatch.setenv("CONNECTOR_KEY", Key.generate().to_text())
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -1,0 +1,166 @@
+"""Deliveries to a subscriber process over a real socket: how many in a second, from an event's commit to its record.
+
+The floor is the same requests, signed, over bare httpx2, with nothing kept. fsync is measured beside, on the same disk,
+since each commit waits for one. With CONNECTOR_BENCHMARK_POSTGRESQL, a URL, the same is measured there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import httpx2
+
+from benchmarks.measuring import Row
+from connector.messages import Event
+from connector.signatures import sign
+from runtime.client import Client
+from runtime.delivery import CONCURRENCY, LIMITS, Deliverer
+from runtime.entries import NewEvent
+from runtime.guard import Guard
+from runtime.journal import Journal
+from runtime.keys import Key, Keys
+from runtime.store import Store
+from runtime.subscriptions import Endpoints, read_subscription
+
+EVENTS = 4000
+ROUNDS = 3
+
+
+def measure_deliveries() -> list[Row]:
+    """Embedded, and on PostgreSQL where there is one."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.deliveries"], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None  # noqa: S101 - it was asked for
+            url = f"http://127.0.0.1:{int(process.stdout.readline())}/hook"
+            return asyncio.run(_measure(url))
+        finally:
+            process.terminate()
+
+
+async def _measure(url: str) -> list[Row]:
+    floor, floor_cpu = _median([await _send_bare(url) for _ in range(ROUNDS)])
+    rows = [
+        Row("bare httpx2, 16 at once, nothing kept", floor, "in a second", 1.0),
+        Row("bare httpx2, its CPU", floor_cpu, "µs each", 1.0),
+    ]
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        rows.append(Row("one fsync here", _time_fsync(Path(folder)), "ms"))
+        places = {"embedded, SQLite": lambda turn: f"sqlite:///{folder}/journal-{turn}.db"}
+        if postgresql := os.environ.get("CONNECTOR_BENCHMARK_POSTGRESQL"):
+            places["one worker, PostgreSQL"] = lambda _: postgresql
+        for name, place in places.items():
+            rate, cpu = _median([await _deliver(place(turn), Path(folder), url) for turn in range(ROUNDS)])
+            rows.append(Row(f"delivered, {name}", rate, "in a second", rate / floor))
+            rows.append(Row(f"delivered, {name}, CPU of this process", cpu, "µs each", cpu / floor_cpu))
+    return rows
+
+
+def _median(taken: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    return statistics.median(rate for rate, _ in taken), statistics.median(cpu for _, cpu in taken)
+
+
+class Taken:
+    """What so many of something took: how many in a second, and microseconds of CPU each."""
+
+    def __init__(self) -> None:
+        self._start, self._cpu = time.perf_counter(), time.process_time()
+
+    def each(self) -> tuple[float, float]:
+        """Both, since it was made."""
+        return EVENTS / (time.perf_counter() - self._start), (time.process_time() - self._cpu) / EVENTS * 1e6
+
+
+def _time_fsync(folder: Path) -> float:
+    """Median milliseconds of a write of 4 KiB with its fsync."""
+    taken = []
+    with (folder / "fsync").open("wb") as file:
+        for _ in range(200):
+            start = time.perf_counter()
+            file.write(b"x" * 4096)
+            file.flush()
+            os.fsync(file.fileno())
+            taken.append((time.perf_counter() - start) * 1e3)
+    return statistics.median(taken)
+
+
+async def _send_bare(url: str) -> tuple[float, float]:
+    secret, body = "whsec_" + "QUJD" * 8, b'{"type":"batch-jobs/batch_job.succeeded","data":{"id":"job-1"}}'
+    limits = httpx2.Limits(max_connections=16, max_keepalive_connections=16)
+    async with httpx2.AsyncClient(trust_env=False, limits=limits) as client:
+
+        async def some(lane: int) -> None:
+            for number in range(EVENTS // 16):
+                headers = sign([secret], f"evt_{lane}_{number}", int(time.time()), body)
+                (await client.post(url, content=body, headers=headers)).raise_for_status()
+
+        taken = Taken()
+        await asyncio.gather(*map(some, range(16)))
+        return taken.each()
+
+
+async def _deliver(journal_url: str, folder: Path, url: str) -> tuple[float, float]:
+    """Deliveries in a second, of events that are all there at the start."""
+    endpoints = Endpoints(Store(folder / "secrets.json", Keys({"CONNECTOR_KEY": Key.generate().to_text()})))
+    (folder / "secrets.json").unlink(missing_ok=True)
+    async with await Journal.open(journal_url) as journal, Client(Guard([url]), LIMITS) as client:
+        subscription, endpoint = read_subscription({"url": url})
+        endpoints.save(subscription.id, endpoint)
+        await journal.add_subscription(subscription)
+        await asyncio.gather(*(journal.append([_event(f"{subscription.id} {number}")]) for number in range(EVENTS)))
+        deliverer = Deliverer(journal, endpoints, client)
+        taken = Taken()
+        running = asyncio.create_task(journal.dispatcher.run({"delivery": deliverer.handle}, concurrency=CONCURRENCY))
+        while await journal.deliveries(state="pending", subscription=subscription.id, limit=1):  # noqa: ASYNC110 - nobody says so
+            await asyncio.sleep(0.02)
+        each = taken.each()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await journal.remove_subscription(subscription.id)
+    return each
+
+
+def _event(key: str) -> NewEvent:
+    data = {"id": "job-1", "model": "mistral-small-latest", "status": "SUCCESS", "total_requests": 100}
+    event = Event("", "/mistral-ai/default", "batch-jobs/batch_job.succeeded", key, "2026-11-22T12:00:00Z", data)
+    return NewEvent("mistral-ai", event, key, origin="poll")
+
+
+class Subscriber(asyncio.Protocol):
+    """Answers every POST with 204, and keeps its connection."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keeps the connection."""
+        self.transport = transport
+        self.buffer = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Answers when the head and the announced body are there."""
+        self.buffer += data
+        head, found, body = self.buffer.partition(b"\r\n\r\n")
+        if not found:
+            return
+        lines = (line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+        if len(body) >= int(next(lines, b":0").partition(b":")[2]):
+            self.buffer = b""
+            self.transport.write(b"HTTP/1.1 204 No Content\r\n\r\n")  # type: ignore[attr-defined] - a stream transport
+
+
+async def serve() -> None:
+    """Serves on a free port, which is printed, until the process is stopped."""
+    server = await asyncio.get_running_loop().create_server(Subscriber, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve())

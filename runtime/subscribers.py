@@ -1,0 +1,139 @@
+"""Whoever gets events, as operators deal with them: added, listed, given a new secret, enabled again, removed.
+
+The verbs of the command line and the routes of the API both ask here, so that both refuse the same things. What a
+subscription is, is `subscriptions`' and `entries`' to say; who sends, `delivery`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from connector.errors import BlockedAddress, InputError, InputProblem, did_you_mean
+from runtime.catalog import Catalog
+from runtime.documents import Document, attempt_document, delivery_document, subscription_document
+from runtime.entries import SYSTEM_TRIGGERS, Filter, Subscription
+from runtime.guard import Guard
+from runtime.journal import Journal
+from runtime.settings import Settings
+from runtime.store import open_store
+from runtime.subscriptions import Endpoints, read_subscription
+
+#: What to tell an operator who meant an internal address.
+NAME_IT = "if it is meant, name its origin in CONNECTOR_SUBSCRIBER_ORIGINS (or subscriber_origins of connector.toml)"
+
+
+class Subscribers:
+    """The subscriptions of one journal, and their endpoints."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        endpoints: Endpoints,
+        guard: Guard,
+        catalog: Catalog,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`guard` is the one that deliveries go through; `catalog` knows which triggers there are."""
+        self._journal = journal
+        self._endpoints = endpoints
+        self._guard = guard
+        self._catalog = catalog
+        self._clock = clock
+
+    async def add(self, source: Any) -> tuple[Subscription, str]:
+        """Adds a subscription from its JSON form; gives it and its signing secret, which is shown this once.
+
+        Raises InputError for what is wrong with it, BlockedAddress for a URL that may not be contacted,
+        ConfigurationError where no secret can be kept.
+        """
+        subscription, endpoint = read_subscription(source)
+        self._check_names(subscription.filter)
+        try:
+            self._guard.check(endpoint.url)
+        except BlockedAddress as error:
+            raise BlockedAddress(error.message, hint=NAME_IT) from None
+        # The secret is kept first: a subscription without one could deliver nothing.
+        await asyncio.to_thread(self._endpoints.save, subscription.id, endpoint)
+        await self._journal.add_subscription(subscription)
+        await self._journal.audit("subscription.added", subscription.id, {"url": subscription.url})
+        return await self._journal.subscription(subscription.id), endpoint.secrets[0][0]
+
+    async def list(self) -> list[Subscription]:
+        """All of them, the oldest first."""
+        return await self._journal.subscriptions()
+
+    async def remove(self, id: str) -> None:
+        """Removes a subscription; what is pending for it is dead. Raises NotInJournal."""
+        await self._journal.remove_subscription(id)
+        await asyncio.to_thread(self._endpoints.remove, id)
+        await self._journal.audit("subscription.removed", id)
+
+    async def rotate(self, id: str) -> str:
+        """Gives a subscription a new signing secret, which is shown this once; the old one signs beside it for a day.
+
+        Raises NotInJournal.
+        """
+        await self._journal.subscription(id)
+        endpoint = self._endpoints.find(id).rotated(self._clock())
+        await asyncio.to_thread(self._endpoints.save, id, endpoint)
+        await self._journal.audit("subscription.rotated", id)
+        return endpoint.secrets[0][0]
+
+    async def enable(self, id: str) -> Subscription:
+        """Sends a subscription events again; what it missed can be replayed. Raises NotInJournal."""
+        changed = await self._journal.change_subscription(id, state="enabled", reason="", memory={})
+        await self._journal.audit("subscription.enabled", id)
+        return changed
+
+    async def document(self, id: str) -> Document:
+        """The JSON form of a subscription; raises NotInJournal."""
+        return subscription_document(await self._journal.subscription(id))
+
+    async def delivery(self, id: str) -> Document:
+        """The JSON form of a delivery, with its attempts; raises NotInJournal."""
+        document = delivery_document(await self._journal.delivery(id))
+        return document | {"history": [attempt_document(each) for each in await self._journal.attempts(id)]}
+
+    async def retry(self, id: str) -> None:
+        """Makes one delivery due again, from the start of the retry table; raises NotInJournal."""
+        delivery = await self._journal.delivery(id)
+        await self._journal.redeliver(events=[delivery.event_id], subscription=delivery.subscription)
+
+    def _check_names(self, wanted: Filter) -> None:
+        """Raises InputError for a connector or a trigger that nobody declares, since its events would never come."""
+        handle = wanted.connection.partition(":")[0]
+        handles = self._catalog.handles()
+        if handle and handle not in handles:
+            problem = InputProblem("connection", f"connection: no connector {handle!r}")
+            raise InputError("subscription", [problem], hint=did_you_mean(handle, handles))
+        asked = [each for each in wanted.triggers if each != "*" and each not in SYSTEM_TRIGGERS]
+        if not asked:
+            return
+        known = {
+            webhook.id for each in ([handle] if handle else handles) for webhook in self._catalog.get(each).webhooks
+        }
+        problems = [InputProblem("trigger", f"trigger: no trigger {each!r}") for each in asked if each not in known]
+        if problems:
+            unknown = next(each for each in asked if each not in known)
+            raise InputError("subscription", problems, hint=did_you_mean(unknown, sorted(known | SYSTEM_TRIGGERS)))
+
+
+def subscriber_guard(settings: Settings) -> Guard:
+    """The guard of deliveries: a subscriber may be internal only where the operator named its origin (hazard T75)."""
+    return Guard(settings.subscriber_origins)
+
+
+@asynccontextmanager
+async def open_subscribers(
+    settings: Settings, *, read_only: bool = False
+) -> AsyncIterator[tuple[Journal, Subscribers]]:
+    """The journal and the subscriptions of the settings, for one command; raises ConfigurationError."""
+    assert settings.journal is not None, "the settings of a process name a journal"  # noqa: S101 - load_settings does
+    async with await Journal.open(settings.journal, read_only=read_only) as journal:
+        endpoints = Endpoints(open_store(settings.store, settings.environment))
+        yield journal, Subscribers(journal, endpoints, subscriber_guard(settings), Catalog(settings.definitions))
