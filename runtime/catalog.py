@@ -13,10 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from connector.definitions import Connector
-from connector.errors import ConfigurationError, InvalidDefinition, Problem, UnknownConnector
+from connector.errors import (
+    ConfigurationError,
+    InputError,
+    InputProblem,
+    InvalidDefinition,
+    Problem,
+    UnknownConnector,
+    did_you_mean,
+)
 from connector.linting import find_lints
 from connector.parsing import find_problems, read_connector
 from connector.schema import MAX_BYTES, Document, Kind
+from runtime.entries import SYSTEM_TRIGGERS
 from runtime.plugins import load_plugins
 
 _HEADS = ("service.json", "connector.json")
@@ -61,6 +70,24 @@ class Catalog:
             raise InvalidDefinition(errors)
         self._connectors[handle] = connector
         return connector
+
+    def check_triggers(self, connection: str, triggers: Iterable[str]) -> None:
+        """Raises InputError for a connector or a trigger that nobody declares, since its events would never come.
+
+        An empty connection, or `*`, is any; so is the trigger `*`.
+        """
+        handle = "" if connection == "*" else connection.partition(":")[0]
+        if handle and handle not in self._places:
+            problem = InputProblem("connection", f"connection: no connector {handle!r}")
+            raise InputError("subscription", [problem], hint=did_you_mean(handle, self.handles()))
+        asked = [each for each in triggers if each != "*" and each not in SYSTEM_TRIGGERS]
+        if not asked:
+            return
+        known = {webhook.id for each in ([handle] if handle else self.handles()) for webhook in self.get(each).webhooks}
+        problems = [InputProblem("trigger", f"trigger: no trigger {each!r}") for each in asked if each not in known]
+        if problems:
+            unknown = next(each for each in asked if each not in known)
+            raise InputError("subscription", problems, hint=did_you_mean(unknown, sorted(known | SYSTEM_TRIGGERS)))
 
     def examples(self, handle: str) -> dict[str, Any]:
         """The connector's recorded answers, by operation id; raises InvalidDefinition for one that is not JSON."""

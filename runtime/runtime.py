@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -30,7 +30,7 @@ from connector.errors import (
     NeedsReauthorization,
 )
 from connector.mapping import Chunk, Result
-from connector.messages import MASK, Request, Response, Stream
+from connector.messages import MASK, Event, Request, Response, Stream
 from connector.oauth import authorization_url, code_request
 from connector.steps import run_steps
 from connector.templates import Unrenderable
@@ -56,9 +56,12 @@ if TYPE_CHECKING:
 
     from runtime.client import Client
     from runtime.journal import Journal
+    from runtime.listening import Listeners
 
 Inputs = Mapping[str, Any]
 _T = TypeVar("_T")
+#: A function that gets events.
+_F = TypeVar("_F", bound="Callable[[Event], Awaitable[Any]]")
 
 
 class Runtime:
@@ -79,14 +82,14 @@ class Runtime:
         sleep: Sleep = asyncio.sleep,
         settings: Settings | None = None,
         environ: Mapping[str, str] | None = None,
-        journal: Journal | None = None,
+        journal: Journal | str | None = None,
     ) -> None:
         """`definitions` are folders beside the shipped one. `secrets` are values by connection and name.
 
         `base_urls` move connections to other origins, which may then be private ones. `transport` replaces the network,
         `clock` (seconds since the epoch) the time, `sleep` the waiting before a call is sent again, `environ` the
-        environment. `settings` replace what environment and files say. `journal` keeps the events of calls; whoever
-        opened it closes it. Raises ConfigurationError.
+        environment. `settings` replace what environment and files say. `journal` keeps the events of calls: one that
+        somebody opened, and closes, or the URL of one that `async with` opens. Raises ConfigurationError.
         """
         folders = [definitions] if isinstance(definitions, (str, Path)) else definitions
         if settings is None:
@@ -97,7 +100,10 @@ class Runtime:
         self.vault = Vault(secrets, environment=settings.environment, file=settings.secrets_file, store=store)
         self._transport = transport
         #: Where the events of calls are kept, if anywhere.
-        self.journal = journal
+        self.journal = None if isinstance(journal, str) else journal
+        self._journal_url = journal if isinstance(journal, str) else None
+        self._listeners: Listeners | None = None
+        self._entered = False
         #: Seconds since the epoch.
         self.clock = clock
         self._own_calls = OwnCalls()
@@ -107,6 +113,12 @@ class Runtime:
         self._authoriser = Authoriser(self.vault, self._ask_for_token, clock)
 
     async def __aenter__(self) -> Self:
+        self._entered = True
+        if self._journal_url is not None:
+            from runtime.journal import Journal
+
+            self.journal = await Journal.open(self._journal_url)
+        self._listen()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -115,9 +127,45 @@ class Runtime:
     async def aclose(self) -> None:
         """Closes every connection to providers. The runtime may be used again afterwards."""
         await self._authoriser.finish()
+        self._entered = False
+        if self._listeners is not None:
+            await self._listeners.stop()
+        if self._journal_url is not None and self.journal is not None:
+            journal, self.journal = self.journal, None
+            await journal.close()
         client, self._client = self._client, None
         if client is not None:
             await client.aclose()
+
+    def on(self, connection: str = "*", trigger: str = "*", *, name: str = "") -> Callable[[_F], _F]:
+        """Calls the decorated asynchronous function with each event of a connection and a trigger, `*` for all.
+
+            @rt.on("mistral-ai", "batch-jobs/batch_job.succeeded")
+            async def done(event): ...
+
+        With a journal each event is worked on at least once, in order, across restarts: `name`, which is the function's
+        own unless told, is what its place in the journal is called. A call that fails is made again as the retry table
+        of deliveries says, beside the events that follow. Without a journal functions are called once with the events
+        of this runtime's own calls. Raises InputError for a connector or a trigger that nobody declares.
+        """
+        from runtime.entries import Filter
+        from runtime.listening import Listeners
+
+        self.catalog.check_triggers(connection, [trigger])
+
+        def register(function: _F) -> _F:
+            if self._listeners is None:
+                self._listeners = Listeners()
+            wanted = Filter("" if connection == "*" else connection, (trigger,))
+            self._listeners.add(wanted, function, name or f"{function.__module__}.{function.__qualname__}")
+            self._listen()
+            return function
+
+        return register
+
+    def _listen(self) -> None:
+        if self._entered and self._listeners is not None and self.journal is not None:
+            self._listeners.start(self.journal)
 
     def assume_grant(self, connection: str, grant: Grant) -> None:
         """Lets a connection use a grant that nobody saved: a stand-in, where the provider is one."""
@@ -242,7 +290,11 @@ class Runtime:
         """Keeps the events that a call makes; the call succeeded, so that they could not be kept is a warning."""
         connector = self.catalog.get(connection.partition(":")[0])
         events = self._own_calls.events(connector, connection, operation, result, self.clock())
-        if not events or self.journal is None:
+        if not events:
+            return result
+        if self.journal is None:
+            if self._listeners is not None:
+                self._listeners.tell(events)
             return result
         try:
             await self.journal.append(events)

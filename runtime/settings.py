@@ -120,7 +120,17 @@ def load_settings(
     file = folder / "connector.toml"
     table = _read_toml(file)
     limits = _read_limits(table.pop("limits", {}), variables, file)
-    known = {"automations", "base_urls", "definitions", "home", "journal", "keep_days", "keep_events", "secrets_file", "subscriber_origins"}
+    known = {
+        "automations",
+        "base_urls",
+        "definitions",
+        "home",
+        "journal",
+        "keep_days",
+        "keep_events",
+        "secrets_file",
+        "subscriber_origins",
+    }
     for key in table:
         if key not in known:
             raise ConfigurationError(f"{file}: unknown key {key!r}", hint=did_you_mean(key, sorted(known | {"limits"})))

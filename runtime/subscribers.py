@@ -12,10 +12,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from connector.errors import BlockedAddress, InputError, InputProblem, did_you_mean
+from connector.errors import BlockedAddress
 from runtime.catalog import Catalog
 from runtime.documents import Document, attempt_document, delivery_document, subscription_document
-from runtime.entries import SYSTEM_TRIGGERS, Filter, Subscription
+from runtime.entries import Subscription
 from runtime.guard import Guard
 from runtime.journal import Journal
 from runtime.settings import Settings
@@ -52,7 +52,7 @@ class Subscribers:
         ConfigurationError where no secret can be kept.
         """
         subscription, endpoint = read_subscription(source)
-        self._check_names(subscription.filter)
+        self._catalog.check_triggers(subscription.filter.connection, subscription.filter.triggers)
         try:
             self._guard.check(endpoint.url)
         except BlockedAddress as error:
@@ -103,24 +103,6 @@ class Subscribers:
         """Makes one delivery due again, from the start of the retry table; raises NotInJournal."""
         delivery = await self._journal.delivery(id)
         await self._journal.redeliver(events=[delivery.event_id], subscription=delivery.subscription)
-
-    def _check_names(self, wanted: Filter) -> None:
-        """Raises InputError for a connector or a trigger that nobody declares, since its events would never come."""
-        handle = wanted.connection.partition(":")[0]
-        handles = self._catalog.handles()
-        if handle and handle not in handles:
-            problem = InputProblem("connection", f"connection: no connector {handle!r}")
-            raise InputError("subscription", [problem], hint=did_you_mean(handle, handles))
-        asked = [each for each in wanted.triggers if each != "*" and each not in SYSTEM_TRIGGERS]
-        if not asked:
-            return
-        known = {
-            webhook.id for each in ([handle] if handle else handles) for webhook in self._catalog.get(each).webhooks
-        }
-        problems = [InputProblem("trigger", f"trigger: no trigger {each!r}") for each in asked if each not in known]
-        if problems:
-            unknown = next(each for each in asked if each not in known)
-            raise InputError("subscription", problems, hint=did_you_mean(unknown, sorted(known | SYSTEM_TRIGGERS)))
 
 
 def subscriber_guard(settings: Settings) -> Guard:

@@ -1,0 +1,240 @@
+"""Who listens to events as they come: Python functions of this process, and streams of the API.
+
+A function is called once for each event, in the order of the journal; what it has worked on is kept as a checkpoint
+under its name, so a restart goes on where it was. One that fails is called again as the retry table says, beside the
+events that follow, and then given up. Subscribers elsewhere are `delivery`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from connector.errors import JournalUnavailable
+from connector.messages import Event
+from runtime.documents import event_document, time_text
+from runtime.entries import EXHAUSTED, Checkpoint, Filter, NewEvent, StoredEvent, event_id
+from runtime.subscriptions import next_wait
+
+if TYPE_CHECKING:
+    from runtime.journal import Journal
+
+_LOG = logging.getLogger(__name__)
+
+#: Seconds of silence after which a stream says that it is still there (HTML Standard, server-sent events).
+KEEP_ALIVE: Final = 15.0
+#: Seconds before a journal that could not be read is asked again.
+_PAUSE: Final = 5.0
+#: Events that wait to be tried again; with more the listener takes no new ones.
+_MOST: Final = 1000
+
+Function = Callable[[Event], Awaitable[Any]]
+Sleep = Callable[[float], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A function and the events that it wants; `name` is what its checkpoint is called."""
+
+    name: str
+    wanted: Filter
+    function: Function
+
+
+class Listeners:
+    """The functions of one runtime that get events."""
+
+    def __init__(self, *, sleep: Sleep = asyncio.sleep, chance: Callable[[], float] = random.random) -> None:
+        self._sleep = sleep
+        self._chance = chance
+        self._journal: Journal | None = None
+        self._listeners: dict[str, Listener] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._started: set[str] = set()
+
+    def add(self, wanted: Filter, function: Function, name: str) -> None:
+        """Adds a function; raises ValueError if one of that name is there."""
+        if name in self._listeners:
+            raise ValueError(f"a function named {name} gets events already; give this one a name of its own")
+        self._listeners[name] = Listener(name, wanted, function)
+
+    def start(self, journal: Journal) -> None:
+        """Calls functions from now on with what the journal keeps; those added since too."""
+        self._journal = journal
+        for name in self._listeners.keys() - self._started:
+            self._started.add(name)
+            self._spawn(_Following(self._listeners[name], journal, self._sleep, self._chance).run())
+
+    def tell(self, events: Sequence[NewEvent]) -> None:
+        """Calls functions once with events that no journal keeps; one that fails is not called again."""
+        for each in events:
+            event = replace(each.event, id=event_id(each.connection, each.event.type, each.dedupe))
+            for listener in self._listeners.values():
+                if listener.wanted.matches(each.connection, event):
+                    self._spawn(_call_once(listener, event))
+
+    async def stop(self) -> None:
+        """Ends calling functions: what a journal keeps goes on after the next start, all else is waited for."""
+        if self._journal is not None:
+            for task in self._tasks:
+                task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._started.clear()
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _call_once(listener: Listener, event: Event) -> bool:
+    try:
+        await listener.function(event)
+    except Exception:  # noqa: BLE001 - whatever it is, it is the function's
+        _LOG.exception("the function %s failed at event %s", listener.name, event.id)
+        return False
+    return True
+
+
+class _Following:
+    """One listener on its way through the journal: the number it has come to, and what it has to try again."""
+
+    def __init__(self, listener: Listener, journal: Journal, sleep: Sleep, chance: Callable[[], float]) -> None:
+        self._listener = listener
+        self._journal = journal
+        self._sleep = sleep
+        self._chance = chance
+        self._since = journal.now()
+        self._after = 0
+        #: Sequence number -> attempts so far, and when the next is due.
+        self._again: dict[int, tuple[int, float]] = {}
+        self._changed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Goes on until cancelled."""
+        while True:
+            try:
+                await self._load()
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._follow())
+                    group.create_task(self._repeat())
+            except* JournalUnavailable as error:
+                _LOG.warning("%s gets no events: %s", self._listener.name, error.exceptions[0])
+            await self._sleep(_PAUSE)
+
+    @property
+    def _checkpoint(self) -> str:
+        return f"listener {self._listener.name}"
+
+    async def _load(self) -> None:
+        kept = await self._journal.checkpoint(self._checkpoint)
+        if kept is None:
+            # A function that is new begins with what came since it was added.
+            newest = await self._journal.events(newest_first=True, limit=1, until=self._since)
+            self._after = newest[0].seq if newest else 0
+            await self._save()
+        else:
+            self._after = kept.state["after"]
+            self._again = {seq: (attempts, due) for seq, attempts, due in kept.state["again"]}
+
+    async def _save(self, events: Sequence[NewEvent] = ()) -> None:
+        again = [[seq, attempts, due] for seq, (attempts, due) in self._again.items()]
+        state = {"after": self._after, "again": again}
+        await self._journal.append(events, checkpoint=Checkpoint(self._checkpoint, state, self._journal.now()))
+
+    async def _follow(self) -> None:
+        async for stored in self._journal.tail(self._after):
+            while len(self._again) >= _MOST:
+                self._changed.clear()
+                await self._changed.wait()
+            wanted = self._listener.wanted.matches(stored.connection, stored.event)
+            made = await self._attempt(stored, 0) if wanted else []
+            self._after = stored.seq
+            if wanted:
+                await self._save(made)
+
+    async def _repeat(self) -> None:
+        while True:
+            self._changed.clear()
+            if not self._again:
+                await self._changed.wait()
+                continue
+            seq, (attempts, due) = min(self._again.items(), key=lambda each: each[1][1])
+            if (wait := due - self._journal.now()) > 0:
+                sleeping = asyncio.ensure_future(self._sleep(wait))
+                changing = asyncio.ensure_future(self._changed.wait())
+                try:
+                    await asyncio.wait({sleeping, changing}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    sleeping.cancel()
+                    changing.cancel()
+                continue
+            found = await self._journal.events(after=seq - 1, limit=1)
+            del self._again[seq]
+            # What retention has removed is not called for.
+            made = await self._attempt(found[0], attempts) if found and found[0].seq == seq else []
+            await self._save(made)
+            self._changed.set()
+
+    async def _attempt(self, stored: StoredEvent, attempts: int) -> list[NewEvent]:
+        """Calls the function; gives the event that says so where it was for the last time in vain."""
+        if await _call_once(self._listener, stored.event):
+            return []
+        now = self._journal.now()
+        if (wait := next_wait(attempts + 1, self._chance())) is not None:
+            self._again[stored.seq] = attempts + 1, now + wait
+            self._changed.set()
+            return []
+        if stored.event.type == EXHAUSTED:
+            return []
+        data = {
+            "listener": self._listener.name,
+            "event": stored.event.id,
+            "trigger": stored.event.type,
+            "attempts": attempts + 1,
+        }
+        event = Event("", stored.event.source, EXHAUSTED, stored.event.id, time_text(now), data)
+        dedupe = f"{self._listener.name} {stored.event.id} {now}"
+        return [NewEvent(stored.connection, event, dedupe, origin="system", hops=stored.hops)]
+
+
+async def event_stream(journal: Journal, *, last_event_id: str = "", wanted: Filter = Filter()) -> AsyncIterator[bytes]:  # noqa: B008 - it is frozen
+    """The journal's events as server-sent events, from then on that the reader saw last, else from now on; endless.
+
+    The id of each is its sequence number, so whoever reads again with `Last-Event-ID` misses nothing. A reader that is
+    slow is sent no faster than it reads: a page of the journal is all that is ever held for it.
+    """
+    if last_event_id.isascii() and last_event_id.isdigit() and len(last_event_id) < 19:
+        after = int(last_event_id)
+    else:
+        newest = await journal.events(newest_first=True, limit=1)
+        after = newest[0].seq if newest else 0
+    # So a proxy passes the head on at once.
+    yield b": events\n\n"
+    tail = journal.tail(after)
+    coming: asyncio.Future[StoredEvent] | None = None
+    try:
+        while True:
+            if coming is None:
+                coming = asyncio.ensure_future(anext(tail))
+            done, _ = await asyncio.wait({coming}, timeout=KEEP_ALIVE)
+            if not done:
+                yield b":\n\n"
+                continue
+            stored, coming = coming.result(), None
+            if wanted.matches(stored.connection, stored.event):
+                data = json.dumps(event_document(stored.event, seq=stored.seq), separators=(",", ":"))
+                yield f"id: {stored.seq}\nevent: {stored.event.type}\ndata: {data}\n\n".encode()
+    finally:
+        if coming is not None:
+            coming.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await coming
+        if (close := getattr(tail, "aclose", None)) is not None:
+            await close()
