@@ -47,7 +47,7 @@ class Call:
     @property
     def json(self) -> Any:
         """The body as JSON."""
-        assert self.headers["content-type"] == "application/json"
+        assert self.headers["content-type"].partition(";")[0] == "application/json"
         return json.loads(self.body)
 
 

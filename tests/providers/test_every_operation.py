@@ -90,6 +90,10 @@ def undescribed(connector: Connector) -> Iterator[str]:
         for name, placeholder in operation.inputs.items():
             yield from [] if placeholder.description else [f"{operation.id} input {name}"]
         yield from (f"{operation.id} field {each.name}" for each in operation.fields if not each.description)
+    for custom in connector.custom_operations.values():
+        yield from [] if custom.short and custom.description else [custom.handle]
+        yield from (f"{custom.handle} input {name}" for name, each in custom.inputs.items() if not each.description)
+        yield from (f"{custom.handle} output {each.name}" for each in custom.output if not each.description)
     for webhook in connector.webhooks:
         yield from [] if webhook.description else [webhook.id]
         yield from (f"{webhook.id} payload {each.name}" for each in webhook.payload if not each.description)

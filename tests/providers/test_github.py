@@ -97,3 +97,17 @@ async def test_a_file_comes_as_it_is_piece_by_piece() -> None:
     assert content == b"".join(pieces)
     assert github.calls[0].path == "/repos/harbour/logbook/contents/charts/north%20sea.bin"
     assert github.calls[0].headers["accept"] == "application/vnd.github.raw+json"
+
+
+async def test_an_issue_is_closed_after_the_reason_was_said() -> None:
+    def answer(call: Call) -> Answer:
+        return Answer({"id": 1}, 201) if call.method == "POST" else Answer({"number": 7, **call.json})
+
+    async with Standin(answer) as github, github.runtime("github", TOKEN) as rt:
+        result = await rt.call("github", "close-issue", {**REPO, "issueNumber": 7, "comment": "Mended by #12."})
+    assert (result.fields or {})["state_reason"] == "completed"
+    issue = "/repos/harbour/logbook/issues/7"
+    assert [(call.method, call.path, call.json) for call in github.calls] == [
+        ("POST", f"{issue}/comments", {"body": "Mended by #12."}),
+        ("PATCH", issue, {"state": "closed", "state_reason": "completed"}),
+    ]

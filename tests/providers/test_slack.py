@@ -65,3 +65,23 @@ async def test_a_wait_that_is_too_long_is_said() -> None:
         with pytest.raises(RateLimited) as caught:
             await rt.call("slack", "users.list", {})
     assert (caught.value.retry_after, len(slack.calls)) == (300.0, 1)
+
+
+async def test_a_person_is_found_by_mail_and_sent_a_message_that_nobody_else_gets() -> None:
+    def answer(call: Call) -> Answer:
+        if call.path == "/api/users.lookupByEmail":
+            return Answer({"ok": True, "user": {"id": f"U-{call.params['email']}"}})
+        return Answer({"ok": True, "channel": "D1", "ts": "1.0", "message": {"text": call.json["text"]}})
+
+    async with Standin(answer) as slack, slack.runtime("slack", VALUES, "/api") as rt:
+        result = await rt.call("slack", "message-by-email", {"email": "bo+x@example.com", "text": "Ahoy"})
+    assert result.fields == {"channel": "D1", "ts": "1.0", "text": "Ahoy"}
+    assert slack.calls[1].json == {"channel": "U-bo+x@example.com", "text": "Ahoy"}
+
+
+async def test_nobody_is_sent_anything_where_the_person_is_not_found() -> None:
+    unknown = Answer({"ok": False, "error": "users_not_found"})
+    async with Standin(lambda _: unknown) as slack, slack.runtime("slack", VALUES, "/api") as rt:
+        with pytest.raises(ResponseError, match="users_not_found"):
+            await rt.call("slack", "message-by-email", {"email": "x@example.com", "text": "Ahoy"})
+    assert len(slack.calls) == 1
