@@ -87,8 +87,10 @@ def some_inputs(operation: Operation, *, optional: bool) -> dict[str, Any]:
     for name, each in operation.inputs.items():
         option = each.options[0] if each.options else None
         value = [option] if option is not None and each.type == "Array" else option
+        if value is None:
+            value = by_type.get(each.type, "text") if each.maximum is None else min(1, each.maximum)
         if optional or each.required:
-            values[name] = by_type.get(each.type, "text") if value is None else value
+            values[name] = value
     return values
 
 
