@@ -10,6 +10,7 @@ from benchmarks.calls import measure_calls
 from benchmarks.catalogue import measure_catalogue
 from benchmarks.deliveries import measure_deliveries
 from benchmarks.flows import measure_events, measure_files
+from benchmarks.journal import measure_cluster, measure_journal
 from benchmarks.language import measure_loading, measure_mapping, measure_rendering
 from benchmarks.measuring import Row, show
 from benchmarks.paging import measure_paging
@@ -25,6 +26,8 @@ SECTIONS: dict[str, tuple[str, Callable[[], list[Row]]]] = {
     "events": ("10,000 server-sent events", measure_events),
     "files": ("1 GB down and up", measure_files),
     "deliveries": ("Deliveries to a subscriber", measure_deliveries),
+    "journal": ("Keeping events and handing out work", measure_journal),
+    "cluster": ("The same on PostgreSQL, on the same cores", measure_cluster),
     "catalogue": ("A catalogue of 1,000 connectors", measure_catalogue),
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -24,6 +25,7 @@ from runtime.dispatching import Embedded
 from runtime.entries import Attempt, NewEvent, Subscription
 from runtime.journal import Journal
 from runtime.space import disk_usage
+from tests.runtime.postgres import Server
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -216,3 +218,40 @@ def test_K13_a_kill_while_the_log_is_put_into_the_database_loses_nothing(tmp_pat
     kill_within(path, "SELECT 'now'", act)
     assert path.with_name("journal.db-wal").stat().st_size > 0
     assert asyncio.run(look()) == (500, [])
+
+
+def test_L2_few_file_handles_and_little_memory_are_enough(tmp_path: Path) -> None:
+    child = os.fork()
+    if child == 0:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+        async def run() -> int:
+            done = 0
+            async with await Journal.open(f"sqlite:///{tmp_path}/journal.db") as journal:
+                await journal.add_subscription(Subscription("sub_1", "https://example.com/"))
+                await asyncio.gather(*(journal.append([new(str(number))]) for number in range(2000)))
+
+                async def handle(id: str) -> None:
+                    nonlocal done
+                    await journal.record_attempt(id, Attempt(0.0, 0.1, 200), state="delivered")
+                    done += 1
+
+                working = asyncio.create_task(journal.dispatcher.run({"delivery": handle}, concurrency=500))
+                while done < 2000:
+                    await asyncio.sleep(0.01)
+                working.cancel()
+            return done
+
+        done = asyncio.run(run())
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - used
+        # KiB on Linux.
+        os._exit(0 if done == 2000 and grown < 100 * 1024 else 1)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+def test_three_workers_on_a_postgresql_of_which_one_is_killed_deliver_everything(postgres: Server) -> None:
+    url = asyncio.run(postgres.empty())
+    verdict = soak("cluster.py", "--deliveries", "240", "--kills", "1", "--url", url)
+    assert (verdict["deliveries"], verdict["kills"], verdict["not_delivered"], verdict["damage"]) == (240, 1, 0, [])
