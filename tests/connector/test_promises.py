@@ -7,8 +7,10 @@ import importlib.resources
 import inspect
 import json
 import pkgutil
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,15 @@ import pytest
 
 import connector
 import connector.errors
-from connector.auth import AUTH_METHODS, find_auth_method
+from connector.answers import RESPONSE_KINDS
+from connector.auth import AUTH_METHODS, find_auth_method, method_key
 from connector.bodies import BODY_KINDS
 from connector.convertors import CONVERTORS
+from connector.pagination import PAGINATION_STYLES
 from connector.parsing import parse_connector
 from connector.signatures import SIGNATURE_SCHEMES
 from connector.steps import STEP_TYPES
+from connector.streams import STREAM_KINDS
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted(folder.name for folder in (ROOT / "definitions").iterdir() if folder.is_dir())
@@ -80,8 +85,65 @@ def test_the_schema_names_every_type_and_alias() -> None:
     assert sorted(name for name in names if name not in described) == []
 
 
+def kind_of(case: dict[str, Any]) -> str:
+    response = case["response"]
+    return str(response if isinstance(response, str) else response["kind"])
+
+
+#: For each table: its names as a definition writes them, the part of the schema that has to name each, and the names
+#: that cases of the suite are about. Their headings in the reference `tests/test_docs.py` compares.
+KINDS: dict[str, tuple[set[str], str, Callable[[], set[str]]]] = {
+    "auth methods": (
+        set(AUTH_METHODS),
+        "Auth",
+        lambda: {
+            method_key(case["definition"]["service"].get("auth", {}).get("method", "none"))
+            for case in suite("requests")
+            if "definition" in case
+        },
+    ),
+    "pagination styles": (
+        set(PAGINATION_STYLES),
+        "Pagination",
+        lambda: {case["pagination"]["style"] for case in suite("pages")},
+    ),
+    "response kinds": (set(RESPONSE_KINDS), "Response", lambda: {kind_of(case) for case in suite("answers")}),
+    "stream kinds": (set(STREAM_KINDS), "Response", lambda: {kind_of(case) for case in suite("answers")}),
+    "body kinds": (
+        set(BODY_KINDS),
+        "BodyTemplate",
+        lambda: {
+            name
+            for case in suite("requests")
+            if "definition" in case
+            for name, kind in BODY_KINDS.items()
+            if type(parse_connector(case["definition"]).operation(case["operation"]).body) is kind
+        },
+    ),
+    "policies": (
+        {"rateLimit", "retry", "errors", "idempotent"},
+        "Operation",
+        lambda: {name for case in suite("policies") for name in case["policies"]} - {"header"},
+    ),
+    "types": (
+        {row.name.lower() for row in CONVERTORS.values()},
+        "Type",
+        lambda: {case["type"].lower() for case in suite("types")} & {row.name.lower() for row in CONVERTORS.values()},
+    ),
+}
+
+
+@pytest.mark.parametrize("table", KINDS)
+def test_every_row_of_a_table_is_in_the_schema_and_has_a_case_in_the_suite(table: str) -> None:
+    rows, part, cases = KINDS[table]
+    words = {method_key(word) for word in re.findall(r"[A-Za-z_]\w*", schema(part))}
+    assert sorted(row for row in rows if method_key(row) not in words) == []
+    assert sorted(rows - cases()) == []
+    assert rows
+
+
 def test_no_two_cases_of_the_suite_have_one_description() -> None:
-    for name in ("requests", "selectors", "types", "pages", "signatures", "steps"):
+    for name in ("requests", "selectors", "types", "pages", "signatures", "steps", "answers", "policies"):
         described = [case["description"] for case in suite(name)]
         assert len(described) == len(set(described))
 

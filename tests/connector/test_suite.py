@@ -6,7 +6,9 @@ in `config`, with the `grant` it has, make the `request` as it leaves, after aut
 `refused`. `steps.json`: the `inputs` of a custom operation and the fields of each answer make its `requests`, and the
 `raw` result of one that ends with no call. `pages.json`: a `pagination`, a `request` and its `answer` make the `next`
 request, or none (`test_pagination.py`). `signatures.json`: by a `signature` block and `secrets`, at the time `now`, a
-`request` is `verified`, or `refused` (`test_signatures.py`).
+`request` is `verified`, or `refused` (`test_signatures.py`). `answers.json`: an `answer` to an operation with this
+`response` and these `fields` is mapped to the `result`. `policies.json`: what `service` and `operation` say makes the
+`policies`.
 """
 
 from __future__ import annotations
@@ -20,9 +22,10 @@ import pytest
 from connector.auth import GrantAuth
 from connector.building import build_request
 from connector.convertors import convert
-from connector.definitions import Connector, CustomOperation
+from connector.definitions import Connector, CustomOperation, Operation
 from connector.errors import InputError
-from connector.messages import Headers
+from connector.mapping import map_response
+from connector.messages import Headers, Response
 from connector.parsing import parse_connector
 from connector.selectors import Selector
 from connector.steps import run_steps
@@ -106,3 +109,37 @@ def test_the_value_is_converted_or_refused(case: dict[str, Any]) -> None:
     found = convert(case["value"], case["type"])
     assert case["converted"] == found
     assert type(case["converted"]) is type(found)
+
+
+def operation_of(operation: dict[str, Any], **service: Any) -> Operation:
+    resource = {"handle": "things", "endpoint": "/things", "operations": {"do": {"method": "GET", **operation}}}
+    block = {"baseURL": "https://api.example.com/v1", **service}
+    return parse_connector({"handle": "demo", "service": block, "resources": [resource]}).operation("things.do")
+
+
+@pytest.mark.parametrize("case", load("answers"))
+def test_the_answer_makes_the_result(case: dict[str, Any]) -> None:
+    operation = operation_of({"response": case["response"], "fields": case["fields"]})
+    answer, expected = case["answer"], case["result"]
+    result = map_response(operation, Response(answer["status"], Headers(answer["headers"]), answer["body"].encode()))
+    raw = expected["raw_bytes"].encode() if "raw_bytes" in expected else expected["raw"]
+    assert (True, expected["fields"], raw) == (result.ok, result.fields, result.raw)
+
+
+@pytest.mark.parametrize("case", load("policies"))
+def test_service_and_operation_make_the_policies(case: dict[str, Any]) -> None:
+    operation = operation_of(case["operation"], **case["service"])
+    limit, retry, errors = operation.policies.rate_limit, operation.policies.retry, operation.policies.errors
+    found: dict[str, Any] = {
+        "rateLimit": limit and {"requests": limit.requests, "per": limit.per, "concurrency": limit.concurrency},
+        "retry": {"attempts": retry.attempts, "statuses": sorted(retry.statuses), "maxDelay": retry.max_delay},
+        "errors": {
+            "message": errors.message and errors.message.text,
+            "code": errors.code and errors.code.text,
+            "retryAfter": errors.retry_after,
+            "statuses": {str(status): words for status, words in errors.statuses.items()},
+        },
+        "idempotent": operation.idempotent,
+        "header": operation.idempotency_header,
+    }
+    assert case["policies"] == {name: found[name] for name in case["policies"]}

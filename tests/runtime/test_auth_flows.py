@@ -194,6 +194,28 @@ async def test_K11_a_rotated_refresh_token_is_saved_before_its_token_is_used(ben
     assert server.tokens[0].revoked
 
 
+async def test_K11_no_other_call_uses_a_token_while_it_is_being_saved(bench: Bench, server: Server) -> None:
+    async with bench.runtime(CODE, grant=server.issue()) as rt:
+        save, saving, may_go_on = rt.vault.save_grant, asyncio.Event(), asyncio.Event()
+
+        async def slow(connection: str, grant: Mapping[str, Any]) -> None:
+            saving.set()
+            await may_go_on.wait()
+            await save(connection, grant)
+
+        rt.vault.save_grant = slow  # type: ignore[method-assign]
+        first = asyncio.create_task(rt.call("demo", "things.read", {}))
+        await saving.wait()
+        second = asyncio.create_task(rt.call("demo", "things.read", {}))
+        # Long enough for a call over loopback that waits for nothing.
+        done, _ = await asyncio.wait({first, second}, timeout=0.3)
+        early = len(done), list(server.called)
+        may_go_on.set()
+        await asyncio.gather(first, second)
+    assert early == (0, [])
+    assert len(server.asked) == 1
+
+
 async def test_K11_a_renewal_is_finished_and_saved_though_its_call_is_cancelled(bench: Bench, server: Server) -> None:
     async with bench.runtime(CODE, grant=server.issue()) as rt:
         loop = asyncio.get_running_loop()
