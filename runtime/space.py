@@ -44,10 +44,11 @@ class Space:
     def problem(self) -> str:
         """Why nothing more is taken in; empty if there is room."""
         total, free = self._usage(self._folder)
-        least = min(int(total * PART), ENOUGH)
-        return (
-            f"the disk is full: {free >> 20} MiB are free, and {least >> 20} MiB are left free" if free < least else ""
-        )
+        # What was given back is taken back first.
+        least = min(int(total * PART), ENOUGH) + (0 if self._ballast.exists() else BALLAST)
+        if free >= least:
+            return ""
+        return f"the disk is full: {free >> 20} MiB are free, and {least >> 20} MiB are left free"
 
     def demand(self) -> None:
         """Raises JournalUnavailable if there is no room for more; else sees to it that there is a ballast.
