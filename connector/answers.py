@@ -35,6 +35,12 @@ MAX_DEPTH = 200
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 #: Of a body these leave one byte for each bracket: +1 for one that opens, -1 for one that closes.
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
+_MEDIA_KINDS = {
+    "text/event-stream": "sse",
+    "application/x-ndjson": "ndjson",
+    "application/ndjson": "ndjson",
+    "application/jsonl": "ndjson",
+}
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
 
 
@@ -150,6 +156,19 @@ def read_text(body: bytes) -> str:
     return body.decode("utf-8", "replace")
 
 
+def kind_of(declared: str, content_type: str) -> str:
+    """The kind of an answer: the declared one, or of `any` the one that its media type (in lower case) stands for."""
+    if declared != "any":
+        return declared
+    if content_type in _MEDIA_KINDS:
+        return _MEDIA_KINDS[content_type]
+    if content_type.endswith("xml"):
+        return "xml"
+    if content_type.startswith("text/"):
+        return "text"
+    return "json" if not content_type or content_type.endswith("json") else "binary"
+
+
 #: The kinds by the name that `operation.response` gives them.
 RESPONSE_KINDS: dict[str, ResponseKind] = {
     "json": ResponseKind(None, parse_json),
@@ -159,4 +178,5 @@ RESPONSE_KINDS: dict[str, ResponseKind] = {
     "sse": ResponseKind("text/event-stream", parse_json),
     "ndjson": ResponseKind("application/x-ndjson, application/json;q=0.5", parse_json),
     "empty": ResponseKind(None, lambda _: None, maps=False),
+    "any": ResponseKind(None, parse_json),
 }

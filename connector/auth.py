@@ -46,6 +46,14 @@ def check_header_name(name: str) -> str:
     return name
 
 
+def carried_names(auth: Auth, values: Values, place: str) -> frozenset[str]:
+    """The lower-case names under which a method sends credentials in headers or in the query; nobody else may."""
+    carriers = [each for each in getattr(auth, "carriers", ()) if each.place == place]
+    names = {(each.name.render(values) or "").lower() for each in carriers}
+    in_cookie = any(each.place == "cookie" for each in getattr(auth, "carriers", ()))
+    return frozenset(names | {"cookie"} if in_cookie and place == "header" else names)
+
+
 class Auth(Protocol):
     """One way to authenticate."""
 

@@ -21,6 +21,7 @@ from connector.templates import (
     Slot,
     Template,
     TemplateSyntaxError,
+    Unrenderable,
     Values,
     split_template,
     unused_characters,
@@ -342,6 +343,58 @@ class BinaryBody:
         if is_source(value):
             return Stream((value,))
         return value if isinstance(value, bytes) else to_text(value).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class WholeBody:
+    """A body that is one value, of a call whose caller chooses the Content-Type; not a kind, since it may be of any."""
+
+    name: str
+    content_type: ClassVar[str] = "application/json"
+    retyped: ClassVar[bool] = False
+    streams: ClassVar[bool] = False
+
+    @classmethod
+    def from_json(cls, source: Any, options: BodyOptions = PLAIN) -> Self:  # noqa: ARG003 - as others
+        """Compiles text that is one placeholder."""
+        name = Template.from_text(source.strip()).only_slot if isinstance(source, str) else None
+        if name is None:
+            raise TemplateSyntaxError("where the caller chooses the Content-Type, the body is one placeholder")
+        return cls(name)
+
+    @classmethod
+    def accepts(cls, media_type: str) -> bool:
+        """Any media type that a kind accepts."""
+        return find_body_kind(media_type) is not None
+
+    def uses(self) -> Iterator[SlotUse]:
+        """The one use."""
+        yield SlotUse(self.name, "bare")
+
+    def encode(self, values: Values) -> bytes:
+        """The value as JSON."""
+        return self.encode_as(self.content_type, values)
+
+    def encode_as(self, content_type: str, values: Values) -> bytes:
+        """The value as the Content-Type says: JSON, an object as a form, a list as lines of JSON, else text as it is.
+
+        Raises Unrenderable for a value that cannot be that.
+        """
+        value = values.get(self.name, ABSENT)
+        kind = find_body_kind(content_type)
+        if value is ABSENT:
+            return b""
+        if kind in (JsonBody, GraphqlBody):
+            return _dumps(value).encode()
+        if kind is FormBody and isinstance(value, dict):
+            return urllib.parse.urlencode(
+                [pair for name, each in value.items() for pair in flatten(name, each)]
+            ).encode()
+        if kind is NdjsonBody and isinstance(value, list):
+            return b"".join(_dumps(each).encode() + b"\n" for each in value)
+        if isinstance(value, (dict, list)) or kind in (None, MultipartBody):
+            raise Unrenderable(self.name, f"a body of type {content_type[:70]} is given as text")
+        return to_text(value).encode()
 
 
 #: The kinds by name; the first that accepts the effective Content-Type is taken.

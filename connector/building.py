@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from connector.auth import carried_names, check_header_name
+from connector.bodies import WholeBody
 from connector.convertors import to_text
 from connector.definitions import AnyOperation, Config, Operation, missing_value
 from connector.errors import InputError, InputProblem, did_you_mean
 from connector.messages import Headers, Request, Stream, secret_forms
-from connector.templates import Unrenderable, render_query
+from connector.templates import Unrenderable, encode_header, render_query
 from connector.urls import stays_within
 
 
@@ -41,7 +43,13 @@ def build_request(operation: Operation, inputs: Mapping[str, Any], config: Confi
         url = f"{config.base}{operation.path.render(outer)}"
         query = render_query(operation.query, values) if operation.query else ""
         headers = [(name, text) for name, each in operation.headers if (text := each.render_header(outer)) is not None]
-        body = operation.body.encode(values) if operation.body is not None else None
+        if operation.header_inputs:
+            headers = _add_headers(operation, headers, values, config)
+        if isinstance(operation.body, WholeBody):
+            kind = next((text for name, text in headers if name.lower() == "content-type"), "")
+            body: bytes | Stream | None = operation.body.encode_as(kind, values)
+        else:
+            body = operation.body.encode(values) if operation.body is not None else None
     except Unrenderable as error:
         problem = InputProblem(error.name, f"{error.name}: {error}")
         raise InputError(operation.label, [problem], hint=input_hint(operation, [problem])) from None
@@ -56,6 +64,35 @@ def build_request(operation: Operation, inputs: Mapping[str, Any], config: Confi
         problem = InputProblem("baseURL", f"the URL would lead away from {config.origin}")
         raise InputError(operation.label, [problem], hint="a path begins with '/'")
     return Request(operation.method, url, Headers(headers), body, secrets, operation.own_headers)
+
+
+def _add_headers(
+    operation: Operation, headers: list[tuple[str, str]], values: Mapping[str, Any], config: Config
+) -> list[tuple[str, str]]:
+    """The headers with those of the caller in place of any of their names; those of auth are not the caller's.
+
+    Raises Unrenderable for a name or a value that no header has (hazards T26, T27).
+    """
+    taken = carried_names(config.auth, config.values, "header")
+    for place in operation.header_inputs:
+        for name, value in (values.get(place) or {}).items():
+            try:
+                check_header_name(name)
+                if name.lower() in taken:
+                    raise ValueError(f"{name} is set by the auth of the connection")
+                if isinstance(value, (list, dict)):
+                    raise ValueError(f"{name}: expected text")
+                text = encode_header(to_text(value)).strip(" ")
+            except ValueError as error:
+                raise Unrenderable(place, str(error)) from None
+            headers = [field for field in headers if field[0].lower() != name.lower()]
+            headers += [] if value is None else [(name, text)]
+    in_query = carried_names(config.auth, config.values, "query")
+    for pair in operation.query:
+        place = pair.value.only_slot or ""
+        if pair.explodes and in_query & {name.lower() for name in values.get(place) or {}}:
+            raise Unrenderable(place, f"{' and '.join(sorted(in_query))} is set by the auth of the connection")
+    return headers
 
 
 def _settle(headers: list[tuple[str, str]], body: Stream) -> tuple[list[tuple[str, str]], bytes | Stream]:

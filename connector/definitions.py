@@ -34,27 +34,49 @@ FieldPlan = tuple[str, str | None, Callable[[Any], Any], frozenset[type], bool]
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One value picked from an answer: its name, type and selector; `multivalue` makes it one flat list."""
+    """One value picked from an answer: its name, type and selector; `multivalue` makes it one flat list.
+
+    With `join` a list that the selector finds is one text: what is text in it, and in its objects what `join` selects.
+    """
 
     name: str
     convertor: Convertor
     selector: Selector
     multivalue: bool = False
     description: str = ""
+    join: Selector | None = None
     #: What mapping needs of it, in one tuple for speed: name, the one member it is (if it is one), finder, types that
     #: pass unchanged, multivalue.
     plan: FieldPlan = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Chooses the finder once."""
-        find = self.selector.find_all if self.multivalue else self.selector.find_one
+        find: Callable[[Any], Any] = self.selector.find_all if self.multivalue else self.selector.find_one
         member = None if self.multivalue else self.selector.member
+        if self.join is not None:
+            member, find = None, _joining(find, self.join, multivalue=self.multivalue)
         object.__setattr__(self, "plan", (self.name, member, find, self.convertor.exact, self.multivalue))
 
     @property
     def type(self) -> str:
         """The canonical name of the type."""
         return self.convertor.name
+
+
+def _joining(find: Callable[[Any], Any], join: Selector, *, multivalue: bool) -> Callable[[Any], Any]:
+    """A finder that puts the texts of each list it finds together."""
+
+    def text_of(value: Any) -> Any:
+        if type(value) is not list:
+            return value
+        texts = (each if isinstance(each, str) else join.find_one(each) for each in value)
+        return "".join(text for text in texts if isinstance(text, str))
+
+    def find_joined(document: Any) -> Any:
+        found = find(document)
+        return [text_of(each) for each in found] if multivalue else text_of(found)
+
+    return find_joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +139,8 @@ class Operation:
     step: int = 0
     #: True if the provider has announced that it will go, or it is gone; it can still be called.
     deprecated: bool = False
+    #: The inputs whose members are headers of their own.
+    header_inputs: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from connector.answers import BYTE_ORDER_MARK, RESPONSE_KINDS, parse_json
+from connector.answers import BYTE_ORDER_MARK, RESPONSE_KINDS, kind_of, parse_json
 from connector.convertors import to_text
 from connector.definitions import Field, Operation, Webhook
 from connector.errors import MappingError
@@ -83,14 +83,15 @@ def map_response(operation: Operation, response: Response) -> Result:
     """
     if not 200 <= response.status < 300:
         return Result(ok=False, status=response.status, raw=read_leniently(response))
-    kind = RESPONSE_KINDS[operation.response]
-    if response.status == 204 or not response.body or (operation.response != "binary" and not response.body.strip()):
+    declared = kind_of(operation.response, response.content_type)
+    kind = RESPONSE_KINDS[declared]
+    if response.status == 204 or not response.body or (declared != "binary" and not response.body.strip()):
         return Result(ok=True, status=response.status)
     if not kind.maps:
         return Result(ok=True, status=response.status, raw=kind.read(response.body))
-    if operation.response in STREAM_KINDS:
+    if declared in STREAM_KINDS:
         check_stream_type(operation, response)
-        reader = ChunkReader(operation, operation.response, limit=len(response.body), status=response.status)
+        reader = ChunkReader(operation, declared, limit=len(response.body), status=response.status)
         chunks = [*reader.feed(response.body), *reader.finish()]
         if chunks and not chunks[-1].ok:
             return Result(ok=False, status=response.status, raw=chunks[-1].raw)
@@ -98,7 +99,7 @@ def map_response(operation: Operation, response: Response) -> Result:
     try:
         document = kind.read(response.body)
     except ValueError as error:
-        raise _unreadable(response, str(error), expected="XML" if operation.response == "xml" else "JSON") from None
+        raise _unreadable(response, str(error), expected="XML" if declared == "xml" else "JSON") from None
     if operation.fields and not isinstance(document, (dict, list)):
         raise _unreadable(response, _SCALAR)
     errors = operation.policies.errors

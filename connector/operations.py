@@ -12,7 +12,7 @@ from typing import Any
 
 from connector.answers import RESPONSE_KINDS
 from connector.auth import check_header_name
-from connector.bodies import BODY_KINDS, Body, find_body_kind
+from connector.bodies import BODY_KINDS, Body, WholeBody, find_body_kind
 from connector.convertors import CONVERTORS, to_text
 from connector.definitions import Field, Operation, Service
 from connector.errors import did_you_mean, unknown_kind
@@ -88,16 +88,21 @@ def read_operation(
     known = len(reader.findings)
     path_template = _path(reader, endpoint, source, usage, service, path)
     own_headers: Headers = []
+    exploded: list[str] = []
     for name, template, declared, where in reader.headers(reader.get(source, "headers", dict, {}), (*path, "headers")):
         usage.add("header", template, declared, where)
-        own_headers.append((name, template))
+        slot = template.only_slot or ""
+        if slot in declared and declared[slot].placeholder.explode:
+            exploded.append(slot)
+        else:
+            own_headers.append((name, template))
     pairs = list(path_template.query)
     params = reader.get(source, "queryParams", (dict, list), {})
     for pair, declared, where in reader.query(params, (*path, "queryParams")):
         usage.add("query", pair.value, declared, where)
         pairs.append(pair)
     content_type = _content_type(own_headers, service)
-    body = _body(reader, source, path, content_type, usage, service)
+    body = _body(reader, source, path, content_type, usage, service, chosen=bool(exploded))
     if "fields" in source:
         fields = reader.fields(reader.get(source, "fields", list, []), (*path, "fields"))
     records = reader.selector(source["records"], (*path, "records")) if "records" in source else None
@@ -134,6 +139,7 @@ def read_operation(
         done=done,
         join=join,
         deprecated=reader.get(source, "deprecated", bool, default=False),
+        header_inputs=tuple(exploded),
     )
 
 
@@ -270,8 +276,16 @@ def _content_type(own: Headers, service: Service) -> str:
 
 
 def _body(
-    reader: Reader, source: Mapping[str, Any], path: Path, content_type: str, usage: Usage, service: Service
+    reader: Reader,
+    source: Mapping[str, Any],
+    path: Path,
+    content_type: str,
+    usage: Usage,
+    service: Service,
+    *,
+    chosen: bool,
 ) -> Body | None:
+    """The body of its kind; of one value and no kind where the caller's headers may choose the kind."""
     template = source.get("bodyTemplate")
     where: Path = (*path, "bodyTemplate")
     if isinstance(template, Mapping) and "value" in template and ("placeholders" in template or len(template) == 1):
@@ -280,7 +294,9 @@ def _body(
         template, where = template["value"], (*where, "value")
     if template == "" or not isinstance(template, (str, Mapping, list)):
         return None
-    kind = find_body_kind(content_type) if content_type else BODY_KINDS["json"]
+    kind: type[Body] | None = find_body_kind(content_type) if content_type else BODY_KINDS["json"]
+    if chosen:
+        kind = WholeBody
     if kind is None:
         message = f"no kind of body for Content-Type {content_type!r}"
         reader.complain("E_BODY_KIND", message, where, unknown_kind(content_type, BODY_KINDS))

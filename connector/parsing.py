@@ -32,7 +32,7 @@ from connector.reading import ConnectionValues, Declaration, Reader, text_path
 from connector.schema import Document, Finding, Kind, Path, find_shape_problems, fits
 from connector.selectors import Selector
 from connector.signatures import Signature, Undeclared, read_signature
-from connector.steps import read_custom_operation
+from connector.steps import load_builtin, read_custom_operation
 from connector.templates import Placeholder, Template, Unrenderable, render_url
 from connector.triggers import Poll
 from connector.urls import check_base_url, has_dot_segment
@@ -102,6 +102,9 @@ def read_connector(
     for part in others:
         read_part = parsed.resources if part.document.kind == "resources" else parsed.custom
         read_part(part.reader, part.value, (), known_service)
+    # What may be said of it is nothing that the author of this definition could mend.
+    built_in = {name: each for name, each in load_builtin().items() if name not in parsed.found_custom}
+    parsed.custom(Reader(), built_in, (), known_service)
     problems = _problems([head, *others], overlays, lint=lint)
     if any(problem.is_error for problem in problems):
         return None, problems

@@ -16,6 +16,7 @@ from typing import Any
 from connector.auth import check_header_name
 from connector.convertors import CONVERTORS, Convertor, find_convertor, read_default, to_text
 from connector.definitions import Field
+from connector.encodings import FILE_ENCODINGS
 from connector.errors import unknown_kind
 from connector.schema import Finding, Path
 from connector.selectors import Selector
@@ -107,6 +108,10 @@ class Reader:
         required = self.get(source, "required", bool, default=False)
         if inside:
             source, path = self.get(source, inside, dict, {}), (*path, inside)
+        encoding = self.get(source, "encoding", str, "")
+        if encoding and (encoding not in FILE_ENCODINGS or convertor.name != "File"):
+            hint = f"an input of type File may be encoded as {' or '.join(FILE_ENCODINGS)}"
+            self.complain("E_ENCODING", f"{name!r} cannot be encoded as {encoding[:70]!r}", (*path, "encoding"), hint)
         placeholder = Placeholder(
             name,
             convertor,
@@ -117,6 +122,8 @@ class Reader:
             maximum=self.get(source, "maximum", (int, float), None),
             nullable=self.get(source, "nullable", bool, default=False),
             multi=self.get(source, "multi", bool, default=False),
+            explode=self.get(source, "explode", bool, default=False) and convertor.name == "Object",
+            encoding=encoding if encoding in FILE_ENCODINGS else "",
         )
         if (
             placeholder.minimum is not None
@@ -241,7 +248,8 @@ class Reader:
                 continue
             if isinstance(steps, list) and any(type(step) is int and step < 0 for step in steps):
                 self.complain("W_SELECTOR", "an index below 0 never matches", (*where, "selector"), "count from 0")
-            fields.append(Field(name, convertor, selector, multivalue, description or short))
+            join = self.selector(item["join"], (*where, "join")) if "join" in item else None
+            fields.append(Field(name, convertor, selector, multivalue, description or short, join))
         return tuple(fields)
 
 

@@ -7,6 +7,8 @@ in a row. What a call is made from and how its answer is read is the same as for
 
 from __future__ import annotations
 
+import functools
+import json
 import re
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
@@ -283,6 +285,17 @@ def read_custom_operation(
     bound = frozenset[str]().union(*(step.operation.from_connection for step in steps if step.operation is not None))
     short, description = reader.meta(source)
     return CustomOperation(handle, service, short, description, inputs, tuple(steps), output, bound - inputs.keys())
+
+
+@functools.cache
+def load_builtin() -> Mapping[str, Any]:
+    """The operations that every connector has unless it declares its own, by handle, as a definition writes them."""
+    import importlib.resources
+
+    found: dict[str, Any] = json.loads(
+        importlib.resources.files("connector").joinpath("builtin.json").read_text("utf-8")
+    )
+    return found
 
 
 def run_steps(

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from connector.convertors import Convertor, to_text
+from connector.encodings import FILE_ENCODINGS
 from connector.urls import encode_host_part, encode_path, encode_query, encode_segment, encode_segments, origin_of
 
 if TYPE_CHECKING:
@@ -44,7 +45,9 @@ class Placeholder:
     """One declared input: its type, whether it must be given, and what it may be.
 
     `default` is already a value of the type, or None for none. `minimum` and `maximum` bound numbers, `options` are
-    the only values allowed, `nullable` lets an explicit null be sent, `multi` lets a path value hold several segments.
+    the only values allowed, `nullable` lets an explicit null be sent, `multi` lets a path value hold several segments,
+    `explode` makes each member of an Object a query parameter or a header of its own (OpenAPI's word for it),
+    `encoding` is the row of FILE_ENCODINGS that makes text of the bytes of a File.
     """
 
     name: str
@@ -58,6 +61,8 @@ class Placeholder:
     maximum: float | None = None
     nullable: bool = False
     multi: bool = False
+    explode: bool = False
+    encoding: str = ""
 
     @property
     def type(self) -> str:
@@ -67,6 +72,8 @@ class Placeholder:
     def read(self, value: Any) -> Any:
         """The value as this placeholder's type, within its bounds; raises ValueError with a sentence."""
         value = self.convertor.read(value)
+        if self.encoding and isinstance(value, bytes):
+            value = FILE_ENCODINGS[self.encoding](value)
         if self.options and any(each not in self.options for each in (value if isinstance(value, list) else [value])):
             raise ValueError("expected one of " + ", ".join(map(to_text, self.options)))
         if isinstance(value, (int, float)):
@@ -253,6 +260,8 @@ class QueryPair:
     def _explode(self, slot: str, value: Any) -> str:
         pairs = []
         for name, each in (value or {}).items():
+            if each is None:
+                continue
             encoded = encode_query(name)
             if encoded in self.reserved or not name:
                 raise Unrenderable(slot, f"its member {name[:70]!r} is the name of another parameter, or empty")
@@ -270,6 +279,11 @@ class PathTemplate:
     path: Template
     query: tuple[QueryPair, ...] = ()
     multi: frozenset[str] = frozenset()
+
+    @property
+    def is_open(self) -> bool:
+        """True if it begins with a value, so that it may be any path."""
+        return bool(self.path.parts) and isinstance(self.path.parts[0], Slot)
 
     def render(self, values: Values) -> str:
         """The encoded path, without the query; raises Unrenderable for a value that would change its shape.

@@ -24,7 +24,10 @@ from connector.templates import (
 )
 
 #: A member of an object in a body template: the object is left out when the input it names was not supplied.
+#: So it is when that input has not the value that stands with it: `{"$if": {"jsonMode": true}}`.
 CONDITION = "$if"
+#: The only member of an item of an array in a body template: the items of that input stand in its place.
+SPREAD = "$spread"
 
 #: How a form writes a list: its name repeated, `name[]`, or `name[0]`, `name[1]`.
 ListStyle = Literal["repeat", "brackets", "indexes"]
@@ -160,11 +163,17 @@ class ObjectNode:
 
     members: tuple[tuple[str | Slot, Node], ...]
     condition: str | None = None
+    #: The value that the input of the condition must have; ABSENT for any.
+    expected: Any = ABSENT
 
     def fill(self, values: Values) -> Any:
         """The object without the members that are ABSENT; ABSENT itself if its condition is not met."""
-        if self.condition is not None and self.condition not in values:
-            return ABSENT
+        if self.condition is not None:
+            given = values.get(self.condition, ABSENT)
+            # In Python 0 equals False and 1 equals True; in JSON they do not.
+            is_other = given != self.expected or isinstance(given, bool) != isinstance(self.expected, bool)
+            if given is ABSENT or (self.expected is not ABSENT and is_other):
+                return ABSENT
         out: dict[str, Any] = {}
         for key, node in self.members:
             value = node.fill(values)
@@ -188,6 +197,24 @@ class ObjectNode:
 
 
 @dataclass(frozen=True, slots=True)
+class Spread:
+    """An item of an array in whose place the items of a list stand; none if the list was not supplied."""
+
+    name: str
+
+    def fill(self, values: Values) -> Any:
+        """The items; raises Unrenderable for a value that is no list."""
+        found = values.get(self.name)
+        if found is not None and not isinstance(found, list):
+            raise Unrenderable(self.name, "expected a list, whose items stand in the body one by one")
+        return found or []
+
+    def uses(self) -> Iterator[SlotUse]:
+        """The one use."""
+        yield SlotUse(self.name, "bare")
+
+
+@dataclass(frozen=True, slots=True)
 class ArrayNode:
     """An array; an item that is ABSENT is dropped."""
 
@@ -195,7 +222,14 @@ class ArrayNode:
 
     def fill(self, values: Values) -> Any:
         """The list."""
-        return [value for node in self.items if (value := node.fill(values)) is not ABSENT]
+        out = []
+        for node in self.items:
+            value = node.fill(values)
+            if type(node) is Spread:
+                out += value
+            elif value is not ABSENT:
+                out.append(value)
+        return out
 
     def uses(self) -> Iterator[SlotUse]:
         """The uses in the items."""
@@ -219,20 +253,28 @@ def _compile(
     if isinstance(value, str):
         return compile_string(_split_encodable(value, split), is_bare=bare(value), structured=structured)
     if isinstance(value, list):
-        items = tuple(_compile(item, split, bare, structured, depth + 1) for item in value)
+        items = tuple(
+            _spread(item, split)
+            if isinstance(item, Mapping) and SPREAD in item
+            else _compile(item, split, bare, structured, depth + 1)
+            for item in value
+        )
         return Constant(value) if all(isinstance(item, Constant) for item in items) else ArrayNode(items)
     if isinstance(value, Mapping):
-        condition = None
+        condition: str | None = None
+        expected: Any = ABSENT
         members: list[tuple[str | Slot, Node]] = []
         for key, item in value.items():
             if key == CONDITION:
-                condition = _condition(item, split)
+                condition, expected = _condition(item, split)
                 continue
+            if key == SPREAD:
+                raise TemplateSyntaxError(f'"{SPREAD}" stands alone in an object that is an item of an array')
             members.append((_key(_split_encodable(key, split)), _compile(item, split, bare, structured, depth + 1)))
         if sum(isinstance(key, Slot) for key, _ in members) > 1:
             raise TemplateSyntaxError("an object has at most one placeholder as a key")
         fixed = condition is None and all(isinstance(key, str) and isinstance(node, Constant) for key, node in members)
-        return Constant(dict(value)) if fixed else ObjectNode(tuple(members), condition)
+        return Constant(dict(value)) if fixed else ObjectNode(tuple(members), condition, expected)
     if isinstance(value, float) and not math.isfinite(value):
         raise TemplateSyntaxError("the body template holds a number that is not JSON")
     return Constant(value)
@@ -257,14 +299,27 @@ def _split_encodable(text: str, split: _Split) -> tuple[str | Slot, ...]:
     return split(text)
 
 
-def _condition(source: Any, split: _Split) -> str:
+def _condition(source: Any, split: _Split) -> tuple[str, Any]:
+    """The name of an input, and the value it must have, if any."""
+    expected: Any = ABSENT
+    if isinstance(source, Mapping) and len(source) == 1:
+        [(source, expected)] = source.items()
+        if isinstance(expected, (Mapping, list)):
+            raise TemplateSyntaxError(f'the value that "{CONDITION}" compares with is text, a number or a boolean')
     if isinstance(source, str):
         template = Template(split(source))
         if template.literal is not None:
             template = Template.from_text("{{" + template.literal + "}}")
         if template.only_slot is not None:
-            return template.only_slot
-    raise TemplateSyntaxError(f'the value of "{CONDITION}" is the name of one input')
+            return template.only_slot, expected
+    raise TemplateSyntaxError(f'the value of "{CONDITION}" is the name of one input, or that name with its value')
+
+
+def _spread(source: Mapping[str, Any], split: _Split) -> Spread:
+    template = Template(split(source[SPREAD])) if isinstance(source[SPREAD], str) else Template(())
+    if len(source) > 1 or template.only_slot is None:
+        raise TemplateSyntaxError(f'a list in place of an item is written {{"{SPREAD}": "{{{{name}}}}"}}')
+    return Spread(template.only_slot)
 
 
 def _key(parts: tuple[str | Slot, ...]) -> str | Slot:

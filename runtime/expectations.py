@@ -23,7 +23,19 @@ from connector.markup import parse_xml
 from connector.messages import Headers, Request, Response
 from connector.multipart import FilePart, MultipartBody
 from connector.templates import Placeholder, Slot, Template
-from connector.trees import ArrayNode, BareSlot, Constant, ListStyle, Node, ObjectNode, QuotedSlot, Text, flatten
+from connector.trees import (
+    ABSENT,
+    ArrayNode,
+    BareSlot,
+    Constant,
+    ListStyle,
+    Node,
+    ObjectNode,
+    QuotedSlot,
+    Spread,
+    Text,
+    flatten,
+)
 from runtime.parts import read_parts
 
 #: How many ways of leaving out optional items of one array are tried.
@@ -95,7 +107,11 @@ class _Check:
 
     def is_optional(self, node: Node) -> bool:
         """True if what the node stands for may be left out."""
+        if isinstance(node, Spread):
+            return True
         if isinstance(node, ObjectNode):
+            if node.expected is not ABSENT:
+                return True
             return node.condition is not None and self.is_optional(BareSlot(node.condition))
         if not isinstance(node, (BareSlot, QuotedSlot)):
             return False
@@ -270,6 +286,8 @@ class _Check:
                 yield from self.template_text(node.template, value, where)
             else:
                 yield Complaint(where, "expected text", "string_type")
+        elif isinstance(node, Spread):
+            return
         elif isinstance(node, ObjectNode):
             yield from self._object(node, value, where)
         else:
@@ -326,6 +344,10 @@ class _Check:
         if not isinstance(value, list):
             yield Complaint(where, "expected a list", "list_type")
             return
+        spread = next((place for place, item in enumerate(node.items) if isinstance(item, Spread)), None)
+        if spread is not None:
+            # Whatever was given in its place is anything; the items around it are what they are.
+            node = ArrayNode((*node.items[:spread], *(node.items[spread],) * len(value), *node.items[spread + 1 :]))
         optional = [place for place, item in enumerate(node.items) if self.is_optional(item)]
         most, spare = len(node.items), len(node.items) - len(value)
         if not 0 <= spare <= len(optional):

@@ -227,7 +227,7 @@ def _step_calls(connector: Connector) -> Iterator[Operation]:
     for custom in connector.custom_operations.values():
         for step in custom.steps:
             call = step.operation
-            if call is not None and not (call.path.path.parts and isinstance(call.path.path.parts[0], Slot)):
+            if call is not None and not call.path.is_open:
                 methods = getattr(getattr(step, "chooser", None), "options", ()) or (call.method,)
                 yield from (replace(call, method=str(method).upper()) for method in methods)
 

@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Self
 
+from connector.answers import kind_of
 from connector.definitions import Operation
 from connector.errors import MappingError
 from connector.mapping import Chunk, ChunkReader, Result, check_stream_type
@@ -19,8 +20,6 @@ from runtime.settings import Limits
 if TYPE_CHECKING:
     from runtime.client import Client, StreamedResponse
 
-#: Streams by media type, for an operation that may answer with one document or with a stream.
-_MEDIA_TYPES = {"text/event-stream": "sse", "application/x-ndjson": "ndjson", "application/ndjson": "ndjson"}
 _BODILESS = frozenset({204, 205})
 
 
@@ -60,14 +59,15 @@ class Opening:
 
 def streams(operation: Operation, content_type: str) -> bool:
     """True for an answer that is read as it comes; one that may be long, or has messages of its own."""
-    return operation.response == "binary" or bool(_find_stream_kind(operation, content_type))
+    kind = _find_kind(operation, content_type)
+    return kind == "binary" or kind in STREAM_KINDS
 
 
-def _find_stream_kind(operation: Operation, content_type: str) -> str:
-    """One of STREAM_KINDS, as the definition or the answer says; empty for an answer that is one document."""
-    if operation.response in STREAM_KINDS:
-        return operation.response
-    return _MEDIA_TYPES.get(content_type, "") if operation.response == "json" else ""
+def _find_kind(operation: Operation, content_type: str) -> str:
+    """The kind of an answer; one that is declared as JSON may come as a stream all the same."""
+    if operation.response == "json" and kind_of("any", content_type) in STREAM_KINDS:
+        return kind_of("any", content_type)
+    return kind_of(operation.response, content_type)
 
 
 async def read_chunks(
@@ -84,11 +84,11 @@ async def read_chunks(
     Raises TransportError where it breaks off or a limit is met, MappingError for a message that cannot be read.
     """
     async with contextlib.aclosing(aiter(answer)) as pieces:
-        if operation.response == "binary":
+        kind = _find_kind(operation, answer.content_type)
+        if kind == "binary":
             async for piece in pieces:
                 yield Chunk(None, piece, status=answer.status)
             return
-        kind = _find_stream_kind(operation, answer.content_type)
         reader = ChunkReader(operation, kind, limit=limits.message_bytes, status=answer.status, hidden=hidden)
         try:
             check_stream_type(operation, Response(answer.status, answer.headers))

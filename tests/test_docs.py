@@ -25,6 +25,7 @@ from connector.auth import AUTH_METHODS
 from connector.bodies import BODY_KINDS
 from connector.convertors import CONVERTORS
 from connector.definitions import Webhook
+from connector.encodings import FILE_ENCODINGS
 from connector.errors import ConnectorError
 from connector.pagination import PAGINATION_STYLES
 from connector.signatures import SIGNATURE_SCHEMES
@@ -116,7 +117,8 @@ TABLES: dict[str, Callable[[], set[str]]] = {
     "Policies": lambda: POLICIES,
     "Response kinds": lambda: set(RESPONSE_KINDS),
     "Synthetic triggers": lambda: {each.name for each in dataclasses.fields(Webhook)} & {"after", "poll"},
-    "Step types": lambda: set(STEP_TYPES),
+    "Step types": lambda: {*STEP_TYPES, "API request"},
+    "File encodings": lambda: set(FILE_ENCODINGS),
     "Problem codes": find_codes,
     "Errors": lambda: {error.__name__ for error in find_errors()},
 }

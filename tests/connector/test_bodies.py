@@ -421,3 +421,64 @@ def test_a_file_that_is_read_while_it_is_sent_cannot_stand_in_json() -> None:
         JsonBody.from_json({"a": "x{{f}}"}).encode({"f": _bytes()})
     with pytest.raises(Unrenderable, match="multipart or a binary"):
         JsonBody.from_json({"a": "{{f}}"}).encode({"f": _bytes()})
+
+
+# Lists in place of items, and conditions with a value
+
+
+MESSAGES = {"list": [{"$if": "system", "text": "{{system}}"}, {"$spread": "{{history}}"}, {"text": "{{last}}"}]}
+
+
+def test_the_items_of_a_list_stand_in_place_of_one() -> None:
+    assert sent(MESSAGES, system="s", history=[1, {"a": "{{last}}"}], last="l") == {
+        "list": [{"text": "s"}, 1, {"a": "{{last}}"}, {"text": "l"}]
+    }
+    assert sent(MESSAGES, history=[], last="l") == sent(MESSAGES, last="l") == {"list": [{"text": "l"}]}
+    assert sent('{"a": [{"$spread": "{{items}}"}]}', items=["x"]) == {"a": ["x"]}
+
+
+def test_what_is_no_list_does_not_stand_in_place_of_an_item() -> None:
+    with pytest.raises(Unrenderable, match="expected a list") as caught:
+        sent(MESSAGES, history="abc", last="l")
+    assert caught.value.name == "history"
+
+
+def test_a_list_in_place_of_an_item_is_a_use_of_its_name() -> None:
+    assert [use.name for use in JsonBody.from_json(MESSAGES).uses()] == ["system", "system", "history", "last"]
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        {"$spread": "{{a}}"},
+        {"a": {"$spread": "{{a}}"}},
+        [{"$spread": "{{a}}", "b": 1}],
+        [{"$spread": "a"}],
+        [{"$spread": "{{a}}b"}],
+        [{"$spread": 5}],
+        {"$if": {"a": []}, "b": 1},
+        {"$if": {"a": 1, "b": 2}, "b": 1},
+        {"$if": {}, "b": 1},
+        {"$if": {"a b": 1}, "b": 1},
+    ],
+)
+def test_a_list_or_a_condition_that_could_mean_anything_is_refused(template: Any) -> None:
+    with pytest.raises(TemplateSyntaxError):
+        JsonBody.from_json(template)
+
+
+@pytest.mark.parametrize(
+    ("expected", "given", "there"),
+    [
+        (True, True, True),
+        (True, False, False),
+        (True, 1, False),
+        (0, False, False),
+        ("a", "a", True),
+        ("a", "b", False),
+    ],
+)
+def test_an_object_may_depend_on_the_value_of_an_input(expected: Any, given: Any, there: bool) -> None:
+    template = {"a": {"$if": {"x": expected}, "b": 1}}
+    assert sent(template, x=given) == ({"a": {"b": 1}} if there else {})
+    assert sent(template) == {}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from connector.convertors import CONVERTORS
 from connector.definitions import (
     Connector,
     Field,
@@ -185,3 +186,18 @@ def test_a_service_without_auth_has_no_credentials() -> None:
     service = Service("demo", Template(("https://demo.example",)), placeholders={"a": Placeholder("a", None)})  # type: ignore[arg-type]
     assert service.credentials == frozenset()
     assert Operation("a.b", service, "GET", None).name == "b"  # type: ignore[arg-type]
+
+
+TEXTS = [{"type": "text", "text": "Hel"}, {"type": "image"}, "l", {"type": "text", "text": "o"}, {"text": 5}, 7]
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [("Hello", "Hello"), (TEXTS, "Hello"), ([], ""), (None, None), (5, 5), ({"text": "a"}, {"text": "a"})],
+)
+def test_a_field_may_put_the_texts_of_a_list_together(content: Any, text: Any) -> None:
+    join = Selector.from_json(["text"])
+    one = Field("a", CONVERTORS["any"], Selector.from_json(["content"]), join=join)
+    assert one.plan[2]({"content": content}) == text
+    many = Field("a", CONVERTORS["any"], Selector.from_json(["rows", 0, "content"]), multivalue=True, join=join)
+    assert many.plan[2]({"rows": [{"content": content}, {"content": "b"}]}) == [text, "b"]

@@ -168,7 +168,7 @@ def test_a_service_may_hold_resources_beside_those_of_its_own_document() -> None
     whole = {**SERVICE, "resources": [THINGS], "operations": [{"handle": "a", "steps": [STEP]}]}
     connector = parse_connector(whole, [{**THINGS, "handle": "more", "webhooks": []}])
     assert list(connector.resources) == ["things", "more"]
-    assert list(connector.custom_operations) == ["a"]
+    assert list(connector.custom_operations) == ["a", "api-request"]
 
 
 # Custom operations
@@ -200,7 +200,7 @@ def test_a_custom_operation_is_read_with_its_steps() -> None:
         connector, problems = read_connector(SERVICE, operations=operations, lint=True)
         assert (connector is not None, problems) == (True, [])
         assert connector is not None
-        [operation] = connector.custom_operations.values()
+        operation = connector.custom_operations["send"]
         assert (operation.handle, operation.short, operation.description) == ("send", "Send", "Sends.")
         assert (operation.inputs["to"].default, operation.inputs["to"].label) == ("a@b.c", "To")
         assert [type(step).__name__ for step in operation.steps] == ["MimeStep", "HttpStep"]
@@ -738,13 +738,13 @@ def test_an_overlay_reaches_every_document() -> None:
     paths = {name: each.path.path.literal for name, each in connector.operations.items()}
     assert paths == {"inside.do": "/i", "things.do": "/t", "more.do": "/m", "new.do": "/n"}
     assert (connector.status, problems) == ("beta", [])
-    assert {name: each.short for name, each in connector.custom_operations.items()} == {"a": "A", "b": ""}
+    assert [connector.custom_operations[name].short for name in ("a", "b")] == ["A", ""]
 
 
 def test_an_overlay_may_add_what_no_document_has_begun() -> None:
     overlay = {"resources": {"new": {"endpoint": "/n"}}, "operations": {"b": {"steps": [STEP]}}}
     connector = parse_connector(SERVICE, overlay=overlay)
-    assert (list(connector.resources), list(connector.custom_operations)) == (["new"], ["b"])
+    assert (list(connector.resources), list(connector.custom_operations)) == (["new"], ["b", "api-request"])
 
 
 def test_an_overlay_on_a_misshapen_document_leaves_it_its_own_problem() -> None:

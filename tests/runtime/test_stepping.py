@@ -301,3 +301,80 @@ def test_the_made_provider_is_strict_about_each_step_and_makes_up_what_is_not_re
     assert json.loads(made.body) == {"id": 1, "size": 1}
     assert provider.answer(Request("POST", "http://mock/things", head, b'{"other": "a"}')).status == 422
     assert json.loads(provider.answer(Request("GET", "http://mock/things/1", head)).body) == {"name": "name"}
+
+
+async def test_an_api_request_answers_whatever_comes(tmp_path: Path) -> None:
+    answers = {
+        "/json": httpx2.Response(200, json={"a": 1}),
+        "/text": httpx2.Response(200, text="plain"),
+        "/image": httpx2.Response(200, headers={"Content-Type": "image/png"}, content=b"\x89PNG"),
+        "/none": httpx2.Response(204),
+        "/events": httpx2.Response(200, headers={"Content-Type": "text/event-stream"}, content=b'data: {"n": 1}\n\n'),
+    }
+    async with runtime_of(write(tmp_path, LETTER), lambda request: answers[request.url.path]) as rt:
+        raws = [(await rt.call("demo", "api-request", {"path": path})).raw for path in answers]
+        assert raws == [{"a": 1}, "plain", b"\x89PNG", None, [{"n": 1}]]
+        chunks = [chunk.raw async for chunk in rt.stream("demo", "api-request", {"path": "/events"})]
+        assert chunks == [{"n": 1}]
+        pieces = [chunk.raw async for chunk in rt.stream("demo", "api-request", {"path": "/image"})]
+        assert b"".join(pieces) == b"\x89PNG"
+
+
+async def test_T35_T36_an_api_request_follows_no_redirect_and_keeps_its_credential(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        seen.append(str(request.url))
+        return httpx2.Response(307, headers={"Location": "https://evil.example/x"})
+
+    async with runtime_of(write(tmp_path, LETTER), handler) as rt:
+        with pytest.raises(ResponseError, match="which is not followed"):
+            await rt.call("demo", "api-request", {"path": "/a"})
+    assert seen == [f"{ORIGIN}/a"]
+
+
+async def test_an_api_request_is_repeated_only_with_a_method_that_may_be(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        seen.append(request.method)
+        return httpx2.Response(503)
+
+    async with runtime_of(write(tmp_path, LETTER), handler) as rt:
+        for method in ("GET", "POST"):
+            with pytest.raises(ResponseError):
+                await rt.call("demo", "api-request", {"path": "/a", "method": method})
+    assert seen == ["GET"] * 4 + ["POST"]
+
+
+def test_the_made_provider_takes_lists_and_spread_names_as_they_come(tmp_path: Path) -> None:
+    from connector.messages import Headers, Request
+
+    body = {"list": [{"$if": "first", "a": "{{first}}"}, {"$spread": "{{items}}"}, {"b": "{{last}}"}]}
+    query = {"more": {"type": "Object", "explode": True}, "n": {"type": "Integer"}}
+    send = {
+        "handle": "send",
+        "input": [{"name": "items", "type": "Array"}, {"name": "first", "type": "String"}],
+        "steps": [http("POST", "/send", queryParams=query, bodyTemplate=body)],
+    }
+    provider = MockProvider([Catalog([write(tmp_path, send)]).get("demo")], {})
+    head = Headers({"Authorization": "Bearer x", "Content-Type": "application/json"})
+
+    def answered(url: str, content: bytes) -> int:
+        return provider.answer(Request("POST", f"http://mock{url}", head, content)).status
+
+    assert answered("/send?x=1&y=2&n=3", b'{"list": [{"a": "x"}, 1, {"c": 2}, {"b": "y"}]}') == 200
+    assert answered("/send", b'{"list": [{"b": "y"}]}') == 200
+    assert answered("/send?n=x", b'{"list": [{"b": "y"}]}') == 422
+    assert answered("/send", b'{"list": [1, {"c": "y"}]}') == 422
+
+
+def test_the_made_provider_takes_every_method_that_may_be_chosen(tmp_path: Path) -> None:
+    from connector.messages import Headers, Request
+
+    how = {"value": "{{how}}", "placeholders": {"how": {"type": "String", "options": ["put", "DELETE"]}}}
+    touch = {"handle": "touch", "steps": [{"type": "http", "http": {"method": how, "path": "/touch"}}]}
+    provider = MockProvider([Catalog([write(tmp_path, touch)]).get("demo")], {})
+    head = Headers({"Authorization": "Bearer x"})
+    statuses = [provider.answer(Request(each, "http://mock/touch", head)).status for each in ("PUT", "DELETE", "GET")]
+    assert statuses == [200, 200, 405]
