@@ -187,7 +187,7 @@ class MimeStep:
                 known = scope.find(name, declared)
                 if known is not None:
                     inputs.setdefault(name, known)
-                elif name in scope.service.credentials:
+                elif name in scope.service.secrets:
                     message = f"the credential {name!r} is used outside auth"
                     reader.complain("W_SECRET_OUTSIDE_AUTH", message, where, "rename the input")
                 elif name not in scope.service.placeholders:

@@ -64,7 +64,7 @@ def test_a_connector_folder_is_laid_out_as_the_dialect_says(tmp_path: Path) -> N
     connector = Catalog([folder]).get("demo")
     assert set(connector.operations) == {"things.read", "more.list"}
     assert connector.operation("things.read").method == "POST"
-    assert set(connector.custom_operations) == {"copy"}
+    assert set(connector.custom_operations) == {"copy", "api-request"}
 
 
 def test_a_later_folder_replaces_a_handle_as_a_whole(tmp_path: Path) -> None:
