@@ -17,6 +17,7 @@ from connector.bodies import BODY_KINDS
 from connector.convertors import CONVERTORS, Convertor
 from connector.errors import did_you_mean
 from connector.pagination import PAGINATION_STYLES
+from connector.signatures import SIGNATURE_SCHEMES
 from connector.streams import STREAM_KINDS
 
 
@@ -50,6 +51,7 @@ TABLES: Mapping[str, Table] = {
     "pagination_styles": Table(PAGINATION_STYLES, "a function that reads a pagination block", callable),
     "response_kinds": Table(RESPONSE_KINDS, "a ResponseKind", lambda row: isinstance(row, ResponseKind)),
     "stream_kinds": Table(STREAM_KINDS, "a class with feed and finish", _has("feed", "finish")),
+    "signature_schemes": Table(SIGNATURE_SCHEMES, "a class with from_json and verify", _has("from_json", "verify")),
     "convertors": Table(CONVERTORS, "a Convertor", lambda row: isinstance(row, Convertor), str.lower),
 }
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
-from connector.errors import InvalidSignature
+from connector.errors import InvalidSignature, unknown_kind
 from connector.messages import Request
 from connector.templates import Slot, Template
 
@@ -206,20 +206,20 @@ class Undeclared:
 
 
 #: The schemes by the name that a definition uses.
-SIGNATURE_SCHEMES: Mapping[str, type[StandardWebhooks | Hmac | Bearer | Ed25519]] = {
+SIGNATURE_SCHEMES: dict[str, type[Scheme]] = {
     "standard-webhooks": StandardWebhooks,
     "hmac": Hmac,
     "bearer": Bearer,
     "ed25519": Ed25519,
 }
-Signature = StandardWebhooks | Hmac | Bearer | Ed25519 | Undeclared
+Signature = Scheme | Undeclared
 
 
 def read_signature(source: Source, template: ReadTemplate) -> Signature:
     """The scheme that a `service.signature` block names; raises ValueError with a sentence."""
     name = source.get("scheme", "")
     if name not in SIGNATURE_SCHEMES:
-        raise ValueError(f"unknown scheme {name[:70]!r}; known: {', '.join(SIGNATURE_SCHEMES)}")
+        raise ValueError(f"unknown scheme {name[:70]!r}; {unknown_kind(name, SIGNATURE_SCHEMES)}")
     return SIGNATURE_SCHEMES[name].from_json(source, template)
 
 

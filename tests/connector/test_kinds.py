@@ -16,6 +16,7 @@ from connector.errors import InvalidDefinition, unknown_kind
 from connector.kinds import TABLES, add_kind
 from connector.pagination import PAGINATION_STYLES
 from connector.parsing import parse_connector
+from connector.signatures import SIGNATURE_SCHEMES, Hmac
 from connector.streams import STREAM_KINDS, SseDecoder
 
 
@@ -34,7 +35,8 @@ def money() -> Convertor:
 
 def test_every_table_of_the_language_takes_rows() -> None:
     tables = [table.rows for table in TABLES.values()]
-    assert all(rows in tables for rows in (BODY_KINDS, PAGINATION_STYLES, RESPONSE_KINDS, STREAM_KINDS, CONVERTORS))
+    kinds = (BODY_KINDS, PAGINATION_STYLES, RESPONSE_KINDS, STREAM_KINDS, SIGNATURE_SCHEMES, CONVERTORS)
+    assert all(rows in tables for rows in kinds)
 
 
 def test_a_method_is_found_however_it_is_written() -> None:
@@ -104,6 +106,8 @@ def test_a_stream_needs_both_of_its_rows() -> None:
         ("pagination_styles", "x", 7, "expected a function that reads a pagination block"),
         ("response_kinds", "x", parse_json, "expected a ResponseKind"),
         ("stream_kinds", "x", parse_json, "expected a class with feed and finish"),
+        ("signature_schemes", "x", NoAuth, "expected a class with from_json and verify"),
+        ("signature_schemes", "hmac", Hmac, "'hmac' is in signature_schemes already"),
         ("convertors", "x", read_string, "expected a Convertor"),
         ("convertors", "cash", money(), "'cash' is no row of convertors: the Convertor calls itself 'Money'"),
         ("convertors", "id", Convertor("ID", read_string, frozenset(), {}), "'id' is in convertors already"),
