@@ -7,6 +7,7 @@ which status a refusal has, is `mock`'s business.
 
 from __future__ import annotations
 
+import html
 import itertools
 import re
 import urllib.parse
@@ -223,17 +224,18 @@ class _Check:
         return isinstance(node, (BareSlot, QuotedSlot)) and self.placeholder(node.name).type == "Array"
 
     def _xml(self, template: Template, given: bytes) -> Iterator[Complaint]:
-        """An XML document: its fixed text as written; a value is read where there is one slot."""
+        """An XML document: its fixed text as written, and in it values of their types."""
         try:
             parse_xml(given)
         except ValueError as error:
             raise Unreadable(str(error)) from None
-        # Values come escaped, and no fixed text of a template is an escape that a value would have.
-        yield from (
-            Complaint(each.location, each.message, each.type)
-            for each in self.template_text(template, _read_text(given), ("body",))
-            if each.type == "string_pattern_mismatch"
-        )
+        text = _read_text(given)
+        if not _fits(template, text):
+            yield Complaint(("body",), "the text is not the fixed one around its values", "string_pattern_mismatch")
+            return
+        for name, value in _xml_values(template, text):
+            if value:
+                yield from self.text_value(name, html.unescape(value), ("body", name))
 
     def _multipart(self, body: MultipartBody, headers: Headers, given: bytes) -> Iterator[Complaint]:
         """Values as in a form; files only by name, since their content is anything."""
@@ -408,6 +410,23 @@ def _fits(template: Template, text: str) -> bool:
                 return False
             place, floating = start + len(part), False
     return floating or place == len(text)
+
+
+def _xml_values(template: Template, text: str) -> Iterator[tuple[str, str]]:
+    """The values in a document as they are escaped, up to the first whose end the fixed text does not show.
+
+    An escaped value holds neither `<` nor a quote, so what follows it in the template ends it.
+    """
+    place = 0
+    for part, following in itertools.zip_longest(template.parts, template.parts[1:], fillvalue=""):
+        if isinstance(part, str):
+            place += len(part)
+            continue
+        end = text.find(following[0], place) if isinstance(following, str) and following[:1] in ("<", '"', "'") else -1
+        if end < 0:
+            return
+        yield part.name, text[place:end]
+        place = end
 
 
 def _differences(expected: Any, value: Any, where: Location) -> Iterator[Complaint]:

@@ -208,3 +208,9 @@ async def test_any_path_can_be_asked() -> None:
         result = await rt.call("mistral-ai", "api-request", {"path": "/files", "query": {"page": 0}})
     assert (result.fields, result.records) == (None, None)
     assert json.loads(json.dumps(result.raw))["data"]
+
+
+def test_an_action_makes_the_event_that_its_call_makes() -> None:
+    after = {webhook.id: set(webhook.after) for webhook in CONNECTOR.webhooks}
+    assert {"create-chat-completion", "analyze-image"} <= after["chat-completions/chat_completion.created"]
+    assert "create-embeddings" in after["embeddings/embeddings.generated"]

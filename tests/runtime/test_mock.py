@@ -205,6 +205,29 @@ def test_an_example_that_cannot_be_sent_is_refused_when_the_provider_is_made(exa
         MockProvider([demo({"read": {"method": "GET"}})], {"demo": {"things.read": example}})
 
 
+XML = '<order id="{{id}}"><n>{{n}}</n><note>{{note}}</note> {{rest}} {{lost}}</order>'
+
+
+@pytest.mark.parametrize(
+    ("body", "complaints"),
+    [
+        ('<order id="7"><n>1.5</n><note>a &lt; b</note> x 5</order>', []),
+        ('<order id="7"><n></n><note></note> x 5</order>', []),
+        ('<order id="x"><n>y</n><note>z</note> x 5</order>', [["body", "id"], ["body", "n"]]),
+        ('<order id="7"><n>1</n><note>a</note></order>', [["body"]]),
+    ],
+)
+def test_values_in_an_xml_document_have_their_types(body: str, complaints: list[Any]) -> None:
+    declared = {"id": "Integer", "n": "Number", "note": "String", "rest": "Integer", "lost": "Integer"}
+    placeholders = [{"name": name, "type": kind} for name, kind in declared.items()]
+    template = {"value": XML, "placeholders": placeholders}
+    head = {"Content-Type": "application/xml"}
+    provider = MockProvider([demo({"do": {"method": "POST", "headers": head, "bodyTemplate": template}})], {})
+    answer = provider.answer(Request("POST", "https://demo.example/api/things", Headers(head), body.encode()))
+    found = json.loads(answer.body).get("detail", []) if answer.status == 422 else []
+    assert [each["loc"] for each in found] == complaints
+
+
 def test_an_empty_list_of_examples_is_none() -> None:
     provider = MockProvider([demo({"read": {"method": "GET"}})], {"demo": {"things.read": []}})
     assert provider.answer(get("https://demo.example/api/things")).body == b"{}"
