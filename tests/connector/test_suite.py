@@ -7,8 +7,8 @@ in `config`, with the `grant` it has, make the `request` as it leaves, after aut
 `raw` result of one that ends with no call. `pages.json`: a `pagination`, a `request` and its `answer` make the `next`
 request, or none (`test_pagination.py`). `signatures.json`: by a `signature` block and `secrets`, at the time `now`, a
 `request` is `verified`, or `refused` (`test_signatures.py`). `answers.json`: an `answer` to an operation with this
-`response` and these `fields` is mapped to the `result`. `policies.json`: what `service` and `operation` say makes the
-`policies`.
+`response`, `fields` and `errors` is mapped to the `result`. `policies.json`: what `service` and `operation` say makes
+the `policies`.
 """
 
 from __future__ import annotations
@@ -119,11 +119,11 @@ def operation_of(operation: dict[str, Any], **service: Any) -> Operation:
 
 @pytest.mark.parametrize("case", load("answers"))
 def test_the_answer_makes_the_result(case: dict[str, Any]) -> None:
-    operation = operation_of({"response": case["response"], "fields": case["fields"]})
+    operation = operation_of({name: case[name] for name in ("response", "fields", "errors") if name in case})
     answer, expected = case["answer"], case["result"]
     result = map_response(operation, Response(answer["status"], Headers(answer["headers"]), answer["body"].encode()))
     raw = expected["raw_bytes"].encode() if "raw_bytes" in expected else expected["raw"]
-    assert (True, expected["fields"], raw) == (result.ok, result.fields, result.raw)
+    assert (expected.get("ok", True), expected["fields"], raw) == (result.ok, result.fields, result.raw)
 
 
 @pytest.mark.parametrize("case", load("policies"))
