@@ -123,6 +123,31 @@ def read_connector(
     return connector, problems
 
 
+def merge_documents(
+    service: Document,
+    resources: Sequence[Document] = (),
+    *,
+    overlay: Document | None = None,
+    operations: Document | None = None,
+) -> dict[str, Any]:
+    """A whole connector as one JSON object, its overlay laid over it: what `to_openapi` wants beside the Connector.
+
+    The documents are those of a connector that could be read.
+    """
+    patch = overlay.value if overlay is not None and isinstance(overlay.value, Mapping) else {}
+    customs = [] if operations is None else [operations]
+    head, *others = _lay(service, resources, customs, patch)
+    whole = dict(head.value)
+    for part in others:
+        member, identity = part.document.kind, "handle"
+        known = whole.get(member) or []
+        listed = [{identity: name, **item} for name, item in known.items()] if isinstance(known, Mapping) else known
+        more = part.value
+        more = [{identity: name, **item} for name, item in more.items()] if isinstance(more, Mapping) else more
+        whole[member] = [*listed, *more]
+    return whole
+
+
 def find_problems(text: str, *, kind: Kind, file: str | None = None) -> list[Problem]:
     """Every problem of one document by itself, warnings too, in the order of the file, with line and column.
 

@@ -124,6 +124,7 @@ class Reader:
             multi=self.get(source, "multi", bool, default=False),
             explode=self.get(source, "explode", bool, default=False) and convertor.name == "Object",
             encoding=encoding if encoding in FILE_ENCODINGS else "",
+            schema=self.get(source, "schema", dict, None),
         )
         if (
             placeholder.minimum is not None

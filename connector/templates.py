@@ -48,6 +48,7 @@ class Placeholder:
     the only values allowed, `nullable` lets an explicit null be sent, `multi` lets a path value hold several segments,
     `explode` makes each member of an Object a query parameter or a header of its own (OpenAPI's word for it),
     `encoding` is the row of FILE_ENCODINGS that makes text of the bytes of a File.
+    `schema` is the JSON Schema of the value, for tools and pages; nothing here checks it.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Placeholder:
     multi: bool = False
     explode: bool = False
     encoding: str = ""
+    schema: Mapping[str, Any] | None = field(default=None, compare=False)
 
     @property
     def type(self) -> str:

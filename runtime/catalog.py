@@ -23,7 +23,7 @@ from connector.errors import (
     did_you_mean,
 )
 from connector.linting import find_lints
-from connector.parsing import find_problems, read_connector
+from connector.parsing import find_problems, merge_documents, read_connector
 from connector.schema import MAX_BYTES, Document, Kind
 from runtime.entries import SYSTEM_TRIGGERS
 from runtime.plugins import load_plugins
@@ -92,6 +92,12 @@ class Catalog:
     def examples(self, handle: str) -> dict[str, Any]:
         """The connector's recorded answers, by operation id; raises InvalidDefinition for one that is not JSON."""
         return read_examples(self._place(handle))
+
+    def definition(self, handle: str) -> dict[str, Any]:
+        """The connector as one JSON object, its overlay laid over it; raises as `get` does."""
+        self.get(handle)
+        head, resources, overlay, operations = _documents(self._place(handle))
+        return merge_documents(head, resources, overlay=overlay, operations=operations)
 
     def problems(self, handle: str) -> list[Problem]:
         """Every error and warning of the connector and its examples, with file, line and column."""

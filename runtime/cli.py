@@ -15,6 +15,7 @@ import click
 from runtime.automating import automations, triggers
 from runtime.calling import call, render
 from runtime.connections import connections, secrets
+from runtime.exchange import export, import_
 from runtime.inspecting import describe, doctor, lint, list_
 from runtime.journaling import journal
 from runtime.subscribing import deliveries, subscriptions
@@ -116,6 +117,8 @@ for verb in (
     mock,
     connections,
     secrets,
+    import_,
+    export,
     journal,
     triggers,
     automations,

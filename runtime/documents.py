@@ -211,6 +211,7 @@ def input_document(placeholder: Placeholder, places: Iterable[str]) -> Document:
         "minimum": placeholder.minimum,
         "maximum": placeholder.maximum,
         "nullable": placeholder.nullable,
+        "schema": placeholder.schema,
         "description": placeholder.description,
     }
 

@@ -16,6 +16,7 @@ from types import ModuleType
 
 import click
 import pytest
+import yaml
 from click.testing import CliRunner
 
 import connector
@@ -29,6 +30,7 @@ from connector.encodings import FILE_ENCODINGS
 from connector.errors import ConnectorError
 from connector.pagination import PAGINATION_STYLES
 from connector.signatures import SIGNATURE_SCHEMES
+from connector.spec_service import handle_of
 from connector.steps import STEP_TYPES
 from runtime.catalog import find_problems_in
 from runtime.cli import cli
@@ -249,6 +251,12 @@ def test_a_command_on_a_page_works(page: Path, line: str, workplace: Path) -> No
         folder = workplace / "my-connectors"
         folder.mkdir(exist_ok=True)
         (folder / f"{json.loads(definition)['handle']}.json").write_text(definition, "utf-8")
+    for specification in blocks(page, "yaml"):
+        name = handle_of(yaml.safe_load(specification)["info"]["title"])
+        (workplace / f"{name}.yaml").write_text(specification, "utf-8")
+    for before in commands(page)[: commands(page).index(line)]:
+        if before.startswith("connector import "):
+            CliRunner().invoke(cli, shlex.split(before)[1:])
     words = shlex.split(line)[1:]
     assert words[0] != "call" or "--mock" in words, "a page calls nothing over the network"
     result = CliRunner().invoke(cli, words)

@@ -578,3 +578,17 @@ def test_what_a_path_is_appended_to_counts() -> None:
     assert reader.findings == []
     check_path(reader, Template(("x",)), AT, service)
     assert [each.code for each in reader.findings] == ["E_URL"]
+
+
+def test_an_operation_may_be_deprecated_and_an_input_may_keep_the_schema_of_its_value() -> None:
+    shape = {"type": "object", "properties": {"city": {"type": "string"}}}
+    operation, found = read(
+        {
+            "deprecated": True,
+            "queryParams": {"near": {"type": "Object", "schema": shape}},
+            "bodyTemplate": {"value": {"to": "{{to}}"}, "placeholders": [{"name": "to", "type": "Any", "schema": {}}]},
+        }
+    )
+    assert (operation.deprecated, operation.inputs["near"].schema, operation.inputs["to"].schema) == (True, shape, {})
+    assert found == []
+    assert ("E_SHAPE", "/operations/do/deprecated") in refusals({"deprecated": "yes"})

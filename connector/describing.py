@@ -1,0 +1,126 @@
+"""Inputs and answers of operations as JSON Schemas (2020-12): what tools, pages and OpenAPI documents show of them.
+
+A schema accepts what the runtime accepts when values are given in their own JSON types; that numeric text counts as a
+number as well is not said. Nothing here knows for whom the schema is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from connector.definitions import Field, Operation
+from connector.selectors import Every, Selector, Walk, read_walk, show_walk
+from connector.templates import Placeholder
+
+Schema = dict[str, Any]
+#: What each type is in JSON; dates may be timestamps on answers, and are text for whoever gives one.
+TYPES: Mapping[str, Schema] = {
+    "String": {"type": "string"},
+    "Integer": {"type": "integer"},
+    "Number": {"type": "number"},
+    "Boolean": {"type": "boolean"},
+    "Array": {"type": "array"},
+    "Object": {"type": "object"},
+    "Any": {},
+    "Date": {"type": "string", "format": "date"},
+    "DateTime": {"type": "string", "format": "date-time"},
+    "File": {"type": "string", "format": "binary"},
+}
+
+
+def input_schema(placeholder: Placeholder, places: Iterable[str] = ()) -> Schema:
+    """What one input may be; `places` are where it lands: a value in a path is not empty."""
+    schema: Schema = {**TYPES.get(placeholder.type, {}), **(placeholder.schema or {})}
+    if placeholder.type == "Array" and placeholder.options:
+        schema["items"] = {**schema.get("items", {}), "enum": list(placeholder.options)}
+    elif placeholder.options:
+        schema["enum"] = list(placeholder.options)
+    if placeholder.type in ("Integer", "Number", "Any"):
+        bounds = {"minimum": placeholder.minimum, "maximum": placeholder.maximum}
+        schema |= {name: bound for name, bound in bounds.items() if bound is not None}
+    if "path" in places and schema.get("type") == "string":
+        schema.setdefault("minLength", 1)
+    if placeholder.default is not None:
+        schema["default"] = placeholder.default
+    if placeholder.nullable:
+        schema = with_null(schema)
+    if placeholder.description:
+        schema["description"] = placeholder.description
+    return schema
+
+
+def with_null(schema: Schema) -> Schema:
+    """The schema, null allowed."""
+    kind = schema.get("type")
+    if isinstance(kind, str):
+        schema = {**schema, "type": [kind, "null"]}
+        if "enum" in schema:
+            schema["enum"] = [*schema["enum"], None]
+    elif isinstance(kind, list):
+        schema = schema if "null" in kind else {**schema, "type": [*kind, "null"]}
+    elif "anyOf" in schema and {"type": "null"} not in schema["anyOf"]:
+        schema = {**schema, "anyOf": [*schema["anyOf"], {"type": "null"}]}
+    return schema
+
+
+def field_schema(field: Field) -> Schema:
+    """What one field of a result may be; what is missing is null, and of many values there is a list."""
+    schema = dict(TYPES.get(field.type, {}))
+    schema.pop("format", None)
+    schema = {"type": "array", "items": with_null(schema)} if field.multivalue else with_null(schema)
+    return {**schema, "description": field.description} if field.description else schema
+
+
+def fields_schema(fields: Iterable[Field]) -> Schema:
+    """An object of fields, all of them there."""
+    members = {each.name: field_schema(each) for each in fields}
+    return {"type": "object", "properties": members, "required": list(members)}
+
+
+def answer_schema(operation: Operation) -> Schema:
+    """What the provider answers, as far as the selectors of the operation say it."""
+    root: Schema = {}
+    row = root
+    if operation.records is not None:
+        row = _at(root, (*(_walk(operation.records) or ()), Every()))
+    for field in operation.fields:
+        walk = _walk(field.selector)
+        if walk is not None:
+            _put(row, walk, field)
+    return root
+
+
+def payload_schema(fields: Iterable[Field]) -> Schema:
+    """What a message holds, as far as the selectors of its fields say it."""
+    root: Schema = {}
+    for field in fields:
+        walk = _walk(field.selector)
+        if walk is not None:
+            _put(root, walk, field)
+    return root
+
+
+def _walk(selector: Selector) -> Walk | None:
+    """The steps of a selector; None for one that no steps can say."""
+    walk = read_walk(selector.text)
+    return walk if show_walk(walk) == selector.text else None
+
+
+def _put(root: Schema, walk: Walk, field: Field) -> None:
+    place = _at(root, walk)
+    if not place:
+        place |= {key: value for key, value in with_null(TYPES.get(field.type, {})).items() if key != "format"}
+        if field.description:
+            place["description"] = field.description
+
+
+def _at(schema: Schema, walk: Walk) -> Schema:
+    """The part at the end of a walk, made where it is missing; a dead end where something else stands in the way."""
+    for step in walk:
+        key, kind = ("properties", "object") if isinstance(step, str) else ("items", "array")
+        if schema.setdefault("type", kind) != kind:
+            return {"type": kind}
+        inner = schema.setdefault(key, {})
+        schema = inner.setdefault(step, {}) if isinstance(step, str) else inner
+    return schema

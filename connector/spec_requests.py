@@ -1,0 +1,465 @@
+"""The way out of a specification: parameters and bodies of one operation as path, query, headers and body template.
+
+A body is taken apart one level: each of its properties is an input, and what nests deeper is an input of type Object
+or Array that keeps its JSON Schema. Whatever the language cannot say goes to the report as lost.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from connector.auth import check_header_name
+from connector.spec_names import InputNames, camel, is_placeholder
+from connector.spec_schemas import (
+    Flat,
+    Specification,
+    extension,
+    find_alternatives,
+    is_number,
+    members,
+    shorten,
+    text_of,
+)
+from connector.templates import MAX_SLOTS
+
+#: Types of the language by type and format of a schema.
+_TYPES = {"string": "String", "integer": "Integer", "number": "Number", "boolean": "Boolean", "array": "Array"}
+_TYPES["object"] = "Object"
+_FORMATS = {"date": "Date", "date-time": "DateTime"}
+_STRUCTURED = ("Array", "Object", "Any")
+_DESCRIPTION = 300
+_MAX_PARAMETERS = 300
+_MAX_OPTIONS = 500
+#: Headers that OpenAPI takes from elsewhere (3.1.1, section 4.8.12).
+_NO_PARAMETERS = frozenset({"accept", "content-type", "authorization"})
+_PARAMETER = re.compile(r"\{([^{}/]*)\}")
+#: What of a schema its placeholder says itself.
+_SAID = frozenset({"type", "enum", "minimum", "maximum", "description"})
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One operation of a specification: where it stands, its parameters merged with those of its path.
+
+    `constants` are members of its body that are fixed here, `without` those that are left out: how one operation that
+    answers in two ways becomes two.
+    """
+
+    where: str
+    path: str
+    source: Mapping[str, Any]
+    parameters: tuple[Mapping[str, Any], ...] = ()
+    constants: Mapping[str, Any] = field(default_factory=dict)
+    without: frozenset[str] = frozenset()
+    #: True where inputs keep the names that their parameters have, since they are those of a definition.
+    named: bool = False
+
+
+def read_parameters(spec: Specification, where: str, *levels: Any) -> tuple[Mapping[str, Any], ...]:
+    """The parameters of an operation over those of its path, references resolved."""
+    found: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for level in levels:
+        for each in islice(level if isinstance(level, list) else (), _MAX_PARAMETERS):
+            parameter = spec.resolve(each, where)
+            name, place = parameter.get("name"), parameter.get("in")
+            if isinstance(name, str) and name and isinstance(place, str):
+                found[place, name] = parameter
+    return tuple(found.values())
+
+
+def read_type(schema: Flat, *, binary: bool = False) -> str:
+    """The type of the language that fits a schema; `binary` where the content of a file may travel."""
+    kind = schema.get("type")
+    if binary and kind in (None, "string"):
+        is_file = schema.get("format") == "binary" or "contentMediaType" in schema
+        if is_file and schema.get("contentEncoding") is None:
+            return "File"
+    if kind == "string":
+        return _FORMATS.get(schema.get("format", ""), "String") if "enum" not in schema else "String"
+    return _TYPES.get(kind, "Any") if isinstance(kind, str) and not schema.get("mixed") else "Any"
+
+
+def is_json_type(media_type: str) -> bool:
+    """True for a media type of JSON documents; what stands for anything counts as one."""
+    kind = media_type.partition(";")[0].strip().lower()
+    return kind in ("application/json", "text/json", "*/*", "application/*") or kind.endswith("+json")
+
+
+def read_request(spec: Specification, call: Call, reserved: frozenset[str]) -> dict[str, Any]:
+    """`path`, `headers`, `queryParams`, `bodyTemplate` and `form` of the operation, those that it has."""
+    return _Request(spec, call, InputNames(reserved)).read()
+
+
+@dataclass(slots=True)
+class _Request:
+    """One operation being read."""
+
+    spec: Specification
+    call: Call
+    names: InputNames
+    headers: dict[str, Any] = field(default_factory=dict)
+    query: dict[str, Any] = field(default_factory=dict)
+    form: dict[str, Any] = field(default_factory=dict)
+
+    def read(self) -> dict[str, Any]:
+        path = self._path()
+        cookies = []
+        for parameter in self.call.parameters:
+            if parameter["in"] == "query":
+                self._query(parameter)
+            elif parameter["in"] == "header":
+                self._header(parameter)
+            elif parameter["in"] == "cookie":
+                cookies.append(parameter)
+        self._cookies(cookies)
+        body = self._body()
+        found: dict[str, Any] = {"path": path}
+        if self.headers:
+            found["headers"] = self.headers
+        if self.query:
+            found["queryParams"] = self.query
+        if body is not None:
+            found["bodyTemplate"] = body
+        if self.form:
+            found["form"] = self.form
+        return found
+
+    def lose(self, message: str) -> None:
+        self.spec.report.add("lost", self.call.where, message)
+
+    def guess(self, message: str) -> None:
+        self.spec.report.add("guessed", self.call.where, message)
+
+    def take(self, wire: str, place: str) -> str:
+        """The name of an input for something that is called `wire` where it lands."""
+        if self.call.named and is_placeholder(wire):
+            return wire
+        return self.names.take(camel(wire), place)
+
+    def placeholder(
+        self, name: str, schema: Any, *, required: bool, description: Any = "", binary: bool = False
+    ) -> dict[str, Any]:
+        """One input as a definition declares it."""
+        flat = self.spec.flat(schema, self.call.where)
+        found: dict[str, Any] = {"name": name, "type": read_type(flat, binary=binary)}
+        text = shorten(description, _DESCRIPTION) or shorten(flat.get("description"), _DESCRIPTION)
+        if text:
+            found["description"] = text
+        if required:
+            found["required"] = True
+        self._limits(found, flat)
+        if flat.get("nullable"):
+            found["nullable"] = True
+        kept = self.spec.keep(schema, self.call.where) if found["type"] != "File" else {}
+        kept.pop("description", None)
+        is_structured = found["type"] in _STRUCTURED
+        is_plain = kept.get("type") in ("array", "object") or not is_structured
+        said = _SAID | ({"format"} if found["type"] in ("Date", "DateTime") else frozenset())
+        if (is_plain and kept.keys() - said and "anyOf" not in kept) or (is_structured and kept and not is_plain):
+            found["schema"] = kept
+        return found
+
+    def _limits(self, found: dict[str, Any], flat: Flat) -> None:
+        """Options, bounds and default, those that the type takes."""
+        kind = found["type"]
+        plain: Any = {"String": str, "Integer": int, "Number": (int, float), "Boolean": bool}.get(kind)
+        items = self.spec.flat(flat.get("items"), self.call.where) if kind == "Array" else flat
+        options = items.get("enum", [])[:_MAX_OPTIONS]
+        known: Any = str if kind == "Array" else plain
+        if options and known is not None and all(_is(each, known) for each in options):
+            found["options"] = list(dict.fromkeys(options))
+        if kind in ("Integer", "Number"):
+            step = 1 if kind == "Integer" else 0
+            for bound, exclusive, sign in (("minimum", "exclusiveMinimum", 1), ("maximum", "exclusiveMaximum", -1)):
+                if bound in flat:
+                    found[bound] = flat[bound]
+                elif exclusive in flat:
+                    found[bound] = flat[exclusive] + sign * step
+            if found.get("minimum", 0) > found.get("maximum", found.get("minimum", 0)):
+                del found["minimum"], found["maximum"]
+        default = flat.get("default")
+        if default is None or plain is None or not _is(default, plain) or kind in ("Date", "DateTime"):
+            return
+        low, high = found.get("minimum", default), found.get("maximum", default)
+        if default not in found.get("options", [default]) or (is_number(default) and not low <= default <= high):
+            self.guess(f"the default of {found['name']} is none of its own values, and is left out")
+            return
+        found["default"] = default
+
+    # Parameters
+
+    def _path(self) -> Any:
+        declared = {each["name"]: each for each in self.call.parameters if each["in"] == "path"}
+        placeholders: dict[str, dict[str, Any]] = {}
+
+        def put(found: re.Match[str]) -> str:
+            wire = found[1]
+            parameter = declared.get(wire, {})
+            if wire not in placeholders:
+                if not parameter:
+                    self.guess(f"the path parameter {wire!r} is declared nowhere; it is taken as text")
+                schema = self._schema_of(parameter)
+                name = _named_input(parameter) or self.take(wire, "path")
+                entry = self.placeholder(name, schema, required=True, description=parameter.get("description"))
+                if entry["type"] in _STRUCTURED:
+                    entry = {**entry, "type": "String"}
+                    entry.pop("schema", None)
+                if extension(parameter).get("multi") is True:
+                    entry["multi"] = True
+                entry.pop("nullable", None)
+                placeholders[wire] = entry
+            before = {"label": ".", "matrix": f";{wire}="}.get(text_of(parameter, "style"), "")
+            return f"{before}{{{{{placeholders[wire]['name']}}}}}"
+
+        text = _PARAMETER.sub(put, self.call.path.replace("{{", "{").replace("}}", "}"))
+        return {"value": text, "placeholders": list(placeholders.values())} if placeholders else text
+
+    def _schema_of(self, parameter: Mapping[str, Any]) -> Any:
+        """The schema of a parameter, or that of its one content."""
+        content = next(members(parameter.get("content")), None)
+        if content is not None:
+            return self.spec.resolve(content[1], self.call.where).get("schema", {})
+        return parameter.get("schema", {})
+
+    def _query(self, parameter: Mapping[str, Any]) -> None:
+        wire = parameter["name"]
+        schema = self._schema_of(parameter)
+        flat = self.spec.flat(schema, self.call.where)
+        kind = read_type(flat)
+        style, is_json = text_of(parameter, "style", "form"), "content" in parameter
+        explode = parameter.get("explode", style == "form")
+        if not is_json and (style == "deepObject" or (kind == "Object" and explode)):
+            self._spread(parameter, flat, "{}[{}]" if style == "deepObject" else "{1}")
+            return
+        if kind == "Object" and not is_json:
+            self.lose(f"the query parameter {wire!r}: an object in the style {style!r}")
+            return
+        entry = self._query_input(parameter, wire, schema)
+        if is_json and entry["type"] == "Array":
+            # An Array would repeat its name; a list of type Any travels as one JSON text.
+            entry["type"] = "Any"
+        elif entry["type"] == "Array" and not explode:
+            mark = {"spaceDelimited": "spaces", "pipeDelimited": "'|'"}.get(style, "commas")
+            entry["type"] = "String"
+            entry["description"] = (
+                f"{entry.get('description', '')} Several values are written with {mark} between them."
+            )
+            entry["description"] = entry["description"].strip()
+            for key in ("schema", "options", "default"):
+                entry.pop(key, None)
+            self.guess(f"the query parameter {wire!r} is a text of values with {mark} between them")
+        self._add_query(wire, entry)
+
+    def _query_input(
+        self, parameter: Mapping[str, Any], wire: str, schema: Any, description: Any = ""
+    ) -> dict[str, Any]:
+        named = _named_input(parameter)
+        name = named or (self.take(wire, "query") if not is_placeholder(wire) else self._keep_name(wire, "query"))
+        required = parameter.get("required") is True
+        return self.placeholder(
+            name, schema, required=required, description=description or parameter.get("description")
+        )
+
+    def _keep_name(self, wire: str, place: str) -> str:
+        return wire if self.call.named else self.names.take(wire, place)
+
+    def _add_query(self, wire: str, entry: dict[str, Any]) -> None:
+        name = entry["name"]
+        if name == wire:
+            self.query[wire] = {key: value for key, value in entry.items() if key != "name"}
+        else:
+            self.query[wire] = {"value": f"{{{{{name}}}}}", "placeholders": [entry]}
+
+    def _spread(self, parameter: Mapping[str, Any], flat: Flat, pattern: str) -> None:
+        """An object whose properties are query parameters of their own."""
+        outer = parameter["name"]
+        if not flat.get("properties"):
+            # Of alternatives the one with members is what a style for objects was chosen for.
+            branches = find_alternatives(self.spec, self._schema_of(parameter), self.call.where)
+            flats = [self.spec.flat(each, self.call.where) for each in branches]
+            flat = next((each for each in flats if each.get("properties")), flat)
+        required = set(flat.get("required", ())) if parameter.get("required") is True else set()
+        for name, schema in islice(members(flat.get("properties")), _MAX_PARAMETERS):
+            inner = self.spec.flat(schema, self.call.where)
+            wire = pattern.format(outer, name)
+            if read_type(inner) == "Object" or not wire.isprintable() or wire in self.query:
+                self.lose(f"the query parameter {wire!r}: it nests too deeply, or another has its name")
+                continue
+            part = {"name": wire, "required": name in required}
+            self._add_query(wire, self._query_input(part, wire, schema))
+        if not flat.get("properties"):
+            self.lose(f"the query parameter {outer!r}: an object whose members are not known")
+
+    def _header(self, parameter: Mapping[str, Any]) -> None:
+        wire = parameter["name"]
+        if wire.lower() in _NO_PARAMETERS:
+            return
+        try:
+            check_header_name(wire)
+        except ValueError as error:
+            self.lose(f"the header {wire!r}: {error}")
+            return
+        name = _named_input(parameter) or self.take(wire, "header")
+        schema = self._schema_of(parameter)
+        entry = self.placeholder(
+            name, schema, required=parameter.get("required") is True, description=parameter.get("description")
+        )
+        if entry["type"] == "Array":
+            entry["type"] = "String"
+            entry.pop("options", None)
+        self.headers[wire] = {"value": f"{{{{{name}}}}}", "placeholders": [entry]}
+
+    def _cookies(self, parameters: list[Mapping[str, Any]]) -> None:
+        texts, placeholders = [], []
+        for parameter in parameters:
+            wire = parameter["name"]
+            if parameter.get("required") is not True or "{" in wire:
+                self.lose(f"the cookie {wire!r}: only cookies that are required can be sent")
+                continue
+            name = _named_input(parameter) or self.take(wire, "cookie")
+            placeholders.append(
+                self.placeholder(
+                    name, self._schema_of(parameter), required=True, description=parameter.get("description")
+                )
+            )
+            texts.append(f"{wire}={{{{{name}}}}}")
+        if texts and all(text.isascii() and text.isprintable() for text in texts):
+            self.headers["Cookie"] = {"value": "; ".join(texts), "placeholders": placeholders}
+
+    # Bodies
+
+    def _body(self) -> Any:
+        request = self.spec.resolve(self.call.source.get("requestBody"), self.call.where)
+        content = dict(islice(members(request.get("content")), 20))
+        if not content:
+            return None
+        media_type = choose_media_type(content)
+        kind = media_type.partition(";")[0].strip().lower()
+        if len(content) > 1:
+            self.guess(f"of {len(content)} kinds of body {kind} is taken")
+        media = self.spec.resolve(content[media_type], self.call.where)
+        schema = media.get("schema", {})
+        required = request.get("required") is True
+        if is_json_type(kind):
+            if kind not in ("application/json", "*/*", "application/*"):
+                self.headers["Content-Type"] = kind
+            return self._fields(schema, required=required)
+        if kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
+            self.headers["Content-Type"] = kind
+            if _writes_indexes(media):
+                self.form["lists"] = "indexes"
+            return self._fields(schema, required=required, parts=True)
+        if "ndjson" in kind or "jsonl" in kind:
+            self.headers["Content-Type"] = kind
+            return self._whole(schema, required=required)
+        if kind.startswith("text/") and not kind.endswith("xml"):
+            self.headers["Content-Type"] = kind
+            return self._whole({"type": "string"}, required=required, name="text")
+        if kind.endswith("xml"):
+            self.lose(f"the body: {kind} is written as a template by hand, in the overlay")
+            return None
+        self.headers["Content-Type"] = "application/octet-stream" if "*" in kind else kind
+        return self._whole({"type": "string", "format": "binary"}, required=required, name="file")
+
+    def _whole(self, schema: Any, *, required: bool, name: str = "body") -> Any:
+        """A body that is one input."""
+        name = self.names.take(name, "the")
+        entry = self.placeholder(name, schema, required=required, binary=name == "file")
+        return {"value": f"{{{{{name}}}}}", "placeholders": [entry]}
+
+    def _fields(self, schema: Any, *, required: bool, parts: bool = False) -> Any:
+        """A body each of whose properties is an input."""
+        flat = self.spec.flat(schema, self.call.where)
+        properties = {
+            name: each
+            for name, each in members(flat.get("properties"))
+            if name not in self.call.without and self.spec.flat(each, self.call.where).get("readOnly") is not True
+        }
+        if not parts and (flat.get("type") != "object" or not properties or len(properties) > MAX_SLOTS):
+            return self._whole(schema, required=required)
+        if flat.get("variants", 1) > 1:
+            self.guess("the body is one of several; its inputs are those of all of them")
+        if isinstance(flat.get("additionalProperties"), Mapping) and properties:
+            self.lose("further members of the body, which have no names")
+        needed = set(flat.get("required", ()))
+        if needed and not required:
+            self.guess("the body may be left out, but where it is sent it has required members")
+        value: dict[str, Any] = {}
+        placeholders = []
+        for wire, each in islice(properties.items(), MAX_SLOTS):
+            if not _is_fixed_text(wire):
+                self.lose(f"the member {wire[:70]!r} of the body: its name would be read as a template")
+                continue
+            part = self.spec.flat(each, self.call.where)
+            constant = self.call.constants.get(wire, _constant(part, required=wire in needed))
+            if constant is not None and wire not in self.call.without:
+                value[wire] = constant
+                continue
+            entry = self._property(wire, each, required=wire in needed, parts=parts)
+            value[wire] = f"{{{{{entry['name']}}}}}"
+            placeholders.append(entry)
+        if not placeholders:
+            return {"value": value}
+        return {"value": value, "placeholders": placeholders}
+
+    def _property(self, wire: str, schema: Any, *, required: bool, parts: bool) -> dict[str, Any]:
+        flat = self.spec.flat(schema, self.call.where)
+        inner = self.spec.flat(flat.get("items"), self.call.where)
+        if parts and flat.get("type") == "array" and read_type(inner, binary=True) == "File":
+            self.guess(f"of the files of {wire!r} one can be sent")
+            schema = flat["items"]
+        name = self.take(wire, "body")
+        return self.placeholder(name, schema, required=required, binary=parts)
+
+
+def choose_media_type(content: Mapping[str, Any]) -> str:
+    """The media type that a body is sent as: JSON, then what takes files, then forms, then the first."""
+
+    def rank(media_type: str) -> int:
+        kind = media_type.partition(";")[0].strip().lower()
+        order = ("multipart/form-data", "application/x-www-form-urlencoded")
+        if kind == "application/json":
+            return 0
+        return (
+            1
+            if is_json_type(kind) and "*" not in kind
+            else 2 + order.index(kind)
+            if kind in order
+            else 9 + ("xml" in kind)
+        )
+
+    return min(content, key=rank)
+
+
+def _named_input(parameter: Mapping[str, Any]) -> str:
+    """The name of the input that `x-connector` of a parameter says."""
+    name = text_of(extension(parameter), "input")
+    return name if is_placeholder(name) else ""
+
+
+def _is(value: Any, kinds: type | tuple[type, ...]) -> bool:
+    return isinstance(value, kinds) and (kinds is bool or not isinstance(value, bool))
+
+
+def _is_fixed_text(text: str) -> bool:
+    return "{{" not in text and "{%" not in text and "{#" not in text and text != "$if"
+
+
+def _constant(schema: Flat, *, required: bool) -> Any:
+    """The one value that a property may have, where it has to be sent; None if there is a choice."""
+    values = schema.get("enum", ())
+    if len(values) != 1 or isinstance(values[0], (list, dict)) or schema.get("nullable"):
+        return None
+    is_fixed = not isinstance(values[0], str) or _is_fixed_text(values[0])
+    return values[0] if is_fixed and (required or schema.get("default") == values[0]) else None
+
+
+def _writes_indexes(media: Mapping[str, Any]) -> bool:
+    """True if a form writes the items of lists as `name[0]`."""
+    return any(
+        isinstance(each, Mapping) and each.get("style") == "deepObject" for _, each in members(media.get("encoding"))
+    )

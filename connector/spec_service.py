@@ -1,0 +1,296 @@
+"""The service block from a specification: its servers as the base URL, its security schemes as auth methods.
+
+Of several servers the first counts. Of several ways to authenticate each becomes an option that a connection chooses
+by `authMethod`; schemes that are demanded together travel together where the language can say so.
+"""
+
+from __future__ import annotations
+
+import re
+import urllib.parse
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from connector.auth import check_header_name
+from connector.spec_names import camel, is_placeholder, split_words
+from connector.spec_schemas import Specification, members, shorten, text_of
+from connector.urls import origin_of
+
+_VARIABLE = re.compile(r"\{([^{}]*)\}")
+_DESCRIPTION = 200
+_MAX_REQUIREMENTS = 1000
+_ROOT = "servers"
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """Where the provider is: a base URL with placeholders, and these."""
+
+    url: str
+    placeholders: tuple[dict[str, Any], ...] = ()
+
+    def as_json(self, prefix: str) -> Any:
+        """The base URL of a definition, with a prefix that all paths share."""
+        value = self.url + prefix
+        return {"value": value, "placeholders": list(self.placeholders)} if self.placeholders else {"value": value}
+
+
+def read_base(spec: Specification, source_url: str) -> Base:
+    """The base URL; a server that is only a path is found beside the specification, or is a value of the connection."""
+    servers = spec.document.get("servers")
+    listed = [each for each in servers if isinstance(each, Mapping)] if isinstance(servers, list) else []
+    server = next((each for each in listed if text_of(each, "url").startswith("https://")), next(iter(listed), {}))
+    if len({text_of(each, "url") for each in listed}) > 1:
+        spec.report.add("guessed", _ROOT, f"of {len(listed)} servers {text_of(server, 'url')[:100]!r} is taken")
+    url = text_of(server, "url", "/").strip().partition("?")[0].partition("#")[0].rstrip("/")
+    variables = dict(members(server.get("variables")))
+    placeholders: list[dict[str, Any]] = []
+
+    def put(found: re.Match[str]) -> str:
+        name = found[1]
+        variable = variables.get(name)
+        variable = variable if isinstance(variable, Mapping) else {}
+        options = [each for each in _texts(variable.get("enum")) if each]
+        default = str(variable.get("default", "")) if not isinstance(variable.get("default"), (dict, list)) else ""
+        at_start = found.start() == 0
+        if at_start and url[found.end() :].startswith("://"):
+            return "https" if "https" in (*options, default) or not default else default
+        if "/" in default or "{" in default:
+            spec.report.add("guessed", _ROOT, f"the server variable {name!r} is fixed: {default[:100]!r}")
+            return "" if at_start and not default.startswith("http") else default.strip("/")
+        entry: dict[str, Any] = {"name": _unique(camel(name, "server"), placeholders), "type": "String"}
+        description = shorten(variable.get("description"), _DESCRIPTION)
+        entry["description"] = description or f"The part {name!r} of the provider's address."
+        entry["required"] = True
+        if default:
+            entry["default"] = default
+        if options:
+            entry["options"] = options
+            if default not in options:
+                entry.pop("default", None)
+        placeholders.append(entry)
+        return f"{{{{{entry['name']}}}}}"
+
+    value = _VARIABLE.sub(put, url)
+    if value.startswith(("http://", "https://", "{{")):
+        return Base(value, tuple(placeholders))
+    try:
+        joined = urllib.parse.urljoin(source_url, value or "/").rstrip("/")
+        origin_of(joined)
+    except ValueError:
+        joined = ""
+    if joined:
+        spec.report.add("guessed", _ROOT, f"the server is found beside the specification: {joined[:100]}")
+        return Base(joined, tuple(placeholders))
+    spec.report.add("guessed", _ROOT, "the specification names no host; it is a value of the connection, baseURL")
+    host = {
+        "name": "baseURL",
+        "type": "String",
+        "description": "Address of the provider: https://host.",
+        "required": True,
+    }
+    if value and not value.startswith("/"):
+        value = f"/{value}"
+    return Base(f"{{{{baseURL}}}}{value}", (host, *placeholders))
+
+
+def _texts(value: Any) -> list[str]:
+    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
+
+
+def _unique(name: str, known: Sequence[Mapping[str, Any]]) -> str:
+    taken = {each["name"] for each in known}
+    return next(each for each in (name, *(f"{name}{number}" for number in range(2, 1000))) if each not in taken)
+
+
+def read_auth(spec: Specification, base: Base, requirements: Sequence[Any]) -> list[dict[str, Any]]:
+    """The ways to authenticate that these requirements name, in their order; empty where none is needed.
+
+    Where nothing is required but schemes are declared, each of them is a way.
+    """
+    components = spec.document.get("components")
+    schemes = dict(members(components.get("securitySchemes") if isinstance(components, Mapping) else None))
+    demanded: dict[tuple[str, ...], set[str]] = {}
+    for requirement in islice(requirements, _MAX_REQUIREMENTS):
+        if isinstance(requirement, Mapping):
+            scopes = demanded.setdefault(tuple(sorted(requirement)), set())
+            scopes.update(scope for each in requirement.values() for scope in _texts(each))
+    if not any(demanded):
+        demanded = {(name,): set() for name in schemes}
+    reader = _Auth(spec, base)
+    found: dict[str, dict[str, Any]] = {}
+    for names, scopes in demanded.items():
+        known = [(name, spec.resolve(schemes.get(name), name)) for name in names]
+        for method in reader.read([(name, scheme) for name, scheme in known if scheme], sorted(scopes)):
+            if method["method"] in found:
+                where = f"security {', '.join(names)}"
+                spec.report.add("lost", where, f"a second way to authenticate with {method['method']}")
+            else:
+                found[method["method"]] = method
+    return list(found.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Auth:
+    spec: Specification
+    base: Base
+
+    def read(self, schemes: Sequence[tuple[str, Mapping[str, Any]]], scopes: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """The auth blocks of schemes that are demanded together."""
+        if len(schemes) > 1:
+            yield from self._together(schemes)
+            return
+        for name, scheme in schemes:
+            kind = text_of(scheme, "type").lower()
+            description = shorten(scheme.get("description"), _DESCRIPTION)
+            if kind == "http":
+                yield from self._http(name, text_of(scheme, "scheme").lower(), description)
+            elif kind == "apikey":
+                yield from self._key(name, scheme, description)
+            elif kind == "oauth2":
+                yield from self._oauth(name, scheme, scopes)
+            else:
+                words = {"openidconnect": "OpenID Connect", "mutualtls": "a client certificate"}.get(
+                    kind, repr(kind[:40])
+                )
+                self._lose(name, f"{words} is no auth method here")
+                if kind == "openidconnect":
+                    yield self._bearer(name, "A token of this provider.")
+
+    def _lose(self, name: str, message: str) -> None:
+        self.spec.report.add("lost", f"security {name}", message)
+
+    def _bearer(self, name: str, description: str) -> dict[str, Any]:
+        self.spec.report.add("guessed", f"security {name}", "a bearer token is asked for in its place")
+        return {"method": "bearer", "params": {"token": self._secret("token", description)}}
+
+    def _secret(self, name: str, description: str) -> dict[str, Any]:
+        taken = {each["name"] for each in self.base.placeholders}
+        name = name if name not in taken else f"{name}Secret"
+        entry = {"name": name, "type": "String", "description": description, "required": True}
+        return {"value": f"{{{{{name}}}}}", "placeholders": [entry]}
+
+    def _http(self, name: str, scheme: str, description: str) -> Iterator[dict[str, Any]]:
+        if scheme == "bearer":
+            yield {"method": "bearer", "params": {"token": self._secret("token", description or "Your API token.")}}
+        elif scheme == "basic":
+            params = {
+                "username": self._secret("username", "Your user name."),
+                "password": self._secret("password", "Your password."),
+            }
+            params["password"]["placeholders"][0]["required"] = False
+            yield {"method": "basic", "params": params}
+        else:
+            self._lose(name, f"the HTTP scheme {scheme[:40]!r} is no auth method here")
+
+    def _key(self, name: str, scheme: Mapping[str, Any], description: str) -> Iterator[dict[str, Any]]:
+        place, wire = text_of(scheme, "in", "header"), text_of(scheme, "name", "X-API-Key")
+        try:
+            check_header_name(wire if place in ("header", "cookie") else "X")
+        except ValueError as error:
+            self._lose(name, f"its key cannot be sent as {wire[:40]!r}: {error}")
+            return
+        found: dict[str, Any] = {
+            "method": "apikey",
+            "in": place if place in ("query", "cookie") else "header",
+            "name": wire,
+        }
+        if place == "header" and wire.lower() == "authorization" and "bearer" not in description.lower():
+            found["prefix"] = ""
+        yield {**found, "params": {"apiKey": self._secret("apiKey", description or "Your API key.")}}
+
+    def _together(self, schemes: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[dict[str, Any]]:
+        """Keys in headers that are all sent; others of the schemes are lost."""
+        params: dict[str, Any] = {}
+        for name, scheme in schemes:
+            kind, place = text_of(scheme, "type").lower(), text_of(scheme, "in")
+            wire = text_of(scheme, "name")
+            if kind == "http" and text_of(scheme, "scheme").lower() == "bearer":
+                wire = "Authorization"
+            elif kind != "apikey" or place != "header":
+                self._lose(name, "of schemes that are demanded together only keys in headers can all be sent")
+                continue
+            try:
+                check_header_name(wire)
+            except ValueError as error:
+                self._lose(name, f"its key cannot be sent: {error}")
+                continue
+            key = _unique(camel(name, "key"), [{"name": each} for each in params])
+            description = shorten(scheme.get("description"), _DESCRIPTION) or f"The value of the header {wire}."
+            params[key] = {"token": self._secret(key, description), "headerName": {"value": wire}}
+        if params:
+            yield {"method": "api_token", "params": params}
+        else:
+            yield from self.read(schemes[:1], ())
+
+    def _oauth(self, name: str, scheme: Mapping[str, Any], scopes: Sequence[str]) -> Iterator[dict[str, Any]]:
+        flows = dict(members(scheme.get("flows")))
+        made = False
+        for flow, method in (
+            ("authorizationCode", "oauth2_authorization_code"),
+            ("clientCredentials", "oauth2_client_credentials"),
+        ):
+            block = flows.pop(flow, None)
+            if not isinstance(block, Mapping):
+                continue
+            params = {}
+            for key, ours in (("authorizationUrl", "authURL"), ("tokenUrl", "tokenURL")):
+                if key == "authorizationUrl" and method == "oauth2_client_credentials":
+                    continue
+                url = self._url(text_of(block, key))
+                if url:
+                    params[ours] = {"value": url}
+            found: dict[str, Any] = {"method": method, "params": params}
+            known = dict(members(block.get("scopes")))
+            wanted = [scope for scope in scopes if scope in known] if known else list(scopes)
+            if wanted:
+                found["scopes"] = wanted
+            made = True
+            yield found
+        for flow in flows:
+            self._lose(name, f"the OAuth flow {flow[:40]!r}")
+        if not made:
+            yield self._bearer(name, "A token of this provider.")
+
+    def _url(self, url: str) -> str:
+        """An address of the authorization server; empty for one that cannot be used: the connection then names it."""
+        base = self.base.url if "{{" not in self.base.url else ""
+        try:
+            joined = urllib.parse.urljoin(base + "/", url) if url else ""
+            origin_of(joined)
+        except ValueError:
+            return ""
+        return joined if "{" not in joined else ""
+
+
+def value_names(base: Base, auths: Sequence[Mapping[str, Any]]) -> frozenset[str]:
+    """The names of the values that a connection of this service has."""
+    names = {each["name"] for each in base.placeholders}
+    for auth in auths:
+        names |= set(_placeholder_names(auth))
+        if auth["method"].startswith("oauth2"):
+            names |= {"clientID", "clientSecret", "tokenURL", "authURL"}
+    return frozenset(names | {"authMethod"})
+
+
+def _placeholder_names(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        if isinstance(value.get("placeholders"), list):
+            yield from (each["name"] for each in value["placeholders"])
+        for each in value.values():
+            yield from _placeholder_names(each)
+
+
+def handle_of(title: str) -> str:
+    """The handle of a connector from the title of its specification: without `API`, `OpenAPI`, versions.
+
+    >>> handle_of("Swagger Petstore - OpenAPI 3.0"), handle_of("Mistral AI API")
+    ('petstore', 'mistral-ai')
+    """
+    dull = {"api", "apis", "swagger", "rest", "specification", "spec", "the", "definition", "v"}
+    title = re.sub("open ?api", "", title, flags=re.IGNORECASE)
+    words = [word for word in split_words(title) if word not in dull and not word.isdigit()]
+    handle = "-".join(words)[:60].strip("-")
+    return handle if is_placeholder(handle.replace("-", "_")) else "connector"

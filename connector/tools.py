@@ -1,0 +1,136 @@
+"""Operations as tools for models: names, descriptions and JSON Schemas, for MCP and for function calling.
+
+Every property of an object is required and may be null where it is optional, and nothing else is allowed: the form that
+strict modes demand. A tool whose inputs hold an object of any shape cannot be strict, and says so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from connector.definitions import Connector, CustomOperation, Operation
+from connector.describing import fields_schema, input_schema, with_null
+
+Form = Literal["mcp", "functions"]
+FORMS: tuple[Form, ...] = ("mcp", "functions")
+#: What the name of a tool may hold, and how long it is at most.
+_NOT_NAME = re.compile(r"[^a-zA-Z0-9_-]+")
+LONGEST_NAME = 64
+_ANYTHING = ("string", "number", "boolean", "object", "array")
+#: What says nothing about which values are allowed.
+_WORDS = frozenset({"description", "default"})
+
+
+def to_tools(connector: Connector, form: Form = "mcp") -> list[dict[str, Any]]:
+    """A tool for each operation, the custom ones last.
+
+    For `mcp`: `name`, `description`, `inputSchema`, `outputSchema`, `annotations`; for `functions` what function
+    calling takes: `{"type": "function", "function": {"name", "description", "parameters", "strict"}}`.
+    """
+    return [_tool(name, operation, form) for name, operation in name_tools(connector).items()]
+
+
+def name_tools(connector: Connector) -> dict[str, Operation | CustomOperation]:
+    """The operations by the names of their tools: 64 letters, digits, `_` and `-` at most, no two alike."""
+    named: dict[str, Operation | CustomOperation] = {}
+    known: list[tuple[str, Operation | CustomOperation]] = [*connector.operations.items()]
+    for id, operation in (*known, *connector.custom_operations.items()):
+        short = _NOT_NAME.sub("_", id)[:LONGEST_NAME]
+        name, number = short, 2
+        while name in named:
+            mark = f"_{number}"
+            name, number = short[: LONGEST_NAME - len(mark)] + mark, number + 1
+        named[name] = operation
+    return named
+
+
+def _tool(name: str, operation: Operation | CustomOperation, form: Form) -> dict[str, Any]:
+    schema = inputs_schema(operation)
+    words = [text for text in (operation.short, operation.description) if text]
+    if isinstance(operation, Operation) and operation.deprecated:
+        words.append("Deprecated.")
+    description = "\n".join(words) or operation.id
+    if form == "functions":
+        function = {"name": name, "description": description, "parameters": schema, "strict": _is_closed(schema)}
+        return {"type": "function", "function": function}
+    tool = {"name": name, "description": description, "inputSchema": schema, "outputSchema": result_schema(operation)}
+    if isinstance(operation, Operation):
+        reads = operation.method in ("GET", "HEAD")
+        tool["annotations"] = {
+            "readOnlyHint": reads,
+            "destructiveHint": operation.method == "DELETE",
+            "idempotentHint": operation.idempotent,
+            "openWorldHint": True,
+        }
+    return tool
+
+
+def inputs_schema(operation: Operation | CustomOperation) -> dict[str, Any]:
+    """All inputs of an operation as one object; an optional one may be null, which stands for "not given"."""
+    members = {}
+    for name, placeholder in operation.inputs.items():
+        schema = _closed(input_schema(placeholder, operation.places.get(name, ())))
+        must = placeholder.required and placeholder.default is None
+        if "type" not in schema and "anyOf" not in schema:
+            # Null stands for what is not given, so anything is anything else.
+            schema["type"] = list(_ANYTHING)
+        members[name] = schema if must else with_null(schema)
+    return {"type": "object", "properties": members, "required": list(members), "additionalProperties": False}
+
+
+def _closed(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A kept schema in which every object with known members allows no others and demands them all."""
+    found = dict(schema)
+    if isinstance(found.get("items"), Mapping):
+        found["items"] = _closed(found["items"])
+    if isinstance(found.get("anyOf"), list):
+        found["anyOf"] = [_closed(each) for each in found["anyOf"]]
+    if isinstance(found.get("properties"), Mapping) and not isinstance(found.get("additionalProperties"), Mapping):
+        required = found.get("required", [])
+        found["properties"] = {
+            name: _closed(each) if name in required else with_null(_closed(each))
+            for name, each in found["properties"].items()
+        }
+        found["required"] = list(found["properties"])
+        found["additionalProperties"] = False
+    return found
+
+
+def _is_closed(schema: Mapping[str, Any]) -> bool:
+    """True if a schema says of every part what it is, as strict modes demand."""
+    if not schema.keys() - _WORDS:
+        return False
+    kind = schema.get("type")
+    kinds = kind if isinstance(kind, list) else [kind]
+    if "object" in kinds and schema.get("additionalProperties") is not False:
+        return False
+    if "array" in kinds and "items" not in schema:
+        return False
+    return all(_is_closed(each) for each in _parts(schema))
+
+
+def _parts(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield from schema.get("properties", {}).values()
+    yield from schema.get("anyOf", ())
+    if isinstance(schema.get("items"), Mapping):
+        yield schema["items"]
+
+
+def result_schema(operation: Operation | CustomOperation) -> dict[str, Any]:
+    """What a call gives back: `status`, and `fields` or `records`; the other one is null."""
+    fields = operation.output if isinstance(operation, CustomOperation) else operation.fields
+    one = fields_schema(fields) if fields else {"type": "object"}
+    lists = isinstance(operation, Operation) and operation.lists
+    return {
+        "type": "object",
+        "properties": {
+            "ok": {"type": "boolean"},
+            "status": {"type": "integer"},
+            "fields": {"type": "null"} if lists else with_null(one),
+            "records": {"type": ["array", "null"], "items": one} if lists else {"type": "null"},
+            "raw": {"description": "The whole answer of the provider."},
+        },
+        "required": ["ok", "status", "fields", "records"],
+    }

@@ -1,0 +1,205 @@
+"""The verbs `connector import` and `connector export`: from a specification to a connector, and from one to others.
+
+What is read and written is `specs`', what it means is the language's; here is what is asked and what is shown. As in
+`cli`, what a verb needs is imported by the verb.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from runtime.verbs import Everywhere, Verbs, complete_connector, handle_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from connector.openapi import Imported
+    from runtime.specs import Written
+
+#: Of what was guessed and lost, and of changes, so many are shown; `--json` has them all.
+SHOWN = 40
+
+
+@click.group("import", cls=Verbs)
+def import_() -> None:
+    """Make connectors from what others wrote."""
+
+
+@import_.command("openapi")
+@click.argument("source", metavar="FILE|URL")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(),
+    metavar="DIR",
+    help="The folder that the connector's folder is made in, instead of this one.",
+)
+@click.option("--handle", metavar="HANDLE", default="", help="The connector's name, instead of one from the title.")
+@click.pass_obj
+def import_openapi(everywhere: Everywhere, *, source: str, out: Path, handle: str) -> None:
+    """Make a connector from an OpenAPI file (3.0, 3.1).
+
+    Writes the folder HANDLE and reports what was kept, guessed and lost. Imported again, it shows what changed; what
+    stands in overlay.json is kept.
+    """
+    from connector.openapi import from_openapi
+    from runtime import printing
+    from runtime.specs import read_spec, write_connector
+
+    with printing.progress(f"importing {source}"):
+        document = read_spec(source, everywhere.settings())
+        url = source if source.startswith(("http://", "https://")) else ""
+        imported = from_openapi(document, handle=handle, source_url=url)
+        written = write_connector(imported, out)
+    if everywhere.json:
+        printing.print_document(_document(imported, written))
+        return
+    _print_report(imported)
+    if written.changes is not None:
+        _print_changes(written)
+    count = len(imported.connector.operations)
+    printing.say("note", f"{written.folder}: {count} operations, {len(written.written)} files written")
+    first = next(iter(imported.connector.operations), None)
+    if first is not None:
+        inputs = "".join(
+            f" {name}=…" for name, each in imported.connector.operations[first].inputs.items() if each.required
+        )
+        command = f"connector call {imported.handle} {first}{inputs} --mock --definitions {written.folder}"
+        printing.say("hint", f"try: {command}")
+
+
+def _document(imported: Imported, written: Written) -> dict[str, Any]:
+    import dataclasses
+
+    return {
+        "handle": imported.handle,
+        "folder": str(written.folder),
+        "operations": list(imported.connector.operations),
+        "triggers": [webhook.id for webhook in imported.connector.webhooks],
+        "report": [dataclasses.asdict(note) for note in imported.report.notes],
+        "written": list(written.written),
+        "removed": list(written.removed),
+        "overlay": written.has_overlay,
+        "changes": None if written.changes is None else [dataclasses.asdict(change) for change in written.changes],
+    }
+
+
+def _print_report(imported: Imported) -> None:
+    from runtime import printing
+
+    notes = list(imported.report.notes)
+    counts = Counter(note.kind for note in notes)
+    printing.print_table(
+        ("kept", "guessed", "lost"), [tuple(str(counts[kind]) for kind in ("kept", "guessed", "lost"))]
+    )
+    rows = [
+        (note.kind, note.where, note.message) for kind in ("lost", "guessed") for note in notes if note.kind == kind
+    ]
+    _print_some(("", "where", "what"), rows)
+
+
+def _print_changes(written: Written) -> None:
+    from runtime import printing
+
+    changes = sorted(written.changes or (), key=lambda change: not change.breaking)
+    breaking = sum(change.breaking for change in changes)
+    if not changes:
+        printing.say("note", "nothing changed since the last import")
+        return
+    rows = [("breaking" if change.breaking else "", change.kind, change.where, change.message) for change in changes]
+    _print_some(("", "change", "where", "what"), rows)
+    printing.say(
+        "warning" if breaking else "note", f"{len(changes)} changes since the last import, {breaking} breaking"
+    )
+
+
+def _print_some(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from runtime import printing
+
+    if rows:
+        printing.print_text("")
+        printing.print_table(columns, rows[:SHOWN])
+    if len(rows) > SHOWN:
+        printing.say("note", f"{len(rows) - SHOWN} more; --json has them all")
+
+
+@click.group("export", cls=Verbs)
+def export() -> None:
+    """Write connectors in the forms that others read."""
+
+
+_connector = click.argument("connector", shell_complete=complete_connector, metavar="CONNECTOR")
+_out = click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write to a file instead of stdout."
+)
+
+
+@export.command("openapi")
+@_connector
+@_out
+@click.pass_obj
+def export_openapi(everywhere: Everywhere, *, connector: str, out: Path | None) -> None:
+    """Write a connector as an OpenAPI 3.1 document, in JSON."""
+    from connector.exporting import to_openapi
+
+    catalog = everywhere.catalog()
+    handle = handle_of(connector)
+    _give(to_openapi(catalog.get(handle), catalog.definition(handle)), out)
+
+
+@export.command("tools")
+@_connector
+@click.option(
+    "--for",
+    "form",
+    type=click.Choice(["mcp", "functions"]),
+    default="mcp",
+    show_default=True,
+    help="Who reads them: MCP, or function calling.",
+)
+@_out
+@click.pass_obj
+def export_tools(everywhere: Everywhere, *, connector: str, form: Any, out: Path | None) -> None:
+    """Write the operations of a connector as tools for models, with JSON Schemas."""
+    from connector.tools import to_tools
+
+    _give(to_tools(everywhere.catalog().get(handle_of(connector)), form), out)
+
+
+@export.command("markdown")
+@_connector
+@_out
+@click.pass_obj
+def export_markdown(everywhere: Everywhere, *, connector: str, out: Path | None) -> None:
+    """Write a connector as a page to read: its values, operations, inputs, fields and triggers."""
+    from connector.pages import to_markdown
+
+    text = to_markdown(everywhere.catalog().get(handle_of(connector)))
+    _give({"markdown": text} if everywhere.json else text, out)
+
+
+def _give(value: Any, out: Path | None) -> None:
+    """A document as JSON, or text as it is, on stdout or into a file."""
+    from connector.spec_files import show
+    from runtime import printing
+
+    text = value if isinstance(value, str) else show(value)
+    if out is None:
+        printing.print_text(text)
+    else:
+        _write_text(out, text)
+        printing.say("note", f"{out} written")
+
+
+def _write_text(path: Path, text: str) -> None:
+    """Writes a file; raises ConfigurationError where that cannot be done."""
+    from connector.errors import ConfigurationError
+
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {(error.strerror or 'it cannot be written').lower()}") from None

@@ -1,0 +1,206 @@
+"""Operations as tools: names, strict schemas, and that a schema accepts what the runtime accepts."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from connector.building import read_inputs
+from connector.definitions import Connector, Operation
+from connector.describing import answer_schema, input_schema, with_null
+from connector.parsing import parse_connector
+from connector.tools import LONGEST_NAME, inputs_schema, name_tools, result_schema, to_tools
+from runtime.catalog import Catalog
+from tests.spec_values import inputs_of
+
+CATALOG = Catalog()
+SHIPPED = [operation for handle in CATALOG.handles() for operation in CATALOG.get(handle).operations.values()]
+
+
+def connector(params: Any, **operation: Any) -> Connector:
+    return parse_connector(
+        {
+            "handle": "demo",
+            "service": {"baseURL": "https://demo.example"},
+            "resources": [
+                {
+                    "handle": "x.y",
+                    "endpoint": "/x",
+                    "operations": {"do": {"method": "GET", "queryParams": params, **operation}},
+                }
+            ],
+        }
+    )
+
+
+def objects(schema: Any) -> Any:
+    """Every object schema within one."""
+    if isinstance(schema, dict):
+        if "properties" in schema and "type" in schema:
+            yield schema
+        for each in schema.values():
+            yield from objects(each)
+    elif isinstance(schema, list):
+        for each in schema:
+            yield from objects(each)
+
+
+@pytest.mark.parametrize("form", ["mcp", "functions"])
+@pytest.mark.parametrize("handle", CATALOG.handles())
+def test_tools_are_named_described_and_closed(handle: str, form: Any) -> None:
+    tools = to_tools(CATALOG.get(handle), form)
+    names = [each["name"] if form == "mcp" else each["function"]["name"] for each in tools]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch("[a-zA-Z0-9_-]{1,64}", name) for name in names)
+    for tool in tools:
+        schema = tool["inputSchema"] if form == "mcp" else tool["function"]["parameters"]
+        jsonschema.Draft202012Validator.check_schema(schema)
+        assert (tool if form == "mcp" else tool["function"])["description"]
+        for each in objects(schema):
+            if each.get("additionalProperties") is False:
+                assert list(each["properties"]) == each["required"]
+        if form == "mcp":
+            jsonschema.Draft202012Validator.check_schema(tool["outputSchema"])
+        elif tool["function"]["strict"]:
+            assert all(each["additionalProperties"] is False for each in objects(schema))
+
+
+@pytest.mark.parametrize("operation", SHIPPED, ids=lambda operation: f"{operation.service.connector} {operation.id}")
+def test_the_inputs_that_the_runtime_accepts_are_valid_and_no_others(operation: Operation) -> None:
+    validator = jsonschema.Draft202012Validator(inputs_schema(operation))
+    for full in (False, True):
+        inputs = inputs_of(operation, full=full)
+        given_all = dict.fromkeys(operation.inputs) | {
+            name: "text" if isinstance(value, bytes) else value for name, value in inputs.items()
+        }
+        assert list(validator.iter_errors(given_all)) == []
+        assert read_inputs(operation, given_all)[1] == []
+    assert not validator.is_valid({**given_all, "no-such-input": 1})
+
+
+KINDS = ["String", "Integer", "Number", "Boolean", "Array", "Object", "Any", "Date", "DateTime", "File"]
+VALUES = (
+    st.none()
+    | st.booleans()
+    | st.integers(-10, 10)
+    | st.floats(-10, 10)
+    | st.text("ab", max_size=3)
+    | st.lists(st.just("a"), max_size=2)
+    | st.just({"a": 1})
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(KINDS),
+    st.booleans(),
+    st.sampled_from([{}, {"options": True}, {"minimum": 0, "maximum": 5}, {"nullable": True}]),
+    VALUES,
+)
+def test_what_a_schema_allows_the_runtime_accepts(kind: str, required: bool, more: Any, value: Any) -> None:
+    options = {"String": ["a", "b"], "Integer": [1, 2], "Number": [0.5], "Array": ["a"]}.get(kind)
+    bounds = {"options": options} if "options" in more and options else {} if "options" in more else more
+    operation = connector({"q": {"type": kind, "required": required, **bounds}}).operation("x.y.do")
+    allowed = jsonschema.Draft202012Validator(inputs_schema(operation)).is_valid({"q": value})
+    accepted = read_inputs(operation, {"q": value})[1] == []
+    if allowed:
+        assert accepted
+    elif accepted and value is not None:
+        # What is accepted beyond: numbers as text, text as numbers, timestamps as dates.
+        assert kind in ("String", "Integer", "Number", "Boolean", "Date", "DateTime", "File")
+        assert isinstance(value, (str, int, float))
+
+
+def test_a_name_is_cut_and_told_apart() -> None:
+    long = "r" * 60
+    made = parse_connector(
+        {
+            "handle": "demo",
+            "service": {"baseURL": "https://demo.example"},
+            "resources": [
+                {"handle": "a.b", "endpoint": "/a", "operations": {"c": {"method": "GET"}}},
+                {"handle": "a_b", "endpoint": "/a", "operations": {"c": {"method": "DELETE", "deprecated": True}}},
+                {"handle": long, "endpoint": "/a", "operations": {"one-operation": {"method": "GET"}, "one-operator": {"method": "GET"}}},
+            ],
+            "operations": [{"handle": "ask", "input": [{"name": "q", "type": "String"}], "steps": [{"type": "http", "http": {"method": "GET", "path": "/{{q}}"}}]}],
+        }
+    )  # fmt: skip
+    names = list(name_tools(made))
+    assert names[:2] == ["a_b_c", "a_b_c_2"]
+    assert [len(name) for name in names[2:4]] == [LONGEST_NAME, LONGEST_NAME]
+    tools = to_tools(made)
+    assert tools[1]["annotations"] == {
+        "readOnlyHint": False,
+        "destructiveHint": True,
+        "idempotentHint": False,
+        "openWorldHint": True,
+    }
+    assert tools[1]["description"] == "Deprecated."
+    assert tools[-1]["name"] == "ask"
+    assert "annotations" not in tools[-1]
+
+
+def test_kept_schemas_are_closed_and_what_is_open_is_not_strict() -> None:
+    city = {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string"},
+            "tags": {"type": "array", "items": {"type": "object", "properties": {"t": {}}}},
+        },
+        "required": ["name"],
+    }
+    made = connector({"city": {"type": "Object", "schema": city}})
+    (tool,) = to_tools(made, "functions")
+    closed = tool["function"]["parameters"]["properties"]["city"]
+    assert closed["required"] == ["name", "tags"]
+    assert closed["properties"]["tags"]["type"] == ["array", "null"]
+    assert tool["function"]["strict"] is False
+    either = {
+        "anyOf": [{"type": "string"}, {"type": "object", "properties": {"a": {"type": "integer"}}}, {"type": "null"}]
+    }
+    for kind, schema, strict in (
+        ("Any", either, True),
+        ("Any", None, False),
+        ("Object", {"type": "object", "additionalProperties": {"type": "string"}}, False),
+        ("Array", {"type": "array", "items": {"type": "string"}}, True),
+        ("Array", None, False),
+        ("String", None, True),
+    ):
+        (tool,) = to_tools(connector({"q": {"type": kind, **({"schema": schema} if schema else {})}}), "functions")
+        assert (kind, tool["function"]["strict"]) == (kind, strict)
+
+
+def test_null_joins_whatever_there_is() -> None:
+    assert with_null({}) == {}
+    assert with_null({"type": ["string", "null"]}) == {"type": ["string", "null"]}
+    assert with_null({"type": ["string", "integer"]}) == {"type": ["string", "integer", "null"]}
+    assert with_null({"type": "string", "enum": ["a"]}) == {"type": ["string", "null"], "enum": ["a", None]}
+    assert with_null({"anyOf": [{"type": "string"}]}) == {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    assert with_null({"anyOf": [{"type": "null"}]}) == {"anyOf": [{"type": "null"}]}
+
+
+def test_results_and_answers_are_described() -> None:
+    fields = [
+        {"name": "id", "type": "Integer", "meta": {"description": "Its id."}},
+        {"name": "tags", "type": "String", "selector": ["tags", 0], "multivalue": True},
+    ]
+    made = connector({}, fields=fields, records=["data"]).operation("x.y.do")
+    row = result_schema(made)["properties"]["records"]["items"]
+    assert row["properties"]["id"] == {"type": ["integer", "null"], "description": "Its id."}
+    assert row["properties"]["tags"] == {"type": "array", "items": {"type": ["string", "null"]}}
+    data = answer_schema(made)["properties"]["data"]
+    assert data["items"]["properties"]["tags"] == {"type": "array", "items": {"type": ["string", "null"]}}
+    assert answer_schema(connector({}).operation("x.y.do")) == {}
+    clash = [{"name": "a", "type": "Any", "selector": ["a"]}, {"name": "b", "type": "Any", "selector": ["a", "b"]},
+             {"name": "c", "type": "Any", "selector": ["a", 0]}, {"name": "d", "type": "String", "selector": ["a", "b"]}]  # fmt: skip
+    assert answer_schema(connector({}, fields=clash).operation("x.y.do"))["properties"]["a"]["properties"]["b"] == {
+        "type": ["string", "null"]
+    }
+    assert answer_schema(connector({}, records="$..x", fields=clash[:1]).operation("x.y.do"))["type"] == "array"
+    path = connector({}, path="/{{id}}").operation("x.y.do")
+    assert input_schema(path.inputs["id"], path.places["id"]) == {"type": "string", "minLength": 1}

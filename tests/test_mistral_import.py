@@ -1,0 +1,72 @@
+"""Mistral's own OpenAPI file imported with no hand edit, its requests judged by that file (`mistral_judge`)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from connector.building import build_request
+from connector.openapi import Imported, from_openapi
+from connector.spec_text import parse_spec
+from runtime.samples import read_example
+from tests.mistral_judge import BESIDE, VARIABLE, Spec, answer_complaints, complaints, find_spec, load_spec
+from tests.spec_values import inputs_of
+
+#: Of 154 endpoints so many have to be called right (issue: at least 150), minimal and full.
+MINIMAL = 154
+FULL = 154
+
+
+@pytest.fixture(scope="module")
+def spec() -> Spec:
+    path = find_spec()
+    if path is None:
+        pytest.skip(f"Mistral's OpenAPI file is neither at {VARIABLE} nor at {BESIDE}")
+    return load_spec(path)
+
+
+@pytest.fixture(scope="module")
+def imported(spec: Spec) -> Imported:
+    path = find_spec()
+    assert path is not None
+    return from_openapi(parse_spec(path.read_bytes(), "openapi.yaml"))
+
+
+def judged(spec: Spec, imported: Imported, *, full: bool) -> Iterator[tuple[str, list[str]]]:
+    sources = {note.message[3:]: note.where for note in imported.report.notes if note.kind == "kept"}
+    for operation in imported.connector.operations.values():
+        config = operation.service.configure({"token": "test-key"})
+        request = build_request(operation, inputs_of(operation, full=full), config)
+        signed = next(config.auth.flow(request, config.values))
+        yield sources[operation.id], complaints(spec, sources[operation.id], signed)
+
+
+@pytest.mark.parametrize(("full", "least"), [(False, MINIMAL), (True, FULL)], ids=["minimal", "full"])
+def test_requests_of_the_import_are_valid(spec: Spec, imported: Imported, full: bool, least: int) -> None:
+    said: dict[str, list[str]] = {}
+    for endpoint, found in judged(spec, imported, full=full):
+        said.setdefault(endpoint, []).extend(found)
+    wrong = {endpoint: found for endpoint, found in said.items() if found}
+    assert len(said) == 154
+    assert len(said) - len(wrong) >= least, wrong
+
+
+def test_recorded_answers_of_the_import_are_valid(spec: Spec, imported: Imported) -> None:
+    sources = {note.message[3:]: note.where for note in imported.report.notes if note.kind == "kept"}
+    wrong = {}
+    for name, example in imported.examples.items():
+        for answer in read_example(name, example):
+            if found := answer_complaints(spec, sources[name], answer):
+                wrong[name] = found
+    assert len(wrong) <= 4, wrong
+
+
+def test_a_file_of_600_kb_is_imported_within_five_seconds(spec: Spec) -> None:
+    path = find_spec()
+    assert path is not None
+    started = time.process_time()
+    imported = from_openapi(parse_spec(path.read_bytes(), "openapi.yaml"))
+    imported.files()
+    assert time.process_time() - started < 5
