@@ -153,7 +153,7 @@ class _Export:
             placeholder = self._placeholder(operation, slot)
             parts = _parts(input_schema(placeholder))
             parameter = {"name": wire, "in": "query", "required": placeholder.required and placeholder.default is None}
-            if placeholder.type == "Object":
+            if placeholder.type == "Object" and not pair.explodes:
                 parts["content"] = {"application/json": {"schema": parts.pop("schema")}}
             yield {**parameter, **parts}
 

@@ -232,6 +232,13 @@ class _Request:
         kind = read_type(flat)
         style, is_json = text_of(parameter, "style", "form"), "content" in parameter
         explode = parameter.get("explode", style == "form")
+        is_free = self.call.named or not flat.get("properties")
+        if kind == "Object" and not is_json and style == "form" and explode and is_free:
+            # Its own name never travels, so the input's may stand for it.
+            entry = self._query_input(parameter, wire, schema)
+            name = entry.pop("name")
+            self.query[name] = {**entry, "explode": True}
+            return
         if not is_json and (style == "deepObject" or (kind == "Object" and explode)):
             self._spread(parameter, flat, "{}[{}]" if style == "deepObject" else "{1}")
             return
@@ -279,7 +286,8 @@ class _Request:
         outer = parameter["name"]
         if not flat.get("properties"):
             # Of alternatives the one with members is what a style for objects was chosen for.
-            branches = find_alternatives(self.spec, self._schema_of(parameter), self.call.where)
+            target = self.spec.resolve(self._schema_of(parameter), self.call.where)
+            branches = find_alternatives(self.spec, target, self.call.where)
             flats = [self.spec.flat(each, self.call.where) for each in branches]
             flat = next((each for each in flats if each.get("properties")), flat)
         required = set(flat.get("required", ())) if parameter.get("required") is True else set()

@@ -161,7 +161,7 @@ TEMPLATES: dict[str, dict[str, Any]] = {
     "plain": {"method": "GET", "path": "/plain", "queryParams": {
         "a": {"type": "Integer", "minimum": 1, "maximum": 9, "default": "2", "description": "A number."},
         "b": {"type": "Array", "options": ["x", "y"]}, "c": {"type": "Boolean"}, "d": {"type": "Object"}, "e": {"type": "DateTime", "required": True},
-        "f": {"type": "Any"}, "g": {"type": "Number", "nullable": True}},
+        "h": {"type": "Object", "explode": True}, "f": {"type": "Any"}, "g": {"type": "Number", "nullable": True}},
         "records": ["data"], "pagination": {"style": "page", "param": "a"}, "rateLimit": {"requests": 2, "per": 1}},
     "odd": {"method": "GET", "path": "/odd", "headers": {"X-Fixed": "1", "X-Given": "{{given}}", "X-Mixed": "v{{given}}"}, "queryParams": [
         {"name": "created[gte]", "value": "{{since}}", "placeholders": [placeholder("since", required=True)]},

@@ -384,7 +384,8 @@ def test_scopes_are_those_that_operations_demand_and_a_token_never_takes_the_nam
         ({"style": "pipeDelimited", "explode": False, "schema": {"type": "array", "items": {"enum": ["a"]}}},
          {"type": "String", "description": "Several values are written with '|' between them."}, []),
         ({"content": {"application/json": {"schema": OBJECT}}}, {"type": "Object"}, []),
-        ({"schema": {"type": "object"}}, None, ["the query parameter 'q': an object whose members are not known"]),
+        ({"schema": {"type": "object"}}, {"type": "Object", "explode": True}, []),
+        ({"style": "deepObject", "schema": {"type": "object"}}, None, ["the query parameter 'q': an object whose members are not known"]),
     ],
 )  # fmt: skip
 def test_a_query_parameter_becomes_an_input(parameter: Any, declared: Any, lost: list[str]) -> None:
