@@ -40,25 +40,27 @@ class Outgoing:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._asked: dict[str, asyncio.Future[Parcel | None]] = {}
-        self._reading: set[asyncio.Task[None]] = set()
+        self._reading: asyncio.Task[None] | None = None
         #: The subscriptions, and the version of all of them as which they were read.
         self._known: tuple[int, dict[str, Subscription]] = (-1, {})
 
     async def find(self, id: str) -> Parcel | None:
         """The delivery of that id with its event; None if there is none. Raises JournalUnavailable."""
-        if not self._asked:
-            # Whoever else is started in this turn of the event loop asks too.
-            asyncio.get_running_loop().call_soon(self._read_asked)
         answer = self._asked.get(id)
         if answer is None:
             answer = self._asked[id] = asyncio.get_running_loop().create_future()
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._read_all())
         return await answer
 
-    def _read_asked(self) -> None:
-        asked, self._asked = self._asked, {}
-        task = asyncio.create_task(self._answer(asked))
-        self._reading.add(task)
-        task.add_done_callback(self._reading.discard)
+    async def _read_all(self) -> None:
+        """Reads what is asked for, at once what was asked for while the look before was under way."""
+        try:
+            while self._asked:
+                asked, self._asked = self._asked, {}
+                await self._answer(asked)
+        finally:
+            self._reading = None
 
     async def _answer(self, asked: Mapping[str, asyncio.Future[Parcel | None]]) -> None:
         version, known = self._known
@@ -140,22 +142,28 @@ def _read(
     connection: Connection, ids: Sequence[str], version: int
 ) -> tuple[int, dict[str, Subscription] | None, dict[str, Row[Any]]]:
     """The deliveries with their events, and the subscriptions if they are of another version."""
-    current = connection.scalar(select(COUNTERS.c.subscriptions).where(COUNTERS.c.id == 1)) or 0
+    query = select(*_COLUMNS).join(EVENTS, EVENTS.c.id == DELIVERIES.c.event_id)
+    rows = {row[1]: row for row in connection.execute(query.where(DELIVERIES.c.id.in_(ids)))}
+    current = next((row[-1] for row in rows.values()), version)
     known = None
     if current != version:
         known = {row.id: to_subscription(row) for row in connection.execute(select(SUBSCRIPTIONS))}
-    query = select(*_COLUMNS).join(EVENTS, EVENTS.c.id == DELIVERIES.c.event_id).where(DELIVERIES.c.id.in_(ids))
-    return current, known, {row[1]: row for row in connection.execute(query)}
+    return current, known, rows
 
 
 def _parcel(row: Row[Any], subscriptions: Mapping[str, Subscription]) -> Parcel:
     delivery = Delivery(*row[:_DELIVERY])
-    seq, id, connection, trigger, dedupe, source, subject, time, data, origin, received, hops = row[_DELIVERY:]
+    seq, id, connection, trigger, dedupe, source, subject, time, data, origin, received, hops = row[_DELIVERY:-1]
     event = Event(id, source, trigger, subject, time, data)
     stored = StoredEvent(seq, connection, event, origin, dedupe, received, hops=hops)
     return Parcel(delivery, stored, subscriptions.get(delivery.subscription))
 
 
 _DELIVERY = len(DELIVERIES.c)
+_VERSION = select(COUNTERS.c.subscriptions).where(COUNTERS.c.id == 1).scalar_subquery()
 # What was received stays where it is: it can be large, and no subscriber gets it.
-_COLUMNS = [*DELIVERIES.c, *(column for column in EVENTS.c if column.name not in ("raw", "digest", "content_type"))]
+_COLUMNS: list[Any] = [
+    *DELIVERIES.c,
+    *(column for column in EVENTS.c if column.name not in ("raw", "digest", "content_type")),
+    _VERSION,
+]

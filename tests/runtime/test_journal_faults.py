@@ -255,3 +255,9 @@ def test_three_workers_on_a_postgresql_of_which_one_is_killed_deliver_everything
     url = asyncio.run(postgres.empty())
     verdict = soak("cluster.py", "--deliveries", "240", "--kills", "1", "--url", url)
     assert (verdict["deliveries"], verdict["kills"], verdict["not_delivered"], verdict["damage"]) == (240, 1, 0, [])
+
+
+def test_workers_that_share_a_postgresql_are_killed_and_everything_arrives() -> None:
+    verdict = soak("workers.py", "--events", "200", "--kills", "1")
+    assert verdict["deliveries"] == {"delivered": 200}
+    assert verdict["kills"] == 1
