@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from connector.auth import Auth, NoAuth, method_key
 from connector.bodies import Body
+from connector.challenges import Challenge
 from connector.convertors import Convertor, to_text
 from connector.errors import InputError, InputProblem, MissingCredentials, UnknownOperation
 from connector.messages import Request, secret_forms
@@ -91,6 +92,10 @@ class Webhook:
     description: str = ""
     after: tuple[str, ...] = ()
     poll: Poll | None = None
+    #: What the provider sends: JSON, or a form.
+    content_type: str = "application/json"
+    #: What it asks before it sends anything; None if it asks nothing.
+    challenge: Challenge | None = None
 
     @property
     def id(self) -> str:

@@ -9,6 +9,7 @@
     │   └── UnknownOperation      no such operation; the nearest known one is named
     ├── UnknownConnector      the caller: no such connector in the catalogue
     ├── InvalidSignature      nobody is to be trusted: one message for every cause
+    ├── RequestRefused        the caller of our HTTP interface: .status says what is wrong with the request
     ├── MappingError          the provider answered something that cannot be read
     ├── TransportError        the network: no answer, or not in time
     │   ├── BlockedAddress        the egress guard refused the address
@@ -193,6 +194,26 @@ class InvalidSignature(ConnectorError):
     """An inbound message is not signed as the connection demands."""
 
     code = "E_SIGNATURE"
+
+    @classmethod
+    def refused(cls) -> InvalidSignature:
+        """The one error of every cause: a reason would help whoever forges."""
+        return cls(
+            "the message is not signed as its connection demands",
+            hint="compare the secret, the raw bytes of the body and the clock of the sender with ours",
+        )
+
+
+class RequestRefused(ConnectorError):
+    """A request to our own HTTP interface cannot be taken as it is; `status` is the HTTP status that says so."""
+
+    code = "E_REQUEST"
+
+    def __init__(self, status: int, message: str, *, hint: str = "", headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        #: Header fields that belong to the answer: `Retry-After`, `Allow`, `WWW-Authenticate`.
+        self.headers = dict(headers or {})
 
 
 class MappingError(ConnectorError):

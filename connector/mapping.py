@@ -7,6 +7,7 @@ None, what does not fit its type stays raw and is reported). Whether a status is
 from __future__ import annotations
 
 import re
+import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -35,6 +36,10 @@ _HTML_TITLE = re.compile(r"<title>([^<]*)</title>", re.IGNORECASE)
 #: How many places of an answer are tried when nothing matched.
 _MAX_CANDIDATES = 500
 _SCALAR = "it is a single JSON value, where fields are selected"
+#: The media type of a form (HTML, application/x-www-form-urlencoded serialising).
+FORM = "application/x-www-form-urlencoded"
+#: A form has at most this many fields.
+_MAX_FORM = 1000
 _EVENT_ID = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
 _MAX_WORDS = 1000
 _MAX_WORDS_DEPTH = 8
@@ -415,25 +420,48 @@ def map_event(webhook: Webhook, request: Request, *, now: datetime.datetime) -> 
     The id is the sender's `webhook-id` where it is one, else made from the route, the body and the time. Raises
     MappingError for a body that is not JSON, or a single JSON value where payload fields are selected.
     """
-    import datetime  # these two are needed by whoever receives events only
-    import hashlib
+    import hashlib  # only whoever receives events needs it
 
+    document = read_message(webhook, request)
+    given = request.headers.get("webhook-id", "")
     body = request.body if isinstance(request.body, bytes) else b""
+    made = hashlib.sha256(b"\0".join((webhook.path.encode(), body, now.isoformat().encode())))
+    id = given if _EVENT_ID.match(given) else f"evt_{made.hexdigest()[:32]}"
+    return make_event(webhook, document, id=id, connection="default", now=now)
+
+
+def read_message(webhook: Webhook, request: Request) -> Any:
+    """The document in an inbound request: JSON, or the fields of a form by name if it says that it is one.
+
+    Raises MappingError for a body that is neither, and for a single JSON value where payload fields are selected.
+    """
+    body = request.body if isinstance(request.body, bytes) else b""
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
-        document = parse_json(body)
+        document = _read_form(body) if content_type == FORM else parse_json(body)
     except ValueError as error:
         raise MappingError(f"the body of the message cannot be read: {error}", operation=webhook.id) from None
     if webhook.payload and not isinstance(document, (dict, list)):
         raise MappingError(f"the body of the message cannot be used: {_SCALAR}", operation=webhook.id)
-    given = request.headers.get("webhook-id", "")
-    made = hashlib.sha256(b"\0".join((webhook.path.encode(), body, now.isoformat().encode())))
+    return document
+
+
+def make_event(webhook: Webhook, document: Any, *, id: str, connection: str, now: datetime.datetime) -> Event:
+    """The Event that a document says, for a connection of that name (`default` for the connector's own)."""
+    import datetime
+
     data = map_fields(webhook.payload, document)
     subject = data.get("id")
     return Event(
-        id=given if _EVENT_ID.match(given) else f"evt_{made.hexdigest()[:32]}",
-        source=f"/{webhook.connector}/default",
+        id=id,
+        source=f"/{webhook.connector}/{connection}",
         type=webhook.id,
         subject=None if subject is None else str(subject),
         time=now.astimezone(datetime.UTC).isoformat().replace("+00:00", "Z"),
         data=data,
     )
+
+
+def _read_form(body: bytes) -> dict[str, str]:
+    pairs = urllib.parse.parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FORM, errors="strict")
+    return dict(pairs)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connector.auth import AUTH_METHODS, Auth, NoAuth, check_header_name, find_auth_method, method_key
+from connector.challenges import Challenge, read_challenge
 from connector.convertors import CONVERTORS, to_text
 from connector.definitions import (
     AUTH_METHOD,
@@ -342,7 +343,18 @@ class _Parse:
             payload = reader.fields(reader.get(item, "payload", list, []), (*where, "payload"))
             after = tuple(reader.get(item, "after", list, []))
             poll = _read_poll(reader, item, (*where, "poll"))
-            yield Webhook(self.handle, resource, event, route or "", payload, description or short, after, poll)
+            yield Webhook(
+                self.handle,
+                resource,
+                event,
+                route or "",
+                payload,
+                description or short,
+                after,
+                poll,
+                reader.get(item, "contentType", str, "application/json"),
+                _read_challenge(reader, item, (*where, "challenge")),
+            )
 
     def custom(self, reader: Reader, source: Any, path: Path, service: Service) -> None:
         """A document (or the member) of custom operations."""
@@ -352,6 +364,18 @@ class _Parse:
                 reader.complain("E_DOUBLED", message, (*where, "handle"), "handles are unique")
                 continue
             self.found_custom[handle] = read_custom_operation(reader, handle, item, where, service)
+
+
+def _read_challenge(reader: Reader, source: Mapping[str, Any], path: Path) -> Challenge | None:
+    block = reader.get(source, "challenge", dict, None)
+    if block is None:
+        return None
+    selectors = {name: reader.selector(block.get(name), (*path, name)) for name in ("body", "if")}
+    try:
+        return read_challenge(block, selectors, lambda text, steps: reader.compile(text, (*path, *steps)))
+    except ValueError as error:
+        reader.complain("E_CHALLENGE", str(error), path, "see `challenge` in the reference")
+        return None
 
 
 def _read_poll(reader: Reader, source: Mapping[str, Any], path: Path) -> Poll | None:

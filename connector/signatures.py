@@ -27,6 +27,7 @@ MAX_SIGNATURES = 10
 #: Of several secrets in one text each has at least this many characters; a shorter word belongs to a phrase.
 SHORTEST_SECRET = 16
 ALGORITHMS = ("sha1", "sha256", "sha512")
+ENCODINGS = ("hex", "base64")
 #: What a `signed` template may hold. `form` are the fields of a form sorted by name, each name and its value together.
 SIGNED_NAMES = ("body", "timestamp", "id", "url", "method", "form")
 MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -85,11 +86,11 @@ class StandardWebhooks:
         message_id = request.headers.get(self.id_header, "")
         timestamp = _read_timestamp(request.headers.get(self.timestamp_header, ""), now, self.tolerance)
         if not message_id or timestamp is None or not message_id.isascii() or len(message_id) > MAX_HEADER:
-            raise _refused()
+            raise InvalidSignature.refused()
         texts = request.headers.get(self.header, "")[: MAX_HEADER + 1].split(" ", MAX_SIGNATURES + 1)
         given = [_from_base64(text.removeprefix("v1,")) for text in texts if text.startswith("v1,")]
         if len(texts) > MAX_SIGNATURES or sum(map(len, texts)) > MAX_HEADER:
-            raise _refused()
+            raise InvalidSignature.refused()
         content = _standard_content(message_id, timestamp, _raw(request))
         _check(given, [_hmac("sha256", _standard_key(secret), content) for secret in secrets])
         return Verified(message_id, timestamp)
@@ -163,7 +164,7 @@ class Ed25519:
                 except WrongSignature:
                     continue
                 return verified
-        raise _refused()
+        raise InvalidSignature.refused()
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +187,7 @@ class Bearer:
         given = request.headers.get(self.header, "")
         # A scheme is known in any case (RFC 9110, section 11.1).
         if given[: len(self.prefix)].lower() != self.prefix.lower() or len(given) > MAX_HEADER:
-            raise _refused()
+            raise InvalidSignature.refused()
         token = given[len(self.prefix) :].strip()
         _check([token.encode("utf-8", "surrogatepass")], [secret.encode() for secret in secrets])
         return Verified(_message_id(request, self.id_header))
@@ -269,6 +270,19 @@ def _given(source: Source, names: Mapping[str, str]) -> dict[str, Any]:
     return {name: source[key] for name, key in names.items() if key in source}
 
 
+def same_text(given: str, expected: str) -> bool:
+    """True if both are the same text that is not empty; takes as long wherever they differ."""
+    import hmac
+
+    return bool(expected) and hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode())
+
+
+def message_id(scheme: Signature, request: Request) -> str | None:
+    """The sender's id of a message that nobody verifies, where the scheme has a header for it."""
+    known = scheme.bearer if isinstance(scheme, Undeclared) else scheme
+    return _message_id(request, getattr(known, "id_header", ""))
+
+
 def _read_recipe(source: Source, template: ReadTemplate) -> dict[str, Any]:
     if not source.get("header"):
         raise ValueError("'header' is missing: the header that carries the signature")
@@ -280,8 +294,8 @@ def _read_recipe(source: Source, template: ReadTemplate) -> dict[str, Any]:
         if name in signed.names and not source.get(key):
             raise ValueError(f"{key!r} is missing: {name!r} is signed")
     encoding = source.get("encoding", "hex")
-    if encoding not in ("hex", "base64"):
-        raise ValueError(f"unknown encoding {encoding[:70]!r}; known: hex, base64")
+    if encoding not in ENCODINGS:
+        raise ValueError(f"unknown encoding {encoding[:70]!r}; known: {', '.join(ENCODINGS)}")
     return {
         "header": source["header"],
         "encoding": encoding,
@@ -298,13 +312,13 @@ def _open_recipe(recipe: Hmac | Ed25519, request: Request, now: float) -> tuple[
     """The signatures that a request carries, the bytes that must have been signed, and what these vouch for."""
     given = [_decode(text, recipe.encoding) for text in _elements(request, recipe.header, recipe.prefix)]
     if not given or len(given) > MAX_SIGNATURES:
-        raise _refused()
+        raise InvalidSignature.refused()
     timestamp = None
     if recipe.timestamp_header:
         texts = list(_elements(request, recipe.timestamp_header, recipe.timestamp_prefix))
         timestamp = _read_timestamp(texts[0], now, recipe.tolerance) if len(texts) == 1 else None
         if timestamp is None:
-            raise _refused()
+            raise InvalidSignature.refused()
     message_id = _message_id(request, recipe.id_header)
     names = {
         "body": _raw(request),
@@ -323,7 +337,7 @@ def _elements(request: Request, header: str, prefix: str) -> Iterator[str]:
     """The elements of a header that begin with the prefix, without it."""
     text = request.headers.get(header, "")
     if len(text) > MAX_HEADER:
-        raise _refused()
+        raise InvalidSignature.refused()
     for element in re.split("[,;]", text):
         if (element := element.strip()) and element.startswith(prefix):
             yield element.removeprefix(prefix)
@@ -370,7 +384,7 @@ def _check(given: Iterable[bytes], expected: Iterable[bytes]) -> None:
     # All are compared, so that the time does not tell which one was right.
     same = [hmac.compare_digest(each, one) for each in given for one in wanted]
     if True not in same:
-        raise _refused()
+        raise InvalidSignature.refused()
 
 
 def _decode(text: str, encoding: str) -> bytes:
@@ -396,10 +410,3 @@ def _to_base64(data: bytes) -> str:
 
 def _raw(request: Request) -> bytes:
     return request.body if isinstance(request.body, bytes) else b""
-
-
-def _refused() -> InvalidSignature:
-    return InvalidSignature(
-        "the message is not signed as its connection demands",
-        hint="compare the secret, the raw bytes of the body and the clock of the sender with ours",
-    )

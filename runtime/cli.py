@@ -18,6 +18,7 @@ from runtime.connections import connections, secrets
 from runtime.exchange import export, import_
 from runtime.inspecting import describe, doctor, lint, list_
 from runtime.journaling import journal
+from runtime.operating import events, serve, webhooks
 from runtime.subscribing import deliveries, subscriptions
 from runtime.verbs import PROGRAM, Everywhere, Verb, Verbs, complete_connector, handle_of
 
@@ -115,6 +116,9 @@ for verb in (
     render,
     call,
     mock,
+    serve,
+    webhooks,
+    events,
     connections,
     secrets,
     import_,

@@ -19,10 +19,7 @@ if TYPE_CHECKING:
     from connector.definitions import Service
     from runtime.runtime import Runtime
     from runtime.settings import Settings
-    from runtime.store import Entry, Kind, Store
-
-#: Values that every connection may have, whatever its definition declares: they verify inbound messages.
-INBOUND = frozenset({"webhookSecret"})
+    from runtime.store import Entry, Store
 
 _connection = click.argument("connection", shell_complete=complete_connector, metavar="CONNECTION")
 _base_url = click.option(
@@ -227,15 +224,13 @@ class _Desk:
 
     def check_names(self, names: Iterable[str]) -> None:
         """Raises InputError unless the connection has values of these names."""
-        from connector.errors import InputError, InputProblem, did_you_mean
+        from runtime.entering import check_names
 
-        known = sorted({*self.service.placeholders, *INBOUND})
-        problems = [InputProblem(name, f"{name} is no value of this connection") for name in names if name not in known]
-        if problems:
-            raise InputError(self.connection, problems, hint=did_you_mean(problems[0].name, known))
+        check_names(self.service, self.connection, names)
 
     def variables(self) -> dict[str, Any]:
         """The values whose variables are set."""
+        from runtime.entering import INBOUND
         from runtime.vault import variable_name
 
         variables = {name: variable_name(self.connection, name) for name in (*self.service.placeholders, *INBOUND)}
@@ -261,26 +256,11 @@ class _Desk:
         Raises InputError for names and values that the service does not take, MissingCredentials while a part of the
         base URL is missing, since a secret is bound to an origin.
         """
-        from connector.definitions import missing_value
-        from connector.errors import InputError, InputProblem
         from runtime import printing
-        from runtime.vault import destination, variable_name
+        from runtime.entering import enter_values
+        from runtime.vault import variable_name
 
-        self.check_names(values)
-        empty = [name for name, value in values.items() if not isinstance(value, (str, int, float)) or value == ""]
-        if empty or not values:
-            problems = [InputProblem(name, f"{name}: expected a text that is not empty") for name in empty]
-            raise InputError(self.connection, problems or [InputProblem("values", "there is no value to store")])
-        # What is entered anew need not be readable any more.
-        known = self.vault.values(self.connection, self.service.placeholders.keys() - values.keys())
-        outward = {name: value for name, value in values.items() if name in self.service.placeholders}
-        config = self.service.configure({**known, **outward}, base_url=self.settings.base_url(self.connection))
-        if not config.origin:
-            raise missing_value(self.service, set(self.service.base.names) - config.values.keys())
-        bound = self.service.credentials | INBOUND
-        kinds: dict[str, Kind] = {name: "secret" if name in bound else "value" for name in values}
-        bound_to = destination(config)
-        self.store.write(self.connection, values, origin=bound_to, kinds=kinds)
+        bound_to = enter_values(self.service, self.connection, values, self.settings, self.vault, self.store)
         if self.json:
             printing.print_document({"connection": self.connection, "set": sorted(values), "origin": bound_to})
         else:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from connector.definitions import AnyOperation, Connector, Field, Operation, Webhook
-from connector.mapping import Result
+from connector.mapping import Chunk, Result
 from connector.messages import Event, Request
 from connector.templates import Placeholder, Template
 from runtime.entries import Attempt, Delivery, Subscription
@@ -242,3 +242,56 @@ def trigger_document(webhook: Webhook) -> Document:
 def template_text(template: Template) -> str:
     """A template as an author writes it: `/files/{{fileId}}`."""
     return "".join(part if isinstance(part, str) else f"{{{{{part.name}}}}}" for part in template.parts)
+
+
+def chunk_document(chunk: Chunk) -> Document:
+    """One chunk of a streamed answer; a piece of a binary one is Base64 text."""
+    raw = base64.b64encode(chunk.raw).decode() if isinstance(chunk.raw, bytes) else chunk.raw
+    return {"fields": chunk.fields, "raw": raw, "event": chunk.event, "id": chunk.id, "warnings": list(chunk.warnings)}
+
+
+#: The JSON Schema of each type of the language.
+_SCHEMAS: dict[str, Document] = {
+    "String": {"type": "string"},
+    "Integer": {"type": "integer"},
+    "Number": {"type": "number"},
+    "Boolean": {"type": "boolean"},
+    "Array": {"type": "array"},
+    "Object": {"type": "object"},
+    "Any": {},
+    "Date": {"type": "string", "format": "date"},
+    "DateTime": {"type": "string", "format": "date-time"},
+    "File": {"type": "string"},
+}
+
+
+def inputs_schema(inputs: Iterable[Placeholder]) -> Document:
+    """The JSON Schema of the inputs of an operation, as one object."""
+    properties, required = {}, []
+    for each in inputs:
+        schema = dict(_SCHEMAS.get(each.type, {}))
+        if each.options:
+            schema["enum"] = list(each.options)
+        told = {"minimum": each.minimum, "maximum": each.maximum, "default": each.default}
+        schema |= {key: value for key, value in told.items() if value is not None}
+        if each.description:
+            schema["description"] = each.description
+        properties[each.name] = schema
+        if each.required and each.default is None:
+            required.append(each.name)
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+def fields_schema(fields: Iterable[Field]) -> Document:
+    """The JSON Schema of mapped fields, as one object; a field may always be null."""
+    properties = {}
+    for each in fields:
+        schema = dict(_SCHEMAS.get(each.type, {}))
+        if each.multivalue:
+            schema = {"type": "array", "items": schema}
+        elif "type" in schema:
+            schema["type"] = [schema["type"], "null"]
+        if each.description:
+            schema["description"] = each.description
+        properties[each.name] = schema
+    return {"type": "object", "properties": properties}

@@ -53,6 +53,7 @@ from runtime.vault import Vault, destination, variable_name
 
 if TYPE_CHECKING:
     import httpx2
+    from fastapi import APIRouter
 
     from runtime.client import Client
     from runtime.journal import Journal
@@ -170,6 +171,20 @@ class Runtime:
     def assume_grant(self, connection: str, grant: Grant) -> None:
         """Lets a connection use a grant that nobody saved: a stand-in, where the provider is one."""
         self._authoriser.assume(connection, grant)
+
+    def router(self) -> APIRouter:
+        """Webhooks and the HTTP interface, for a FastAPI application of a host: `app.include_router(rt.router())`.
+
+        Its journal is open while the application lives. Raises ConfigurationError.
+        """
+        from runtime.app import build_host_router
+
+        return build_host_router(self)
+
+    def forget(self, connection: str) -> None:
+        """Looks the values of a connection up again at its next call: they were changed."""
+        self._configs.pop(connection, None)
+        self._authoriser.forget(connection)
 
     def find(self, connection: str, operation: str) -> tuple[Connector, AnyOperation]:
         """The connector of a connection and one of its operations; raises UnknownConnector, UnknownOperation."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from connector.definitions import Connector, Field, Operation
+from connector.definitions import Connector, Field, Operation, Webhook
 from connector.errors import ConfigurationError
 from connector.markup import show_xml
 from connector.messages import Headers, Request, Response
@@ -133,6 +133,51 @@ def make_answers(operation: Operation, progress: Progress | None) -> tuple[Respo
         return (Response(200, Headers({"Content-Type": "application/xml"}), _xml_of(shape.make(None, 0))),)
     steps = len(progress.words) if progress is not None and operation.method == "GET" and shape.moves() else 1
     return tuple(json_response(200, shape.make(progress, step)) for step in range(steps))
+
+
+def sample_message(webhook: Webhook, examples: Mapping[str, Any]) -> Any:
+    """A document like those from which events of a webhook are made.
+
+    It is the recorded answer of an operation that makes them, or the first record of one that is polled; without an
+    example it is made up from the payload's selectors, each value of the right type.
+    """
+    polled = () if webhook.poll is None else (webhook.poll.operation,)
+    for name in (*webhook.after, *polled):
+        if name not in examples or not (answers := read_example(name, examples[name])):
+            continue
+        try:
+            document = json.loads(answers[-1].body)
+        except ValueError:  # a stream, or a file
+            continue
+        if name in polled:
+            lists = [document] if isinstance(document, list) else [*document.values()]
+            records = [each for listed in lists if isinstance(listed, list) for each in listed]
+            # One that makes the event, if there is one.
+            document = next((each for each in records if _makes(webhook, each)), None)
+        if isinstance(document, dict):
+            return document
+    shape = _Shape()
+    for each, walk in _walks(webhook.payload):
+        part = shape.at(walk, every=each.multivalue)
+        part.leaf = part.leaf or each
+    document = shape.make(None, 0)
+    state = None if webhook.poll is None else webhook.poll.state
+    if webhook.poll is not None and state is not None and (place := plain_walk(state)):
+        _put(document, place, webhook.poll.states[0])
+    return document
+
+
+def _makes(webhook: Webhook, record: Any) -> bool:
+    return webhook.poll is not None and webhook.poll.find_transition(record) is not None
+
+
+def _put(document: Any, walk: Walk, value: Any) -> None:
+    """Sets the member at the end of a walk through objects; elsewhere nothing."""
+    *path, last = walk
+    for step in path:
+        document = document.get(step) if isinstance(document, dict) else None
+    if isinstance(document, dict) and isinstance(last, str):
+        document[last] = value
 
 
 def _stream_response(operation: Operation, shape: _Shape) -> Response:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from connector.definitions import environment_name
 from connector.errors import ConfigurationError, did_you_mean
+from connector.urls import check_base_url
 
 N = TypeVar("N", int, float)
 _PREFIX = "CONNECTOR_"
@@ -54,6 +55,14 @@ class Limits:
     keepalive: float = 30.0
     #: Seconds from the first attempt of a call within which another one may begin.
     retrying: float = 60.0
+    #: Bytes of the body of a request to us.
+    body_bytes: int = 1024 * 1024
+    #: Seconds in which a request to us must have come, to its last byte.
+    request_seconds: float = 10.0
+    #: Clients connected to us at once.
+    clients: int = 1000
+    #: Messages a second that the webhooks of one connector take, and take at once.
+    webhook_rate: float = 1000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +90,10 @@ class Settings:
     #: Origins of subscribers that may be internal, or plain http.
     subscriber_origins: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    #: What whoever uses the HTTP interface must show; None for nobody but this machine.
+    admin_token: str | None = field(default=None, repr=False)
+    #: Where providers reach us, such as `https://hooks.example.com`; empty if they do not say.
+    public_url: str = ""
     #: The variables beginning with `CONNECTOR_`; they may hold secrets.
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -128,6 +141,7 @@ def load_settings(
         "journal",
         "keep_days",
         "keep_events",
+        "public_url",
         "secrets_file",
         "subscriber_origins",
     }
@@ -162,6 +176,8 @@ def load_settings(
         _read_number("keep_events", KEEP_EVENTS, table, variables, file),
         tuple(map(str, origins)),
         limits,
+        variables.get("CONNECTOR_ADMIN_TOKEN") or None,
+        _read_public_url(variables.get("CONNECTOR_PUBLIC_URL") or table.get("public_url") or "", file),
         variables,
     )
 
@@ -181,6 +197,15 @@ def _to_number(where: str, value: Any, kind: type[N]) -> N:
     if not 0 < number < float("inf"):
         raise ConfigurationError(f"{where} must be a number above 0")
     return number
+
+
+def _read_public_url(url: Any, file: Path) -> str:
+    if url == "":
+        return ""
+    try:
+        return check_base_url(str(url)).rstrip("/")
+    except ValueError as error:
+        raise ConfigurationError(f"{file} or CONNECTOR_PUBLIC_URL: public_url: {error}") from None
 
 
 def _read_env_file(path: Path) -> dict[str, str]:

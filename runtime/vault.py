@@ -75,6 +75,12 @@ class Vault:
         stored = set() if self._store is None else {entry.connection for entry in self._store.entries()}
         return {*self._given, *self._filed, *stored}
 
+    def has(self, connection: str, name: str) -> bool:
+        """True if the connection has a value of that name, which is not read for it."""
+        if variable_name(connection, name) in self._environment or name in self._given.get(connection, {}):
+            return True
+        return name in self._filed.get(connection, {}) or self._stored(connection, name) is not None
+
     def bind(self, connection: str, names: Iterable[str], origin: str) -> None:
         """Says where the named values of a connection lead (`destination`); an empty origin leads nowhere.
 

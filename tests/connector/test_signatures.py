@@ -25,6 +25,7 @@ from connector.signatures import (
     Undeclared,
     Verified,
     hmac_text,
+    message_id,
     sign,
     split_secrets,
 )
@@ -139,6 +140,13 @@ def test_a_secret_that_is_no_base64_is_its_own_key() -> None:
 def test_T78_an_id_that_can_be_read_in_two_ways_is_not_signed(message_id: str) -> None:
     with pytest.raises(ValueError, match="the id of a message is"):
         sign([SECRET], message_id, NOW, b"{}")
+
+
+def test_the_id_of_an_unsigned_message_is_where_its_scheme_says() -> None:
+    request = Request("POST", "https://x.example", Headers({"webhook-id": "m-1", "X-Id": "m-2"}), b"{}")
+    assert message_id(Undeclared(), request) == "m-1"
+    assert message_id(Bearer(id_header="X-Id"), request) == "m-2"
+    assert message_id(Bearer(), request) is None
 
 
 def test_an_empty_secret_signs_nothing() -> None:

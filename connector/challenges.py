@@ -1,0 +1,107 @@
+"""The handshake of a webhook: what a provider asks before it sends events there, and the answer that it expects.
+
+A Challenge is read once from `webhook.challenge`. Where it stands in the body, the message was verified like any other
+(Slack, Zoom); where it stands in the query, it is a request of its own that may have to show the secret (Meta). Nothing
+here answers a request; the runtime's ingress does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from connector.errors import InvalidSignature
+from connector.selectors import Selector
+from connector.signatures import ALGORITHMS, ENCODINGS, hmac_text, same_text
+from connector.templates import Slot, Template
+
+#: A challenge has at most this many characters.
+MAX_CHALLENGE = 1024
+#: What an answer may hold.
+ANSWER_NAMES = ("challenge", "hmac")
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """Where the challenge is, and what is answered; `answer` is one text, or texts by name for a JSON object."""
+
+    answer: Template | Mapping[str, Template]
+    body: Selector | None = None
+    query: str = ""
+    when: Selector | None = None
+    words: tuple[str, ...] = ()
+    token: str = ""
+    algorithm: str = "sha256"
+    encoding: str = "hex"
+
+    def find(self, document: Any) -> str | None:
+        """The challenge in a body that was verified, or None if it is a message like any other."""
+        if self.body is None or (self.when is not None and self.when.find_one(document) not in self.words):
+            return None
+        found = self.body.find_one(document)
+        return found if isinstance(found, str) and 0 < len(found) <= MAX_CHALLENGE else None
+
+    def find_in_query(self, query: Mapping[str, str], secrets: Sequence[str]) -> str | None:
+        """The challenge in a query, or None if there is none.
+
+        Raises InvalidSignature for one without the secret where that has to be shown.
+        """
+        found = query.get(self.query, "") if self.query else ""
+        if not 0 < len(found) <= MAX_CHALLENGE:
+            return None
+        if self.token and not any(same_text(query.get(self.token, ""), secret) for secret in secrets):
+            raise InvalidSignature.refused()
+        return found
+
+    def reply(self, challenge: str, secrets: Sequence[str]) -> str | dict[str, str]:
+        """The answer: a text, or an object to be sent as JSON. The newest secret is the key of `hmac`."""
+        if isinstance(self.answer, Template):
+            return self._fill(self.answer, challenge, secrets)
+        return {name: self._fill(template, challenge, secrets) for name, template in self.answer.items()}
+
+    def _fill(self, template: Template, challenge: str, secrets: Sequence[str]) -> str:
+        values = {"challenge": challenge}
+        if "hmac" in template.names:
+            if not secrets:
+                raise InvalidSignature.refused()
+            values["hmac"] = hmac_text(self.algorithm, self.encoding, secrets[0], challenge.encode())
+        return "".join(part if isinstance(part, str) else values[part.name] for part in template.parts)
+
+
+def read_challenge(
+    source: Mapping[str, Any],
+    selectors: Mapping[str, Selector | None],
+    compile_text: Callable[[str, tuple[str, ...]], Template],
+) -> Challenge:
+    """Reads a `webhook.challenge` block whose selectors are compiled; raises ValueError with a sentence."""
+    texts = {name: value for name, value in source.items() if isinstance(value, str)}
+    answer = source.get("answer")
+    filled: Template | dict[str, Template] = Template((Slot("challenge"),))
+    if isinstance(answer, str):
+        filled = compile_text(answer, ("answer",))
+    elif isinstance(answer, Mapping):
+        members = {name: value for name, value in answer.items() if isinstance(value, str)}
+        filled = {name: compile_text(value, ("answer", name)) for name, value in members.items()}
+    for template in [filled] if isinstance(filled, Template) else filled.values():
+        unknown = [name for name in template.names if name not in ANSWER_NAMES]
+        if unknown:
+            raise ValueError(f"{unknown[0]!r} cannot be answered; known: {', '.join(ANSWER_NAMES)}")
+    algorithm, encoding = texts.get("algorithm", "sha256"), texts.get("encoding", "hex")
+    if algorithm not in ALGORITHMS:
+        raise ValueError(f"unknown algorithm {algorithm[:70]!r}; known: {', '.join(ALGORITHMS)}")
+    if encoding not in ENCODINGS:
+        raise ValueError(f"unknown encoding {encoding[:70]!r}; known: {', '.join(ENCODINGS)}")
+    words = source.get("in")
+    if (selectors.get("if") is None) != (not isinstance(words, list)):
+        raise ValueError("'if' and 'in' go together")
+    return Challenge(
+        filled,
+        selectors.get("body"),
+        "" if "body" in source else texts.get("query", ""),
+        selectors.get("if"),
+        tuple(word for word in words if isinstance(word, str)) if isinstance(words, list) else (),
+        texts.get("token", ""),
+        algorithm,
+        encoding,
+    )

@@ -1,0 +1,249 @@
+"""The application that `connector serve` runs, and the router that a host includes: wiring, lifespan, health, docs.
+
+`create_app` puts the webhooks in front, for they are found by their exact raw path, and the interface behind them. The
+journal is open, and the work of the chosen roles is done, for as long as the application lives. What the routes do is
+`api`'s, and how the server treats its clients is `serving`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route as StarletteRoute
+
+from connector.definitions import Connector
+from connector.errors import ConfigurationError, InvalidDefinition, JournalUnavailable, RequestRefused
+from runtime import delivery
+from runtime.api import build_router
+from runtime.automations import Automations, read_automations
+from runtime.client import Client
+from runtime.dispatching import Handler
+from runtime.entries import WorkKind
+from runtime.gate import Gate
+from runtime.journal import Journal
+from runtime.metrics import CONTENT_TYPE, Metrics
+from runtime.poller import Poller
+from runtime.routing import PROBLEM_SCHEMA, PROBLEMS, Answer, Backend, make_route_class, problem_response
+from runtime.store import open_store
+from runtime.subscribers import Subscribers, subscriber_guard
+from runtime.subscriptions import Endpoints
+from runtime.webhooks import Doors, Ingress, Receive, Scope, Send, find_routes
+
+if TYPE_CHECKING:
+    from runtime.runtime import Runtime
+
+_LOG = logging.getLogger(__name__)
+#: What a process may do: answer requests, poll and run automations, deliver.
+ROLES = ("api", "poller", "delivery")
+#: Seconds between two removals of what is old.
+_TIDY = 3600.0
+
+
+def open_backend(runtime: Runtime) -> Backend:
+    """What the routes act on: every connector that can be read has its webhooks.
+
+    Raises ConfigurationError where two of them have one path.
+    """
+    settings, metrics = runtime.settings, Metrics()
+    ingress = Ingress(
+        find_routes(_readable(runtime)),
+        Doors(runtime.vault, settings.home, runtime.clock),
+        limits=settings.limits,
+        public_url=settings.public_url,
+        clock=runtime.clock,
+        count=metrics.count_message,
+    )
+    return Backend(runtime, ingress, Gate(settings.admin_token), metrics)
+
+
+def create_app(runtime: Runtime, *, roles: Iterable[str] = ROLES) -> FastAPI:
+    """The whole application over a runtime; `roles` are what this process does."""
+    backend, chosen = open_backend(runtime), frozenset(roles)
+    if unknown := chosen - set(ROLES):
+        raise ConfigurationError(f"unknown role {min(unknown)!r}", hint=f"known: {', '.join(ROLES)}")
+    app = FastAPIOffline(
+        title="connector",
+        description="Connectors called, their webhooks taken, their events kept and delivered.",
+        version="1",
+        lifespan=lambda _: _live(backend, chosen),
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.backend = backend
+    if "api" in chosen:
+        app.include_router(build_router(backend))
+        app.add_middleware(_Doorway, ingress=backend.ingress)
+    app.include_router(_status_router(backend))
+    app.add_exception_handler(HTTPException, _answer_http)
+    app.add_exception_handler(Exception, _answer_any)
+    _complete_openapi(app)
+    return app
+
+
+def build_host_router(runtime: Runtime) -> APIRouter:
+    """Webhooks and interface for an application of a host: `app.include_router(runtime.router())`."""
+    backend = open_backend(runtime)
+    router = APIRouter(lifespan=lambda _: _live(backend, frozenset(ROLES)))
+    for raw in backend.ingress.routes:
+        path = raw.decode()
+        for each in (path, path + "/{token}"):
+            router.routes.append(StarletteRoute(each, _Exact(backend.ingress), include_in_schema=False))
+    router.include_router(build_router(backend))
+    return router
+
+
+class _Exact:
+    """The ingress behind a route of a host; it looks at the raw path again."""
+
+    def __init__(self, ingress: Ingress) -> None:
+        self._ingress = ingress
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._ingress(scope, receive, send)
+
+
+class _Doorway:
+    """Hands requests to webhooks over to the ingress, before any route is looked for."""
+
+    def __init__(self, app: Any, ingress: Ingress) -> None:
+        self._app = app
+        self._ingress = ingress
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (self._ingress if self._ingress.takes(scope) else self._app)(scope, receive, send)
+
+
+@contextlib.asynccontextmanager
+async def _live(backend: Backend, roles: frozenset[str]) -> AsyncIterator[None]:
+    """Opens the journal, unless the runtime has one, and does the work of the roles until the application ends."""
+    runtime = backend.runtime
+    async with contextlib.AsyncExitStack() as stack:
+        journal = runtime.journal
+        if journal is None:
+            opened = await Journal.open(runtime.settings.journal or "sqlite://")
+            journal = runtime.journal = await stack.enter_async_context(opened)
+            stack.callback(setattr, runtime, "journal", None)
+        await stack.enter_async_context(runtime)
+        backend.journal = backend.ingress.journal = journal
+        stack.callback(_detach, backend)
+        handlers = await _find_handlers(backend, journal, roles, stack)
+        work = [journal.dispatcher.run(handlers)] if handlers else []
+        work += [_tidy(runtime, journal)] if "poller" in roles else []
+        running = [asyncio.create_task(each) for each in work]
+        try:
+            yield
+        finally:
+            backend.stopping.set()
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+
+def _detach(backend: Backend) -> None:
+    backend.journal = backend.ingress.journal = backend.subscribers = backend.poller = None
+
+
+async def _find_handlers(
+    backend: Backend, journal: Journal, roles: frozenset[str], stack: contextlib.AsyncExitStack
+) -> Mapping[WorkKind, Handler]:
+    """What each kind of work is handed to, as far as the roles do it; what is due by itself is put in line."""
+    runtime, settings = backend.runtime, backend.runtime.settings
+    endpoints, guard = Endpoints(open_store(settings.store, settings.environment)), subscriber_guard(settings)
+    backend.subscribers = Subscribers(journal, endpoints, guard, runtime.catalog, clock=runtime.clock)
+    backend.poller = Poller(runtime, journal)
+    backend.automations, problems = read_automations(settings.automations)
+    for each in problems:
+        _LOG.warning("%s", each)
+    automations = Automations(backend.automations, runtime, journal, settings.home / "files")
+    # Whoever appends plans, whatever its role: the runs of an event belong to its commit.
+    journal.planners.append(automations.plan)
+    handlers: dict[WorkKind, Handler] = {}
+    if "poller" in roles:
+        await backend.poller.schedule()
+        handlers |= {"poll": backend.poller.handle, "run": automations.handle}
+    if "delivery" in roles:
+        client = Client(guard, delivery.LIMITS)
+        stack.push_async_callback(client.aclose)
+        handlers["delivery"] = delivery.Deliverer(journal, endpoints, client, clock=runtime.clock).handle
+    return handlers
+
+
+async def _tidy(runtime: Runtime, journal: Journal) -> None:
+    """Removes what is older than the operator wants to keep, now and every hour."""
+    settings = runtime.settings
+    while True:
+        try:
+            await journal.retain(days=settings.keep_days, events=settings.keep_events)
+        except JournalUnavailable as error:
+            _LOG.warning("old events were not removed: %s", error.message)
+        await asyncio.sleep(_TIDY)
+
+
+def _readable(runtime: Runtime) -> Iterable[Connector]:
+    for handle in runtime.catalog.handles():
+        try:
+            yield runtime.catalog.get(handle)
+        except InvalidDefinition as error:
+            _LOG.warning("%s has %d problems and no webhooks: connector lint", handle, len(error.problems))
+
+
+def _status_router(backend: Backend) -> APIRouter:
+    guarded = APIRouter(route_class=make_route_class(backend), responses=PROBLEMS, tags=["state"])
+    router = APIRouter(tags=["state"])
+
+    @guarded.get("/metrics", response_class=PlainTextResponse)
+    async def metrics() -> Response:
+        """Everything that is counted, for Prometheus."""
+        health = await backend.journal.health() if backend.journal is not None else None
+        return Response(backend.metrics.show(health), media_type=CONTENT_TYPE)
+
+    @router.get("/healthz")
+    async def healthz() -> Answer:
+        """The process answers."""
+        return Answer({"status": "ok"})
+
+    @router.get("/readyz", responses={503: PROBLEMS[503]})
+    async def readyz() -> Response:
+        """The journal takes events."""
+        health = await backend.journal.health() if backend.journal is not None else None
+        if health is None or not health.ready:
+            return problem_response(RequestRefused(503, "the journal cannot be used now"))
+        return Answer({"status": "ready", "pending": health.pending, "oldest_pending": health.oldest_pending})
+
+    router.include_router(guarded)
+    return router
+
+
+async def _answer_http(_: Request, error: Exception) -> Response:
+    """What the router itself refuses: an unknown path or method."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    words = {404: "there is no such route", 405: "this route does not take that method"}
+    headers = dict(getattr(error, "headers", None) or {})
+    return problem_response(RequestRefused(status, words.get(status, "the request cannot be taken"), headers=headers))
+
+
+async def _answer_any(_: Request, error: Exception) -> Response:
+    return problem_response(error)
+
+
+def _complete_openapi(app: FastAPI) -> None:
+    """Adds to the description what all routes share: the problem document, and the admin token."""
+    describe = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = describe()
+        components = document.setdefault("components", {})
+        components.setdefault("schemas", {})["Problem"] = PROBLEM_SCHEMA
+        components["securitySchemes"] = {"admin": {"type": "http", "scheme": "bearer"}}
+        document["security"] = [{"admin": []}]
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to extend it

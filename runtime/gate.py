@@ -1,0 +1,91 @@
+"""Who may use the HTTP interface: whoever shows the admin token, or, where there is none, a program on this machine.
+
+Without a token a browser is the danger: a page of somebody else can make it send requests to this machine (hazard T43).
+So the Host header must be this machine's, an Origin must be our own, and a body must be JSON, which no page can send
+elsewhere without being asked first. Webhooks do not come through here; they are verified.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import MutableMapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from connector.errors import ConfigurationError, RequestRefused
+from connector.signatures import same_text
+
+_LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+_HINT = "send Authorization: Bearer <CONNECTOR_ADMIN_TOKEN>"
+_LOCAL_HINT = "without CONNECTOR_ADMIN_TOKEN the interface is for programs on this machine only"
+Scope = MutableMapping[str, Any]
+
+
+class Gate:
+    """Lets requests in, or raises RequestRefused; `token` is the admin token, or None."""
+
+    def __init__(self, token: str | None) -> None:
+        self._token = token
+
+    def check(self, scope: Scope) -> None:
+        """Raises RequestRefused for a request that may not be answered: 401, 403 or 415."""
+        if self._token is not None:
+            self._check_token(scope)
+        else:
+            self.check_local(scope)
+
+    def _check_token(self, scope: Scope) -> None:
+        given = _values(scope, b"authorization")
+        scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
+        if scheme.lower() != "bearer" or not same_text(token.strip(), self._token or ""):
+            raise RequestRefused(401, "the admin token is missing or wrong", hint=_HINT)
+
+    def check_local(self, scope: Scope) -> None:
+        """Raises RequestRefused for what does not come from a program on this machine."""
+        client = scope.get("client")
+        if client is not None and not is_loopback(client[0]):
+            raise RequestRefused(403, "this address may not use the interface", hint=_LOCAL_HINT)
+        hosts, origins = _values(scope, b"host"), _values(scope, b"origin")
+        if len(hosts) != 1 or _name(hosts[0]) not in _LOCAL_NAMES:
+            raise RequestRefused(403, "the Host header does not name this machine", hint=_LOCAL_HINT)
+        if any(origin != f"{scope['scheme']}://{hosts[0]}" for origin in origins):
+            raise RequestRefused(403, "a page of another origin may not use the interface", hint=_LOCAL_HINT)
+        if any(site not in ("same-origin", "none") for site in _values(scope, b"sec-fetch-site")):
+            raise RequestRefused(403, "a page of another site may not use the interface", hint=_LOCAL_HINT)
+        if scope["method"] not in ("GET", "HEAD", "OPTIONS") and _has_body(scope):
+            kinds = [value.partition(";")[0].strip().lower() for value in _values(scope, b"content-type")]
+            if kinds != ["application/json"]:
+                raise RequestRefused(415, "a body must be JSON", hint="send Content-Type: application/json")
+
+
+def is_loopback(address: str) -> bool:
+    """True for an address (or a name) of this machine only."""
+    try:
+        return ipaddress.ip_address(address.strip("[]")).is_loopback
+    except ValueError:
+        return address.lower() == "localhost"
+
+
+def check_bind(host: str, token: str | None) -> None:
+    """Raises ConfigurationError for a server that others could reach while nobody has to show a token."""
+    if token is None and not is_loopback(host):
+        raise ConfigurationError(
+            f"{host} can be reached by others, and there is no admin token",
+            hint="set CONNECTOR_ADMIN_TOKEN, or leave --host at 127.0.0.1",
+        )
+
+
+def _values(scope: Scope, wanted: bytes) -> list[str]:
+    return [value.decode("latin-1") for name, value in scope["headers"] if name == wanted]
+
+
+def _name(host: str) -> str:
+    try:
+        return (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def _has_body(scope: Scope) -> bool:
+    lengths = _values(scope, b"content-length")
+    return bool(_values(scope, b"transfer-encoding")) or any(length.strip("0 ") for length in lengths)

@@ -1,0 +1,58 @@
+"""What is counted for Prometheus: messages of webhooks, requests, and how the journal is.
+
+A label is a handle, a status or a kind of request, never anything that a client chose, so their number is bounded and
+no secret can be one (hazard T55).
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from runtime.entries import Health
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+
+class Metrics:
+    """The counters of one application."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._messages = Counter(
+            "connector_webhook_messages_total",
+            "Messages that came to webhooks, by what was answered.",
+            ("connector", "status"),
+            registry=self._registry,
+        )
+        self._requests = Histogram(
+            "connector_api_request_seconds",
+            "Requests to the interface, by route and status.",
+            ("route", "status"),
+            registry=self._registry,
+        )
+        gauges = {
+            "events": "The last sequence number of the journal.",
+            "pending": "Deliveries that wait for their next attempt.",
+            "oldest_pending": "Seconds since the oldest pending delivery was made.",
+            "dead": "Deliveries that were given up.",
+            "clock_skew": "Seconds by which the wall clock left the steady one since the start.",
+            "ready": "1 if the journal takes events.",
+        }
+        self._gauges = {
+            name: Gauge(f"connector_journal_{name}", text, registry=self._registry) for name, text in gauges.items()
+        }
+
+    def count_message(self, connector: str, status: int) -> None:
+        """One message of a webhook was answered."""
+        self._messages.labels(connector, str(status)).inc()
+
+    def observe_request(self, route: str, status: int, seconds: float) -> None:
+        """One request to the interface was answered; `route` is its template."""
+        self._requests.labels(route, str(status)).observe(seconds)
+
+    def show(self, health: Health | None) -> bytes:
+        """Everything, as Prometheus reads it."""
+        for name, gauge in self._gauges.items():
+            gauge.set(0.0 if health is None else float(getattr(health, name)))
+        return generate_latest(self._registry)

@@ -1,0 +1,204 @@
+"""The verbs that run the server and look into its journal: `serve`, `webhooks` and `events`.
+
+Each asks the HTTP interface (`remote`), so it says the same whether a server runs or not. As in `cli`, what a verb
+needs is imported by the verb.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from runtime.verbs import Everywhere, Verb, Verbs
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+DEFAULT_PORT = 8787
+ROLES = ("api", "poller", "delivery")
+_connection = click.option("--connection", metavar="CONNECTION", help="Only those of this connection.")
+_trigger = click.option("--trigger", metavar="TRIGGER", help="Only those of this trigger.")
+
+
+@click.command("serve", cls=Verb)
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="0 takes a free one."
+)
+@click.option(
+    "--role",
+    "roles",
+    multiple=True,
+    metavar="ROLE[,ROLE]",
+    help="What this process does: api, poller, delivery; all of it unless told.",
+)
+@click.pass_obj
+def serve(everywhere: Everywhere, *, host: str, port: int, roles: tuple[str, ...]) -> int:
+    """Take webhooks, answer the HTTP interface, poll and deliver, until told to end.
+
+    SIGTERM lets what has begun finish and exits 0.
+    """
+    import asyncio
+
+    from runtime.app import create_app
+    from runtime.gate import check_bind
+    from runtime.runtime import Runtime
+
+    chosen = [word.strip() for each in roles for word in each.split(",") if word.strip()] or list(ROLES)
+    settings = everywhere.settings()
+    check_bind(host, settings.admin_token)
+    app = create_app(Runtime(settings=settings), roles=chosen)
+    interrupted = asyncio.run(_serve(everywhere, app, host, port))
+    if interrupted:
+        raise KeyboardInterrupt
+    return 0
+
+
+async def _serve(everywhere: Everywhere, app: FastAPI, host: str, port: int) -> bool:
+    from runtime import printing
+    from runtime.serving import announced, listen, serve
+
+    backend = app.state.backend
+    settings = backend.runtime.settings
+    with listen(host, port) as listener:
+        name, taken = listener.getsockname()[:2]
+        shown = f"[{name}]" if ":" in name else name
+        url = f"http://{shown}:{taken}"
+
+        def on_ready() -> None:
+            if everywhere.json:
+                printing.print_document({"url": url})
+                sys.stdout.flush()
+            printing.say("note", f"serving at {url}; the interface is described at {url}/docs; Ctrl-C to stop")
+
+        async with app.router.lifespan_context(app):
+            with announced(settings.home, url):
+                return await serve(app, listener, limits=settings.limits, stopping=backend.stopping, on_ready=on_ready)
+
+
+@click.group(cls=Verbs)
+def webhooks() -> None:
+    """See where providers send their messages."""
+
+
+@webhooks.command("list")
+@click.pass_obj
+def list_webhooks(everywhere: Everywhere) -> None:
+    """Show each webhook, its URL, and how its messages are verified."""
+    from runtime import printing
+    from runtime.remote import ask
+
+    rows = ask(everywhere.settings(), "GET", "/api/webhooks")
+    if everywhere.json:
+        printing.print_document(rows)
+        return
+    columns = ("connection", "trigger", "verified", "url")
+    printing.print_table(columns, [[row[column] for column in columns] for row in rows])
+
+
+@click.group(cls=Verbs)
+def events() -> None:
+    """Look at events, and deliver them once more."""
+
+
+@events.command("list")
+@_connection
+@_trigger
+@click.option("--after", type=click.IntRange(0), metavar="N", help="Only those behind this sequence number.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many at most.")
+@click.pass_obj
+def list_events(
+    everywhere: Everywhere, *, connection: str | None, trigger: str | None, after: int | None, limit: int
+) -> None:
+    """Show the newest events, or with --after those that come next."""
+    from runtime import printing
+    from runtime.remote import ask
+
+    asked = {"connection": connection, "trigger": trigger, "after": after, "limit": limit}
+    asked["newest_first"] = None if after is not None else "true"
+    found = ask(everywhere.settings(), "GET", "/api/events" + _query(asked))["events"]
+    if everywhere.json:
+        printing.print_document(found)
+    elif found:
+        columns = ("seq", "id", "connection", "type", "subject", "time")
+        printing.print_table(columns, [[str(each.get(column) or "") for column in columns] for each in found])
+    else:
+        printing.say("note", "there are no such events")
+
+
+@events.command("show")
+@click.argument("id", metavar="EVENT")
+@click.pass_obj
+def show_event(everywhere: Everywhere, id: str) -> None:
+    """Show one event, its raw message and its deliveries."""
+    from runtime import printing
+    from runtime.remote import ask
+
+    printing.print_document(ask(everywhere.settings(), "GET", f"/api/events/{_segment(id)}"))
+
+
+@events.command("tail")
+@_connection
+@_trigger
+@click.option("--after", type=click.IntRange(0), metavar="N", help="Begin behind this sequence number, not now.")
+@click.pass_obj
+def tail(everywhere: Everywhere, *, connection: str | None, trigger: str | None, after: int | None) -> None:
+    """Show events as they come, one JSON document a line, until interrupted. Needs a running server."""
+    from connector.errors import ConfigurationError
+    from runtime.remote import find_server
+
+    server = find_server(everywhere.settings())
+    if server is None:
+        raise ConfigurationError("no server runs with this home", hint="start one: connector serve")
+    asked = {"connection": connection, "trigger": trigger, "after": after}
+    for line in server.lines("/api/events/stream" + _query(asked)):
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+
+@events.command("replay")
+@click.argument("id", metavar="EVENT")
+@click.pass_obj
+def replay(everywhere: Everywhere, id: str) -> None:
+    """Deliver an event once more to every subscription that had it."""
+    from runtime import printing
+    from runtime.remote import ask
+
+    document = ask(everywhere.settings(), "POST", f"/api/events/{_segment(id)}/replay")
+    if everywhere.json:
+        printing.print_document(document)
+    else:
+        count = document["deliveries"]
+        printing.say("note", f"{count} {'delivery is' if count == 1 else 'deliveries are'} due again")
+
+
+@events.command("send-test")
+@click.argument("connection", metavar="CONNECTION")
+@click.argument("trigger", metavar="TRIGGER")
+@click.pass_obj
+def send_test(everywhere: Everywhere, connection: str, trigger: str) -> None:
+    """Make a sample event of the shape that real ones have, and deliver it like them."""
+    from runtime import printing
+    from runtime.remote import ask
+
+    body = {"connection": connection, "trigger": trigger}
+    document = ask(everywhere.settings(), "POST", "/api/events/send-test", body)
+    if everywhere.json:
+        printing.print_document(document)
+    else:
+        printing.say("note", f"{document['id']} is in the journal; see: connector events show {document['id']}")
+
+
+def _query(asked: dict[str, Any]) -> str:
+    import urllib.parse
+
+    given = {name: value for name, value in asked.items() if value is not None}
+    return "?" + urllib.parse.urlencode(given) if given else ""
+
+
+def _segment(text: str) -> str:
+    import urllib.parse
+
+    return urllib.parse.quote(text, safe="")

@@ -1,0 +1,83 @@
+"""Errors as answers over HTTP: which status an error is, and its problem document (RFC 9457).
+
+One table leads from each class of error to a status, by the order in which a class inherits. What an error says is its
+own; what nobody foresaw says nothing but where it arose. Nothing here knows a route.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from connector.errors import (
+    BlockedAddress,
+    ConfigurationError,
+    ConnectorError,
+    InputError,
+    InvalidDefinition,
+    InvalidSignature,
+    JournalUnavailable,
+    MappingError,
+    NotInJournal,
+    OriginChanged,
+    RateLimited,
+    RequestRefused,
+    ResponseError,
+    TransportError,
+    UnknownConnector,
+    UnknownOperation,
+)
+from runtime.failures import failure_document
+
+_LOG = logging.getLogger(__name__)
+CONTENT_TYPE = "application/problem+json"
+#: The status of each class of error; a RequestRefused has its own.
+STATUSES: Mapping[type[BaseException], int] = {
+    BaseException: 500,
+    ConnectorError: 500,
+    InputError: 422,
+    InvalidDefinition: 422,
+    ConfigurationError: 422,
+    OriginChanged: 403,
+    UnknownOperation: 404,
+    UnknownConnector: 404,
+    NotInJournal: 404,
+    InvalidSignature: 401,
+    ResponseError: 502,
+    MappingError: 502,
+    TransportError: 502,
+    BlockedAddress: 403,
+    JournalUnavailable: 503,
+}
+
+
+def status_of(error: BaseException) -> int:
+    """The status of an error: its own, or the row of the nearest class above it."""
+    if isinstance(error, RequestRefused):
+        return error.status
+    return next(STATUSES[each] for each in type(error).__mro__ if each in STATUSES)
+
+
+def problem(error: BaseException) -> tuple[int, dict[str, Any], dict[str, str]]:
+    """The status, the problem document and the header fields that say an error to whoever asked."""
+    status = status_of(error)
+    if not isinstance(error, ConnectorError):
+        _LOG.error("a request failed", exc_info=error)
+    document: dict[str, Any] = {**failure_document(error), "status": status}
+    headers = dict(error.headers) if isinstance(error, RequestRefused) else {}
+    if isinstance(error, ResponseError):
+        document |= {"provider_status": error.status, "provider_code": error.provider_code}
+    if isinstance(error, (RateLimited, JournalUnavailable)) and error.retry_after is not None:
+        headers["Retry-After"] = str(math.ceil(error.retry_after))
+    if status == 401 and "WWW-Authenticate" not in headers:
+        headers["WWW-Authenticate"] = 'Bearer realm="connector"'
+    return status, document, headers
+
+
+def problem_bytes(error: BaseException) -> tuple[int, bytes, dict[str, str]]:
+    """As `problem`, with the document as JSON."""
+    status, document, headers = problem(error)
+    return status, json.dumps(document).encode(), {"Content-Type": CONTENT_TYPE, **headers}

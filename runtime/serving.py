@@ -1,0 +1,204 @@
+"""The server under the application: few enough clients, none of them slow, and an end that loses nothing.
+
+uvicorn has no deadline for a request, so a client that sends its header or its body a byte at a time would hold a
+connection for ever (hazard T70). `PatientProtocol` closes such a one, and turns away whoever comes when there are too
+many. What is answered is the application's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import json
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from connector.errors import ConfigurationError
+from runtime.files import make_home
+from runtime.settings import Limits
+
+#: Seconds that answers which have begun may take after the end was asked for (hazard K14).
+GRACE = 20
+#: The file that names the running server, in the home of the runtime.
+SERVER_FILE = "server.json"
+#: File descriptors that are not for clients: the journal, providers, subscribers.
+_OWN_FILES = 64
+_TOO_MANY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+_TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+class PatientProtocol(H11Protocol):
+    """HTTP/1.1 with a deadline for each request, and a limit on clients; `make_protocol` says which."""
+
+    #: Seconds for a request to come, to its last byte.
+    patience = 10.0
+    #: Clients at once.
+    most = 1000
+    _deadline: asyncio.TimerHandle | None = None
+    _refused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        """Takes a client, or turns it away if there are too many."""
+        if len(self.connections) >= self.most:
+            self._refused = True
+            self.transport = transport
+            transport.write(_TOO_MANY)
+            transport.close()
+            return
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        """Reads on; the deadline holds until the request has come."""
+        if self._refused:
+            return
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forgets the client."""
+        self._rest()
+        if not self._refused:
+            super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        if self.conn.their_state in (h11.IDLE, h11.SEND_BODY) and not self.transport.is_closing():
+            if self._deadline is None:
+                self._deadline = self.loop.call_later(self.patience, self._end)
+        else:
+            self._rest()
+
+    def _rest(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _end(self) -> None:
+        self._deadline = None
+        if self.transport.is_closing():
+            return
+        if self.conn.our_state is h11.IDLE or (self.cycle is not None and not self.cycle.response_started):
+            self.transport.write(_TOO_SLOW)
+        self.transport.close()
+
+
+def make_protocol(limits: Limits) -> type[PatientProtocol]:
+    """The protocol with an operator's limits; clients are fewer where the process may open few files (hazard L2)."""
+    most = limits.clients
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = max(1, min(most, soft - _OWN_FILES)) if soft > 0 else most
+    return type("Protocol", (PatientProtocol,), {"patience": limits.request_seconds, "most": most})
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which ends in order when it is told to and says so to streams."""
+
+    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+        #: True if a person interrupted it, rather than a supervisor ending it.
+        self.interrupted = False
+        #: Called as soon as requests are answered.
+        self.on_ready: Callable[[], None] = lambda: None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begins to answer."""
+        await super().startup(sockets)
+        self.on_ready()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Takes SIGTERM and SIGINT as the wish to end; a second SIGINT does not wait."""
+        loop = asyncio.get_running_loop()
+        taken = []
+        for each in (signal.SIGTERM, signal.SIGINT):
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # not in the main thread
+                loop.add_signal_handler(each, self._end, each)
+                taken.append(each)
+        try:
+            yield
+        finally:
+            for each in taken:
+                loop.remove_signal_handler(each)
+
+    def _end(self, number: int) -> None:
+        self.interrupted = self.interrupted or number == signal.SIGINT
+        self.handle_exit(number, None)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Takes no more clients, lets answers finish within the grace, and closes the application."""
+        self._stopping.set()
+        await super().shutdown(sockets)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; raises ConfigurationError where there can be none."""
+    try:
+        if not 0 <= port <= 65535:
+            raise OSError(errno.EINVAL, "there is no such port")
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host.strip("[]"), port), family=family, backlog=2048)
+    except OSError as error:
+        message = f"cannot listen on {host}, port {port}: {error.strerror}"
+        raise ConfigurationError(message, hint="choose another port with --port; 0 takes a free one") from None
+
+
+async def serve(
+    app: Any,
+    listener: socket.socket,
+    *,
+    limits: Limits,
+    stopping: asyncio.Event,
+    on_ready: Callable[[], None] = lambda: None,
+) -> bool:
+    """Serves an application until the process is told to end; gives True if a person interrupted it.
+
+    Its lifespan is the caller's, whose errors are then said as they are. `on_ready` is called as soon as requests are
+    answered.
+    """
+    config = uvicorn.Config(
+        app,
+        http=make_protocol(limits),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE,
+        h11_max_incomplete_event_size=limits.head_bytes,
+        backlog=2048,
+    )
+    server = Server(config, stopping)
+    server.on_ready = on_ready
+    running = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        await asyncio.shield(running)
+    finally:
+        # Cancelled itself, it still ends in order.
+        server.should_exit = True
+        await running
+    return server.interrupted
+
+
+@contextlib.contextmanager
+def announced(home: Path, url: str) -> Iterator[None]:
+    """Says in the home of the runtime where its server is, for as long as it runs."""
+    make_home(home)
+    path = home / SERVER_FILE
+    path.write_text(json.dumps({"url": url, "pid": os.getpid()}), "utf-8")
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,367 @@
+"""Ingress: messages of providers, from the raw path to the journal.
+
+An ASGI application that knows each webhook by its exact raw path. It refuses by head what need not be read, reads the
+raw body within its limit, verifies it before anything parses it, makes an Event of it, and answers 202 only after the
+journal has committed. How a message is verified and mapped is the language's; what is kept is the journal's; slow
+clients are `serving`'s.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import logging
+import os
+import re
+import secrets
+import time
+import urllib.parse
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from connector.convertors import to_text
+from connector.definitions import Connector, Webhook
+from connector.errors import ConfigurationError, InvalidSignature, MappingError, RequestRefused
+from connector.mapping import FORM, make_event, read_message
+from connector.messages import Headers, Request
+from connector.signatures import Verified, message_id, same_text, split_secrets
+from runtime.entries import NewEvent, event_id
+from runtime.files import make_home
+from runtime.journal import Journal
+from runtime.problems import problem_bytes
+from runtime.settings import Limits
+from runtime.subscriptions import HOPS_HEADER
+from runtime.vault import Vault
+
+_LOG = logging.getLogger(__name__)
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+#: Told of each answer: the connector and the status.
+Count = Callable[[str, int], None]
+
+#: The values of a connection that say how its messages are verified.
+SECRET, UNSIGNED = "webhookSecret", "unsigned"
+#: An event that was passed on more often by runtimes like this one is in a loop (hazard T75).
+MAX_HOPS = 5
+#: Seconds for which the values of a connection are not looked up again.
+_FRESH = 5.0
+_MOST_DOORS = 1000
+#: Bytes beyond the limit of a body that are read before the answer.
+_DROPPED = 4 * 1024 * 1024
+_CONNECTION_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+#: The file from which the tokens of unsigned webhooks are made, in the home of the runtime.
+TOKEN_FILE = "webhook-tokens"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One webhook and where it is."""
+
+    connector: Connector
+    webhook: Webhook
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """How messages for one connection are verified: by one of its secrets, or by nothing but the token of the URL."""
+
+    connection: str
+    secrets: tuple[str, ...] = field(repr=False)
+    unsigned: bool = False
+    token: str = field(default="", repr=False)
+    until: float = 0.0
+
+
+class Doors:
+    """The doors of connections, from the values of the vault."""
+
+    def __init__(self, vault: Vault, home: Path, clock: Callable[[], float]) -> None:
+        self._vault = vault
+        self._home = home
+        self._clock = clock
+        self._known: dict[str, Door] = {}
+
+    def find(self, connection: str) -> Door:
+        """The door of a connection; without secrets, and not unsigned, it opens to nobody."""
+        now = self._clock()
+        door = self._known.get(connection)
+        if door is None or not now <= door.until <= now + _FRESH:
+            values = self._vault.values(connection, (SECRET, UNSIGNED))
+            text = str(values.get(SECRET) or "")
+            keys = tuple(each for each in split_secrets(text) if each) if text.strip() else ()
+            unsigned = str(values.get(UNSIGNED, "")).lower() in ("true", "1", "yes")
+            token = self._token(connection, text) if unsigned else ""
+            if len(self._known) >= _MOST_DOORS:
+                self._known.clear()
+            door = self._known[connection] = Door(connection, keys, unsigned, token, now + _FRESH)
+        return door
+
+    def _token(self, connection: str, secret: str) -> str:
+        """What makes the URL of an unsigned webhook unguessable: the same after a restart, and in every process.
+
+        It is made from the connection's secret, or from a file of chance in the home of the runtime.
+        """
+        root = secret.encode() or _read_root(self._home)
+        return hashlib.blake2b(connection.encode(), key=hashlib.sha256(root).digest(), digest_size=16).hexdigest()
+
+
+def _read_root(home: Path) -> bytes:
+    path = home / TOKEN_FILE
+    make_home(home)
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(file, "wb") as root:  # noqa: PTH123 - a file that is open already
+            root.write(secrets.token_hex(32).encode())
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {(error.strerror or 'it cannot be written').lower()}") from None
+    return path.read_bytes()
+
+
+class Rate:
+    """A bucket of tokens: so many at once, and so many new ones a second."""
+
+    def __init__(self, rate: float, clock: Callable[[], float]) -> None:
+        self._rate = rate
+        self._clock = clock
+        self._left = rate
+        self._at = clock()
+
+    def take(self) -> float:
+        """Takes a token; gives 0, or the seconds until there will be one."""
+        now = self._clock()
+        self._left = min(self._rate, self._left + max(0.0, now - self._at) * self._rate)
+        self._at = now
+        if self._left < 1:
+            return (1 - self._left) / self._rate
+        self._left -= 1
+        return 0.0
+
+
+def find_routes(connectors: Iterable[Connector]) -> dict[bytes, Route]:
+    """Every webhook by its raw path; raises ConfigurationError where two connectors have one path."""
+    routes: dict[bytes, Route] = {}
+    for connector in connectors:
+        for webhook in connector.webhooks:
+            if not webhook.path:
+                continue
+            other = routes.setdefault(webhook.path.encode(), Route(connector, webhook))
+            if other.webhook is not webhook:
+                raise ConfigurationError(
+                    f"{connector.handle} {webhook.id} and {other.connector.handle} {other.webhook.id} "
+                    f"both have the webhook path {webhook.path}",
+                    hint="change one of them in an overlay: webhooks: {<event>: {path: …}}",
+                )
+    return routes
+
+
+class Ingress:
+    """The webhooks of connectors as an ASGI application; `takes` says whether a request is for it."""
+
+    def __init__(
+        self,
+        routes: Mapping[bytes, Route],
+        doors: Doors,
+        *,
+        limits: Limits,
+        public_url: str = "",
+        clock: Callable[[], float] = time.time,
+        count: Count = lambda *_: None,
+    ) -> None:
+        """`public_url` is what providers sign where they sign a URL; `clock` is in seconds since the epoch."""
+        self.routes = routes
+        self.doors = doors
+        #: Where events are kept; None while it is not open.
+        self.journal: Journal | None = None
+        self._limits = limits
+        self._public_url = public_url
+        self._clock = clock
+        self._count = count
+        self._rates: dict[str, Rate] = {}
+
+    def takes(self, scope: Scope) -> bool:
+        """True for a request to the exact path of a webhook, or to one with a token behind it (hazard T67)."""
+        return scope["type"] == "http" and self._find(scope)[0] is not None
+
+    def url(self, route: Route, connection: str) -> str:
+        """Where the provider sends the messages of a connection, token included if it needs one."""
+        door, name = self.doors.find(connection), connection.partition(":")[2]
+        token = f"/{door.token}" if door.unsigned else ""
+        query = f"?connection={urllib.parse.quote(name, safe='')}" if name else ""
+        return f"{self._public_url}{route.webhook.path}{token}{query}"
+
+    def _find(self, scope: Scope) -> tuple[Route | None, str]:
+        raw: bytes = scope.get("raw_path") or b""
+        if (route := self.routes.get(raw)) is not None:
+            return route, ""
+        path, _, token = raw.rpartition(b"/")
+        return (self.routes.get(path), token.decode("latin-1")) if token else (None, "")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request; whatever goes wrong is a problem document."""
+        route, token = self._find(scope)
+        handle = "" if route is None else route.connector.handle
+        try:
+            if route is None:
+                raise RequestRefused(404, "there is no such webhook")
+            status, body, headers = await self._answer(route, token, scope, receive)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the sender gets an answer
+            status, body, headers = problem_bytes(error)
+        self._count(handle, status)
+        fields = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
+        fields.append((b"content-length", str(len(body)).encode()))
+        await send({"type": "http.response.start", "status": status, "headers": fields})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _answer(
+        self, route: Route, token: str, scope: Scope, receive: Receive
+    ) -> tuple[int, bytes, dict[str, str]]:
+        webhook = route.webhook
+        query = dict(urllib.parse.parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+        door = self._door(route, token, query)
+        keys = door.secrets
+        if (asked := webhook.challenge) and (challenge := asked.find_in_query(query, keys)) is not None:
+            return _show(asked.reply(challenge, keys))
+        self._check_head(route, scope)
+        body = await read_body(scope, receive, self._limits.body_bytes)
+        url = (self._public_url or _origin(scope)) + scope["raw_path"].decode("latin-1")
+        if scope["query_string"]:
+            url += "?" + scope["query_string"].decode("latin-1")
+        headers = Headers((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
+        request = Request(scope["method"], url, headers, body)
+        signature = route.connector.service.signature
+        # Only the token of an unsigned connection's URL stands for a signature.
+        verified = Verified(message_id(signature, request)) if token else signature.verify(request, keys, self._clock())
+        try:
+            document = read_message(webhook, request)
+        except MappingError as error:
+            raise RequestRefused(400, error.message) from None
+        if asked is not None and (challenge := asked.find(document)) is not None:
+            return _show(asked.reply(challenge, keys))
+        return await self._keep(route, door, request, document, verified)
+
+    def _door(self, route: Route, token: str, query: Mapping[str, str]) -> Door:
+        name = query.get("connection", "")
+        if name and not _CONNECTION_NAME.fullmatch(name):
+            raise InvalidSignature.refused()
+        try:
+            door = self.doors.find(f"{route.connector.handle}:{name}" if name else route.connector.handle)
+        except ConfigurationError as error:
+            # What is wrong with our store is no fault of the message, which may come again.
+            _LOG.error("the values of a connection cannot be read: %s", error.message)
+            raise RequestRefused(503, "the connection cannot be read now", headers={"Retry-After": "60"}) from None
+        if token and not (door.unsigned and same_text(token, door.token)):
+            raise RequestRefused(404, "there is no such webhook")
+        if not door.secrets and not token:
+            # Unsigned without its token, or nobody said what signs it (hazard T59).
+            raise InvalidSignature.refused()
+        return door
+
+    def _check_head(self, route: Route, scope: Scope) -> None:
+        """Refuses what need not be read: by method, doubled ids, encoding, media type and rate."""
+        if scope["method"] != "POST":
+            raise RequestRefused(405, "a webhook takes POST", headers={"Allow": "POST"})
+        fields = scope["headers"]
+        if sum(name == b"webhook-id" for name, _ in fields) > 1:
+            raise RequestRefused(400, "there are two webhook-id headers")
+        for name, value in fields:
+            if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+                raise RequestRefused(415, "a message comes without Content-Encoding")
+            if name == b"content-type" and not _is_taken(route.webhook, value.decode("latin-1")):
+                raise RequestRefused(415, f"this webhook takes {route.webhook.content_type}")
+        handle = route.connector.handle
+        if (rate := self._rates.get(handle)) is None:
+            rate = self._rates[handle] = Rate(self._limits.webhook_rate, self._clock)
+        if wait := rate.take():
+            message = f"the webhooks of {handle} take {self._limits.webhook_rate:g} messages a second"
+            raise RequestRefused(429, message, headers={"Retry-After": str(max(1, round(wait)))})
+
+    async def _keep(
+        self, route: Route, door: Door, request: Request, document: Any, verified: Verified
+    ) -> tuple[int, bytes, dict[str, str]]:
+        """One durable commit, and only then 202."""
+        webhook, selector = route.webhook, route.connector.service.message_id
+        found = verified.id
+        if found is None and selector is not None and isinstance(value := selector.find_one(document), (str, int)):
+            found = to_text(value)
+        now = datetime.datetime.fromtimestamp(self._clock(), tz=datetime.UTC)
+        name = door.connection.partition(":")[2] or "default"
+        event = make_event(webhook, document, id=event_id(door.connection, webhook.id, found), connection=name, now=now)
+        hops = request.headers.get(HOPS_HEADER, "0")
+        if not hops.isdecimal() or len(hops) > 3 or int(hops) > MAX_HOPS:
+            raise RequestRefused(422, "the event was passed on too often: this is a loop")
+        new = NewEvent(
+            door.connection,
+            event,
+            found,
+            request.body if isinstance(request.body, bytes) else b"",
+            request.headers.get("content-type", ""),
+            hops=int(hops),
+        )
+        if self.journal is None:
+            raise RequestRefused(503, "the journal is not open", headers={"Retry-After": "5"})
+        (kept,) = await self.journal.append([new])
+        if kept.conflict:
+            _LOG.warning("%s %s: one id came with two bodies", door.connection, webhook.id)
+            await self.journal.audit("webhook.conflict", kept.event_id, {"connection": door.connection})
+            raise RequestRefused(409, "another message of this id was taken before", hint="ids of messages are unique")
+        return 202, json.dumps({"event": kept.event_id}).encode(), {"Content-Type": "application/json"}
+
+
+async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The whole raw body; raises RequestRefused: 413 for a body beyond the limit, 400 for one that is cut off.
+
+    A little more than the limit is read and dropped, so that a client that sends its body first hears the answer.
+    """
+    too_large = RequestRefused(413, f"a body has at most {limit} bytes", headers={"Connection": "close"})
+    names = [name for name, _ in scope["headers"]]
+    if b"content-length" in names and b"transfer-encoding" in names:
+        raise RequestRefused(400, "a body is framed in one way", headers={"Connection": "close"})
+    for name, value in scope["headers"]:
+        if name == b"content-length" and (not value.isdigit() or len(value) > 12 or int(value) > limit + _DROPPED):
+            raise too_large
+    chunks, size, more = [], 0, True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise RequestRefused(400, "the body ended before its end")
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > limit + _DROPPED:
+            raise too_large
+        if size <= limit:
+            chunks.append(chunk)
+        more = message.get("more_body", False)
+    if size > limit:
+        raise too_large
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _is_taken(webhook: Webhook, content_type: str) -> bool:
+    media_type = content_type.partition(";")[0].strip().lower()
+    if webhook.content_type == FORM:
+        return media_type == FORM
+    return media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json"))
+
+
+def _origin(scope: Scope) -> str:
+    host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "localhost")
+    return f"{scope['scheme']}://{host}"
+
+
+def _show(answer: str | dict[str, str]) -> tuple[int, bytes, dict[str, str]]:
+    # A browser must not take what is echoed for a page.
+    guard = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
+    if isinstance(answer, str):
+        return 200, answer.encode(), {"Content-Type": "text/plain; charset=utf-8", **guard}
+    return 200, json.dumps(answer).encode(), {"Content-Type": "application/json", **guard}
+
+
+def connections_of(handle: str, known: Sequence[str]) -> list[str]:
+    """The connections of a connector among the known ones, its default one first."""
+    return [handle, *sorted(each for each in known if each.startswith(f"{handle}:"))]

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from connector.challenges import Challenge
+from connector.errors import InvalidDefinition, InvalidSignature
+from connector.mapping import map_event, read_message
+from connector.messages import Headers, Request
+from connector.parsing import find_problems, parse_connector
+from connector.signatures import hmac_text
+
+SLACK = {"if": ["type"], "in": ["url_verification"], "body": ["challenge"]}
+ZOOM = {
+    "if": ["event"], "in": ["endpoint.url_validation"], "body": ["payload", "plainToken"],
+    "answer": {"plainToken": "{{challenge}}", "encryptedToken": "{{hmac}}"},
+}  # fmt: skip
+META = {"query": "hub.challenge", "token": "hub.verify_token"}
+TWITTER = {"query": "crc_token", "answer": {"response_token": "sha256={{hmac}}"}, "encoding": "base64"}
+
+
+def definition(challenge: Any, **more: Any) -> dict[str, Any]:
+    webhook = {"event": "came", "path": "/webhooks/demo/came", "challenge": challenge, **more}
+    resource = {"handle": "things", "endpoint": "/things", "webhooks": [webhook]}
+    return {"handle": "demo", "service": {"baseURL": "https://demo.example"}, "resources": [resource]}
+
+
+def read(challenge: Any) -> Challenge:
+    (webhook,) = parse_connector(definition(challenge)).webhooks
+    assert webhook.challenge is not None
+    return webhook.challenge
+
+
+def test_a_message_is_a_challenge_if_it_says_so() -> None:
+    slack = read(SLACK)
+    assert slack.find({"type": "url_verification", "challenge": "3eZbrw1a"}) == "3eZbrw1a"
+    assert slack.find({"type": "event_callback", "challenge": "3eZbrw1a"}) is None
+    for challenge in (None, "", 7, {"a": 1}, "x" * 1025):
+        assert slack.find({"type": "url_verification", "challenge": challenge}) is None
+    assert read({"body": ["challenge"]}).find({"challenge": "c"}) == "c"
+    assert read(META).find({"challenge": "c"}) is None
+
+
+def test_a_challenge_is_echoed_or_answered_with_its_hash() -> None:
+    assert read(SLACK).reply("3eZbrw1a", ["secret"]) == "3eZbrw1a"
+    assert read(ZOOM).reply("qgg8", ["newest", "older"]) == {
+        "plainToken": "qgg8", "encryptedToken": hmac_text("sha256", "hex", "newest", b"qgg8"),
+    }  # fmt: skip
+    assert read(TWITTER).reply("foo", ["bar"]) == {
+        "response_token": "sha256=" + hmac_text("sha256", "base64", "bar", b"foo")
+    }
+    with pytest.raises(InvalidSignature):
+        read(ZOOM).reply("qgg8", [])
+
+
+def test_a_challenge_in_the_query_may_ask_for_the_secret() -> None:
+    asked = {"hub.challenge": "9", "hub.verify_token": "secret"}
+    assert read(META).find_in_query(asked, ["other", "secret"]) == "9"
+    assert read(META).find_in_query({}, ["secret"]) is None
+    assert read(SLACK).find_in_query(asked, ["secret"]) is None
+    assert read(TWITTER).find_in_query({"crc_token": "foo"}, []) == "foo"
+    for token in ("", "secre", "secrets"):
+        with pytest.raises(InvalidSignature):
+            read(META).find_in_query(asked | {"hub.verify_token": token}, ["secret"])
+
+
+@pytest.mark.parametrize(
+    ("challenge", "sentence"),
+    [
+        ({"query": "c", "answer": "{{token}}"}, "'token' cannot be answered; known: challenge, hmac"),
+        ({"query": "c", "answer": {"a": "{{x}}"}}, "'x' cannot be answered; known: challenge, hmac"),
+        ({"query": "c", "algorithm": "md5"}, "unknown algorithm 'md5'; known: sha1, sha256, sha512"),
+        ({"query": "c", "encoding": "utf8"}, "unknown encoding 'utf8'; known: hex, base64"),
+        ({"body": ["c"], "if": ["type"]}, "'if' and 'in' go together"),
+        ({"body": ["c"], "in": ["x"]}, "'if' and 'in' go together"),
+    ],
+)
+def test_a_handshake_that_means_nothing_is_refused(challenge: Any, sentence: str) -> None:
+    with pytest.raises(InvalidDefinition) as caught:
+        parse_connector(definition(challenge))
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.message) == ("E_CHALLENGE", sentence)
+    assert problem.pointer == "/resources/0/webhooks/0/challenge"
+
+
+def test_a_misshapen_handshake_is_pointed_at() -> None:
+    for challenge, code in ((7, "E_SHAPE"), ({}, "E_MISSING"), ({"query": "c", "answer": {"a": 1}}, "E_SHAPE")):
+        codes = [each.code for each in find_problems(json.dumps(definition(challenge)), kind="connector")]
+        assert codes == [code]
+
+
+def test_a_form_is_read_by_the_names_of_its_fields() -> None:
+    payload = [{"name": "id", "type": "String", "selector": ["MessageSid"]}]
+    (webhook,) = parse_connector(
+        definition(META, contentType="application/x-www-form-urlencoded", payload=payload)
+    ).webhooks
+    assert webhook.content_type == "application/x-www-form-urlencoded"
+    headers = Headers({"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"})
+    request = Request("POST", "https://x.example", headers, b"MessageSid=SM1&Body=h%C3%A9&empty=")
+    assert read_message(webhook, request) == {"MessageSid": "SM1", "Body": "hé", "empty": ""}
+    import datetime
+
+    event = map_event(webhook, request, now=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC))
+    assert (event.data, event.subject) == ({"id": "SM1"}, "SM1")

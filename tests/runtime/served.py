@@ -1,0 +1,106 @@
+"""Our own application on a real socket, for tests: a runtime with a home of its own, served until the block ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from connector.signatures import sign
+from runtime.app import create_app
+from runtime.journal import Journal
+from runtime.routing import Backend
+from runtime.runtime import Runtime
+from runtime.serving import listen, serve
+from runtime.settings import Settings, load_settings
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+TOKEN = "an-admin-token-of-some-length"
+PATH = "/webhooks/demo/made"
+#: Two triggers of a connector that signs nothing in its definition, and those of others that do.
+DEMO = {
+    "handle": "demo",
+    "service": {
+        "baseURL": "https://demo.example/v1",
+        "auth": {"method": "bearer", "params": {"token": "{{apiToken}}"}},
+    },
+    "resources": [
+        {
+            "handle": "things",
+            "endpoint": "/things",
+            "fields": [{"name": "id", "type": "String"}],
+            "operations": {"read": {"method": "GET", "path": "/{{thingId}}"}, "list": {"method": "GET"}},
+            "webhooks": [
+                {
+                    "event": "made", "path": PATH,
+                    "payload": [{"name": "id", "type": "String"}, {"name": "size", "type": "Integer"}],
+                },
+                {"event": "gone", "path": "/webhooks/demo/gone", "payload": [{"name": "id", "type": "String"}]},
+            ],
+        }
+    ],
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Served:
+    """A running server: where it is, what it acts on, and a client that speaks to it."""
+
+    url: str
+    port: int
+    backend: Backend
+    client: httpx2.AsyncClient
+
+    @property
+    def journal(self) -> Journal:
+        assert self.backend.journal is not None
+        return self.backend.journal
+
+    async def send(
+        self, document: Any = None, *, id: str = "m-1", path: str = PATH, secret: str = SECRET, **more: Any
+    ) -> httpx2.Response:
+        """Posts a message signed as Standard Webhooks has it."""
+        body = document if isinstance(document, bytes) else json.dumps(document or {"id": "t-1"}).encode()
+        headers = sign([secret], id, int(more.pop("at", time.time())), body)
+        headers |= {"content-type": "application/json", **more.pop("headers", {})}
+        return await self.client.post(self.url + path, content=body, headers=headers, **more)
+
+
+def settings_in(home: Path, *definitions: Mapping[str, Any], **environment: str) -> Settings:
+    """The settings of a process that works in a folder and knows these definitions beside the shipped ones."""
+    folder = home / "definitions"
+    folder.mkdir(exist_ok=True, parents=True)
+    for each in definitions or (DEMO,):
+        (folder / f"{each['handle']}.json").write_text(json.dumps(each), "utf-8")
+    secret = {"CONNECTOR_SECRET__DEMO__WEBHOOKSECRET": SECRET}
+    return load_settings(secret | environment, home, definitions=[folder])
+
+
+@contextlib.asynccontextmanager
+async def served(
+    settings: Settings, *, limits: Mapping[str, float] | None = None, **more: Any
+) -> AsyncIterator[Served]:
+    """Serves an application with these settings, some of its limits replaced."""
+    settings = replace(settings, limits=replace(settings.limits, **(limits or {})))
+    app = create_app(Runtime(settings=settings, **more))
+    backend = app.state.backend
+    ready = asyncio.Event()
+    with listen("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        async with app.router.lifespan_context(app), httpx2.AsyncClient(trust_env=False, timeout=30) as client:
+            serving = serve(app, listener, limits=settings.limits, stopping=backend.stopping, on_ready=ready.set)
+            running = asyncio.create_task(serving)
+            await ready.wait()
+            try:
+                yield Served(f"http://127.0.0.1:{port}", port, backend, client)
+            finally:
+                await client.aclose()
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)

@@ -1,0 +1,272 @@
+"""The server under the application, a process of its own where its end is looked at."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from connector.errors import ConfigurationError
+from connector.signatures import sign
+from runtime.entries import Appended, NewEvent
+from runtime.journal import Journal
+from runtime.serving import listen, make_protocol
+from runtime.settings import Limits
+from tests.runtime.served import DEMO, PATH, SECRET, Served, served, settings_in
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def hurried(tmp_path: Path) -> AsyncIterator[Served]:
+    """A server with little patience and room for few."""
+    async with served(settings_in(tmp_path), limits={"request_seconds": 0.5, "clients": 60}) as running:
+        yield running
+
+
+async def closing(port: int, sent: bytes) -> float:
+    """The seconds after which the server closed a connection on which only this was sent."""
+    begun = time.monotonic()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(sent)
+    with contextlib.suppress(ConnectionError):
+        await asyncio.wait_for(reader.read(), 20)
+    writer.close()
+    return time.monotonic() - begun
+
+
+async def test_T70_half_sent_heads_and_bodies_are_closed_in_time_while_others_are_served(hurried: Served) -> None:
+    halves = [
+        b"", b"POST ", b"GET /healthz HTTP/1.1\r\nhost: x\r\n",
+        f"POST {PATH} HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nabc".encode(),
+        b"POST /api/events/none/replay HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\nabc",
+    ]  # fmt: skip
+    slow = [asyncio.create_task(closing(hurried.port, half)) for half in halves * 10]
+    await asyncio.sleep(0.1)
+    answers = [await hurried.send(id=f"m-{number}") for number in range(5)]
+    assert {answer.status_code for answer in answers} == {202}
+    took = await asyncio.gather(*slow)
+    assert max(took) < 10
+    assert min(took) > 0.3
+
+
+async def test_T70_a_client_that_drips_is_closed_although_it_is_never_silent(hurried: Served) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", hurried.port)
+    begun = time.monotonic()
+    with contextlib.suppress(ConnectionError):
+        while not reader.at_eof() and time.monotonic() - begun < 20:
+            writer.write(b"a")
+            await writer.drain()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(reader.read(1000), 0.05)
+    writer.close()
+    assert 0.3 < time.monotonic() - begun < 10
+
+
+async def test_a_connection_is_kept_for_the_next_request_and_has_a_deadline_for_each(hurried: Served) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", hurried.port)
+    for _ in range(4):
+        writer.write(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert (await reader.readuntil(b'{"status": "ok"}')).startswith(b"HTTP/1.1 200")
+        await asyncio.sleep(0.2)
+    writer.write(b"GET /healthz HTTP/1.1\r\nhos")
+    assert b"408" in await asyncio.wait_for(reader.read(), 20)
+    writer.close()
+
+
+async def test_T70_L2_whoever_comes_when_there_are_too_many_is_503_and_later_is_served(hurried: Served) -> None:
+    held = [await asyncio.open_connection("127.0.0.1", hurried.port) for _ in range(60)]
+    reader, writer = await asyncio.open_connection("127.0.0.1", hurried.port)
+    writer.write(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+    with contextlib.suppress(ConnectionError):
+        assert b"503" in await asyncio.wait_for(reader.read(), 20)
+    for _, each in [*held, (reader, writer)]:
+        each.close()
+    for _ in range(100):
+        with contextlib.suppress(httpx2.TransportError):
+            if (await hurried.send()).status_code == 202:
+                return
+        await asyncio.sleep(0.1)
+    raise AssertionError("it did not recover")
+
+
+def test_L2_clients_are_no_more_than_the_files_that_may_be_open() -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        assert make_protocol(Limits()).most == 192
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert make_protocol(Limits(clients=7)).most == 7
+
+
+def test_a_port_that_is_taken_is_said_with_a_way_out() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigurationError, match=f"cannot listen on 127.0.0.1, port {port}"):
+            listen("127.0.0.1", port)
+    with pytest.raises(ConfigurationError, match="there is no such port"):
+        listen("127.0.0.1", 70000)
+
+
+@contextlib.asynccontextmanager
+async def process(
+    home: Path, *words: str, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """`connector serve` as a process, and its URL once it answers."""
+    (home / "demo.json").write_text(json.dumps(DEMO), "utf-8")
+    started = await asyncio.create_subprocess_exec(
+        sys.executable, "-W", "error", "-m", "runtime", "serve", "--port", "0", "--json",
+        "--definitions", str(home), *words,
+        cwd=home,
+        env={
+            **{name: value for name, value in os.environ.items() if not name.startswith("CONNECTOR_")},
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "CONNECTOR_SECRET__DEMO__WEBHOOKSECRET": SECRET,
+            **(environment or {}),
+        },
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert started.stdout is not None
+    try:
+        text = b""
+        while not text.endswith(b"}\n"):
+            line = await asyncio.wait_for(started.stdout.readline(), 60)
+            assert line, (await started.communicate())[1].decode()
+            text += line
+        document = json.loads(text)
+        assert "url" in document, document["detail"]
+        yield started, document["url"]
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            started.kill()
+        await started.wait()
+
+
+async def post(client: httpx2.AsyncClient, url: str, id: str) -> int:
+    body = b'{"id": "t"}'
+    headers = sign([SECRET], id, int(time.time()), body) | {"content-type": "application/json"}
+    return (await client.post(url + PATH, content=body, headers=headers)).status_code
+
+
+async def test_K14_a_sigterm_with_1000_messages_in_flight_loses_none_that_was_acknowledged(tmp_path: Path) -> None:
+    limits = httpx2.Limits(max_connections=100)
+    async with process(tmp_path) as (server, url), httpx2.AsyncClient(
+        trust_env=False, timeout=30, limits=limits
+    ) as client:  # fmt: skip
+        acknowledged: set[str] = set()
+
+        async def send(id: str) -> None:
+            with contextlib.suppress(httpx2.TransportError):
+                if await post(client, url, id) == 202:
+                    acknowledged.add(id)
+
+        sending = [asyncio.create_task(send(f"m-{number}")) for number in range(1000)]
+        while len(acknowledged) < 50:
+            await asyncio.sleep(0.01)
+        begun = time.monotonic()
+        server.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(server.wait(), 60) == 0
+        assert time.monotonic() - begun < 25
+        await asyncio.gather(*sending)
+    async with await Journal.open(f"sqlite:///{tmp_path}/.connector/journal.db") as journal:
+        kept = {each.dedupe for each in await journal.events(limit=2000)}
+    assert acknowledged <= kept
+    assert not (tmp_path / ".connector" / "server.json").exists()
+
+
+async def test_K14_an_interrupt_exits_130_and_ends_open_streams(tmp_path: Path) -> None:
+    async with process(tmp_path) as (server, url), httpx2.AsyncClient(trust_env=False, timeout=30) as client:
+        async with client.stream("GET", url + "/api/events/stream") as answer:
+            assert answer.status_code == 200
+            server.send_signal(signal.SIGINT)
+            with contextlib.suppress(httpx2.TransportError):
+                assert [line async for line in answer.aiter_lines()] == []
+        assert await asyncio.wait_for(server.wait(), 60) == 130
+
+
+async def test_a_second_server_on_one_journal_is_refused_and_so_is_a_public_address_without_a_token(
+    tmp_path: Path,
+) -> None:
+    async with process(tmp_path):
+        with pytest.raises(AssertionError, match="another process"):
+            async with process(tmp_path):
+                pass
+        with pytest.raises(AssertionError, match="there is no admin token"):
+            async with process(tmp_path, "--host", "0.0.0.0"):
+                pass
+
+
+async def test_verbs_say_the_same_whether_a_server_runs_or_not(tmp_path: Path) -> None:
+    async def run(*words: str) -> tuple[int, str, str]:
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+        started = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "runtime", *words, "--definitions", str(tmp_path), cwd=tmp_path, env=environment,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, err = await started.communicate()
+        return started.returncode or 0, out.decode(), err.decode()
+
+    async with process(tmp_path) as (_, url), httpx2.AsyncClient(trust_env=False, timeout=30) as client:
+        assert await post(client, url, "m-1") == 202
+        code, listed, _ = await run("events", "list", "--json")
+        assert (code, [each["subject"] for each in json.loads(listed)]) == (0, ["t"])
+        code, made, err = await run("events", "send-test", "demo", "things/gone", "--json")
+        assert (code, json.loads(made)["type"]) == (0, "things/gone"), err
+        event = json.loads(made)["id"]
+        tailing = asyncio.create_subprocess_exec(
+            sys.executable, "-m", "runtime", "events", "tail", "--after", "0", cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        tail = await tailing
+        assert tail.stdout is not None
+        lines = [json.loads(await asyncio.wait_for(tail.stdout.readline(), 30)) for _ in range(2)]
+        assert [line["type"] for line in lines] == ["things/made", "things/gone"]
+        tail.kill()
+        await tail.wait()
+        with_server = await run("events", "show", event)
+        hooks_with_server = await run("webhooks", "list", "--json")
+    assert await run("events", "show", event) == with_server
+    assert (await run("webhooks", "list", "--json"))[0] == hooks_with_server[0] == 0
+    assert (await run("events", "replay", event, "--json"))[:2] == (0, '{\n  "deliveries": 0\n}\n')
+    code, _, err = await run("events", "tail")
+    assert (code, "no server runs with this home" in err) == (2, True)
+    code, _, err = await run("events", "show", "none")
+    assert (code, "no event 'none' in the journal" in err) == (2, True)
+
+
+class Cut:
+    """A journal after whose commit the connection of the sender is gone, as if we had been killed there."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self.cut = True
+
+    async def append(self, events: list[NewEvent]) -> list[Appended]:
+        answers = await self._journal.append(events)
+        if self.cut:
+            raise ConnectionResetError("killed after the commit")
+        return answers
+
+
+async def test_K3_a_message_that_was_kept_and_not_answered_is_one_event_when_it_comes_again(tmp_path: Path) -> None:
+    async with served(settings_in(tmp_path)) as server:
+        cut = Cut(server.journal)
+        server.backend.ingress.journal = cut  # type: ignore[assignment]
+        assert (await server.send()).status_code == 500
+        cut.cut = False
+        assert (await server.send()).status_code == 202
+        assert len(await server.journal.events()) == 1
