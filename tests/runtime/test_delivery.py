@@ -326,19 +326,21 @@ async def test_order_per_key_is_kept_where_it_is_asked_for(world: World) -> None
     assert world.names()[2:] == ["created", "succeeded"]
 
 
-async def test_a_breaker_opens_for_an_endpoint_that_keeps_failing_and_no_attempt_is_used_up(world: World) -> None:
-    await world.subscribe()
-    await world.subscribe(url="https://other.example/")
+async def test_a_breaker_opens_for_an_endpoint_that_keeps_failing_and_only_for_that_one(world: World) -> None:
+    failing = await world.subscribe()
+    other = await world.subscribe(url="https://other.example/")
     world.answer = lambda request: httpx2.Response(500 if request.url.host == "subscriber.example" else 200)
-    await world.journal.append([new(str(number)) for number in range(40)])
+    await world.journal.append([new(f"{number:02}") for number in range(13)])
     start = world.now
-    ids = [id for id, _ in await world.due()]
-    await asyncio.gather(*(world.deliverer.handle(id) for id in ids[:60]))
+    for each in await world.journal.deliveries(subscription=failing.id):
+        await world.deliverer.handle(each.id)
+    for each in await world.journal.deliveries(subscription=other.id):
+        await world.deliverer.handle(each.id)
     at = [moment - start for moment, request in world.requests if request.url.host == "subscriber.example"]
-    # What was under way when it opened comes to an end; after that one try each 30 seconds.
-    assert len([each for each in at if each < 30]) <= 40
-    assert sorted({each for each in at if each >= 30})[:2] in ([], [30.0, 60.0], [30.0])
-    assert (await world.states())["delivered"] >= 1
+    assert at == [0.0] * 10 + [30.0, 60.0, 90.0]
+    assert [moment - start for moment, _ in world.requests[13:]] == [90.0] * 13
+    # Waiting for the breaker uses up no attempt.
+    assert {each.attempts for each in await world.journal.deliveries(subscription=failing.id)} == {1}
 
 
 async def test_a_rate_is_kept(world: World) -> None:
