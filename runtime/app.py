@@ -135,7 +135,7 @@ async def _live(backend: Backend, roles: frozenset[str]) -> AsyncIterator[None]:
         backend.journal = backend.ingress.journal = journal
         stack.callback(_detach, backend)
         handlers = await _find_handlers(backend, journal, roles, stack)
-        work = [journal.dispatcher.run(handlers)] if handlers else []
+        work = [journal.dispatcher.run(handlers, concurrency=delivery.CONCURRENCY)] if handlers else []
         work += [_tidy(runtime, journal)] if "poller" in roles else []
         running = [asyncio.create_task(each) for each in work]
         try:

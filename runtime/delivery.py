@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 LIMITS: Final = Limits(
     deadline=15.0, stream_deadline=15.0, idle=15.0, stream_bytes=64 * 1024, head_bytes=32 * 1024, connections=1000
 )
-#: Deliveries at work at once, in all; of one subscription it is the lane's limit (`dispatching`). Those that wait for an
-#: endpoint count as well, and they take no more than a little memory, so that many endpoints can be down at once.
+#: Deliveries at work at once, in all; of one subscription it is the lane's limit (`dispatching`). Those that wait for
+#: an endpoint count as well, and take no more than a little memory, so that many endpoints can be down at once.
 CONCURRENCY: Final = 4000
 #: An event that came through so many deliveries is in a loop (hazard T75).
 MAX_HOPS: Final = 5
