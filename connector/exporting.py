@@ -31,6 +31,7 @@ _MEDIA_TYPES = {
     "binary": "application/octet-stream",
     "sse": "text/event-stream",
     "ndjson": "application/x-ndjson",
+    "any": "*/*",
 }
 #: Headers that OpenAPI takes from elsewhere (3.1.1, section 4.8.12).
 _NO_PARAMETERS = frozenset({"accept", "content-type", "authorization"})

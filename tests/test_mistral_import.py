@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import time
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +19,7 @@ from tests.spec_values import inputs_of
 #: Of 154 endpoints so many have to be called right (issue: at least 150), minimal and full.
 MINIMAL = 154
 FULL = 154
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +69,13 @@ def test_recorded_answers_of_the_import_are_valid(spec: Spec, imported: Imported
 def test_a_file_of_600_kb_is_imported_within_five_seconds(spec: Spec) -> None:
     path = find_spec()
     assert path is not None
-    started = time.process_time()
-    imported = from_openapi(parse_spec(path.read_bytes(), "openapi.yaml"))
-    imported.files()
-    assert time.process_time() - started < 5
+    # In a process of its own, since measuring coverage takes longer than the import.
+    program = (
+        "import pathlib, sys, time; from connector.openapi import from_openapi; from connector.spec_text import parse_spec\n"
+        "started = time.process_time(); from_openapi(parse_spec(pathlib.Path(sys.argv[1]).read_bytes(), 'x')).files()\n"
+        "print(time.process_time() - started)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert float(done.stdout) < 5

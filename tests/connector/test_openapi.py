@@ -865,7 +865,7 @@ def test_x_connector_of_the_document_says_what_no_specification_can() -> None:
     assert (connector.handle, connector.status, connector.short) == ("own", "beta", "Own")
     assert connector.service.auth_methods == ("bearer",)
     assert "operations.json" in imported.files()
-    assert list(connector.custom_operations) == ["ask"]
+    assert "ask" in connector.custom_operations
     assert imported.handle == "own"
     assert connector.operation("parts.read").path.path.parts[0] == "/parts/"
     plain = {**operation, "x-connector": {"resource": "parts", "name": "read"}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -120,11 +121,16 @@ Arrives at `/webhooks/demo/gone`.
 
 
 def test_a_page_says_everything_that_a_caller_needs() -> None:
-    assert to_markdown(parse_connector(DEFINITION)) == PAGE
+    connector = parse_connector(DEFINITION)
+    # Every connector has one more, for calls that its definition does not know.
+    own = {name: each for name, each in connector.custom_operations.items() if name.startswith("ask")}
+    assert to_markdown(replace(connector, custom_operations=own)) == PAGE
+    assert "### `api-request`" in to_markdown(connector)
 
 
 def test_a_connector_without_values_has_no_section_for_them() -> None:
-    page = to_markdown(parse_connector({"handle": "demo", "service": {"baseURL": "https://a.example"}}))
+    connector = parse_connector({"handle": "demo", "service": {"baseURL": "https://a.example"}})
+    page = to_markdown(replace(connector, custom_operations={}))
     assert page == "# demo\n\nHandle `demo`, base URL `https://a.example`.\n"
 
 
