@@ -10,6 +10,7 @@ from benchmarks.calls import measure_calls
 from benchmarks.catalogue import measure_catalogue
 from benchmarks.deliveries import measure_deliveries
 from benchmarks.flows import measure_events, measure_files
+from benchmarks.ingest import measure_ingest
 from benchmarks.journal import measure_cluster, measure_journal
 from benchmarks.language import measure_loading, measure_mapping, measure_rendering
 from benchmarks.measuring import Row, show
@@ -25,6 +26,7 @@ SECTIONS: dict[str, tuple[str, Callable[[], list[Row]]]] = {
     "paging": ("5,000 records over 51 pages", measure_paging),
     "events": ("10,000 server-sent events", measure_events),
     "files": ("1 GB down and up", measure_files),
+    "ingest": ("Messages of providers, 50 connections", measure_ingest),
     "deliveries": ("Deliveries to a subscriber", measure_deliveries),
     "journal": ("Keeping events and handing out work", measure_journal),
     "cluster": ("The same on PostgreSQL, on the same cores", measure_cluster),

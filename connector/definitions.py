@@ -8,7 +8,7 @@ later: a connection's values, checked once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -81,6 +81,24 @@ def _joining(find: Callable[[Any], Any], join: Selector, *, multivalue: bool) ->
 
 
 @dataclass(frozen=True, slots=True)
+class Registration:
+    """How a provider is told where the messages of a webhook go: calls, of which all but the first may be missing.
+
+    Their inputs `webhookUrl` and `webhookSecret` are ours to fill in, and those named as fields of the first answer are
+    filled with these. `renew` is called every `renew_every` seconds.
+    """
+
+    subscribe: Operation
+    unsubscribe: Operation | None = None
+    renew: Operation | None = None
+    renew_every: float = 86400.0
+
+    def operations(self) -> Iterator[Operation]:
+        """Those that there are."""
+        yield from (each for each in (self.subscribe, self.unsubscribe, self.renew) if each is not None)
+
+
+@dataclass(frozen=True, slots=True)
 class Webhook:
     """One event: the route it arrives at, its payload fields, and how it is made where the provider sends none."""
 
@@ -96,6 +114,8 @@ class Webhook:
     content_type: str = "application/json"
     #: What it asks before it sends anything; None if it asks nothing.
     challenge: Challenge | None = None
+    #: The calls by which a connection asks for its messages, says that it still wants them, and no longer does.
+    registration: Registration | None = None
 
     @property
     def id(self) -> str:
@@ -450,6 +470,10 @@ class Connector:
         """
         found = self.operations.get(id) or self.custom_operations.get(id)
         if found is None:
+            for webhook in self.webhooks:
+                for each in webhook.registration.operations() if webhook.registration is not None else ():
+                    if each.id == id:
+                        return each
             raise UnknownOperation(self.handle, id, [*self.operations, *self.custom_operations])
         return found
 

@@ -19,6 +19,7 @@ from connector.definitions import (
     Connector,
     CustomOperation,
     Operation,
+    Registration,
     Resource,
     Service,
     Webhook,
@@ -324,10 +325,18 @@ class _Parse:
             )
             names.append(operation_id)
         short, description = reader.meta(source)
-        webhooks = tuple(self._webhooks(reader, handle, source, path))
+        webhooks = tuple(self._webhooks(reader, handle, source, path, service, endpoint))
         return Resource(handle, short, description, fields, tuple(names), webhooks)
 
-    def _webhooks(self, reader: Reader, resource: str, source: Mapping[str, Any], path: Path) -> Iterator[Webhook]:
+    def _webhooks(
+        self,
+        reader: Reader,
+        resource: str,
+        source: Mapping[str, Any],
+        path: Path,
+        service: Service,
+        endpoint: Endpoint,
+    ) -> Iterator[Webhook]:
         listed = reader.get(source, "webhooks", list, [])
         for event, item, where in reader.items(listed, (*path, "webhooks"), "event"):
             route = reader.get(item, "path", str, None)
@@ -354,6 +363,7 @@ class _Parse:
                 poll,
                 reader.get(item, "contentType", str, "application/json"),
                 _read_challenge(reader, item, (*where, "challenge")),
+                _read_registration(reader, f"{resource}/{event}", item, where, service, endpoint),
             )
 
     def custom(self, reader: Reader, source: Any, path: Path, service: Service) -> None:
@@ -364,6 +374,28 @@ class _Parse:
                 reader.complain("E_DOUBLED", message, (*where, "handle"), "handles are unique")
                 continue
             self.found_custom[handle] = read_custom_operation(reader, handle, item, where, service)
+
+
+def _read_registration(
+    reader: Reader, trigger: str, source: Mapping[str, Any], path: Path, service: Service, endpoint: Endpoint
+) -> Registration | None:
+    """The calls that ask for messages; they are operations like any other, whose ids begin with the trigger's."""
+    found: dict[str, Operation] = {}
+    for name in ("subscribe", "unsubscribe", "renew"):
+        block = reader.get(source, name, dict, None)
+        if block is None:
+            continue
+        fields = reader.fields(reader.get(block, "fields", list, []), (*path, name, "fields"))
+        found[name] = read_operation(
+            reader, f"{trigger}.{name}", block, (*path, name), service, endpoint=endpoint, fields=fields
+        )
+    if not found:
+        return None
+    if "subscribe" not in found:
+        reader.complain("E_MISSING", "'subscribe' is missing: there is nothing to end or renew", path)
+        return None
+    every = reader.get(source, "renewEvery", (int, float), 86400.0)
+    return Registration(found["subscribe"], found.get("unsubscribe"), found.get("renew"), max(1.0, every))
 
 
 def _read_challenge(reader: Reader, source: Mapping[str, Any], path: Path) -> Challenge | None:

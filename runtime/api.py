@@ -36,6 +36,7 @@ from runtime.journal import Journal
 from runtime.listening import event_stream
 from runtime.poller import Poller, trigger_documents
 from runtime.problems import problem
+from runtime.registering import Registrations
 from runtime.routing import PROBLEMS, Answer, Backend, make_route_class
 from runtime.samples import sample_message
 from runtime.store import open_store
@@ -54,7 +55,15 @@ ConnectionName = Annotated[
 def build_router(backend: Backend) -> APIRouter:
     """Every route below `/api`, acting on a backend."""
     router = APIRouter(prefix="/api", route_class=make_route_class(backend), responses=PROBLEMS)
-    for add in (_add_catalogue, _add_calls, _add_events, _add_connections, _add_deliveries, _add_triggers):
+    for add in (
+        _add_catalogue,
+        _add_calls,
+        _add_events,
+        _add_connections,
+        _add_registrations,
+        _add_deliveries,
+        _add_triggers,
+    ):
         add(router, backend)
     return router
 
@@ -247,6 +256,31 @@ def _add_connections(router: APIRouter, backend: Backend) -> None:
     def list_webhooks() -> Answer:
         """Every webhook, and where each connection's messages go."""
         return Answer(webhook_documents(backend))
+
+
+def _add_registrations(router: APIRouter, backend: Backend) -> None:
+    def registrations() -> Registrations:
+        backend.open_journal()
+        assert backend.registrations is not None, "they come with the journal"  # noqa: S101 - `app` sees to it
+        return backend.registrations
+
+    @router.post("/webhooks/subscribe", tags=["events"])
+    async def subscribe(
+        connection: Annotated[str, Body(description="CONNECTOR, or CONNECTOR:NAME.")],
+        trigger: Annotated[str, Body(description="A trigger whose provider can be asked for it.")],
+    ) -> Answer:
+        """Asks the provider for the messages of a webhook; they are renewed as the definition says."""
+        _checked(connection)
+        return Answer(await registrations().subscribe(connection, trigger))
+
+    @router.post("/webhooks/unsubscribe", tags=["events"])
+    async def unsubscribe(
+        connection: Annotated[str, Body(description="CONNECTOR, or CONNECTOR:NAME.")],
+        trigger: Annotated[str, Body(description="A trigger that was asked for.")],
+    ) -> Answer:
+        """Tells the provider that the messages of a webhook are no longer wanted."""
+        _checked(connection)
+        return Answer(await registrations().unsubscribe(connection, trigger))
 
 
 def _add_deliveries(router: APIRouter, backend: Backend) -> None:

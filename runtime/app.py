@@ -31,6 +31,7 @@ from runtime.gate import Gate
 from runtime.journal import Journal
 from runtime.metrics import CONTENT_TYPE, Metrics
 from runtime.poller import Poller
+from runtime.registering import RENEWAL, Registrations
 from runtime.routing import PROBLEM_SCHEMA, PROBLEMS, Answer, Backend, make_route_class, problem_response
 from runtime.store import open_store
 from runtime.subscribers import Subscribers, subscriber_guard
@@ -148,7 +149,8 @@ async def _live(backend: Backend, roles: frozenset[str]) -> AsyncIterator[None]:
 
 
 def _detach(backend: Backend) -> None:
-    backend.journal = backend.ingress.journal = backend.subscribers = backend.poller = None
+    backend.journal = backend.ingress.journal = backend.subscribers = None
+    backend.poller = backend.registrations = None
 
 
 async def _find_handlers(
@@ -159,6 +161,7 @@ async def _find_handlers(
     endpoints, guard = Endpoints(open_store(settings.store, settings.environment)), subscriber_guard(settings)
     backend.subscribers = Subscribers(journal, endpoints, guard, runtime.catalog, clock=runtime.clock)
     backend.poller = Poller(runtime, journal)
+    registrations = backend.registrations = Registrations(runtime, journal, backend.ingress)
     backend.automations, problems = read_automations(settings.automations)
     for each in problems:
         _LOG.warning("%s", each)
@@ -168,7 +171,12 @@ async def _find_handlers(
     handlers: dict[WorkKind, Handler] = {}
     if "poller" in roles:
         await backend.poller.schedule()
-        handlers |= {"poll": backend.poller.handle, "run": automations.handle}
+        poll = backend.poller.handle
+
+        async def handle_poll(id: str) -> None:
+            await (registrations.renew if id.startswith(RENEWAL) else poll)(id)
+
+        handlers |= {"poll": handle_poll, "run": automations.handle}
     if "delivery" in roles:
         client = Client(guard, delivery.LIMITS)
         stack.push_async_callback(client.aclose)

@@ -98,6 +98,39 @@ def list_webhooks(everywhere: Everywhere) -> None:
     printing.print_table(columns, [[row[column] for column in columns] for row in rows])
 
 
+@webhooks.command("subscribe")
+@click.argument("connection", metavar="CONNECTION")
+@click.argument("trigger", metavar="TRIGGER")
+@click.pass_obj
+def subscribe(everywhere: Everywhere, connection: str, trigger: str) -> None:
+    """Ask the provider to send the messages of a webhook here.
+
+    Needs the public URL (CONNECTOR_PUBLIC_URL) and the connection's webhookSecret.
+    """
+    _register(everywhere, "subscribe", connection, trigger)
+
+
+@webhooks.command("unsubscribe")
+@click.argument("connection", metavar="CONNECTION")
+@click.argument("trigger", metavar="TRIGGER")
+@click.pass_obj
+def unsubscribe(everywhere: Everywhere, connection: str, trigger: str) -> None:
+    """Tell the provider that the messages of a webhook are no longer wanted."""
+    _register(everywhere, "unsubscribe", connection, trigger)
+
+
+def _register(everywhere: Everywhere, verb: str, connection: str, trigger: str) -> None:
+    from runtime import printing
+    from runtime.remote import ask
+
+    body = {"connection": connection, "trigger": trigger}
+    document = ask(everywhere.settings(), "POST", f"/api/webhooks/{verb}", body)
+    if everywhere.json:
+        printing.print_document(document)
+    else:
+        printing.say("note", f"{connection} {trigger}: {verb}d")
+
+
 @click.group(cls=Verbs)
 def events() -> None:
     """Look at events, and deliver them once more."""

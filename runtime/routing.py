@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from connector.workflows import Automation
     from runtime.journal import Journal
     from runtime.poller import Poller
+    from runtime.registering import Registrations
     from runtime.runtime import Runtime
     from runtime.subscribers import Subscribers
 
@@ -85,6 +86,7 @@ class Backend:
     #: These are there while the journal is.
     subscribers: Subscribers | None = None
     poller: Poller | None = None
+    registrations: Registrations | None = None
     automations: Sequence[Automation] = ()
     #: Set when the server ends, so that streams end too.
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
