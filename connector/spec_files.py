@@ -6,7 +6,7 @@ The same documents give the same bytes, so that what changed between two imports
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 #: Resources are split into groups where together they have more characters than this.
@@ -33,7 +33,7 @@ def split_group(group: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]
 
 
 def _without_schemas(value: Any) -> Any:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         keep = {
             key: each for key, each in value.items() if not (key == "schema" and "type" in value and "name" in value)
         }
@@ -50,23 +50,23 @@ def _show(value: Any, indent: int) -> str:
     line = _line(value, _WIDTH - indent)
     if line is not None:
         return line
-    if not isinstance(value, (Mapping, list)):
+    if not isinstance(value, (dict, list)):
         return _dumps(value)
     inner = " " * (indent + 2)
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         parts = [f"{inner}{_dumps(key)}: {_show(each, indent + 2)}" for key, each in value.items()]
     else:
         parts = [inner + _show(each, indent + 2) for each in value]
-    first, last = ("{", "}") if isinstance(value, Mapping) else ("[", "]")
+    first, last = ("{", "}") if isinstance(value, dict) else ("[", "]")
     return f"{first}\n" + ",\n".join(parts) + f"\n{' ' * indent}{last}"
 
 
 def _line(value: Any, room: int) -> str | None:
     """The value on one line, or None as soon as it is known not to fit."""
-    if not isinstance(value, (Mapping, list)):
+    if not isinstance(value, (dict, list)):
         text = _dumps(value)
         return text if len(text) <= room else None
-    named = isinstance(value, Mapping)
+    named = isinstance(value, dict)
     parts = []
     for each in value:
         key = f"{_dumps(each)}: " if named else ""

@@ -233,7 +233,7 @@ def cyclic() -> str:
         "properties": {"pattern": {"type": "string", "pattern": "^(a+)+$"}, **{f"p{n}": loop for n in range(300)}},
     }
     paths = {f"/p{n}/{{id}}": {"post": {"requestBody": {"content": {"application/json": {"schema": loop}}},
-             "responses": {"200": {"content": {"application/json": {"schema": loop}}}}}} for n in range(200)}  # fmt: skip
+             "responses": {"200": {"content": {"application/json": {"schema": loop}}}}}} for n in range(150)}  # fmt: skip
     return json.dumps({"openapi": "3.1.0", "info": {"title": "x"}, "servers": [{"url": "https://x.example"}], "paths": paths,
                        "components": {"schemas": {"A": schema}}})  # fmt: skip
 
