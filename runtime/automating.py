@@ -14,9 +14,7 @@ from runtime.verbs import Everywhere, Verbs, complete_connector, handle_of
 if TYPE_CHECKING:
     from connector.messages import Event
     from connector.workflows import Automation
-    from runtime.journal import Journal
     from runtime.runtime import Runtime
-    from runtime.settings import Settings
 
 
 @click.group(cls=Verbs)
@@ -34,11 +32,13 @@ def automations() -> None:
 @click.pass_obj
 def list_triggers(everywhere: Everywhere, connection: str | None) -> None:
     """Show the triggers of connections that have their values: how each is made, and what its last poll said."""
-    import asyncio
+    from urllib.parse import quote
 
     from runtime import printing
+    from runtime.remote import ask
 
-    rows = asyncio.run(_trigger_rows(everywhere, connection))
+    query = "" if connection is None else f"?connection={quote(connection, safe='')}"
+    rows = ask(everywhere.settings(), "GET", f"/api/triggers{query}")
     if everywhere.json:
         printing.print_document(rows)
         return
@@ -46,50 +46,22 @@ def list_triggers(everywhere: Everywhere, connection: str | None) -> None:
     printing.print_table(columns, [[str(row[name.replace(" ", "_")] or "") for name in columns] for row in rows])
 
 
-async def _trigger_rows(everywhere: Everywhere, connection: str | None) -> list[dict[str, Any]]:
-    from runtime.poller import Poller, trigger_documents
-    from runtime.runtime import Runtime
-
-    settings = everywhere.settings()
-    async with Runtime(settings=settings) as runtime:
-        known = [connection] if connection is not None else runtime.connections()
-        async with await _look(settings) as journal:
-            poller = Poller(runtime, journal)
-            return [row for each in known for row in await trigger_documents(runtime, poller, each)]
-
-
 @triggers.command("poll-now")
 @click.argument("connection", shell_complete=complete_connector, metavar="CONNECTION")
 @click.argument("trigger", metavar="TRIGGER")
 @click.pass_obj
 def poll_now(everywhere: Everywhere, connection: str, trigger: str) -> None:
-    """Poll for a trigger at once, and show what came of it.
-
-    The journal must be free: a server that is running polls by itself.
-    """
-    import asyncio
-
+    """Poll for a trigger at once, and show what came of it."""
     from runtime import printing
+    from runtime.remote import ask
 
     with printing.progress(f"polling {connection} {trigger}"):
-        row = asyncio.run(_poll(everywhere, connection, trigger))
+        body = {"connection": connection, "trigger": trigger}
+        row = ask(everywhere.settings(), "POST", "/api/triggers/poll-now", body)
     if everywhere.json:
         printing.print_document(row)
     else:
-        printing.print_text(f"{row['state']}: {row['said'] or row['error']}")
-
-
-async def _poll(everywhere: Everywhere, connection: str, trigger: str) -> dict[str, Any]:
-    from runtime.journal import Journal
-    from runtime.poller import Poller, trigger_documents
-    from runtime.runtime import Runtime
-
-    settings = everywhere.settings()
-    async with Runtime(settings=settings) as runtime, await Journal.open(str(settings.journal)) as journal:
-        poller = Poller(runtime, journal)
-        await poller.poll_now(connection, trigger)
-        rows = await trigger_documents(runtime, poller, connection)
-        return next(row for row in rows if row["trigger"] == trigger)
+        printing.print_text(f"{row['state']}: {row['error'] or row['said']}")
 
 
 @automations.command("list")
@@ -208,32 +180,15 @@ def _event(runtime: Runtime, automation: Automation, data: bytes | None) -> Even
 @click.pass_obj
 def runs(everywhere: Everywhere, automation: str | None) -> None:
     """Show the runs of automations, the newest first, and why one failed or waits."""
-    import asyncio
+    from urllib.parse import quote
 
     from runtime import printing
+    from runtime.remote import ask
 
-    rows = asyncio.run(_run_rows(everywhere, automation))
+    query = "" if automation is None else f"?automation={quote(automation, safe='')}"
+    rows = ask(everywhere.settings(), "GET", f"/api/automations/runs{query}")
     if everywhere.json:
         printing.print_document(rows)
         return
     columns = ("id", "automation", "event", "state", "step", "reason")
     printing.print_table(columns, [[str(row[name]) for name in columns] for row in rows])
-
-
-async def _run_rows(everywhere: Everywhere, automation: str | None) -> list[dict[str, Any]]:
-    from runtime.automations import run_document
-
-    async with await _look(everywhere.settings()) as journal:
-        return [run_document(each) for each in await journal.runs(automation=automation)]
-
-
-async def _look(settings: Settings) -> Journal:
-    """The journal, to be looked at beside a server that has it open; an empty one where there is none yet."""
-    from pathlib import Path
-
-    from runtime.journal import Journal
-
-    url = settings.journal or "sqlite://"
-    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():  # noqa: ASYNC240 - a look
-        return await Journal.open("sqlite://")
-    return await Journal.open(url, read_only=True)

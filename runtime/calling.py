@@ -223,12 +223,12 @@ def _open_mock_runtime(everywhere: Everywhere, connection: str) -> Runtime:
 
 
 def _mock_values(connector: Connector) -> dict[str, Any]:
-    """A well-formed value for each that a connection must have."""
+    """A well-formed value for each that a connection must have, and for every credential."""
     service = connector.service
     start = service.base.parts[0] if service.base.parts else ""
     values: dict[str, Any] = {}
     for name, placeholder in service.placeholders.items():
-        if placeholder.default is not None or not placeholder.required:
+        if placeholder.default is not None or not (placeholder.required or name in service.credentials):
             continue
         if placeholder.options:
             values[name] = placeholder.options[0]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -88,7 +90,7 @@ def test_the_runs_of_automations_are_shown() -> None:
 def test_the_triggers_of_a_connection_say_how_they_are_made() -> None:
     rows = {row["trigger"]: row for row in run_json("triggers", "list", "mistral-ai")}
     assert len(rows) == 14
-    assert rows["embeddings/embeddings.generated"]["made_by"] == "after embeddings.create"
+    assert rows["embeddings/embeddings.generated"]["made_by"] == "after embeddings.create, create-embeddings"
     polled = rows["batch-jobs/batch_job.created"]
     assert polled["made_by"] == "after batch-jobs.create; poll of batch-jobs.list every 60 s"
     assert polled["state"] == "new"
@@ -107,3 +109,17 @@ def test_a_trigger_that_is_not_polled_is_told() -> None:
     result = run("triggers", "poll-now", "mistral-ai", "batch-jobs/batch_job.create")
     assert result.exit_code == 2
     assert "did you mean 'batch-jobs/batch_job.created'?" in result.stderr
+
+
+def test_a_server_that_runs_is_asked_to_poll(tmp_path: Path) -> None:
+    nowhere = {**os.environ, **TOKEN, "CONNECTOR_BASE_URL__MISTRAL_AI": "http://127.0.0.1:9/v1"}
+    words = [sys.executable, "-m", "runtime", "serve", "--port", "0", "--json"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, env=nowhere, cwd=tmp_path, text=True) as server:
+        try:
+            assert server.stdout is not None
+            assert server.stdout.readline()
+            poll = ("triggers", "poll-now", "mistral-ai", "batch-jobs/batch_job.created")
+            assert run_json(*poll)["state"] == "failing"
+            assert run_json("automations", "runs") == []
+        finally:
+            server.terminate()

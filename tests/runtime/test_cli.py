@@ -675,3 +675,12 @@ def test_help_imports_nothing_heavy() -> None:
         env={**os.environ, "PYTHONPATH": str(root)},
     )
     assert (done.returncode, done.stderr.decode()) == (0, "")
+
+
+def test_the_mock_needs_no_credential_that_is_declared_without_being_required(tmp_path: Path) -> None:
+    token = {"value": "{{key}}", "placeholders": [{"name": "key", "type": "String"}]}
+    service = {"baseURL": "https://demo.example", "auth": {"method": "bearer", "params": {"token": token}}}
+    operations = {"read": {"method": "GET"}}
+    resource = {"handle": "things", "endpoint": "/things", "fields": [], "operations": operations}
+    path = write(tmp_path / "demo.json", {"handle": "demo", "service": service, "resources": [resource]})
+    assert run("call", "demo", "things.read", "--mock", "--definitions", path).exit_code == 0
