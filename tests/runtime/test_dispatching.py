@@ -15,12 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from connector.messages import Event
 from runtime.clocks import SteadyClock
-from runtime.dispatching import FARTHEST
+from runtime.databases import SQLite
+from runtime.dispatching import FARTHEST, Embedded
 from runtime.entries import Attempt, NewEvent, Subscription, Work
 from runtime.journal import Journal
+from runtime.space import disk_usage
 from tests.runtime.postgres import Server
 
 pytestmark = pytest.mark.anyio
@@ -200,6 +203,26 @@ async def test_what_was_at_work_when_a_dispatcher_stopped_is_handed_out_by_the_n
         await until(lambda: len(handled) == 2)
 
 
+async def test_a_unit_that_is_put_in_line_again_while_it_is_at_work_is_given_to_nobody_else(journal: Journal) -> None:
+    at_work = most = handled = 0
+
+    async def handle(id: str) -> None:
+        nonlocal at_work, most, handled
+        at_work += 1
+        most = max(most, at_work)
+        await journal.schedule([Work("poll", id, journal.now() - 1)], replace=True)
+        await asyncio.sleep(0.7)
+        await journal.unschedule("poll", [id])
+        at_work -= 1
+        handled += 1
+
+    async with running(journal, poll=handle):
+        await journal.schedule([Work("poll", "p", 0)])
+        await until(lambda: handled)
+        await asyncio.sleep(1.5)
+    assert (most, handled) == (1, 1)
+
+
 async def test_K5_the_work_of_a_killed_process_is_taken_over_within_10_seconds(url: str) -> None:
     handled = []
     async with await Journal.open(url) as journal:
@@ -357,3 +380,30 @@ async def test_C1_a_step_of_the_wall_clock_moves_nothing(monkeypatch: pytest.Mon
     before = clock()
     monkeypatch.setattr(time, "time", lambda: 0.0)
     assert 0 <= clock() - before < 5
+
+
+class SlowReads(SQLite):
+    """A database whose answers are old by the time they come."""
+
+    async def read(self, run: Callable[[Connection], Any]) -> Any:
+        answer = await super().read(run)
+        await asyncio.sleep(0.2)
+        return answer
+
+
+async def test_what_was_done_while_it_was_being_looked_for_is_not_handed_out_again(tmp_path: Path) -> None:
+    database = SlowReads(tmp_path / "journal.db")
+    seen: Counter[str] = Counter()
+    async with Journal(database, Embedded(database, time.time), time.time, time.time, disk_usage) as journal:
+
+        async def handle(id: str) -> None:
+            seen[id] += 1
+            # Some end while others are looked for.
+            await asyncio.sleep(0.05 * (int(id[1:]) % 3))
+            await journal.unschedule("poll", [id])
+
+        await journal.schedule([Work("poll", f"p{number}", number) for number in range(30)])
+        async with running(journal, poll=handle):
+            await until(lambda: len(seen) == 30)
+            await asyncio.sleep(0.5)
+    assert set(seen.values()) == {1}
