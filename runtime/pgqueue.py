@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from sqlalchemy.util import await_only
 
 from connector.errors import ConfigurationError
 from runtime.databases import PostgreSQL, upsert
-from runtime.dispatching import LANE_LIMIT, PAUSE, Handler
+from runtime.dispatching import PAUSE, Handler
 from runtime.entries import Work, WorkKind
 from runtime.tables import WORK
 
@@ -42,7 +43,9 @@ _SWEEP = 60.0
 #: Seconds for which PgQueuer's log is kept.
 _LOG_KEPT = 3600
 #: Jobs fetched at once.
-_BATCH = 16
+_BATCH = 32
+#: Units of a lane at work in this process above which no more of it are fetched.
+_LANE_LIMIT = 16
 #: Seconds before the database is tried again, doubled up to the second number.
 _PAUSES = 0.25, 4.0
 #: Any number that nobody else takes a lock of in this database.
@@ -67,11 +70,14 @@ SELECT kind, id, lane, due FROM work WHERE due < :before AND NOT EXISTS (
 ) LIMIT 1000
 """)
 _CLAIM = """
-SELECT due, pg_try_advisory_lock(hashtextextended($1 || '/' || $2, 7264114)) FROM work WHERE kind = $1 AND id = $2
+SELECT asked.kind, asked.id, work.due,
+    CASE WHEN work.due IS NOT NULL
+    THEN pg_try_advisory_lock(hashtextextended(asked.kind || '/' || asked.id, 7264114)) END
+FROM unnest($1::text[], $2::text[]) AS asked (kind, id) LEFT JOIN work ON work.kind = asked.kind AND work.id = asked.id
 """
 _RELEASE = """
-SELECT pg_advisory_unlock(hashtextextended($1 || '/' || $2, 7264114)),
-    (SELECT due FROM work WHERE kind = $1 AND id = $2)
+SELECT asked.kind, asked.id, work.due, pg_advisory_unlock(hashtextextended(asked.kind || '/' || asked.id, 7264114))
+FROM unnest($1::text[], $2::text[]) AS asked (kind, id) LEFT JOIN work ON work.kind = asked.kind AND work.id = asked.id
 """
 
 
@@ -141,7 +147,7 @@ class PgQueue:
             began = self._now()
             try:
                 async with self._work(handlers) as worker:
-                    await worker.run(max(concurrency, 2 * _BATCH))
+                    await worker.run(max(concurrency, 4 * _BATCH))
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, PgqException) as error:
                 _LOG.warning("the database is away (%s); it is tried again", type(error).__name__)
             pause = _PAUSES[0] if self._now() - began > longest else min(2 * pause, longest)
@@ -170,7 +176,9 @@ class PgQueue:
         from pgqueuer import Queries, QueueManager
         from pgqueuer.db import AsyncpgPoolDriver
 
-        pool = await asyncpg.create_pool(self._database.dsn, min_size=2, max_size=6)
+        # What a crash of the database takes back of PgQueuer's own notes does no harm: the work decides.
+        careless = {"synchronous_commit": "off"}
+        pool = await asyncpg.create_pool(self._database.dsn, min_size=2, max_size=6, server_settings=careless)
         try:
             locks = await asyncpg.connect(self._database.dsn)
             try:
@@ -213,7 +221,7 @@ class PgQueue:
 
 
 class _Worker:
-    """One connection's worth of work: lanes are entrypoints, which PgQueuer limits over all processes."""
+    """One connection's worth of work: lanes are entrypoints, and one that is full is not asked for."""
 
     def __init__(
         self,
@@ -224,12 +232,14 @@ class _Worker:
         pause: float,
     ) -> None:
         self._manager = manager
-        self._locks = locks
-        self._turn = asyncio.Lock()
+        self._locks = _Locks(locks, manager.shutdown.set)
         self._handlers = handlers
         self._now = now
         self._pause = pause
         self._at_work: dict[tuple[WorkKind, str], asyncio.Task[Any] | None] = {}
+        self._by_lane: Counter[str] = Counter()
+        # PgQueuer's own limits, which count over all processes, take several times as long as all the rest.
+        manager.entrypoints_below_capacity_limits = self._open_lanes  # type: ignore[method-assign]
 
     def register(self, kind: WorkKind, lane: str) -> None:
         """Takes on a lane, if there is a handler for it."""
@@ -237,9 +247,12 @@ class _Worker:
         if kind in self._handlers and name not in self._manager.entrypoint_registry:
 
             async def carry(job: Job) -> None:
-                await self._carry(kind, (job.payload or b"").decode())
+                await self._carry(kind, (job.payload or b"").decode(), name)
 
-            self._manager.entrypoint(name, concurrency_limit=LANE_LIMIT, accepts_context=False)(carry)
+            self._manager.entrypoint(name, accepts_context=False)(carry)
+
+    def _open_lanes(self) -> set[Any]:
+        return {name for name in self._manager.entrypoint_registry if self._by_lane[name] < _LANE_LIMIT}
 
     async def run(self, concurrency: int) -> None:
         """Works until cancelled; raises whatever the database raises."""
@@ -265,7 +278,7 @@ class _Worker:
             await asyncio.wait([running], timeout=HEARTBEAT)
             running.cancel()
 
-    async def _carry(self, kind: WorkKind, id: str) -> None:
+    async def _carry(self, kind: WorkKind, id: str, name: str) -> None:
         """Handles a unit, unless it is done, put off, or at work elsewhere."""
         from pgqueuer.errors import RetryRequested
 
@@ -273,11 +286,11 @@ class _Worker:
         if unit in self._at_work:
             raise RetryRequested(timedelta(seconds=1))
         self._at_work[unit] = asyncio.current_task()
+        self._by_lane[name] += 1
         try:
-            claimed = await self._ask(_CLAIM, kind, id)
-            if claimed is None:
+            due, locked = await self._locks.ask(_CLAIM, unit)
+            if due is None:
                 return
-            due, locked = claimed
             if not locked:
                 raise RetryRequested(timedelta(seconds=1))
             handled = due <= self._now() + SKEW
@@ -289,24 +302,54 @@ class _Worker:
             except Exception:  # noqa: BLE001 - whatever it is, others must be handed out
                 _LOG.exception("the handler of %s %s failed; it is tried again in %.0f s", kind, id, self._pause)
             finally:
-                left = await asyncio.shield(self._ask(_RELEASE, kind, id))
-            if handled and left is not None and left[1] == due:
+                next_due, _ = await asyncio.shield(self._locks.ask(_RELEASE, unit))
+            if handled and next_due == due:
                 raise RetryRequested(timedelta(seconds=self._pause))
         except asyncio.CancelledError:
             # A job that is cancelled would be forgotten.
             raise RetryRequested from None
         finally:
             del self._at_work[unit]
+            self._by_lane[name] -= 1
 
-    async def _ask(self, query: str, *arguments: str) -> Any:
+
+class _Locks:
+    """The advisory locks of one worker, on a connection of their own; what is asked at the same time is one query."""
+
+    def __init__(self, connection: asyncpg.Connection[Any], broken: Callable[[], None]) -> None:
+        self._connection = connection
+        self._broken = broken
+        self._waiting: dict[str, dict[tuple[str, str], asyncio.Future[tuple[float | None, bool | None]]]] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    async def ask(self, query: str, unit: tuple[str, str]) -> tuple[float | None, bool | None]:
+        """When a unit is due, None if it is done, and whether it is locked (or was unlocked)."""
+        answer: asyncio.Future[tuple[float | None, bool | None]] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(query, {})[unit] = answer
+        if self._task is None:
+            self._task = asyncio.create_task(self._answer_all())
+        return await answer
+
+    async def _answer_all(self) -> None:
+        while self._waiting:
+            query, asked = self._waiting.popitem()
+            try:
+                rows = await self._connection.fetch(query, [kind for kind, _ in asked], [id for _, id in asked])
+            except Exception as error:  # noqa: BLE001 - it belongs to whoever asked
+                self._fail(asked, error)
+                continue
+            for kind, id, due, locked in rows:
+                if not asked[kind, id].done():
+                    asked[kind, id].set_result((due, locked))
+        self._task = None
+
+    def _fail(self, asked: Mapping[Any, asyncio.Future[Any]], error: Exception) -> None:
         from pgqueuer.errors import RetryRequested
 
-        try:
-            async with self._turn:
-                return await self._locks.fetchrow(query, *arguments)
-        except Exception:
-            # Without its locks this worker has to begin anew; its jobs are handed back, as far as that is possible.
-            if self._locks.is_closed():
-                self._manager.shutdown.set()
-                raise RetryRequested from None
-            raise
+        if self._connection.is_closed():
+            # Without its locks a worker has to begin anew; its jobs are handed back, as far as that is possible.
+            self._broken()
+            error = RetryRequested()
+        for answer in asked.values():
+            if not answer.done():
+                answer.set_exception(error)

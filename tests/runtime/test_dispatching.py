@@ -165,7 +165,8 @@ async def test_S2_a_lane_that_is_stuck_holds_up_no_other(journal: Journal) -> No
     await journal.schedule([*slow, *(Work("poll", f"quick-{number}", 1, "quick") for number in range(40))])
     async with running(journal, poll=handle):
         await until(lambda: len(quick) == 40)
-        assert len(stuck) <= 16
+        # Two fetches may be under way when a lane reaches its limit.
+        assert len(stuck) <= 16 + 2 * 32
         release.set()
         await until(lambda: len(stuck) == 200)
 
