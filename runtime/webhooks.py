@@ -222,7 +222,8 @@ class Ingress:
         self, route: Route, token: str, scope: Scope, receive: Receive
     ) -> tuple[int, bytes, dict[str, str]]:
         webhook = route.webhook
-        query = dict(urllib.parse.parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+        asked_with = scope["query_string"].decode("latin-1")
+        query = dict(urllib.parse.parse_qsl(asked_with, keep_blank_values=True)) if asked_with else {}
         door = self._door(route, token, query)
         keys = door.secrets
         if (asked := webhook.challenge) and (challenge := asked.find_in_query(query, keys)) is not None:
@@ -230,8 +231,8 @@ class Ingress:
         self._check_head(route, scope)
         body = await read_body(scope, receive, self._limits.body_bytes)
         url = (self._public_url or _origin(scope)) + scope["raw_path"].decode("latin-1")
-        if scope["query_string"]:
-            url += "?" + scope["query_string"].decode("latin-1")
+        if asked_with:
+            url += f"?{asked_with}"
         headers = Headers((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
         request = Request(scope["method"], url, headers, body)
         signature = route.connector.service.signature
