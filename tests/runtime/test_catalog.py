@@ -33,7 +33,9 @@ def test_the_shipped_connectors_are_always_there() -> None:
     catalog = Catalog()
     assert "mistral-ai" in catalog.handles()
     assert len(catalog.get("mistral-ai").operations) == 162
-    assert set(catalog.examples("mistral-ai")) == set(catalog.get("mistral-ai").operations)
+    found = catalog.get("mistral-ai")
+    # What calls any path has no answer of its own.
+    assert set(catalog.examples("mistral-ai")) == {*found.operations, *found.custom_operations} - {"api-request"}
 
 
 def test_every_shipped_connector_is_free_of_errors() -> None:
