@@ -18,6 +18,7 @@ from connector.bodies import (
     MultipartBody,
     NdjsonBody,
     TextBody,
+    WholeBody,
     XmlBody,
     find_body_kind,
 )
@@ -482,3 +483,9 @@ def test_an_object_may_depend_on_the_value_of_an_input(expected: Any, given: Any
     template = {"a": {"$if": {"x": expected}, "b": 1}}
     assert sent(template, x=given) == ({"a": {"b": 1}} if there else {})
     assert sent(template) == {}
+
+
+def test_a_body_whose_type_the_caller_chooses_takes_what_any_kind_takes_and_is_json_unless_told() -> None:
+    body = WholeBody.from_json("{{body}}")
+    assert (WholeBody.accepts("application/xml"), WholeBody.accepts("x/unheard-of")) == (True, False)
+    assert body.encode({"body": {"a": 1}}) == b'{"a":1}'
