@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from connector.definitions import AnyOperation, Connector, Field, Operation, Webhook
+from connector.describing import TYPES
 from connector.mapping import Chunk, Result
 from connector.messages import Event, Request
 from connector.templates import Placeholder, Template
@@ -250,19 +251,8 @@ def chunk_document(chunk: Chunk) -> Document:
     return {"fields": chunk.fields, "raw": raw, "event": chunk.event, "id": chunk.id, "warnings": list(chunk.warnings)}
 
 
-#: The JSON Schema of each type of the language.
-_SCHEMAS: dict[str, Document] = {
-    "String": {"type": "string"},
-    "Integer": {"type": "integer"},
-    "Number": {"type": "number"},
-    "Boolean": {"type": "boolean"},
-    "Array": {"type": "array"},
-    "Object": {"type": "object"},
-    "Any": {},
-    "Date": {"type": "string", "format": "date"},
-    "DateTime": {"type": "string", "format": "date-time"},
-    "File": {"type": "string"},
-}
+#: The JSON Schema of each type of the language; over HTTP a file is the text that stands for it.
+_SCHEMAS: dict[str, Document] = {**TYPES, "File": {"type": "string"}}
 
 
 def inputs_schema(inputs: Iterable[Placeholder]) -> Document:
