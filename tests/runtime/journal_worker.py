@@ -1,24 +1,48 @@
-"""A worker process for tests: `journal_worker.py URL hang|record`, one line on stdout for each unit it is handed."""
+"""A worker process for tests: one line on stdout for each unit that it is handed, one with a minus when it is recorded.
+
+    journal_worker.py URL hold       records nothing of what it is handed
+    journal_worker.py URL            records all, until a line on stdin tells it to hold; it says `holding` then
+
+It ends when its stdin does, so that none is left behind; one that holds from the start reads nothing.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 
 from runtime.entries import Attempt
 from runtime.journal import Journal
 
 
-async def work(url: str, *, hang: bool) -> None:
-    async with await Journal.open(url) as journal:
+class Worker:
+    def __init__(self, *, holds: bool) -> None:
+        self._holds = holds
 
-        async def handle(id: str) -> None:
-            print(id, flush=True)  # noqa: T201 - whoever started it reads it
-            if hang:
-                await asyncio.Event().wait()
-            await journal.record_attempt(id, Attempt(journal.now(), 0.0, 200), state="delivered")
+    async def work(self, url: str) -> None:
+        async with await Journal.open(url) as journal:
 
-        await journal.dispatcher.run({"delivery": handle})
+            async def handle(id: str) -> None:
+                say(id)
+                if self._holds:
+                    await asyncio.Event().wait()
+                await journal.record_attempt(id, Attempt(journal.now(), 0.0, 200), state="delivered")
+                say(f"-{id}")
+
+            if not self._holds:
+                asyncio.get_running_loop().add_reader(sys.stdin.fileno(), self._told)
+            await journal.dispatcher.run({"delivery": handle})
+
+    def _told(self) -> None:
+        if not os.read(sys.stdin.fileno(), 100):
+            os._exit(0)
+        self._holds = True
+        say("holding")
 
 
-asyncio.run(work(sys.argv[1], hang=sys.argv[2] == "hang"))
+def say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - whoever started it reads it
+
+
+asyncio.run(Worker(holds="hold" in sys.argv[2:]).work(sys.argv[1]))

@@ -233,7 +233,7 @@ async def test_K5_the_work_of_a_killed_process_is_taken_over_within_10_seconds(u
         sys.executable,
         WORKER,
         url,
-        "hang",
+        "hold",
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": "."},

@@ -254,7 +254,8 @@ def test_L2_few_file_handles_and_little_memory_are_enough(tmp_path: Path) -> Non
 def test_three_workers_on_a_postgresql_of_which_one_is_killed_deliver_everything(postgres: Server) -> None:
     url = asyncio.run(postgres.empty())
     verdict = soak("cluster.py", "--deliveries", "240", "--kills", "1", "--url", url)
-    assert (verdict["deliveries"], verdict["kills"], verdict["not_delivered"], verdict["damage"]) == (240, 1, 0, [])
+    assert (verdict["kills"], verdict["not_delivered"], verdict["damage"]) == (1, 0, [])
+    assert 1 <= verdict["handed_out_again"] <= verdict["at_hand_when_killed"]
 
 
 def test_workers_that_share_a_postgresql_are_killed_and_everything_arrives() -> None:
