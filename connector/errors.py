@@ -209,9 +209,19 @@ class RequestRefused(ConnectorError):
 
     code = "E_REQUEST"
 
-    def __init__(self, status: int, message: str, *, hint: str = "", headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        hint: str = "",
+        headers: Mapping[str, str] | None = None,
+        document: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(message, hint=hint)
         self.status = status
+        #: The problem document that a server answered, where it was asked: it says which error it was there.
+        self.document = dict(document or {})
         #: Header fields that belong to the answer: `Retry-After`, `Allow`, `WWW-Authenticate`.
         self.headers = dict(headers or {})
 
@@ -354,7 +364,12 @@ def unknown_kind(name: str, known: Iterable[str]) -> str:
 
 
 def problem_document(error: ConnectorError) -> Mapping[str, Any]:
-    """The members that every JSON form of an error shares (RFC 9457 names them): title, detail, code, hint, errors."""
+    """The members that every JSON form of an error shares (RFC 9457 names them): title, detail, code, hint, errors.
+
+    An error that a server told is told on as it came.
+    """
+    if isinstance(error, RequestRefused) and error.document:
+        return error.document
     document: dict[str, Any] = {
         "type": "about:blank",
         "title": (type(error).__doc__ or error.code).strip().partition("\n")[0].partition(";")[0].rstrip("."),

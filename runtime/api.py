@@ -11,9 +11,10 @@ import contextlib
 import datetime
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
 from fastapi import APIRouter, Body, Path, Query, Request
+from pydantic import BaseModel
 from starlette.responses import StreamingResponse
 
 from connector.definitions import Connector, CustomOperation, Operation
@@ -50,6 +51,18 @@ Inputs = Annotated[dict[str, Any], Body(description="The inputs of the operation
 ConnectionName = Annotated[
     str, Query(pattern=r"^[A-Za-z0-9_.-]{0,64}$", description="A named connection; its default one unless told.")
 ]
+
+
+class ChosenDeliveries(BaseModel, extra="forbid"):
+    """Deliveries by their ids, or all that fit; times are when their events were received, in epoch seconds."""
+
+    ids: list[str] = []
+    state: Literal["pending", "delivered", "dead"] | None = None
+    subscription: str | None = None
+    connection: str | None = None
+    trigger: str | None = None
+    since: float | None = None
+    until: float | None = None
 
 
 def build_router(backend: Backend) -> APIRouter:
@@ -346,8 +359,17 @@ def _add_deliveries(router: APIRouter, backend: Backend) -> None:
     @router.post("/deliveries/{id}/retry", tags=["deliveries"])
     async def retry_delivery(id: str) -> Answer:
         """Makes a delivery due again, from the start of the retry table."""
-        await subscribers().retry(id)
+        await subscribers().retry([id])
         return Answer(await subscribers().delivery(id))
+
+    @router.post("/deliveries/retry", tags=["deliveries"])
+    async def retry_deliveries(chosen: ChosenDeliveries) -> Answer:
+        """Makes deliveries due again, those named or all that fit; says how many."""
+        ids, fitting = chosen.ids, chosen.model_dump(exclude={"ids"}, exclude_none=True)
+        if bool(ids) == bool(fitting):
+            raise InputError("deliveries", [InputProblem("ids", "name deliveries, or say which ones fit")])
+        count = await (subscribers().retry(ids) if ids else backend.open_journal().redeliver(**fitting))
+        return Answer({"retried": count})
 
 
 def _add_triggers(router: APIRouter, backend: Backend) -> None:

@@ -235,7 +235,9 @@ async def _answer_http(_: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     words = {404: "there is no such route", 405: "this route does not take that method"}
     headers = dict(getattr(error, "headers", None) or {})
-    return problem_response(RequestRefused(status, words.get(status, "the request cannot be taken"), headers=headers))
+    message = words.get(status, "the request cannot be taken")
+    hint = "see /openapi.json; what is below /api needs a process with the role api" if status == 404 else ""
+    return problem_response(RequestRefused(status, message, hint=hint, headers=headers))
 
 
 async def _answer_any(_: Request, error: Exception) -> Response:

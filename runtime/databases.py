@@ -93,7 +93,9 @@ class SQLite:
             with self.engine.begin() as connection:
                 if not read_only:
                     self.migrated_from = migrate(connection, str(path or "journal in memory"))
-                elif (version := check_version(connection, str(path))) != HEAD:
+                elif (version := check_version(connection, str(path))) == HEAD:
+                    self.migrated_from = version
+                else:
                     raise ConfigurationError(
                         f"journal {path}: of an older version of this program (tables {version})",
                         hint="connector journal migrate, or connector serve, brings it to this one",

@@ -52,10 +52,23 @@ PROVIDER_FAILED = 5
 
 
 def exit_code(error: BaseException) -> int:
-    """The exit code of a failure: the row of its class, or of the nearest class above it."""
-    if isinstance(error, ResponseError) and error.status >= 500:
+    """The exit code of a failure: the row of its class, or of the nearest class above it.
+
+    What a server answered has the code of the error that it was there.
+    """
+    kind, told = type(error), error.document if isinstance(error, RequestRefused) else {}
+    status = error.status if isinstance(error, ResponseError) else told.get("provider_status", 0)
+    if status >= 500:
         return PROVIDER_FAILED
-    return next(EXIT_CODES[each] for each in type(error).__mro__ if each in EXIT_CODES)
+    if told:
+        kind = next((each for each in _kinds(ConnectorError) if each.code == told.get("code")), kind)
+    return next(EXIT_CODES[each] for each in kind.__mro__ if each in EXIT_CODES)
+
+
+def _kinds(kind: type[ConnectorError]) -> Iterator[type[ConnectorError]]:
+    yield kind
+    for each in kind.__subclasses__():
+        yield from _kinds(each)
 
 
 def failure_document(error: BaseException) -> dict[str, Any]:

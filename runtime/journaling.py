@@ -94,9 +94,13 @@ def migrate(everywhere: Everywhere) -> None:
 
     from runtime import printing
     from runtime.migrations import HEAD
+    from runtime.remote import find_server
+
+    # The tables of a server that runs are of its version, and a file of its own is nobody else's to change.
+    running = find_server(everywhere.settings()) is not None
 
     async def run() -> str | None:
-        async with await _open(everywhere, read_only=False) as opened:
+        async with await _open(everywhere, read_only=running) as opened:
             return opened.database.migrated_from
 
     with printing.progress("bringing the journal to this version"):

@@ -142,5 +142,5 @@ async def _ask_application(app: Any, token: str | None, method: str, path: str, 
 
 def _refuse(status: int, document: Any) -> None:
     message, hint = str(document.get("detail", "")), str(document.get("hint", ""))
-    error: ConnectorError = RequestRefused(status, message, hint=hint)
+    error: ConnectorError = RequestRefused(status, message, hint=hint, document=document)
     raise JournalUnavailable(message, hint=hint) if status == 503 else error

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -99,10 +99,12 @@ class Subscribers:
         document = delivery_document(await self._journal.delivery(id))
         return document | {"history": [attempt_document(each) for each in await self._journal.attempts(id)]}
 
-    async def retry(self, id: str) -> None:
-        """Makes one delivery due again, from the start of the retry table; raises NotInJournal."""
-        delivery = await self._journal.delivery(id)
-        await self._journal.redeliver(events=[delivery.event_id], subscription=delivery.subscription)
+    async def retry(self, ids: Sequence[str]) -> int:
+        """Makes deliveries due again, from the start of the retry table: all, or none with a NotInJournal."""
+        found = [await self._journal.delivery(id) for id in ids]
+        for each in found:
+            await self._journal.redeliver(events=[each.event_id], subscription=each.subscription)
+        return len(found)
 
 
 def subscriber_guard(settings: Settings) -> Guard:
@@ -111,11 +113,12 @@ def subscriber_guard(settings: Settings) -> Guard:
 
 
 @asynccontextmanager
-async def open_subscribers(
-    settings: Settings, *, read_only: bool = False
-) -> AsyncIterator[tuple[Journal, Subscribers]]:
-    """The journal and the subscriptions of the settings, for one command; raises ConfigurationError."""
+async def look_at_subscribers(settings: Settings) -> AsyncIterator[tuple[Journal, Subscribers]]:
+    """The journal and the subscriptions of the settings for one command that only looks, beside whoever uses them.
+
+    Raises ConfigurationError.
+    """
     assert settings.journal is not None, "the settings of a process name a journal"  # noqa: S101 - load_settings does
-    async with await Journal.open(settings.journal, read_only=read_only) as journal:
+    async with await Journal.open(settings.journal, read_only=True) as journal:
         endpoints = Endpoints(open_store(settings.store, settings.environment))
         yield journal, Subscribers(journal, endpoints, subscriber_guard(settings), Catalog(settings.definitions))

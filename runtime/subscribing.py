@@ -1,7 +1,7 @@
 """The verbs `connector subscriptions` and `connector deliveries`: who gets events, and what became of each.
 
-As in `cli`, what a verb needs is imported by the verb. While `connector serve` has a SQLite journal open, verbs that
-change something are refused, and its API does the same; those that look work beside it.
+As in `cli`, what a verb needs is imported by the verb. Verbs that change something ask the HTTP interface (`remote`),
+so they do and say the same whether a server runs or not; those that look open the journal beside whoever uses it.
 """
 
 from __future__ import annotations
@@ -60,10 +60,8 @@ def add(
 
     Shows the signing secret, which cannot be shown again.
     """
-    import asyncio
-
-    from runtime import documents, printing
-    from runtime.subscribers import open_subscribers
+    from runtime import printing
+    from runtime.remote import ask
 
     source = {
         "url": url,
@@ -74,17 +72,12 @@ def add(
         "rate": rate,
         "headers": _read_headers(headers),
     }
-
-    async def run() -> tuple[Any, str]:
-        async with open_subscribers(everywhere.settings()) as (_, subscribers):
-            return await subscribers.add(source)
-
-    subscription, secret = asyncio.run(run())
+    added = ask(everywhere.settings(), "POST", "/api/subscriptions", source)
     if everywhere.json:
-        printing.print_document({**documents.subscription_document(subscription), "secret": secret})
+        printing.print_document(added)
         return
-    printing.print_text(secret)
-    printing.say("note", f"{subscription.id} gets its events at {subscription.url}")
+    printing.print_text(added["secret"])
+    printing.say("note", f"{added['id']} gets its events at {added['url']}")
     printing.say("note", "the secret above verifies its requests, and is not shown again")
 
 
@@ -95,10 +88,10 @@ def list_subscriptions(everywhere: Everywhere) -> None:
     import asyncio
 
     from runtime import documents, printing
-    from runtime.subscribers import open_subscribers
+    from runtime.subscribers import look_at_subscribers
 
     async def run() -> list[Any]:
-        async with open_subscribers(everywhere.settings(), read_only=True) as (_, subscribers):
+        async with look_at_subscribers(everywhere.settings()) as (_, subscribers):
             return await subscribers.list()
 
     rows = [documents.subscription_document(each) for each in asyncio.run(run())]
@@ -112,16 +105,12 @@ def list_subscriptions(everywhere: Everywhere) -> None:
         printing.say("note", "nobody gets events; see: connector subscriptions add --help")
 
 
-def _change(everywhere: Everywhere, verb: str, id: str) -> Any:
-    import asyncio
+def _change(everywhere: Everywhere, method: str, id: str, verb: str = "") -> Any:
+    from urllib.parse import quote
 
-    from runtime.subscribers import open_subscribers
+    from runtime.remote import ask
 
-    async def run() -> Any:
-        async with open_subscribers(everywhere.settings()) as (_, subscribers):
-            return await getattr(subscribers, verb)(id)
-
-    return asyncio.run(run())
+    return ask(everywhere.settings(), method, f"/api/subscriptions/{quote(id, safe='')}{verb}")
 
 
 @subscriptions.command("remove")
@@ -131,9 +120,9 @@ def remove(everywhere: Everywhere, id: str) -> None:
     """Send events there no more; what is pending is dead."""
     from runtime import printing
 
-    _change(everywhere, "remove", id)
+    removed = _change(everywhere, "DELETE", id)
     if everywhere.json:
-        printing.print_document({"id": id, "removed": True})
+        printing.print_document(removed)
     else:
         printing.say("note", f"removed: {id}")
 
@@ -145,11 +134,11 @@ def rotate(everywhere: Everywhere, id: str) -> None:
     """Show a new signing secret; the one before signs beside it for a day."""
     from runtime import printing
 
-    secret = _change(everywhere, "rotate", id)
+    rotated = _change(everywhere, "POST", id, "/rotate")
     if everywhere.json:
-        printing.print_document({"id": id, "secret": secret})
+        printing.print_document(rotated)
     else:
-        printing.print_text(secret)
+        printing.print_text(rotated["secret"])
         printing.say("note", "the secret before it is used beside it for 24 hours")
 
 
@@ -158,11 +147,11 @@ def rotate(everywhere: Everywhere, id: str) -> None:
 @click.pass_obj
 def enable(everywhere: Everywhere, id: str) -> None:
     """Send events again to an endpoint that was disabled."""
-    from runtime import documents, printing
+    from runtime import printing
 
-    changed = _change(everywhere, "enable", id)
+    changed = _change(everywhere, "POST", id, "/enable")
     if everywhere.json:
-        printing.print_document(documents.subscription_document(changed))
+        printing.print_document(changed)
     else:
         hint = f"what it missed: connector deliveries retry --subscription {id} --state dead"
         printing.say("note", f"enabled: {id}; {hint}")
@@ -183,10 +172,10 @@ def list_deliveries(
     import asyncio
 
     from runtime import documents, printing
-    from runtime.subscribers import open_subscribers
+    from runtime.subscribers import look_at_subscribers
 
     async def run() -> list[Any]:
-        async with open_subscribers(everywhere.settings(), read_only=True) as (journal, _):
+        async with look_at_subscribers(everywhere.settings()) as (journal, _):
             return await journal.deliveries(
                 state=state, subscription=subscription, event=event, limit=limit, newest_first=True
             )
@@ -209,10 +198,10 @@ def show(everywhere: Everywhere, id: str) -> None:
     import asyncio
 
     from runtime import printing
-    from runtime.subscribers import open_subscribers
+    from runtime.subscribers import look_at_subscribers
 
     async def run() -> dict[str, Any]:
-        async with open_subscribers(everywhere.settings(), read_only=True) as (_, subscribers):
+        async with look_at_subscribers(everywhere.settings()) as (_, subscribers):
             return await subscribers.delivery(id)
 
     document = asyncio.run(run())
@@ -242,26 +231,18 @@ def retry(
 
     They begin anew, with the same id for the subscriber.
     """
-    import asyncio
-
     from runtime import printing
-    from runtime.subscribers import open_subscribers
+    from runtime.remote import ask
 
     times = {"since": _read_time("--since", since), "until": _read_time("--until", until)}
     given = {name: value for name, value in {**chosen, **times}.items() if value is not None}
     if bool(ids) == bool(given):
         raise click.UsageError("name deliveries, or say which ones with options")
-
-    async def run() -> int:
-        async with open_subscribers(everywhere.settings()) as (journal, subscribers):
-            for id in ids:
-                await subscribers.retry(id)
-            return len(ids) or await journal.redeliver(**given)
-
-    count = asyncio.run(run())
+    document = ask(everywhere.settings(), "POST", "/api/deliveries/retry", {"ids": ids, **given})
     if everywhere.json:
-        printing.print_document({"retried": count})
+        printing.print_document(document)
     else:
+        count = document["retried"]
         printing.say("note", f"{count} {'delivery is' if count == 1 else 'deliveries are'} due again")
 
 

@@ -31,6 +31,7 @@ from connector.errors import (
 from connector.mapping import Result
 from connector.messages import Headers, Request, Response
 from runtime.failures import EXIT_CODES, describe_failure, exit_code, failure_document
+from runtime.problems import problem
 
 REQUEST = Request("GET", "https://api.example.com/v1/things", Headers({"Authorization": "Bearer ***"}))
 
@@ -79,6 +80,14 @@ FAILURES = [
 @pytest.mark.parametrize(("error", "code"), FAILURES, ids=lambda value: type(value).__name__)
 def test_the_nearest_class_decides_on_the_exit_code(error: BaseException, code: int) -> None:
     assert exit_code(error) == code
+
+
+@pytest.mark.parametrize(("error", "code"), FAILURES, ids=lambda value: type(value).__name__)
+def test_an_error_of_a_server_exits_as_if_it_had_arisen_here(error: BaseException, code: int) -> None:
+    if isinstance(error, ConnectorError):
+        status, document, _ = problem(error)
+        told = RequestRefused(status, document["detail"], hint=document["hint"], document=document)
+        assert (exit_code(told), failure_document(told)) == (code, document)
 
 
 def test_every_error_of_the_product_is_tried_here() -> None:

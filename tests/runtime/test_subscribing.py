@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+from connector.errors import RequestRefused
 from connector.messages import Event
 from runtime.cli import cli
 from runtime.client import Client
@@ -21,6 +25,8 @@ from runtime.entries import NewEvent
 from runtime.guard import Guard
 from runtime.journal import Journal
 from runtime.keys import Key, Keys
+from runtime.remote import ask
+from runtime.settings import load_settings
 from runtime.store import Store
 from runtime.subscriptions import Endpoints
 
@@ -32,11 +38,15 @@ URL = "https://example.com/hook"
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory whose state is encrypted with a key of its own."""
+    return enter(tmp_path, monkeypatch)
+
+
+def enter(home: Path, patch: pytest.MonkeyPatch) -> Path:
     for name in [name for name in os.environ if name.startswith("CONNECTOR_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("CONNECTOR_KEY", Key.generate().to_text())
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+        patch.delenv(name)
+    patch.setenv("CONNECTOR_KEY", Key.generate().to_text())
+    patch.chdir(home)
+    return home
 
 
 def run(*words: str) -> Result:
@@ -73,7 +83,7 @@ def deliver(guard: Guard) -> None:
     asyncio.run(work())
 
 
-def test_a_subscription_is_added_listed_rotated_enabled_and_removed(place: Path) -> None:
+def test_a_subscription_is_added_listed_rotated_enabled_and_removed(serving_place: Path) -> None:
     added = answer(
         *("subscriptions", "add", f"{URL}?token=canary", "--connection", "mistral-ai", "--trigger", SUCCEEDED),
         *("--where", "model=small", "--where", 'status:=["SUCCESS"]', "--ordered", "--rate", "5"),
@@ -95,17 +105,81 @@ def test_a_subscription_is_added_listed_rotated_enabled_and_removed(place: Path)
     assert answer("subscriptions", "enable", id)["state"] == "enabled"
     assert answer("subscriptions", "remove", id) == {"id": id, "removed": True}
     assert answer("subscriptions", "list") == []
-    kept = b"".join(path.read_bytes() for path in (place / ".connector").iterdir())
+    kept = b"".join(path.read_bytes() for path in (serving_place / ".connector").iterdir() if path.is_file())
     assert b"canary" not in kept
     assert secret.encode() not in kept
 
 
-def test_people_are_told_the_same(place: Path) -> None:
+@pytest.fixture(scope="module")
+def serving_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A working directory with a server that has its journal open, for tests that leave no subscription behind."""
+    with pytest.MonkeyPatch.context() as patch:
+        home = enter(tmp_path_factory.mktemp("serving"), patch)
+        with serving("api"):
+            yield home
+
+
+@contextlib.contextmanager
+def serving(*roles: str) -> Iterator[None]:
+    """A real `connector serve` in the working directory."""
+    words = [sys.executable, "-m", "runtime", "serve", "--port", "0", "--json", "--role", ",".join(roles)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            assert server.stdout.readline()
+            yield
+        finally:
+            server.terminate()
+
+
+#: Changing verbs and what they are followed by; `$` is the id of the subscription, `@` that of the delivery.
+STEPS = (
+    (0, "subscriptions add https://example.com/hook?token=canary --trigger batch-jobs/batch_job.succeeded --json"),
+    (0, "events send-test mistral-ai batch-jobs/batch_job.succeeded"),
+    (0, "deliveries list"),
+    (0, "deliveries retry @"),
+    (0, "deliveries retry --subscription $ --since 2000-01-01 --json"),
+    (2, "deliveries retry @ dlv_none --json"),
+    (0, "deliveries list --state pending --json"),
+    (0, "subscriptions rotate $"),
+    (7, "subscriptions add http://127.0.0.1:9000/"),
+    (0, "subscriptions remove $"),
+    (2, "subscriptions remove $"),
+    (0, "subscriptions list"),
+    (0, "journal migrate"),
+)
+
+
+def told() -> list[tuple[int, str, str]]:
+    """What each step says: its exit code, stdout and stderr, without what differs each time."""
+    answers, known = [], {"$": "", "@": ""}
+    for _, step in STEPS:
+        result = run(*(known.get(word, word) for word in step.split()))
+        for sign, prefix in (("$", "sub"), ("@", "dlv")):
+            known[sign] = next(iter(re.findall(rf"{prefix}_[0-9a-f]+", result.stdout + result.stderr)), known[sign])
+        varying = r"(?:sub|dlv|evt)_[0-9a-f]{8,}|whsec_[\w+/=]+|\d{4}-\d\d-[\dT:.]+Z"
+        answers.append((result.exit_code, *(re.sub(varying, "~", text) for text in (result.stdout, result.stderr))))
+    return answers
+
+
+def test_verbs_do_and_say_the_same_whether_a_server_runs_or_not(
+    place: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("journal", "migrate")
+    alone = told()
+    assert [code for code, _ in STEPS] == [code for code, _, _ in alone]
+    enter(tmp_path_factory.mktemp("beside"), monkeypatch)
+    with serving("api"):
+        beside = told()
+    assert alone == beside
+
+
+def test_people_are_told_what_comes_next(serving_place: Path) -> None:
     assert run("subscriptions", "add", URL).stdout.startswith("whsec_")
     listed = run("subscriptions", "list")
     assert URL in listed.stdout
     id = next(word for word in listed.stdout.split() if word.startswith("sub_"))
-    append("one")
+    run("events", "send-test", "mistral-ai", SUCCEEDED)
     assert id in run("subscriptions", "enable", id).stderr
     assert run("subscriptions", "rotate", id).stdout.startswith("whsec_")
     assert "pending" in run("deliveries", "list").stdout
@@ -115,6 +189,12 @@ def test_people_are_told_the_same(place: Path) -> None:
     assert id in run("subscriptions", "remove", id).stderr
     assert "nobody gets events" in run("subscriptions", "list").stderr
     assert "no such delivery" in run("deliveries", "list", "--state", "delivered").stderr
+
+
+def test_a_server_without_the_interface_says_which_one_has_it(place: Path) -> None:
+    with serving("delivery"):
+        result = run("subscriptions", "add", URL)
+        assert (result.exit_code, "the role api" in result.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +210,9 @@ def test_people_are_told_the_same(place: Path) -> None:
         (["rotate", "sub_none"], 2, "no subscription 'sub_none'"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_with_a_hint(place: Path, words: list[str], code: int, expected: str) -> None:
+def test_what_cannot_be_meant_is_refused_with_a_hint(
+    serving_place: Path, words: list[str], code: int, expected: str
+) -> None:
     result = run("subscriptions", *words)
     assert (result.exit_code, expected in result.stderr) == (code, True), result.stderr
 
@@ -141,19 +223,29 @@ def test_without_a_key_nothing_is_subscribed(place: Path, monkeypatch: pytest.Mo
     assert (result.exit_code, "CONNECTOR_KEY" in result.stderr) == (2, True)
 
 
-def test_deliveries_are_made_again_one_by_one_or_by_what_fits(place: Path) -> None:
-    id = answer("subscriptions", "add", URL, "--trigger", SUCCEEDED)["id"]
-    append("one", "two", "three")
+def test_deliveries_are_made_again_one_by_one_or_by_what_fits(serving_place: Path) -> None:
+    trigger = "batch-jobs/batch_job.failed"
+    id = answer("subscriptions", "add", URL, "--trigger", trigger)["id"]
+    for _ in range(3):
+        run("events", "send-test", "mistral-ai", trigger)
     dead = answer("deliveries", "list")[0]["id"]
     assert answer("deliveries", "retry", dead) == {"retried": 1}
     assert answer("deliveries", "retry", "--subscription", id) == {"retried": 3}
-    assert answer("deliveries", "retry", "--state", "dead") == {"retried": 0}
-    assert answer("deliveries", "retry", "--trigger", SUCCEEDED, "--since", "2000-01-01") == {"retried": 3}
+    assert answer("deliveries", "retry", "--subscription", id, "--state", "dead") == {"retried": 0}
+    assert answer("deliveries", "retry", "--trigger", trigger, "--since", "2000-01-01") == {"retried": 3}
     assert answer("deliveries", "retry", "--until", "2000-01-01T00:00:00Z") == {"retried": 0}
     assert run("deliveries", "retry").exit_code == 2
     assert run("deliveries", "retry", dead, "--state", "dead").exit_code == 2
     assert run("deliveries", "retry", "--since", "yesterday").exit_code == 2
     assert run("deliveries", "show", "dlv_none").exit_code == 2
+    run("subscriptions", "remove", id)
+
+
+@pytest.mark.parametrize("body", [{}, {"ids": []}, {"stat": "dead"}, {"ids": ["dlv_1"], "state": "dead"}])
+def test_nothing_is_made_again_by_a_slip(serving_place: Path, body: Any) -> None:
+    with pytest.raises(RequestRefused) as refused:
+        ask(load_settings(os.environ, serving_place), "POST", "/api/deliveries/retry", body)
+    assert refused.value.status == 422
 
 
 def test_the_receiver_of_the_docs_believes_what_is_signed_and_works_once_on_each_event(
