@@ -120,6 +120,14 @@ class Sightings:
 
 
 @dataclass(frozen=True, slots=True)
+class Sighting:
+    """The state in which a poll saw a thing last, and when that, or that it is still there, was noted."""
+
+    state: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """One unit of work for a dispatcher: handled when `due`, by one handler at a time.
 

@@ -33,6 +33,7 @@ from runtime.entries import (
     Health,
     NewEvent,
     Run,
+    Sighting,
     Sightings,
     StoredEvent,
     Subscription,
@@ -53,7 +54,7 @@ from runtime.rows import (
 )
 from runtime.space import Space, Usage, disk_usage
 from runtime.tables import ATTEMPTS, AUDIT, CHECKPOINTS, COUNTERS, DELIVERIES, EVENTS, RUNS, SIGHTINGS, SUBSCRIPTIONS
-from runtime.upkeep import Keep, Removed, back_up, find_damage, remove_old
+from runtime.upkeep import Keep, Removed, back_up, find_damage, find_forgotten, forget, remove_old
 
 R = TypeVar("R")
 A = TypeVar("A")
@@ -199,17 +200,17 @@ class Journal:
         row = await self.read(lambda connection: connection.execute(query).one_or_none())
         return None if row is None else Checkpoint(*row)
 
-    async def sightings(self, poll: str, keys: Iterable[str]) -> dict[str, str]:
-        """The state in which a poll saw each of these keys last; unseen ones are left out."""
+    async def sightings(self, poll: str, keys: Iterable[str]) -> dict[str, Sighting]:
+        """How a poll saw each of these keys last; unseen ones are left out."""
         wanted = list(dict.fromkeys(keys))
 
-        def read(connection: Connection) -> dict[str, str]:
-            seen: dict[str, str] = {}
+        def read(connection: Connection) -> dict[str, Sighting]:
+            seen: dict[str, Sighting] = {}
             for start in range(0, len(wanted), 5000):
-                query = select(SIGHTINGS.c.key, SIGHTINGS.c.state).where(
+                query = select(SIGHTINGS.c.key, SIGHTINGS.c.state, SIGHTINGS.c.at).where(
                     SIGHTINGS.c.poll == poll, SIGHTINGS.c.key.in_(wanted[start : start + 5000])
                 )
-                seen.update((key, state) for key, state in connection.execute(query))
+                seen.update((key, Sighting(state, at)) for key, state, at in connection.execute(query))
             return seen
 
         return await self.read(read)
@@ -459,16 +460,19 @@ class Journal:
     async def retain(self, *, days: float | None = None, events: int | None = None) -> Removed:
         """Removes events that are older than so many days or beyond the newest so many, with all that came of them.
 
-        What is still being worked on stays. In small steps, between which others have their turn.
+        What is still being worked on stays; what polls may forget is forgotten. In small steps, between which others
+        have their turn.
         """
         keep = Keep(None if days is None else self._wall() - days * 86400, events)
         after: int | None = 0
-        removed = [0, 0]
+        removed = [0, 0, 0]
         while after is not None:
             step: Removed = await self.write(remove_old, (keep, after))
-            removed = [removed[0] + step.events, removed[1] + step.deliveries]
+            removed = [removed[0] + step.events, removed[1] + step.deliveries, 0]
             after = step.goes_on
-        return Removed(removed[0], removed[1], None)
+        while forgotten := await self.read(find_forgotten):
+            removed[2] += await self.write(forget, forgotten)
+        return Removed(removed[0], removed[1], None, removed[2])
 
     async def back_up(self, target: Path) -> int:
         """Writes a copy, as of one moment, while the journal is in use; gives its size in bytes.

@@ -44,6 +44,10 @@ REAUTHORIZATION_PAUSE = 15 * 60.0
 ALARM = 5
 #: The trigger of that event.
 FAILING = "runtime/poll.failing"
+#: A thing that no list has named for so many seconds of polls is forgotten, and no sooner.
+FORGET = 30 * 86400.0
+#: That a thing is still listed is noted once in so many seconds, and not at each poll.
+_NOTE = 86400.0
 #: A poll was never made, went well, failed, or needs the connection to be authorised anew.
 STATES = ("new", "ok", "failing", "needs_reauth")
 
@@ -116,6 +120,7 @@ class Poller:
         if poll is None:
             return
         state = await self._load(poll)
+        begun = self._journal.now()
         try:
             tallies, more, said = await self._walk(poll, state)
         except JournalUnavailable:
@@ -132,6 +137,7 @@ class Poller:
         }
         due = now if more else now + poll.interval * (0.9 + 0.2 * self._chance())
         fresh = {"started": started, "failures": 0, "at": now, "due": due, "state": "ok", "triggers": triggers}
+        fresh |= _age(poll, state, begun if not more and not said else None)
         await self._save(poll, fresh, ())
 
     async def poll_now(self, connection: str, trigger: str) -> None:
@@ -166,12 +172,12 @@ class Poller:
                 said = page.warnings[-1]
             for webhook, declared in poll.declared():
                 silent = declared.start == "now" and webhook.id not in state["started"]
-                made, sightings = await self._read(poll, webhook, declared, rows, tallies[webhook.id])
+                made, listed = await self._read(poll, webhook, declared, rows, tallies[webhook.id])
                 kept = made if silent else made[:left]
-                if made:
-                    seen = {key: transition for _, key, transition in kept}
+                if made or listed:
+                    seen = listed | {key: transition for _, key, transition in kept}
                     events = [] if silent else [event for event, _, _ in kept]
-                    await self._journal.append(events, sightings=Sightings(sightings, seen))
+                    await self._journal.append(events, sightings=Sightings(_name(poll, webhook), seen))
                     if not silent:
                         left -= len(kept)
                         tallies[webhook.id].events += len(kept)
@@ -181,28 +187,28 @@ class Poller:
 
     async def _read(
         self, poll: Poll, webhook: Webhook, declared: Declared, rows: Sequence[Any], tally: _Tally
-    ) -> tuple[list[tuple[NewEvent, str, str]], str]:
-        """What of a page is news: events with key and transition, and the name under which they are noted."""
-        name = f"{poll.connection} {webhook.id}"
-        found: dict[str, tuple[str, Any]] = {}
+    ) -> tuple[list[tuple[NewEvent, str, str]], dict[str, str]]:
+        """What of a page is news: events with key and transition; and what is to be noted as still listed."""
+        found: dict[str, tuple[str | None, Any]] = {}
         for row in rows:
             tally.records += 1
             key, transition = declared.find_key(row), declared.find_transition(row)
             if key is None:
                 tally.keyless += 1
-            elif transition is not None:
+            elif transition is not None or key not in found:
                 found[key] = (transition, row)
             if declared.state is not None:
                 tally.states[to_text(declared.state.find_one(row))] += 1
-        known = await self._journal.sightings(name, list(found)) if found else {}
+        known = await self._journal.sightings(_name(poll, webhook), list(found)) if found else {}
         now = datetime.datetime.fromtimestamp(self._clock(), datetime.UTC)
+        stale = self._journal.now() - _NOTE
         made = []
         for key, (transition, row) in found.items():
-            if known.get(key) != transition:
+            if transition is not None and (key not in known or known[key].state != transition):
                 source = source_of(poll.connection)
                 told = after_poll(webhook, row, source=source, key=key, transition=transition, now=now)
                 made.append((NewEvent(poll.connection, told, told.id, origin="poll"), key, transition))
-        return made, name
+        return made, {key: seen.state for key, seen in known.items() if seen.at < stale}
 
     async def _note_failure(self, poll: Poll, state: Mapping[str, Any], error: ConnectorError) -> None:
         """Keeps what was reached, says what went wrong, and waits longer each time."""
@@ -268,6 +274,28 @@ async def trigger_documents(runtime: Runtime, poller: Poller, connection: str) -
 
 def _checkpoint_name(poll: Poll) -> str:
     return f"poll {poll.id}"
+
+
+def _name(poll: Poll, webhook: Webhook) -> str:
+    """What the sightings of a trigger are kept under."""
+    return f"{poll.connection} {webhook.id}"
+
+
+def _age(poll: Poll, state: Mapping[str, Any], whole: float | None) -> dict[str, Any]:
+    """What a checkpoint says of age: `whole`, a poll that saw the whole list, and `forget`, what it leads to.
+
+    Whatever was listed by the poll noted last, or since, has been noted as such less than a day before it; so once
+    another poll has seen the whole list FORGET seconds later, what was noted earlier has been missing all the while,
+    and may be forgotten. Time in which nobody polled, or in vain, ages nothing.
+    """
+    noted, forget = state.get("whole"), state.get("forget", {})
+    if whole is None:
+        return {"whole": noted, "forget": forget}
+    if noted is None:
+        return {"whole": whole, "forget": forget}
+    if whole - noted < FORGET:
+        return {"whole": noted, "forget": forget}
+    return {"whole": whole, "forget": {_name(poll, webhook): noted - _NOTE for webhook in poll.webhooks}}
 
 
 def _explain(declared: Declared, tally: _Tally) -> str:

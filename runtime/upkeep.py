@@ -16,10 +16,12 @@ from connector.errors import ConfigurationError
 from runtime.databases import Database
 from runtime.files import sync_folder
 from runtime.lines import Outcome
-from runtime.tables import ATTEMPTS, AUDIT, COUNTERS, DELIVERIES, EVENTS, RUNS, WORK
+from runtime.tables import ATTEMPTS, AUDIT, CHECKPOINTS, COUNTERS, DELIVERIES, EVENTS, RUNS, SIGHTINGS, WORK
 
-#: Events that one step looks at.
+#: Events that one step looks at, sightings that it removes.
 STEP = 500
+#: A sighting that may be forgotten: of which poll, noted before when, its key.
+Forgotten = tuple[str, float, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Removed:
     events: int
     deliveries: int
     goes_on: int | None
+    sightings: int = 0
 
 
 def remove_old(connection: Connection, given: Sequence[tuple[Keep, int]]) -> list[Outcome]:
@@ -74,6 +77,34 @@ def _remove_old(connection: Connection, keep: Keep, after: int) -> Removed:
         connection.execute(delete(AUDIT).where(AUDIT.c.at < keep.since))
     goes_on = page[-1].seq if len(page) == STEP and old else None
     return Removed(len(gone), len(deliveries), goes_on)
+
+
+def find_forgotten(connection: Connection) -> list[Forgotten]:
+    """Sightings that the checkpoints of their polls say may be forgotten, as many as one step removes."""
+    found: list[Forgotten] = []
+    states = connection.scalars(select(CHECKPOINTS.c.state).where(CHECKPOINTS.c.name.like("poll %")))
+    for poll, before in sorted(pair for state in states for pair in state.get("forget", {}).items()):
+        keys = select(SIGHTINGS.c.key).where(SIGHTINGS.c.poll == poll, SIGHTINGS.c.at < before)
+        found += [(poll, before, key) for key in connection.scalars(keys.limit(STEP - len(found)))]
+        if len(found) == STEP:
+            break
+    return found
+
+
+def forget(connection: Connection, given: Sequence[Sequence[Forgotten]]) -> list[Outcome]:
+    """Removes sightings, unless they were noted anew meanwhile; gives how many."""
+    outcomes: list[Outcome] = []
+    for forgotten in given:
+        keys: dict[tuple[str, float], list[str]] = {}
+        for poll, before, key in forgotten:
+            keys.setdefault((poll, before), []).append(key)
+        table = SIGHTINGS.c
+        gone = [
+            connection.execute(delete(SIGHTINGS).where(table.poll == poll, table.key.in_(some), table.at < before))
+            for (poll, before), some in keys.items()
+        ]
+        outcomes.append((sum(each.rowcount for each in gone), ()))
+    return outcomes
 
 
 async def back_up(database: Database, target: Path) -> int:

@@ -67,6 +67,7 @@ class World:
 
     def __init__(self, folder: Path, journal: Journal, webhooks: list[dict[str, Any]]) -> None:
         self.now = 1_000_000.0
+        self.clock: list[float] = []
         self.provider = Provider()
         self.journal = journal
         self.write(folder, webhooks)
@@ -337,3 +338,78 @@ async def test_a_poll_that_is_declared_no_more_is_not_made(world: World) -> None
     await world.poller.handle("demo nothing.list")
     await world.poller.handle("nobody jobs.list")
     assert world.provider.asked == 0
+
+
+DAY = 86400.0
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def aging(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+    """A world whose journal has the same clock, on either database."""
+    url = "sqlite://" if request.param == "sqlite" else await request.getfixturevalue("postgres").empty()
+    clock = [1_000_000.0]
+    async with await Journal.open(url, clock=lambda: clock[0]) as journal:
+        world = World(tmp_path, journal, [CREATED, DONE])
+        world.clock = clock
+        yield world
+
+
+async def live(world: World, days: int) -> tuple[list[str], int]:
+    """A poll every five days and what keeps the journal small; the events that came of it, and how much was forgotten."""
+    told, forgotten = [], 0
+    for _ in range(0, days, 5):
+        world.now = world.clock[0] = world.now + 5 * DAY
+        told += await world.poll()
+        forgotten += (await world.journal.retain()).sightings
+    return told, forgotten
+
+
+async def test_what_is_listed_is_never_forgotten_nor_told_again(aging: World) -> None:
+    aging.provider.add("a", status="DONE")
+    aging.provider.add("b")
+    assert len(await aging.poll()) == 3
+    aging.provider.set("a", "NEW")
+    await aging.journal.retain(events=0)
+    assert await aging.journal.events() == []
+    assert await live(aging, 100) == ([], 0)
+    aging.provider.set("a", "DONE")
+    assert await live(aging, 5) == ([], 0)
+
+
+async def test_what_no_list_has_named_for_a_month_is_forgotten_and_not_told_again_while_its_event_is_kept(
+    aging: World,
+) -> None:
+    aging.provider.add("a", "b", status="DONE")
+    assert len(await aging.poll()) == 4
+    [b, a] = aging.provider.jobs
+    aging.provider.jobs = [b]
+    assert await live(aging, 25) == ([], 0)
+    assert await live(aging, 40) == ([], 2)
+    known = await aging.journal.sightings("demo jobs/job.created", ["a", "b"])
+    assert list(known) == ["b"]
+    aging.provider.jobs = [a, b]
+    assert await live(aging, 10) == ([], 0)
+
+
+async def test_what_comes_back_after_its_event_is_gone_too_is_news(aging: World) -> None:
+    aging.provider.add("a")
+    assert len(await aging.poll()) == 1
+    [a], aging.provider.jobs = aging.provider.jobs, []
+    assert await live(aging, 70) == ([], 1)
+    await aging.journal.retain(events=0)
+    aging.provider.jobs = [a]
+    assert await live(aging, 5) == (["job.created a"], 0)
+
+
+async def test_time_without_a_poll_that_saw_the_whole_list_forgets_nothing(aging: World) -> None:
+    aging.provider.add("a")
+    assert await live(aging, 5) == (["job.created a"], 0)
+    await aging.journal.retain(events=0)
+    aging.provider.refusal = lambda: httpx2.Response(401)
+    assert await live(aging, 90) == (["poll.failing jobs.list"], 0)
+    aging.provider.refusal = None
+    # A list that for once misses what it named before the time without polls.
+    [a], aging.provider.jobs = aging.provider.jobs, []
+    assert await live(aging, 5) == ([], 0)
+    aging.provider.jobs = [a]
+    assert await live(aging, 70) == ([], 0)
