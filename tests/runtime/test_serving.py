@@ -10,19 +10,19 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx2
 import pytest
 
 from connector.errors import ConfigurationError
-from connector.signatures import sign
 from runtime.entries import Appended, NewEvent
 from runtime.journal import Journal
 from runtime.serving import listen, make_protocol
 from runtime.settings import Limits
-from tests.runtime.served import DEMO, PATH, SECRET, Served, served, settings_in
+from tests.runtime.processes import post, process
+from tests.runtime.served import PATH, Served, served, settings_in
 
 pytestmark = pytest.mark.anyio
 
@@ -119,73 +119,6 @@ def test_a_port_that_is_taken_is_said_with_a_way_out() -> None:
             listen("127.0.0.1", port)
     with pytest.raises(ConfigurationError, match="there is no such port"):
         listen("127.0.0.1", 70000)
-
-
-@contextlib.asynccontextmanager
-async def process(
-    home: Path, *words: str, environment: Mapping[str, str] | None = None
-) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """`connector serve` as a process, and its URL once it answers."""
-    (home / "demo.json").write_text(json.dumps(DEMO), "utf-8")
-    started = await asyncio.create_subprocess_exec(
-        sys.executable, "-W", "error", "-m", "runtime", "serve", "--port", "0", "--json",
-        "--definitions", str(home), *words,
-        cwd=home,
-        env={
-            **{name: value for name, value in os.environ.items() if not name.startswith("CONNECTOR_")},
-            "PYTHONPATH": str(Path(__file__).parents[2]),
-            "CONNECTOR_SECRET__DEMO__WEBHOOKSECRET": SECRET,
-            **(environment or {}),
-        },
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    assert started.stdout is not None
-    try:
-        text = b""
-        while not text.endswith(b"}\n"):
-            line = await asyncio.wait_for(started.stdout.readline(), 60)
-            assert line, (await started.communicate())[1].decode()
-            text += line
-        document = json.loads(text)
-        assert "url" in document, document["detail"]
-        yield started, document["url"]
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            started.kill()
-        await started.wait()
-
-
-async def post(client: httpx2.AsyncClient, url: str, id: str) -> int:
-    body = b'{"id": "t"}'
-    headers = sign([SECRET], id, int(time.time()), body) | {"content-type": "application/json"}
-    return (await client.post(url + PATH, content=body, headers=headers)).status_code
-
-
-async def test_K14_a_sigterm_with_1000_messages_in_flight_loses_none_that_was_acknowledged(tmp_path: Path) -> None:
-    limits = httpx2.Limits(max_connections=100)
-    async with process(tmp_path) as (server, url), httpx2.AsyncClient(
-        trust_env=False, timeout=30, limits=limits
-    ) as client:  # fmt: skip
-        acknowledged: set[str] = set()
-
-        async def send(id: str) -> None:
-            with contextlib.suppress(httpx2.TransportError):
-                if await post(client, url, id) == 202:
-                    acknowledged.add(id)
-
-        sending = [asyncio.create_task(send(f"m-{number}")) for number in range(1000)]
-        while len(acknowledged) < 50:
-            await asyncio.sleep(0.01)
-        begun = time.monotonic()
-        server.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(server.wait(), 60) == 0
-        assert time.monotonic() - begun < 25
-        await asyncio.gather(*sending)
-    async with await Journal.open(f"sqlite:///{tmp_path}/.connector/journal.db") as journal:
-        kept = {each.dedupe for each in await journal.events(limit=2000)}
-    assert acknowledged <= kept
-    assert not (tmp_path / ".connector" / "server.json").exists()
 
 
 async def test_K14_an_interrupt_exits_130_and_ends_open_streams(tmp_path: Path) -> None:

@@ -1,0 +1,125 @@
+"""Kills of the real server, `connector serve`, over real sockets; then what was acknowledged against what is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import resource
+import signal
+import sqlite3
+import time
+from collections import Counter
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx2
+import pytest
+
+from runtime.keys import Key
+from tests.runtime.processes import ROOT, Subscriber, message, post, process
+from tests.runtime.served import PATH
+
+pytestmark = pytest.mark.anyio
+KILLED = (str(ROOT / "tests" / "runtime" / "killed_server.py"),)
+
+
+def kept(home: Path) -> Counter[str]:
+    """How often the journal that a process left behind has each message, by the sender's id."""
+    with contextlib.closing(sqlite3.connect(home / ".connector" / "journal.db")) as journal:
+        assert journal.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        return Counter(json.loads(dedupe) for (dedupe,) in journal.execute("SELECT dedupe FROM events"))
+
+
+async def test_K1_K2_K3_K4_a_server_killed_around_its_commit_loses_nothing_acknowledged_and_doubles_nothing(
+    tmp_path: Path,
+) -> None:
+    """Each start is also the restart after the kill before it. Without the role that delivers nobody looks at what is
+    in line, so that the last start is the first to see it (K4)."""
+    armed = tmp_path / "armed"
+    async with Subscriber() as subscriber, httpx2.AsyncClient(trust_env=False, timeout=30) as client:
+        environment = {
+            "CONNECTOR_KEY": Key.generate().to_text(),
+            "CONNECTOR_SUBSCRIBER_ORIGINS": subscriber.origin,
+            "KILL_ARMED": str(armed),
+        }
+        expected: Counter[str] = Counter()
+        # Before the transaction, before its commit, and after it.
+        for point, stays in (("K1", 0), ("K2", 0), ("K3", 1)):
+            armed.unlink(missing_ok=True)
+            killed = {**environment, "KILL_AT": point}
+            async with process(tmp_path, "--role", "api", environment=killed, program=KILLED) as (server, url):
+                if point == "K1":
+                    made = await client.post(url + "/api/subscriptions", json={"url": subscriber.origin + "/hook"})
+                    assert made.status_code == 201
+                expected[f"before-{point}"] = 1
+                assert await post(client, url, f"before-{point}") == 202
+                armed.write_text("1", "utf-8")
+                with pytest.raises(httpx2.TransportError):
+                    await post(client, url, f"at-{point}")
+                assert await server.wait() == -signal.SIGKILL
+            expected += Counter({f"at-{point}": stays})
+            assert kept(tmp_path) == expected
+        assert subscriber.arrivals == []
+        async with process(tmp_path, environment=environment) as (server, url):
+            # As a sender does, who heard nothing; and one who did.
+            for id in ("at-K1", "at-K1", "at-K2", "at-K3", "before-K1"):
+                assert await post(client, url, id) == 202
+            await subscriber.until(lambda: len(subscriber.arrivals) >= 6)
+            server.kill()
+            await server.wait()
+        everything = Counter(f"{when}-{point}" for point in ("K1", "K2", "K3") for when in ("before", "at"))
+        assert kept(tmp_path) == everything
+        assert (len(subscriber.counts), set(subscriber.counts.values())) == (6, {1})
+
+
+async def test_K14_a_sigterm_with_1000_messages_half_sent_takes_no_more_and_answers_them_all(tmp_path: Path) -> None:
+    """Each has been told to go on with its body (RFC 9110, section 10.1.1), so all are in the application by then."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 2200:
+        pytest.skip(f"this process may open no more than {hard} files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2200), hard))
+    acknowledged: set[str] = set()
+    try:
+        async with process(tmp_path) as (server, url):
+            port = urlsplit(url).port
+            told = signalled = 0
+            all_told, go_on = asyncio.Event(), asyncio.Event()
+
+            async def send(id: str) -> None:
+                nonlocal told
+                body, headers = message(id)
+                fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                head = f"POST {PATH} HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: {len(body)}\r\n"
+                writer.write(f"{head}{fields}\r\n".encode())
+                assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100")
+                told += 1
+                if told == 1000:
+                    all_told.set()
+                # Only when it takes nobody any more.
+                await asyncio.wait_for(go_on.wait(), 60)
+                writer.write(body)
+                if (await reader.read()).startswith(b"HTTP/1.1 202"):
+                    acknowledged.add(id)
+                writer.close()
+
+            async def end() -> None:
+                nonlocal signalled
+                await asyncio.wait_for(all_told.wait(), 60)
+                server.send_signal(signal.SIGTERM)
+                signalled = time.monotonic()
+                with contextlib.suppress(ConnectionRefusedError):
+                    while time.monotonic() - signalled < 10:
+                        _, writer = await asyncio.open_connection("127.0.0.1", port)
+                        writer.close()
+                go_on.set()
+
+            await asyncio.gather(end(), *(send(f"m-{number}") for number in range(1000)))
+            assert await asyncio.wait_for(server.wait(), 60) == 0
+            assert time.monotonic() - signalled < 25
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert not (tmp_path / ".connector" / "server.json").exists()
+    assert len(acknowledged) == 1000
+    assert kept(tmp_path) == Counter(acknowledged)
