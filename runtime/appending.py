@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from runtime.databases import insert_rows, upsert
 from runtime.dispatching import Dispatcher
@@ -28,6 +28,7 @@ from runtime.entries import (
     event_id,
 )
 from runtime.lines import Outcome, add_deliveries, delivery_row
+from runtime.news import CHANNEL
 from runtime.rows import from_run, to_subscription
 from runtime.tables import CHECKPOINTS, COUNTERS, EVENTS, RUNS, SIGHTINGS, SUBSCRIPTIONS, to_json
 
@@ -48,6 +49,8 @@ class Append:
 
 _COUNT = select(COUNTERS.c.events, COUNTERS.c.subscriptions).where(COUNTERS.c.id == 1).with_for_update()
 _ADVANCE = update(COUNTERS).where(COUNTERS.c.id == 1).values(events=bindparam("to"), at=bindparam("now"))
+#: The same on PostgreSQL, where other processes follow the journal: the commit tells them, once for all of a group.
+_ADVANCE_AND_TELL = _ADVANCE.returning(func.pg_notify(CHANNEL, ""))
 _KNOWN = select(EVENTS.c.id, EVENTS.c.seq, EVENTS.c.digest).where(EVENTS.c.id.in_(bindparam("ids", expanding=True)))
 
 
@@ -88,7 +91,9 @@ class Appending:
             insert_rows(connection, EVENTS, rows)
             work += self._deliver(connection, stored, counters.subscriptions)
             work += self._plan(connection, stored, received)
-        connection.execute(_ADVANCE, {"to": seq, "now": max(received, self._now())})
+        tells = rows and connection.dialect.name == "postgresql"
+        now = max(received, self._now())
+        connection.execute(_ADVANCE_AND_TELL if tells else _ADVANCE, {"to": seq, "now": now})
         self._remember(connection, appends)
         if work:
             self._dispatcher.enqueue(connection, work)

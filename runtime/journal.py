@@ -7,7 +7,6 @@ is that of sequence numbers. Statements stand here and in `appending`; `database
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import replace
@@ -41,6 +40,7 @@ from runtime.entries import (
     WorkKind,
 )
 from runtime.lines import Lines, Outcome, Recorded
+from runtime.news import News
 from runtime.rows import (
     EVENT_COLUMNS,
     RUN_COLUMNS,
@@ -59,8 +59,6 @@ from runtime.upkeep import Keep, Removed, back_up, find_damage, find_forgotten, 
 R = TypeVar("R")
 A = TypeVar("A")
 
-#: Seconds between two looks for events of another process.
-_LOOK = 0.5
 #: Events that a replay works on in one transaction.
 _STEP = 500
 
@@ -84,7 +82,8 @@ class Journal:
         #: The disk of a file; None where there is none.
         self.space = Space(database.path, usage) if database.path is not None else None
         self._wall = wall
-        self._news = asyncio.Condition()
+        #: Tells who follows that there are new events.
+        self.news = News(database.dsn if isinstance(database, PostgreSQL) else None)
         #: What hands out the work that is in line here.
         self.dispatcher = dispatcher
         #: The clock of due times, in seconds since the epoch.
@@ -122,6 +121,7 @@ class Journal:
 
     async def close(self) -> None:
         """Commits what was asked for, and lets go of the database."""
+        await self.news.close()
         await self._commits.close()
         await self.database.close()
 
@@ -151,8 +151,7 @@ class Journal:
         answers: list[Appended] = await self.write(
             self._appending.append, Append([identify(each) for each in events], checkpoint, sightings, then)
         )
-        async with self._news:
-            self._news.notify_all()
+        self.news.tell()
         return answers
 
     async def event(self, id: str) -> StoredEvent:
@@ -182,17 +181,13 @@ class Journal:
     async def tail(self, after: int) -> AsyncIterator[StoredEvent]:
         """What comes after a sequence number, as it comes, without end."""
         while True:
+            news = self.news.next()
             events = await self.events(after=after)
             for each in events:
                 yield each
                 after = each.seq
             if not events:
-                async with self._news:
-                    try:
-                        async with asyncio.timeout(_LOOK):
-                            await self._news.wait()
-                    except TimeoutError:
-                        pass
+                await self.news.wait(news)
 
     async def checkpoint(self, name: str) -> Checkpoint | None:
         """The checkpoint of that name, or None."""
@@ -334,6 +329,8 @@ class Journal:
         """
         due = due if state == "pending" else None
         await self.write(self._record, ((delivery_id, attempt, state, due, reason), events))
+        if events:
+            self.news.tell()
 
     def _record(self, connection: Connection, given: Sequence[tuple[Recorded, Sequence[NewEvent]]]) -> list[Outcome]:
         made = [Append([identify(each) for each in events], None, None, ()) for _, events in given if events]
