@@ -13,15 +13,17 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from runtime.databases import Database, upsert
 from runtime.entries import Work, WorkKind
 from runtime.tables import COUNTERS, WORK
 
 _LOG = logging.getLogger(__name__)
+R = TypeVar("R")
 
 #: Handles one unit of work, by its id.
 Handler = Callable[[str], Awaitable[None]]
@@ -126,10 +128,10 @@ class _Round:
         self._paused: dict[tuple[WorkKind, str], float] = {}
 
     async def run(self) -> None:
-        lanes = await self._database.read(_find_lanes)
-        if await self._database.read(lambda connection: _is_late(connection, lanes, self._now())):
-            await self._database.transact(lambda connection: _bring_forward(connection, self._now()))
-            lanes = await self._database.read(_find_lanes)
+        lanes = await self._insist(self._database.read, _find_lanes)
+        if await self._insist(self._database.read, lambda connection: _is_late(connection, lanes, self._now())):
+            await self._insist(self._database.transact, lambda connection: _bring_forward(connection, self._now()))
+            lanes = await self._insist(self._database.read, _find_lanes)
         for kind, lane, due, _ in lanes:
             self._note((kind, lane), due)
         try:
@@ -169,7 +171,7 @@ class _Round:
             # What is put in line from here on says so itself.
             self._lanes[lane] = float("inf")
         self._ended.clear()
-        found = await self._database.read(lambda connection: _find_due(connection, asked, now))
+        found = await self._insist(self._database.read, lambda connection: _find_due(connection, asked, now))
         started = 0
         for each in found:
             self._note(each.lane, each.next_due)
@@ -185,6 +187,18 @@ class _Round:
                     self._start(unit, each.lane)
                     started += 1
         return started
+
+    async def _insist(
+        self, ask: Callable[[Callable[[Connection], R]], Awaitable[R]], run: Callable[[Connection], R]
+    ) -> R:
+        """What the database says, as soon as it says anything: a disk that failed is no reason to end (hazard F2)."""
+        while True:
+            try:
+                return await ask(run)
+            except (SQLAlchemyError, OSError) as error:
+                words = str(getattr(error, "orig", None) or error)
+                _LOG.warning("what is due cannot be read (%s); it is tried again in %.0f s", words, self._pause)
+                await asyncio.sleep(self._pause)
 
     def _start(self, unit: tuple[WorkKind, str], lane: tuple[WorkKind, str]) -> None:
         self._by_lane[lane] += 1

@@ -46,6 +46,9 @@ _LOG_KEPT = 3600
 _BATCH = 32
 #: Units of a lane at work in this process above which no more of it are fetched.
 _LANE_LIMIT = 16
+#: Seconds in which a notice of our own has to come back, and how many in a row may be lost. The first one may be sent
+#: before anybody listens, and a busy machine is late; meanwhile the queue is looked at every second anyway.
+_PROBE, _LOST_PROBES = 10.0, 3
 #: Seconds before the database is tried again, doubled up to the second number.
 _PAUSES = 0.25, 4.0
 #: Any number that nobody else takes a lock of in this database.
@@ -90,6 +93,8 @@ class PgQueue:
         self._worker: _Worker | None = None
         #: Seconds until a unit whose handler failed is handed out again.
         self.pause = PAUSE
+        #: Seconds in which a notice has to come back.
+        self.probe = _PROBE
 
     @classmethod
     async def open(cls, database: PostgreSQL, now: Callable[[], float]) -> PgQueue:
@@ -139,17 +144,14 @@ class PgQueue:
 
     async def run(self, handlers: Mapping[WorkKind, Handler], *, concurrency: int = 64) -> None:
         """See Dispatcher. While the database is away it is tried again and again."""
-        import asyncpg
-        from pgqueuer.errors import PgqException
-
         pause, longest = _PAUSES
         while True:
             began = self._now()
             try:
                 async with self._work(handlers) as worker:
                     await worker.run(max(concurrency, 4 * _BATCH))
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, PgqException) as error:
-                _LOG.warning("the database is away (%s); it is tried again", type(error).__name__)
+            except Exception as error:  # noqa: BLE001 - whatever it is, due work has to be handed out
+                _LOG.warning("the database does not answer (%s); it is tried again", type(error).__name__)
             pause = _PAUSES[0] if self._now() - began > longest else min(2 * pause, longest)
             await asyncio.sleep(pause)
 
@@ -183,7 +185,7 @@ class PgQueue:
             locks = await asyncpg.connect(self._database.dsn)
             try:
                 manager = QueueManager(Queries(AsyncpgPoolDriver(pool)))
-                self._worker = _Worker(manager, locks, handlers, self._now, self.pause)
+                self._worker = _Worker(manager, locks, handlers, self._now, self.pause, self.probe)
                 looking = asyncio.create_task(self._look(self._worker))
                 try:
                     yield self._worker
@@ -230,12 +232,14 @@ class _Worker:
         handlers: Mapping[WorkKind, Handler],
         now: Callable[[], float],
         pause: float,
+        probe: float,
     ) -> None:
         self._manager = manager
         self._locks = _Locks(locks, manager.shutdown.set)
         self._handlers = handlers
         self._now = now
         self._pause = pause
+        self._probe = timedelta(seconds=probe)
         self._at_work: dict[tuple[WorkKind, str], asyncio.Task[Any] | None] = {}
         self._by_lane: Counter[str] = Counter()
         # PgQueuer's own limits, which count over all processes, take several times as long as all the rest.
@@ -264,11 +268,15 @@ class _Worker:
                 batch_size=_BATCH,
                 max_concurrent_tasks=concurrency,
                 heartbeat_timeout=timedelta(seconds=HEARTBEAT),
-                shutdown_on_listener_failure=True,
             )
         )
+        ends = [
+            running,
+            asyncio.create_task(self._probe_listener()),
+            asyncio.create_task(self._manager.shutdown.wait()),
+        ]
         try:
-            await asyncio.shield(running)
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
             # What is at work is stopped, and handed back while there is still a connection to do it with.
             for task in self._at_work.values():
@@ -276,7 +284,31 @@ class _Worker:
                     task.cancel()
             self._manager.shutdown.set()
             await asyncio.wait([running], timeout=HEARTBEAT)
-            running.cancel()
+            for each in ends:
+                each.cancel()
+            outcomes = await asyncio.gather(*ends, return_exceptions=True)
+        for error in outcomes:
+            if isinstance(error, Exception):
+                raise error
+
+    async def _probe_listener(self) -> None:
+        """Raises FailingListenerError once notices come no more, as over a connection that was cut.
+
+        PgQueuer's own probe sends the first one before it listens, and takes a lost one for the end.
+        """
+        from pgqueuer.errors import FailingListenerError
+
+        lost = 0
+        while True:
+            try:
+                await self._manager.listener_healthy(self._probe)
+            except FailingListenerError:
+                lost += 1
+                if lost >= _LOST_PROBES:
+                    raise
+            else:
+                lost = 0
+                await asyncio.sleep(self._probe.total_seconds())
 
     async def _carry(self, kind: WorkKind, id: str, name: str) -> None:
         """Handles a unit, unless it is done, put off, or at work elsewhere."""

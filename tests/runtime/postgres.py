@@ -34,6 +34,16 @@ class Server:
             await connection.close()
         return self.url
 
+    async def create(self, name: str) -> str:
+        """Makes a database in which there is nothing yet; gives its URL."""
+        connection = await asyncpg.connect(self.url)
+        try:
+            await connection.execute(f"DROP DATABASE IF EXISTS {name}")
+            await connection.execute(f"CREATE DATABASE {name}")
+        finally:
+            await connection.close()
+        return self.url.replace("/postgres?", f"/{name}?")
+
     def restart(self) -> None:
         """As an operator restarts it: every connection is cut."""
         self.stop()

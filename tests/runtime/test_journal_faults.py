@@ -17,12 +17,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, event, text
+from sqlalchemy.exc import OperationalError
 
 from connector.errors import JournalUnavailable
 from connector.messages import Event
 from runtime.databases import SQLite
 from runtime.dispatching import Embedded
-from runtime.entries import Attempt, NewEvent, Subscription
+from runtime.entries import Attempt, NewEvent, Subscription, Work
 from runtime.journal import Journal
 from runtime.space import disk_usage
 from tests.runtime.postgres import Server
@@ -123,6 +124,45 @@ async def test_F2_of_many_appends_under_failures_none_is_acknowledged_in_vain(tm
         assert refused > 0
         assert acknowledged <= kept
         assert await journal.check() == []
+
+
+class FailingReads(SQLite):
+    """A database that cannot be read as often as is wanted."""
+
+    failures = 0
+
+    async def read(self, run: Callable[[Any], Any]) -> Any:
+        if self.failures > 0:
+            self.failures -= 1
+            raise OperationalError("SELECT", {}, sqlite3.OperationalError("disk I/O error"))
+        return await super().read(run)
+
+
+@pytest.mark.anyio
+async def test_F2_work_is_handed_out_again_once_the_database_can_be_read(tmp_path: Path) -> None:
+    database = FailingReads(tmp_path / "journal.db")
+    handled: list[str] = []
+    async with over(database) as journal:
+        journal.dispatcher.pause = 0.01
+        news = asyncio.Event()
+
+        async def handle(id: str) -> None:
+            handled.append(id)
+            await journal.unschedule("poll", [id])
+            news.set()
+
+        # At its start and while it runs.
+        database.failures = 2
+        running = asyncio.create_task(journal.dispatcher.run({"poll": handle}))
+        for id in ("first", "second"):
+            await journal.schedule([Work("poll", id, 0)])
+            await asyncio.wait_for(news.wait(), 10)
+            news.clear()
+            database.failures = 3
+        running.cancel()
+        await asyncio.wait([running])
+        assert running.cancelled()
+    assert handled == ["first", "second"]
 
 
 @pytest.mark.anyio
