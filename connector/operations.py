@@ -6,7 +6,7 @@ connection fills, which header wins, which kind of body it has. The pieces thems
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -29,7 +29,6 @@ from connector.urls import encode_literal, has_dot_segment
 _UNDECLARED = {"bare": "Any", "condition": "Any", "file": "File"}
 Headers = list[tuple[str, Template]]
 Parts = tuple[str | Slot, ...]
-NOTHING: Declarations = {}
 #: The place of a declaration that stands outside of the operation which uses it.
 VARIABLE = "variable"
 
@@ -51,12 +50,16 @@ class Usage:
     """Which names one operation declares and uses, gathered while its pieces are read.
 
     `declared` has one entry for each declaration with the place it belongs to; `used` one for each place a name lands
-    in, with the type that an undeclared name gets there. `variables` are declared outside of it, for whoever uses them.
+    in, with the type that an undeclared name gets there. `variables` are declared outside of it, for whoever uses them,
+    `filled` are the names that the connection fills (None: those of its values), and `shared` those in the headers of
+    the service.
     """
 
     variables: Declarations = field(default_factory=dict)
+    filled: Collection[str] | None = None
     declared: list[tuple[str, Declaration]] = field(default_factory=list)
     used: list[tuple[str, str, str, Path]] = field(default_factory=list)
+    shared: set[str] = field(default_factory=set)
 
     def add(self, place: str, template: Template, declared: Declarations, path: Path) -> None:
         """The names of one template that lands in `place`."""
@@ -77,14 +80,14 @@ def read_operation(
     *,
     endpoint: Endpoint | None = None,
     fields: tuple[Field, ...] = (),
-    variables: Declarations = NOTHING,
+    usage: Usage | None = None,
 ) -> Operation:
     """One operation, complete; its problems go to the reader.
 
-    A step of a custom operation has no endpoint; its whole path may be a value. `variables` are what it may use beside
-    the placeholders that it declares itself.
+    A step of a custom operation has no endpoint; its whole path may be a value. `usage` says what it may use beside the
+    placeholders that it declares itself.
     """
-    usage = Usage(variables)
+    usage = usage or Usage()
     known = len(reader.findings)
     path_template = _path(reader, endpoint, source, usage, service, path)
     own_headers: Headers = []
@@ -96,6 +99,9 @@ def read_operation(
             exploded.append(slot)
         else:
             own_headers.append((name, template))
+    for name, template in service.headers:
+        if all(name.lower() != own.lower() for own, _ in own_headers):
+            usage.shared |= set(template.names)
     pairs = list(path_template.query)
     params = reader.get(source, "queryParams", (dict, list), {})
     for pair, declared, where in reader.query(params, (*path, "queryParams")):
@@ -402,6 +408,8 @@ def _namespace(
     for place, name, kind, path in usage.used:
         places[name] = tuple(dict.fromkeys((*places.get(name, ()), place)))
         first_use.setdefault(name, (kind, path))
+    for name in usage.shared & service.placeholders.keys():
+        places[name] = tuple(dict.fromkeys((*places.get(name, ()), "header")))
     declared: dict[str, Declaration] = {}
     own: set[str] = set()
     for place, each in usage.known():
@@ -419,7 +427,7 @@ def _namespace(
             own.add(name)
     # Dialect rule 6: what the connection knows by that name fills URL and headers always, query and body only where
     # the operation does not declare the name for itself.
-    connection = service.placeholders.keys() & places.keys()
+    connection = places.keys() & (service.placeholders.keys() if usage.filled is None else usage.filled)
     bound = frozenset(connection - own)
     shadowed = frozenset(name for name in connection & own if {"path", "header"} & set(places[name]))
     inputs: dict[str, Placeholder] = {}

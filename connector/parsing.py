@@ -106,7 +106,7 @@ def read_connector(
         read_part(part.reader, part.value, (), known_service)
     # What may be said of it is nothing that the author of this definition could mend.
     built_in = {name: each for name, each in load_builtin().items() if name not in parsed.found_custom}
-    parsed.custom(Reader(), built_in, (), known_service)
+    parsed.custom(Reader(), built_in, (), known_service, built_in=True)
     problems = _problems([head, *others], overlays, lint=lint)
     if any(problem.is_error for problem in problems):
         return None, problems
@@ -366,14 +366,15 @@ class _Parse:
                 _read_registration(reader, f"{resource}/{event}", item, where, service, endpoint),
             )
 
-    def custom(self, reader: Reader, source: Any, path: Path, service: Service) -> None:
+    def custom(self, reader: Reader, source: Any, path: Path, service: Service, *, built_in: bool = False) -> None:
         """A document (or the member) of custom operations."""
         for handle, item, where in reader.items(source if isinstance(source, (list, Mapping)) else [], path, "handle"):
             if handle in self.found_custom:
                 message = f"operation {handle[:70]!r} stands twice"
                 reader.complain("E_DOUBLED", message, (*where, "handle"), "handles are unique")
                 continue
-            self.found_custom[handle] = read_custom_operation(reader, handle, item, where, service)
+            read = read_custom_operation(reader, handle, item, where, service, built_in=built_in)
+            self.found_custom[handle] = read
 
 
 def _read_registration(

@@ -20,7 +20,7 @@ from connector.definitions import Call, Config, CustomOperation, Field, Operatio
 from connector.errors import InputError, InputProblem, MappingError
 from connector.mapping import Result, map_fields
 from connector.mime import build_message, check_addresses, check_mail_header
-from connector.operations import read_operation
+from connector.operations import Usage, read_operation
 from connector.policies import read_idempotency
 from connector.reading import Declaration, Reader, text_path
 from connector.schema import Path
@@ -46,6 +46,8 @@ class Scope:
     #: The number of the step, counted from 1; 0 for the only one.
     number: int = 0
     variables: dict[str, Declaration] = field(default_factory=dict)
+    #: The names that the connection fills; None for those of its values.
+    filled: frozenset[str] | None = None
     #: Those of the variables that come from answers.
     answered: set[str] = field(default_factory=set)
 
@@ -83,7 +85,7 @@ class HttpStep:
             path,
             scope.service,
             fields=scope.output,
-            variables=scope.variables,
+            usage=Usage(scope.variables, scope.filled),
         )
         places = operation.places if chooser is None else {**operation.places, chooser.name: ("method",)}
         operation = replace(operation, places=places, step=scope.number)
@@ -242,11 +244,13 @@ STEP_TYPES: Mapping[str, type[HttpStep | MimeStep]] = {"http": HttpStep, "mime_b
 
 
 def read_custom_operation(
-    reader: Reader, handle: str, source: Mapping[str, Any], path: Path, service: Service
+    reader: Reader, handle: str, source: Mapping[str, Any], path: Path, service: Service, *, built_in: bool = False
 ) -> CustomOperation:
     """One custom operation, complete; its problems go to the reader.
 
     A name that a step uses and that nothing before it provides is an input of the operation as well (dialect rule 5).
+    One that is `built_in` is no template of its connector: whatever a value of the connection is called, its inputs are
+    the caller's (dialect rule 6).
     """
     declared = {
         name: Declaration(reader.placeholder(name, entry, where, inside="meta"), where)
@@ -254,7 +258,9 @@ def read_custom_operation(
     }
     output = reader.fields(reader.get(source, "output", list, []), (*path, "output"))
     listed = [each for each in reader.get(source, "steps", list, []) if isinstance(each, Mapping)]
-    scope = Scope(reader, handle, service, variables=dict(declared))
+    shared = {name for _, template in service.headers for name in template.names}
+    filled = frozenset(shared & service.placeholders.keys()) - declared.keys() if built_in else None
+    scope = Scope(reader, handle, service, variables=dict(declared), filled=filled)
     inputs = {name: each.placeholder for name, each in declared.items()}
     steps: list[Step] = []
     used: set[str] = set()

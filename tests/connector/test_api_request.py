@@ -205,3 +205,14 @@ def test_the_body_of_a_chosen_type_is_one_placeholder() -> None:
     from connector.parsing import read_connector
 
     assert [each.code for each in read_connector(source)[1]] == ["E_BODY"]
+
+
+def test_no_value_of_the_connection_fills_its_inputs_whatever_it_is_called() -> None:
+    names = ("method", "path", "query", "headers", "body", "region")
+    params = [{"name": name, "type": "String", "default": f"of-{name}"} for name in names]
+    service = {"params": params, "headers": {"X-Region": "{{region}}"}}
+    assert list(custom_of(**service).inputs) == ["method", "path", "query", "headers", "body"]
+    assert custom_of(**service).from_connection == {"region"}
+    request = build({"method": "PUT", "path": "/things/7", "query": {"a": "b"}, "body": {"c": 1}}, **service)
+    assert (request.method, request.url, request.body) == ("PUT", "https://api.example.com/v1/things/7?a=b", b'{"c":1}')
+    assert request.headers["X-Region"] == "of-region"

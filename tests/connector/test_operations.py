@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from connector.building import build_request
 from connector.definitions import Operation, Service
+from connector.errors import MissingCredentials
 from connector.operations import NOWHERE, Endpoint, Usage, check_path, read_operation
 from connector.parsing import find_problems, read_connector
 from connector.reading import Reader
@@ -214,6 +216,22 @@ def test_an_operation_may_be_deprecated() -> None:
     assert [read(source)[0].deprecated for source in ({}, {"deprecated": True}, {"deprecated": False})] == [
         *(False, True, False),
     ]
+
+
+def test_a_value_of_the_connection_fills_the_headers_of_its_service() -> None:
+    optional = {"value": "{{account}}", "placeholders": [{"name": "account", "type": "String", "required": False}]}
+    service = {
+        "headers": {"X-Account": optional, "X-Region": "{{region}}"},
+        "params": [{"name": "region", "type": "String", "required": True}],
+    }
+    found, problems = read({"headers": {"x-region": "own"}, "bodyTemplate": {"account": "{{account}}"}}, **service)
+    assert (found.from_connection, found.shadowed) == ({"account"}, frozenset())
+    assert problems == []
+    assert build_request(found, {}, {"account": "a-1"}).headers["X-Account"] == "a-1"
+    assert build_request(found, {"account": "a-2"}, {"account": "a-1"}).headers["X-Account"] == "a-2"
+    assert "X-Account" not in build_request(found, {}, {}).headers
+    with pytest.raises(MissingCredentials, match="region of the connection is not set"):
+        build_request(read({}, **service)[0], {}, {})
 
 
 def test_headers_of_the_operation_win_whatever_their_case() -> None:
