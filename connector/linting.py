@@ -57,6 +57,15 @@ def _unmade(connector: Connector) -> Iterator[Problem]:
                 pointer = f"/{webhook.resource}/webhooks/{webhook.event}"
                 message = f"{webhook.id} waits for {name!r}, which is no operation"
                 yield Problem("W_TRIGGER_OPERATION", message, did_you_mean(str(name), known), pointer)
+        poll = webhook.poll
+        operation = connector.operations.get(poll.operation) if poll is not None else None
+        if poll is not None and operation is not None:
+            takes = sorted({*operation.inputs, *operation.from_connection})
+            for name in poll.inputs:
+                if name not in takes:
+                    pointer = f"/{webhook.resource}/webhooks/{webhook.event}/poll/inputs/{name}"
+                    message = f"{webhook.id} asks {operation.id} with {name!r}, which is no input of it"
+                    yield Problem("W_TRIGGER_OPERATION", message, did_you_mean(name, takes), pointer)
 
 
 @dataclass(slots=True)

@@ -30,7 +30,8 @@ class Poll:
 
     `key` selects in a record what tells it from all others. `when` is `new` (a key that was not seen before),
     `changed` (a record that is not as it was) or `state`: what `state` selects is one of `states`. `start` is one of
-    STARTS. `source` is the block as it was written.
+    STARTS. `inputs` are what the operation is asked with; an operator may add to them. `source` is the block as it was
+    written.
     """
 
     operation: str
@@ -40,6 +41,7 @@ class Poll:
     state: Selector | None = None
     states: tuple[Any, ...] = ()
     start: str = "now"
+    inputs: Mapping[str, Any] = field(default_factory=dict)
     source: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
@@ -50,7 +52,10 @@ class Poll:
         """
         key = read(source, "key") if "key" in source else Selector.from_json(["id"])
         interval, start = source.get("interval", INTERVAL), source.get("start", STARTS[0])
+        inputs = source.get("inputs", {})
         if key is None or not isinstance(source.get("operation"), str) or not _is_seconds(interval):
+            return None
+        if not isinstance(inputs, Mapping):
             return None
         if start not in STARTS:
             raise ValueError(f"`start` is one of {', '.join(STARTS)}")
@@ -63,7 +68,7 @@ class Poll:
             when = "state"
         elif when not in (NEW, "changed"):
             raise ValueError("`when` is new, changed, or {selector, in}")
-        return cls(source["operation"], interval, key, when, state, states, start, dict(source))
+        return cls(source["operation"], interval, key, when, state, states, start, dict(inputs), dict(source))
 
     def find_key(self, record: Any) -> str | None:
         """What tells this record from all others, as text; None where it has nothing of the kind."""

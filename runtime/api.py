@@ -399,6 +399,31 @@ def _add_triggers(router: APIRouter, backend: Backend) -> None:
         rows = await trigger_documents(runtime, poller(), connection)
         return Answer(next(row for row in rows if row["trigger"] == trigger))
 
+    async def choose(connection: str, trigger: str, *, enabled: bool, inputs: dict[str, Any] | None = None) -> Answer:
+        runtime.catalog.get(_checked(connection))
+        await poller().polls.choose(connection, trigger, enabled=enabled, inputs=inputs)
+        rows = await trigger_documents(runtime, poller(), connection)
+        return Answer(next(row for row in rows if row["trigger"] == trigger))
+
+    @router.post("/triggers/enable", tags=["triggers"])
+    async def enable_trigger(
+        connection: Annotated[str, Body(description="CONNECTOR, or CONNECTOR:NAME.")],
+        trigger: Annotated[str, Body(description="A trigger that is polled for.")],
+        inputs: Annotated[
+            dict[str, Any] | None, Body(description="What its operation is asked with; as before unless told.")
+        ] = None,
+    ) -> Answer:
+        """Polls for a trigger from now on, with inputs where its operation needs some."""
+        return await choose(connection, trigger, enabled=True, inputs=inputs)
+
+    @router.post("/triggers/disable", tags=["triggers"])
+    async def disable_trigger(
+        connection: Annotated[str, Body(description="CONNECTOR, or CONNECTOR:NAME.")],
+        trigger: Annotated[str, Body(description="A trigger that is polled for.")],
+    ) -> Answer:
+        """Polls for a trigger no more; its inputs and what it has seen are kept."""
+        return await choose(connection, trigger, enabled=False)
+
     @router.get("/automations", tags=["automations"])
     def list_automations() -> Answer:
         """The automations that run here."""

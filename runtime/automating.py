@@ -64,6 +64,51 @@ def poll_now(everywhere: Everywhere, connection: str, trigger: str) -> None:
         printing.print_text(f"{row['state']}: {row['error'] or row['said']}")
 
 
+@triggers.command("enable")
+@click.argument("connection", shell_complete=complete_connector, metavar="CONNECTION")
+@click.argument("trigger", metavar="TRIGGER")
+@click.argument("inputs", nargs=-1, metavar="[INPUT]...")
+@click.pass_obj
+def enable(everywhere: Everywhere, connection: str, trigger: str, inputs: tuple[str, ...]) -> None:
+    """Poll for a trigger, with inputs (name=text, name:=json) where its operation needs some.
+
+    Without any the inputs stay as they were.
+    """
+    from runtime.inputs import Item, gather_inputs
+
+    try:
+        items = [Item.from_text(word) for word in inputs]
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="INPUT") from None
+    connector = everywhere.catalog().get(handle_of(connection))
+    asked = {each.id: each.poll.operation for each in connector.webhooks if each.poll is not None}.get(trigger, "")
+    operation = connector.operations.get(asked)
+    values = gather_inputs(trigger, items, {} if operation is None else operation.inputs)
+    _choose_poll(everywhere, "enable", {"connection": connection, "trigger": trigger, "inputs": values or None})
+
+
+@triggers.command("disable")
+@click.argument("connection", shell_complete=complete_connector, metavar="CONNECTION")
+@click.argument("trigger", metavar="TRIGGER")
+@click.pass_obj
+def disable(everywhere: Everywhere, connection: str, trigger: str) -> None:
+    """Poll for a trigger no more."""
+    _choose_poll(everywhere, "disable", {"connection": connection, "trigger": trigger})
+
+
+def _choose_poll(everywhere: Everywhere, verb: str, body: dict[str, Any]) -> None:
+    from runtime import printing
+    from runtime.remote import ask
+
+    row = ask(everywhere.settings(), "POST", f"/api/triggers/{verb}", body)
+    if everywhere.json:
+        printing.print_document(row)
+    else:
+        given = ", ".join(f"{name}={value}" for name, value in row["inputs"].items())
+        with_them = f" with {given}" if given and verb == "enable" else ""
+        printing.say("note", f"{verb}d: {row['trigger']} of {row['connection']}{with_them}")
+
+
 @automations.command("list")
 @click.pass_obj
 def list_automations(everywhere: Everywhere) -> int:

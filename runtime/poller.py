@@ -1,8 +1,8 @@
 """Polling: asking, again and again, for the events that a provider does not send.
 
-Triggers of one connection that ask the same operation are one Poll; each of its pages is kept with the events that it
-makes in one commit, so that a kill leaves both or none and no event is made twice (hazards K9, K10). When a poll is due
-and who runs it is the dispatcher's business; here one poll is made, and it is said what came of it.
+Each page of a poll is kept with the events that it makes in one commit, so that a kill leaves both or none and no event
+is made twice (hazards K9, K10). What is asked is for `polls` to say; when a poll is due and who runs it is the
+dispatcher's business; here one poll is made, and it is said what came of it.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from __future__ import annotations
 import datetime
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from connector.convertors import to_text
-from connector.definitions import Operation, Webhook
+from connector.definitions import Webhook
 from connector.errors import (
     ConnectorError,
+    InputError,
     JournalUnavailable,
     MissingCredentials,
     RateLimited,
+    RequestRefused,
     ResponseError,
-    UnknownConnector,
-    UnknownOperation,
 )
 from connector.mapping import find_records
 from connector.messages import Event
@@ -31,6 +31,7 @@ from connector.synthesis import after_poll
 from connector.triggers import Poll as Declared
 from runtime.entries import Checkpoint, NewEvent, Sightings, Work
 from runtime.journal import Journal
+from runtime.polls import Poll, Polls
 from runtime.runtime import Runtime
 from runtime.synthetic import source_of
 
@@ -48,33 +49,9 @@ FAILING = "runtime/poll.failing"
 FORGET = 30 * 86400.0
 #: That a thing is still listed is noted once in so many seconds, and not at each poll.
 _NOTE = 86400.0
-#: A poll was never made, went well, failed, or needs the connection to be authorised anew.
-STATES = ("new", "ok", "failing", "needs_reauth")
-
-
-@dataclass(frozen=True, slots=True)
-class Poll:
-    """The triggers of one connection that ask one operation; `interval` is the shortest of theirs, in seconds."""
-
-    connection: str
-    operation: Operation
-    webhooks: tuple[Webhook, ...]
-
-    @property
-    def id(self) -> str:
-        """The id of its work: `mistral-ai batch-jobs.list`."""
-        return f"{self.connection} {self.operation.id}"
-
-    @property
-    def interval(self) -> float:
-        """Seconds between two polls."""
-        return min(declared.interval for _, declared in self.declared())
-
-    def declared(self) -> Iterator[tuple[Webhook, Declared]]:
-        """Each webhook with what it says of polling."""
-        for webhook in self.webhooks:
-            if webhook.poll is not None:
-                yield webhook, webhook.poll
+#: A poll was never made, went well, failed, needs the connection to be authorised anew, needs inputs that nobody gave,
+#: or is not wanted.
+STATES = ("new", "ok", "failing", "needs_reauth", "needs_inputs", "disabled")
 
 
 @dataclass(slots=True)
@@ -96,28 +73,19 @@ class Poller:
         self._journal = journal
         self._clock = runtime.clock
         self._chance = chance
-
-    def polls(self) -> list[Poll]:
-        """What is polled: the declared polls of every connection that has the values it needs."""
-        return [poll for connection in self._runtime.connections() for poll in self.polls_of(connection)]
-
-    def find(self, id: str) -> Poll | None:
-        """The poll of that id, or None if there is none (any more)."""
-        connection, _, operation = id.partition(" ")
-        try:
-            return next((poll for poll in self.polls_of(connection) if poll.operation.id == operation), None)
-        except UnknownConnector:
-            return None
+        #: What is polled.
+        self.polls = Polls(runtime, journal)
 
     async def schedule(self) -> None:
         """Makes sure that every poll is due some day; one that is scheduled already stays as it is."""
         now = self._journal.now()
-        await self._journal.schedule([Work("poll", poll.id, now, poll.connection) for poll in self.polls()])
+        await self._journal.schedule([Work("poll", poll.id, now, poll.connection) for poll in await self.polls.all()])
 
     async def handle(self, id: str) -> None:
         """Makes one poll, and says when the next one is due; raises nothing that a provider can cause."""
-        poll = self.find(id)
+        poll = await self.polls.find(id)
         if poll is None:
+            await self._journal.unschedule("poll", [id])
             return
         state = await self._load(poll)
         begun = self._journal.now()
@@ -141,32 +109,27 @@ class Poller:
         await self._save(poll, fresh, ())
 
     async def poll_now(self, connection: str, trigger: str) -> None:
-        """Polls for one trigger at once, whatever its due time; raises UnknownOperation for one that is not polled."""
-        for poll in self.polls_of(connection):
+        """Polls for one trigger at once, whatever its due time.
+
+        Raises UnknownOperation for one that is not polled, RequestRefused for one that is disabled.
+        """
+        self.polls.declared(connection, trigger)
+        for poll in await self.polls.of(connection):
             if any(webhook.id == trigger for webhook in poll.webhooks):
                 await self.handle(poll.id)
                 return
-        known = [webhook.id for poll in self.polls_of(connection) for webhook in poll.webhooks]
-        raise UnknownOperation(connection, trigger, known)
+        hint = f"connector triggers enable {connection} {trigger}"
+        raise RequestRefused(409, f"{connection} {trigger} is disabled", hint=hint)
 
     async def status(self, poll: Poll) -> Mapping[str, Any]:
         """What the last poll said: `at`, `due`, `triggers`, `error`, and `state`, one of STATES."""
         return await self._load(poll)
 
-    def polls_of(self, connection: str) -> list[Poll]:
-        """The polls of one connection, whether it has its values or not; raises UnknownConnector."""
-        connector = self._runtime.catalog.get(connection.partition(":")[0])
-        asked: dict[str, list[Webhook]] = {}
-        for webhook in connector.webhooks:
-            if webhook.poll is not None and webhook.poll.operation in connector.operations:
-                asked.setdefault(webhook.poll.operation, []).append(webhook)
-        return [Poll(connection, connector.operations[name], tuple(found)) for name, found in asked.items()]
-
     async def _walk(self, poll: Poll, state: Mapping[str, Any]) -> tuple[dict[str, _Tally], bool, str]:
         """Reads all pages; gives what each trigger saw, whether events are left for later, and what was wrong."""
         tallies = {webhook.id: _Tally() for webhook in poll.webhooks}
         left, said = MAX_EVENTS, ""
-        async for page in self._runtime.pages(poll.connection, poll.operation.id, {}):
+        async for page in self._runtime.pages(poll.connection, poll.operation.id, poll.inputs):
             rows = find_records(poll.operation, page.raw)[0] if isinstance(page.raw, (dict, list)) else []
             if page.truncated:
                 said = page.warnings[-1]
@@ -177,7 +140,7 @@ class Poller:
                 if made or listed:
                     seen = listed | {key: transition for _, key, transition in kept}
                     events = [] if silent else [event for event, _, _ in kept]
-                    await self._journal.append(events, sightings=Sightings(_name(poll, webhook), seen))
+                    await self._journal.append(events, sightings=Sightings(poll.memory(webhook), seen))
                     if not silent:
                         left -= len(kept)
                         tallies[webhook.id].events += len(kept)
@@ -199,7 +162,7 @@ class Poller:
                 found[key] = (transition, row)
             if declared.state is not None:
                 tally.states[to_text(declared.state.find_one(row))] += 1
-        known = await self._journal.sightings(_name(poll, webhook), list(found)) if found else {}
+        known = await self._journal.sightings(poll.memory(webhook), list(found)) if found else {}
         now = datetime.datetime.fromtimestamp(self._clock(), datetime.UTC)
         stale = self._journal.now() - _NOTE
         made = []
@@ -212,22 +175,30 @@ class Poller:
 
     async def _note_failure(self, poll: Poll, state: Mapping[str, Any], error: ConnectorError) -> None:
         """Keeps what was reached, says what went wrong, and waits longer each time."""
-        now, failures = self._clock(), state["failures"] + 1
+        # What nobody told is no failure of the provider's, and nothing was asked.
+        untold = isinstance(error, InputError) and not isinstance(error, MissingCredentials)
+        now, failures = self._clock(), state["failures"] + (not untold)
         pause = min(MAX_PAUSE, poll.interval * 2 ** min(failures, 20)) * (0.9 + 0.2 * self._chance())
         refused = isinstance(error, ResponseError) and error.status in (401, 403)
         if isinstance(error, RateLimited):
             pause = max(pause, min(MAX_PAUSE * 24, error.retry_after or 0.0))
         if refused or isinstance(error, MissingCredentials):
             pause = REAUTHORIZATION_PAUSE
+        reason, hint = "failing", error.hint
+        if refused or isinstance(error, MissingCredentials):
+            reason = "needs_reauth"
+        elif untold:
+            hint = f"say them: connector triggers enable {poll.connection} {poll.webhooks[0].id} NAME=VALUE"
+            reason, pause = "needs_inputs", MAX_PAUSE
         kept = {
             **state,
             "failures": failures,
             "at": now,
             "due": now + pause,
-            "state": "needs_reauth" if refused or isinstance(error, MissingCredentials) else "failing",
-            "error": f"{error.message}; {error.hint}" if error.hint else error.message,
+            "state": reason,
+            "error": f"{error.message}; {hint}" if hint else error.message,
         }
-        alarms = [self._alarm(poll, kept["error"], now)] if failures == ALARM else []
+        alarms = [self._alarm(poll, kept["error"], now)] if failures == ALARM and not untold else []
         await self._save(poll, kept, alarms)
 
     def _alarm(self, poll: Poll, error: str, now: float) -> NewEvent:
@@ -249,11 +220,13 @@ class Poller:
 
 async def trigger_documents(runtime: Runtime, poller: Poller, connection: str) -> list[dict[str, Any]]:
     """The triggers of a connection as JSON: how each is made, and what its last poll said; times are epoch seconds."""
-    polls = {webhook.id: poll for poll in poller.polls_of(connection) for webhook in poll.webhooks}
+    polls = {webhook.id: poll for poll in await poller.polls.of(connection) for webhook in poll.webhooks}
     rows = []
     for webhook in runtime.catalog.get(connection.partition(":")[0]).webhooks:
         poll = polls.get(webhook.id)
         state = await poller.status(poll) if poll is not None else {}
+        if poll is None and webhook.poll is not None:
+            state = {"state": "disabled"}
         made = [*(["after " + ", ".join(webhook.after)] if webhook.after else [])]
         made += [f"poll of {poll.operation.id} every {poll.interval:g} s"] if poll is not None else []
         rows.append(
@@ -262,11 +235,12 @@ async def trigger_documents(runtime: Runtime, poller: Poller, connection: str) -
                 "trigger": webhook.id,
                 "path": webhook.path,
                 "made_by": "; ".join(made) or "webhook",
+                "inputs": {} if poll is None else dict(poll.inputs),
                 "state": state.get("state"),
                 "at": state.get("at"),
                 "due": state.get("due"),
                 "said": state.get("triggers", {}).get(webhook.id, {}).get("said"),
-                "error": state.get("error") if state.get("failures") else None,
+                "error": state.get("error") if state.get("state") not in (None, "new", "ok") else None,
             }
         )
     return rows
@@ -274,11 +248,6 @@ async def trigger_documents(runtime: Runtime, poller: Poller, connection: str) -
 
 def _checkpoint_name(poll: Poll) -> str:
     return f"poll {poll.id}"
-
-
-def _name(poll: Poll, webhook: Webhook) -> str:
-    """What the sightings of a trigger are kept under."""
-    return f"{poll.connection} {webhook.id}"
 
 
 def _age(poll: Poll, state: Mapping[str, Any], whole: float | None) -> dict[str, Any]:
@@ -295,7 +264,7 @@ def _age(poll: Poll, state: Mapping[str, Any], whole: float | None) -> dict[str,
         return {"whole": whole, "forget": forget}
     if whole - noted < FORGET:
         return {"whole": noted, "forget": forget}
-    return {"whole": whole, "forget": {_name(poll, webhook): noted - _NOTE for webhook in poll.webhooks}}
+    return {"whole": whole, "forget": {poll.memory(webhook): noted - _NOTE for webhook in poll.webhooks}}
 
 
 def _explain(declared: Declared, tally: _Tally) -> str:

@@ -140,14 +140,21 @@ def test_a_trigger_that_waits_for_an_operation_that_is_not_there_is_told() -> No
         {"event": "a", "path": "/webhooks/demo/a", "after": ["things.raed"]},
         {"event": "b", "path": "/webhooks/demo/b", "poll": {"operation": "things.lst"}},
         {"event": "c", "path": "/webhooks/demo/c", "after": ["things.read"], "poll": {"operation": "things.read"}},
+        {
+            "event": "d",
+            "path": "/webhooks/demo/d",
+            "poll": {"operation": "things.read", "inputs": {"kind": "a", "team": "b", "knd": "c"}},
+        },
     ]
-    operations = {"read": {"method": "GET"}}
+    operations = {"read": {"method": "GET", "path": "/{{team}}", "queryParams": {"kind": {"type": "String"}}}}
     resource = {"handle": "things", "endpoint": "/things", "operations": operations, "webhooks": webhooks}
-    connector = parse_connector({"handle": "demo", "service": {"baseURL": "https://demo.example"}}, [resource])
+    service = {"baseURL": "https://demo.example", "params": [{"name": "team", "type": "String", "default": "x"}]}
+    connector = parse_connector({"handle": "demo", "service": service}, [resource])
     found = find_lints(connector, {})
     assert [(each.code, each.pointer, each.hint) for each in found] == [
         ("W_TRIGGER_OPERATION", "/things/webhooks/a", "did you mean 'things.read'?"),
         ("W_TRIGGER_OPERATION", "/things/webhooks/b", "did you mean 'things.read'?"),
+        ("W_TRIGGER_OPERATION", "/things/webhooks/d/poll/inputs/knd", "did you mean 'kind'?"),
     ]
 
 

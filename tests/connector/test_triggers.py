@@ -41,6 +41,7 @@ def test_only_the_operation_is_needed() -> None:
         ({"operation": "things.list", "interval": 0}, "E_SHAPE"),
         ({"operation": "things.list", "interval": True}, "E_SHAPE"),
         ({"operation": "things.list", "interval": "60"}, "E_SHAPE"),
+        ({"operation": "things.list", "inputs": ["a"]}, "E_SHAPE"),
         ({"operation": "things.list", "key": "a..b"}, "E_SELECTOR"),
         ({"operation": "things.list", "start": "later"}, "E_POLL"),
         ({"operation": "things.list", "when": "old"}, "E_POLL"),

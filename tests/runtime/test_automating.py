@@ -111,6 +111,21 @@ def test_a_trigger_that_is_not_polled_is_told() -> None:
     assert "did you mean 'batch-jobs/batch_job.created'?" in result.stderr
 
 
+def test_a_trigger_is_polled_for_with_inputs_or_not_at_all() -> None:
+    created = ("mistral-ai", "batch-jobs/batch_job.created")
+    shown = run_json("triggers", "enable", *created, "model=mistral-small-latest")
+    assert (shown["inputs"], shown["state"]) == ({"model": "mistral-small-latest"}, "new")
+    told = run("triggers", "disable", *created)
+    assert told.stderr == "note: disabled: batch-jobs/batch_job.created of mistral-ai\n"
+    told = run("triggers", "enable", *created)
+    assert told.stderr == (
+        "note: enabled: batch-jobs/batch_job.created of mistral-ai with model=mistral-small-latest\n"
+    )
+    refused = run("triggers", "enable", *created, "modle=x")
+    assert (refused.exit_code, "did you mean 'model'?" in refused.stderr) == (6, True)
+    assert run("triggers", "enable", *created, "model").exit_code == 2
+
+
 def test_a_server_that_runs_is_asked_to_poll(tmp_path: Path) -> None:
     nowhere = {**os.environ, **TOKEN, "CONNECTOR_BASE_URL__MISTRAL_AI": "http://127.0.0.1:9/v1"}
     words = [sys.executable, "-m", "runtime", "serve", "--port", "0", "--json"]
@@ -121,5 +136,6 @@ def test_a_server_that_runs_is_asked_to_poll(tmp_path: Path) -> None:
             poll = ("triggers", "poll-now", "mistral-ai", "batch-jobs/batch_job.created")
             assert run_json(*poll)["state"] == "failing"
             assert run_json("automations", "runs") == []
+            assert run_json("triggers", "disable", *poll[2:])["state"] == "disabled"
         finally:
             server.terminate()

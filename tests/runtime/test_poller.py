@@ -42,12 +42,15 @@ class Provider:
 
     jobs: list[dict[str, Any]] = field(default_factory=list)
     refusal: Callable[[], httpx2.Response] | None = None
+    answer: Callable[[httpx2.Request], httpx2.Response] | None = None
     asked: int = 0
 
     def __call__(self, request: httpx2.Request) -> httpx2.Response:
         self.asked += 1
         if self.refusal is not None:
             return self.refusal()
+        if self.answer is not None:
+            return self.answer(request)
         if request.method == "POST":
             self.jobs.insert(0, {"id": f"own{len(self.jobs)}", "status": "NEW"})
             return httpx2.Response(200, json=self.jobs[0])
@@ -65,7 +68,11 @@ class Provider:
 class World:
     """A provider, a journal, and a poller between them."""
 
-    def __init__(self, folder: Path, journal: Journal, webhooks: list[dict[str, Any]]) -> None:
+    def __init__(
+        self, folder: Path, journal: Journal, webhooks: list[dict[str, Any]], search: dict[str, Any] | None = None
+    ) -> None:
+        self.search = {} if search is None else {"search": search}
+        self.asked: list[str] = []
         self.now = 1_000_000.0
         self.clock: list[float] = []
         self.provider = Provider()
@@ -79,10 +86,13 @@ class World:
         operations = {
             "list": {"method": "GET", "records": ["data"], "pagination": PAGE},
             "create": {"method": "POST"},
+            **self.search,
         }
         fields = [{"name": "id", "type": "String"}]
         resource = {"handle": "jobs", "endpoint": "/jobs", "fields": fields, "operations": operations}
         service = {"baseURL": "https://demo.example", "auth": auth, "retry": {"attempts": 1}}
+        if self.search:
+            service["params"] = [{"name": "team", "type": "String", "default": "red"}]
         document = {"handle": "demo", "service": service, "resources": [{**resource, "webhooks": webhooks}]}
         (folder / "demo.json").write_text(json.dumps(document))
 
@@ -98,15 +108,15 @@ class World:
         self.poller = Poller(self.runtime, journal or self.journal, chance=lambda: 0.5)
         return self.poller
 
-    async def poll(self, connection: str = "demo") -> list[str]:
+    async def poll(self, connection: str = "demo", id: str = "") -> list[str]:
         """One poll; what it made, as `trigger key`."""
         last = await self.journal.events(limit=1, newest_first=True)
-        await self.poller.handle(f"{connection} jobs.list")
+        await self.poller.handle(id or f"{connection} jobs.list")
         after = last[0].seq if last else 0
         return [show(each) for each in await self.journal.events(after=after, limit=10_000)]
 
     async def state(self) -> dict[str, Any]:
-        [found] = [each for each in self.poller.polls() if each.connection == "demo"]
+        [found] = [each for each in await self.poller.polls.all() if each.connection == "demo"]
         return dict(await self.poller.status(found))
 
 
@@ -135,7 +145,7 @@ async def test_a_thing_that_is_new_and_then_done_makes_one_event_of_each(world: 
 async def test_triggers_that_ask_one_operation_ask_it_once(world: World) -> None:
     await world.poll()
     assert world.provider.asked == 1
-    assert [each.id for each in world.poller.polls()] == ["demo jobs.list", "demo:b jobs.list"]
+    assert [each.id for each in await world.poller.polls.all()] == ["demo jobs.list", "demo:b jobs.list"]
 
 
 async def test_connections_see_events_of_their_own(world: World) -> None:

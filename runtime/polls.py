@@ -1,0 +1,151 @@
+"""Polls: what is asked for the events that a provider does not send, with which inputs, and what of it is wanted.
+
+A definition says which triggers are polled for; an operator may add inputs, and may want none of it. That is kept in
+the journal, so every process knows. How a poll is made, and what comes of it, is `poller`'s.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from connector.definitions import Operation, Webhook
+from connector.errors import UnknownConnector, UnknownOperation
+from connector.triggers import Poll as Declared
+from runtime.entries import Checkpoint, Work
+from runtime.journal import Journal
+from runtime.runtime import Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What an operator chose for a trigger of a connection: whether it is polled for, and inputs beside its own."""
+
+    enabled: bool = True
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """The triggers of one connection that ask one operation the same.
+
+    `inputs` are what it is asked with; `interval` is the shortest of the triggers', in seconds.
+    """
+
+    connection: str
+    operation: Operation
+    webhooks: tuple[Webhook, ...]
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """The id of its work: `mistral-ai batch-jobs.list`, and a digest of the inputs where there are any.
+
+        Other inputs are another poll, with a beginning and a memory of its own.
+        """
+        return f"{self.connection} {self.operation.id}{self._mark}"
+
+    def memory(self, webhook: Webhook) -> str:
+        """What the sightings of one of its triggers are kept under."""
+        return f"{self.connection} {webhook.id}{self._mark}"
+
+    @property
+    def _mark(self) -> str:
+        if not self.inputs:
+            return ""
+        return f" {hashlib.sha256(_to_text(self.inputs).encode()).hexdigest()[:12]}"
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two polls."""
+        return min(declared.interval for _, declared in self.declared())
+
+    def declared(self) -> Iterator[tuple[Webhook, Declared]]:
+        """Each webhook with what it says of polling."""
+        for webhook in self.webhooks:
+            if webhook.poll is not None:
+                yield webhook, webhook.poll
+
+
+class Polls:
+    """The polls of a runtime's connections."""
+
+    def __init__(self, runtime: Runtime, journal: Journal) -> None:
+        self._runtime = runtime
+        self._journal = journal
+
+    async def all(self) -> list[Poll]:
+        """What is polled: the declared polls of every connection that has the values it needs."""
+        return [poll for connection in self._runtime.connections() for poll in await self.of(connection)]
+
+    async def find(self, id: str) -> Poll | None:
+        """The poll of that id, or None if there is none (any more)."""
+        try:
+            return next((poll for poll in await self.of(id.partition(" ")[0]) if poll.id == id), None)
+        except UnknownConnector:
+            return None
+
+    async def of(self, connection: str) -> list[Poll]:
+        """The polls of one connection, whether it has its values or not; raises UnknownConnector."""
+        connector = self._runtime.catalog.get(connection.partition(":")[0])
+        asked: dict[tuple[str, str], Poll] = {}
+        for webhook in connector.webhooks:
+            declared = webhook.poll
+            if declared is None or declared.operation not in connector.operations:
+                continue
+            choice = await self._choice(connection, webhook.id)
+            if choice.enabled:
+                inputs = {**declared.inputs, **choice.inputs}
+                key = declared.operation, _to_text(inputs)
+                known = asked.get(key) or Poll(connection, connector.operations[declared.operation], (), inputs)
+                asked[key] = replace(known, webhooks=(*known.webhooks, webhook))
+        return list(asked.values())
+
+    def declared(self, connection: str, trigger: str) -> tuple[Declared, Operation]:
+        """What a trigger says of polling, and the operation; raises UnknownOperation."""
+        connector = self._runtime.catalog.get(connection.partition(":")[0])
+        known = {each.id: each.poll for each in connector.webhooks if each.poll is not None}
+        declared = known.get(trigger)
+        if declared is None or declared.operation not in connector.operations:
+            raise UnknownOperation(connection, trigger, known)
+        return declared, connector.operations[declared.operation]
+
+    async def _choice(self, connection: str, trigger: str) -> Choice:
+        kept = await self._journal.checkpoint(_choice_name(connection, trigger))
+        return Choice() if kept is None else Choice(kept.state["enabled"], kept.state["inputs"])
+
+    async def choose(
+        self, connection: str, trigger: str, *, enabled: bool, inputs: Mapping[str, Any] | None = None
+    ) -> None:
+        """Polls for a trigger from now on, or no more; with `inputs` in place of those chosen before.
+
+        Raises UnknownOperation for one that is not polled, InputError for inputs that its operation does not take, or
+        lacks.
+        """
+        declared, operation = self.declared(connection, trigger)
+        before = await self._choice(connection, trigger)
+        choice = Choice(enabled, before.inputs if inputs is None else inputs)
+        if enabled:
+            self._runtime.render(connection, operation.id, {**declared.inputs, **choice.inputs})
+        old = {poll.id for poll in await self.of(connection)}
+        state = {"enabled": choice.enabled, "inputs": dict(choice.inputs)}
+        kept = Checkpoint(_choice_name(connection, trigger), state, self._runtime.clock())
+        await self._journal.append([], checkpoint=kept)
+        new = await self.of(connection)
+        await self._journal.unschedule("poll", sorted(old - {poll.id for poll in new}))
+        now = self._journal.now()
+        wanted = [poll for poll in new if poll.id not in old or any(each.id == trigger for each in poll.webhooks)]
+        await self._journal.schedule([Work("poll", poll.id, now, connection) for poll in wanted], replace=True)
+        action = "trigger.enabled" if enabled else "trigger.disabled"
+        await self._journal.audit(action, f"{connection} {trigger}", {"inputs": sorted(choice.inputs)})
+
+
+def _choice_name(connection: str, trigger: str) -> str:
+    return f"trigger {connection} {trigger}"
+
+
+def _to_text(inputs: Mapping[str, Any]) -> str:
+    return json.dumps(inputs, sort_keys=True)
