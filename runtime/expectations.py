@@ -93,6 +93,14 @@ def find_complaints(operation: Operation, request: Request, path_values: Pairs, 
     yield from check.body(request)
 
 
+def fixed_headers(operation: Operation, request: Request) -> int:
+    """How many of the headers that the operation always sends alike the request has."""
+    return sum(
+        template.literal is not None and request.headers.get(name) == template.literal
+        for name, template in operation.headers
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Check:
     """The comparison of one request with one operation."""

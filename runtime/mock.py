@@ -27,7 +27,7 @@ from connector.errors import ConfigurationError
 from connector.messages import Headers, Request, Response
 from connector.templates import Slot, Template
 from runtime.credentials import Credential, find_credentials
-from runtime.expectations import Complaint, Pairs, Unreadable, find_complaints
+from runtime.expectations import Complaint, Pairs, Unreadable, find_complaints, fixed_headers
 from runtime.samples import cut_page, find_progress, json_response, make_answers, read_example
 
 #: A body may have this many bytes.
@@ -161,13 +161,15 @@ class MockProvider:
             return _refuse(405, f"this path takes {methods}", {"Allow": methods})
         best = min(route.rank for route, _ in allowed)
         refusals = []
-        # Operations that share method and path differ in what they expect: the first that is content answers.
-        for route, groups in allowed:
-            if route.rank == best:
-                refusal = self._judge(route, groups, request, url.query)
-                if refusal is None:
-                    return cut_page(route.operation, request, self._play(route, groups))
-                refusals.append(refusal)
+        # Operations that share method and path differ in what they expect: the first that is content answers, and
+        # those come first whose fixed headers were sent, such as the Accept of a file as it is.
+        nearest = [each for each in allowed if each[0].rank == best]
+        nearest.sort(key=lambda each: fixed_headers(each[0].operation, request), reverse=True)
+        for route, groups in nearest:
+            refusal = self._judge(route, groups, request, url.query)
+            if refusal is None:
+                return cut_page(route.operation, request, self._play(route, groups))
+            refusals.append(refusal)
         return refusals[0]
 
     def _judge(self, route: Route, groups: Sequence[str], request: Request, raw_query: str) -> Response | None:

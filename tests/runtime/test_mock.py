@@ -23,6 +23,7 @@ from connector.definitions import Connector, Operation
 from connector.errors import ConfigurationError
 from connector.mapping import ChunkReader, combine
 from connector.messages import Headers, Request, Response
+from connector.steps import run_steps
 from connector.templates import Values
 from runtime.catalog import Catalog
 from runtime.mock import MAX_BODY, MAX_DRAINED, MockProvider, serve
@@ -453,6 +454,51 @@ def test_operations_that_share_method_and_path_are_told_apart_by_what_they_expec
         "things.closed",
     ]
     assert complaints(provider.answer(get(f"{url}lost"))) == [(["query", "state"], "literal_error")]
+
+
+def test_operations_that_differ_in_a_fixed_header_alone_are_told_apart_by_it() -> None:
+    connector = demo({
+        "show": {"method": "GET", "path": "/{{id}}"},
+        "bare": {"method": "GET", "path": "/{{id}}", "headers": {"Accept": "text/plain", "X-Form": "bare"}},
+        "page": {"method": "GET", "path": "/{{id}}", "headers": {"Accept": "text/html"}},
+    })  # fmt: skip
+    provider = MockProvider([connector], {"demo": {name: {"body": name} for name in connector.operations}})
+
+    def asked(**headers: str) -> Any:
+        fields = {name.replace("_", "-"): value for name, value in headers.items()}
+        return json.loads(provider.answer(Request("GET", "https://demo.example/api/things/1", Headers(fields))).body)
+
+    assert asked(Accept="text/html") == "things.page"
+    assert asked(accept="text/plain", x_form="bare") == "things.bare"
+    assert asked(Accept="application/json") == asked() == "things.show"
+
+
+def test_what_github_has_at_one_path_are_three_answers() -> None:
+    catalog = Catalog()
+    connector = catalog.get("github")
+    provider = MockProvider([connector], {"github": catalog.examples("github")})
+    inputs, config = {"owner": "a", "repo": "b", "path": "docs/c.md"}, connector.service.configure({"token": "t"})
+    answers = {}
+    for name in ("list", "read", "download"):
+        request = build_request(connector.operation(f"contents.{name}"), inputs, config)
+        response = provider.answer(next(config.auth.flow(request, config.values)))
+        answers[name] = response.body[:1]
+    assert answers == {"list": b"[", "read": b"{", "download": b"O"}
+
+
+def test_api_request_is_answered_as_the_operation_that_has_its_path(provider: MockProvider) -> None:
+    connector = Catalog().get("mistral-ai")
+    config = connector.service.configure({"apiToken": "t"})
+
+    def asked(**inputs: Any) -> Response:
+        call = next(run_steps(connector.custom_operations["api-request"], inputs, config))
+        return provider.answer(next(config.auth.flow(call.request, config.values)))
+
+    models = provider.answer(get(f"{HOME}/models"))
+    assert (models.status, asked(path="/models")) == (200, models)
+    asked_badly = asked(method="POST", path="/embeddings", body={"model": "mistral-embed"})
+    assert (asked_badly.status, complaints(asked_badly)) == (422, [(["body", "input"], "missing")])
+    assert asked(path="/nothing").status == 404
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "POST", "HEAD", "OPTIONS", "get", "TRACE"])
