@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 #: What a process may do: answer requests, poll and run automations, deliver.
 ROLES = ("api", "poller", "delivery")
+#: Seconds between two looks for values that were entered.
+_LOOK = 2.0
 #: Seconds between two removals of what is old.
 _TIDY = 3600.0
 
@@ -137,7 +139,8 @@ async def _live(backend: Backend, roles: frozenset[str]) -> AsyncIterator[None]:
         stack.callback(_detach, backend)
         handlers = await _find_handlers(backend, journal, roles, stack)
         work = [journal.dispatcher.run(handlers, concurrency=delivery.CONCURRENCY)] if handlers else []
-        work += [_tidy(runtime, journal)] if "poller" in roles else []
+        if "poller" in roles and backend.poller is not None:
+            work += [_tidy(runtime, journal), _watch(runtime, backend.poller)]
         running = [asyncio.create_task(each) for each in work]
         try:
             yield
@@ -193,6 +196,19 @@ async def _tidy(runtime: Runtime, journal: Journal) -> None:
         except JournalUnavailable as error:
             _LOG.warning("old events were not removed: %s", error.message)
         await asyncio.sleep(_TIDY)
+
+
+async def _watch(runtime: Runtime, poller: Poller) -> None:
+    """Puts the polls of connections in line whose values were entered while the server runs."""
+    seen = runtime.vault.version()
+    while True:
+        try:
+            if (version := runtime.vault.version()) != seen:
+                seen = version
+                await poller.schedule()
+        except (ConfigurationError, JournalUnavailable) as error:
+            _LOG.warning("polls were not put in line: %s", error.message)
+        await asyncio.sleep(_LOOK)
 
 
 def _readable(runtime: Runtime) -> Iterable[Connector]:

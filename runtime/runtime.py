@@ -109,6 +109,7 @@ class Runtime:
         self.clock = clock
         self._own_calls = OwnCalls()
         self._configs: dict[str, Config] = {}
+        self._configured = self.vault.version()
         self._client: Client | None = None
         self._sender = Sender(clock=clock, sleep=sleep, total=self.settings.limits.retrying)
         self._authoriser = Authoriser(self.vault, self._ask_for_token, clock)
@@ -450,6 +451,9 @@ class Runtime:
         return begun if isinstance(begun, Result) else begun.keyed(key)
 
     def _config(self, connection: str, connector: Connector) -> Config:
+        if (version := self.vault.version()) != self._configured:
+            # A command, or another process, entered or removed a value.
+            self._configs, self._configured = {}, version
         config = self._configs.get(connection)
         if config is None:
             config = self._configs[connection] = self._configure(connection, connector, {})

@@ -234,17 +234,25 @@ class Store:
             raise _no_key(self.path, [entry.key], self._keys)
         return key
 
-    def _document(self) -> _Document:
-        """The file as it is now; read again only if it was replaced since."""
+    def version(self) -> object:
+        """What is another one as soon as this process or any other changed the file; None where there is none.
+
+        Raises ConfigurationError for a file that cannot be looked at.
+        """
         try:
             status = self.path.stat()
         except FileNotFoundError:
-            return _Document()
+            return None
         except OSError as error:
             raise _unreadable(self.path, (error.strerror or "it cannot be read").lower()) from None
-        signature = status.st_ino, status.st_size, status.st_mtime_ns
-        if self._read[0] != signature:
-            self._read = signature, _read_document(self.path)
+        return status.st_ino, status.st_size, status.st_mtime_ns
+
+    def _document(self) -> _Document:
+        """The file as it is now; read again only if it was replaced since."""
+        if (version := self.version()) is None:
+            return _Document()
+        if self._read[0] != version:
+            self._read = version, _read_document(self.path)
         return self._read[1]
 
     def _save(self, document: _Document) -> None:

@@ -67,6 +67,10 @@ class Vault:
                 found[name] = self._store.read(entry)
         return found | self._given.get(connection, {})
 
+    def version(self) -> object:
+        """What is another one as soon as anybody, in whatever process, changed a stored value."""
+        return None if self._store is None else self._store.version()
+
     def connections(self) -> set[str]:
         """The connections that something was given for in Python, in the file or in the store.
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from runtime.cli import cli
+from runtime.keys import Key
 
 CANARY = "c4nary-of-an-automation"
 TOKEN = {"CONNECTOR_SECRET__MISTRAL_AI__APITOKEN": CANARY}
@@ -137,5 +139,22 @@ def test_a_server_that_runs_is_asked_to_poll(tmp_path: Path) -> None:
             assert run_json(*poll)["state"] == "failing"
             assert run_json("automations", "runs") == []
             assert run_json("triggers", "disable", *poll[2:])["state"] == "disabled"
+        finally:
+            server.terminate()
+
+
+def test_a_connection_that_is_entered_while_a_server_runs_is_polled(tmp_path: Path) -> None:
+    env = {"CONNECTOR_KEY": Key.generate().to_text(), "CONNECTOR_BASE_URL__MISTRAL_AI": "http://127.0.0.1:9/v1"}
+    words = [sys.executable, "-m", "runtime", "serve", "--port", "0", "--json"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, env={**os.environ, **env}, cwd=tmp_path, text=True) as server:
+        try:
+            assert server.stdout is not None
+            assert server.stdout.readline()
+            assert run_json("triggers", "list", env=env) == []
+            assert run("secrets", "set", "mistral-ai", "apiToken", stdin=CANARY, env=env).exit_code == 0
+            until = time.monotonic() + 30
+            while "failing" not in {row["state"] for row in run_json("triggers", "list", env=env)}:
+                assert time.monotonic() < until
+                time.sleep(0.1)
         finally:
             server.terminate()

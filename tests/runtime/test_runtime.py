@@ -26,6 +26,8 @@ from connector.errors import (
 )
 from connector.messages import MASK
 from runtime import Runtime
+from runtime.keys import Key
+from runtime.store import open_store
 
 pytestmark = pytest.mark.anyio
 
@@ -357,3 +359,20 @@ def test_every_error_can_be_imported_from_both_roofs() -> None:
 def test_the_door_lists_its_names_sorted_and_complete() -> None:
     assert runtime.__all__ == sorted(runtime.__all__)
     assert all(hasattr(runtime, name) for name in runtime.__all__)
+
+
+def test_a_value_that_another_process_enters_is_used_from_the_next_call_on(tmp_path: Path) -> None:
+    environment = {"CONNECTOR_KEY": Key.generate().to_text(), "CONNECTOR_HOME": str(tmp_path / "home")}
+    runtime = Runtime(environ=environment)
+    elsewhere = open_store(runtime.settings.store, environment)
+    assert elsewhere is not None
+    told = []
+    for value in ("first-canary", "second-canary"):
+        origin = "https://api.mistral.ai"
+        elsewhere.write("mistral-ai", {"apiToken": value}, origin=origin, kinds={"apiToken": "secret"})
+        request = runtime.render("mistral-ai", "models.list", {}, show_secrets=True)
+        told.append(request.headers["Authorization"])
+    elsewhere.remove("mistral-ai")
+    with pytest.raises(MissingCredentials):
+        runtime.render("mistral-ai", "models.list", {}, show_secrets=True)
+    assert told == ["Bearer first-canary", "Bearer second-canary"]
