@@ -17,10 +17,14 @@ from connector.errors import (
     InputProblem,
     InvalidDefinition,
     InvalidSignature,
+    JournalUnavailable,
     MappingError,
     MissingCredentials,
+    NotInJournal,
+    OriginChanged,
     Problem,
     RateLimited,
+    RequestRefused,
     ResponseError,
     TransportError,
     UnknownConnector,
@@ -99,6 +103,40 @@ def test_what_is_unknown_is_answered_with_the_nearest_that_is_known() -> None:
     assert (str(operation), operation.hint) == ("demo: no operation 'things.raed'", "did you mean 'things.read'?")
     handle = UnknownConnector("mistral", ["mistral-ai", "slack"])
     assert (str(handle), handle.hint) == ("no connector 'mistral'", "did you mean 'mistral-ai'?")
+
+
+@pytest.mark.parametrize(
+    ("names", "command"),
+    [(["apiToken", "secret"], "connector connections set demo"), (["grant"], "connector connections login demo")],
+)
+def test_T42_a_secret_that_was_entered_for_another_origin_names_both_and_the_command(
+    names: list[str], command: str
+) -> None:
+    error = OriginChanged("demo", dict.fromkeys(names, "https://old.example"), "https://new.example")
+    assert error.hint.endswith(command)
+    where = "was entered for https://old.example, and the connection leads to https://new.example now"
+    assert [each.message for each in error.errors] == [f"{name} {where}" for name in names]
+    nowhere = OriginChanged("demo", {"grant": ""}, "")
+    assert str(nowhere) == "demo: grant was entered for nowhere, and the connection leads to nowhere now"
+    assert (nowhere.origin, nowhere.entered) == ("nowhere", {"grant": ""})
+
+
+def test_what_the_journal_lacks_or_cannot_do_is_said() -> None:
+    lacking = NotInJournal("delivery", "dlv_1")
+    assert (str(lacking), lacking.kind, lacking.id) == ("no delivery 'dlv_1' in the journal", "delivery", "dlv_1")
+    full = JournalUnavailable("the disk is full", hint="make room", retry_after=30)
+    assert (str(full), full.hint, full.retry_after) == ("the disk is full", "make room", 30)
+
+
+def test_a_bad_signature_is_refused_without_a_reason() -> None:
+    assert str(InvalidSignature.refused()) == "the message is not signed as its connection demands"
+
+
+def test_a_request_to_us_that_is_refused_has_the_status_and_the_fields_of_its_answer() -> None:
+    refused = RequestRefused(405, "no", hint="use POST", headers={"Allow": "POST"}, document={"code": "E_REQUEST"})
+    assert (refused.status, refused.hint, refused.headers) == (405, "use POST", {"Allow": "POST"})
+    assert refused.document == {"code": "E_REQUEST"}
+    assert (RequestRefused(400, "no").headers, RequestRefused(400, "no").document) == ({}, {})
 
 
 @pytest.mark.parametrize(

@@ -159,6 +159,11 @@ def test_T53_an_answer_that_echoes_a_secret_is_masked(echo: str) -> None:
     assert masked.body.endswith(b"***!") or masked.body.endswith(b'***"!')
 
 
+def test_an_answer_without_a_secret_is_not_made_anew() -> None:
+    response = Response(200, Headers({"x": "harmless"}), b"harmless")
+    assert response.masked(FORMS) is response
+
+
 def test_T53_the_longest_secret_is_masked_first() -> None:
     assert mask("abcdef abc", ["abc", "abcdef"]) == f"{MASK} {MASK}"
     assert mask_bytes(b"abcdef abc \xff", ["abc", "abcdef"]) == b"*** *** \xff"

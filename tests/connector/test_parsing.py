@@ -424,6 +424,37 @@ def test_a_webhook_is_read_whole() -> None:
     assert [each.name for each in found.payload] == ["id"]
 
 
+REGISTRATION = {
+    "subscribe": {
+        "method": "POST",
+        "path": "/hooks",
+        "bodyTemplate": {"url": "{{webhookUrl}}"},
+        "fields": [{"name": "hookId", "type": "Integer", "selector": ["id"]}],
+    },
+    "renew": {"method": "PATCH", "path": "/hooks/{{hookId}}"},
+    "unsubscribe": {"method": "DELETE", "path": "/hooks/{{hookId}}"},
+    "renewEvery": 600,
+}
+
+
+def test_the_calls_that_ask_for_messages_are_operations_of_the_connector() -> None:
+    webhooks = [THINGS["webhooks"][0] | REGISTRATION]
+    connector = parse_connector(SERVICE, [{**THINGS, "webhooks": webhooks}])
+    [found] = connector.webhooks
+    assert found.registration is not None
+    ids = ["things/made.subscribe", "things/made.unsubscribe", "things/made.renew"]
+    assert [each.id for each in found.registration.operations()] == ids
+    assert [field.name for field in found.registration.subscribe.fields] == ["hookId"]
+    assert connector.operation("things/made.renew") is found.registration.renew
+    assert found.registration.renew_every == 600
+    assert not set(ids) & set(connector.operations)
+
+
+def test_there_is_nothing_to_renew_where_nothing_is_asked_for() -> None:
+    webhook = THINGS["webhooks"][0] | {"renew": REGISTRATION["renew"]}
+    assert errors(SERVICE, [{**THINGS, "webhooks": [webhook]}]) == [("E_MISSING", "/0/webhooks/0")]
+
+
 # Limits
 
 
@@ -837,7 +868,7 @@ def mutate(document: Any, path: tuple[Any, ...], replacement: Any) -> Any:
 MUTATIONS = st.lists(st.tuples(st.sampled_from(PATHS), st.sampled_from([DELETED, *JUNK])), min_size=1, max_size=3)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(MUTATIONS)
 def test_whatever_is_wrong_with_a_definition_is_said(mutations: list[tuple[Any, Any]]) -> None:
     document = GOOD
@@ -857,7 +888,7 @@ def test_whatever_is_wrong_with_a_definition_is_said(mutations: list[tuple[Any, 
         assert parse_connector(document).handle == connector.handle
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(list(paths_of(json.loads(mistral("overlay"))))), st.sampled_from([DELETED, *JUNK]))
 def test_whatever_is_wrong_with_an_overlay_is_said(path: tuple[Any, ...], replacement: Any) -> None:
     overlay = mutate(json.loads(mistral("overlay")), path, replacement)

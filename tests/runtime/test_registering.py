@@ -10,8 +10,6 @@ from typing import Any
 import httpx2
 import pytest
 
-from connector.errors import InvalidDefinition
-from connector.parsing import parse_connector
 from runtime.registering import RENEWAL
 from tests.runtime.served import SECRET, Served, served, settings_in
 
@@ -111,23 +109,3 @@ async def test_what_cannot_be_asked_for_is_said(server: Served, tmp_path: Path) 
     async with served(settings_in(tmp_path / "b", HOOKS)) as other:
         nowhere = await post(other.url + "/api/webhooks/subscribe", json=BODY)
         assert (nowhere.status_code, nowhere.json()["code"]) == (422, "E_CONFIGURATION")
-
-
-def test_the_calls_of_a_registration_are_operations_of_the_connector() -> None:
-    connector = parse_connector(HOOKS)
-    (webhook,) = connector.webhooks
-    assert webhook.registration is not None
-    assert [each.id for each in webhook.registration.operations()] == [
-        "repos/pushed.subscribe", "repos/pushed.unsubscribe", "repos/pushed.renew",
-    ]  # fmt: skip
-    assert connector.operation("repos/pushed.renew") is webhook.registration.renew
-    assert webhook.registration.renew_every == 600
-    assert "repos/pushed.renew" not in connector.operations
-
-
-def test_there_is_nothing_to_renew_where_nothing_is_asked_for() -> None:
-    changed = json.loads(json.dumps(HOOKS))
-    del changed["resources"][0]["webhooks"][0]["subscribe"]
-    with pytest.raises(InvalidDefinition) as caught:
-        parse_connector(changed)
-    assert [each.code for each in caught.value.problems] == ["E_MISSING"]
