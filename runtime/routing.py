@@ -11,9 +11,9 @@ import json
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import Request, Response
+from fastapi import Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from runtime.runtime import Runtime
     from runtime.subscribers import Subscribers
 
+Limit = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
+After = Annotated[int, Query(ge=0, le=2**62, description="Only what comes behind this sequence number.")]
 #: What a route may answer beside its success; every one of them is a problem document.
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {
@@ -121,6 +123,14 @@ class _StrictRequest(Request):
             return parse_json(await self.body())
         except ValueError as error:
             raise RequestRefused(400, f"the body is not JSON: {error}") from None
+
+
+def connector_of(connection: str) -> str:
+    """The handle of a connection whose name can be one; raises RequestRefused."""
+    handle, _, name = connection.partition(":")
+    if len(name) > 64 or ":" in name or not all(char.isalnum() or char in "_.-" for char in name):
+        raise RequestRefused(404, "there is no such connection", hint="a connection is CONNECTOR or CONNECTOR:NAME")
+    return handle
 
 
 def make_route_class(backend: Backend) -> type[APIRoute]:
