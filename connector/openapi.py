@@ -17,10 +17,12 @@ from typing import Any
 from connector.definitions import Connector
 from connector.errors import InvalidDefinition, Problem
 from connector.parsing import read_connector
-from connector.spec_answers import Answer, find_pagination, read_answers, read_example, read_fields
+from connector.spec_answers import Answer, read_answers, read_fields
+from connector.spec_examples import read_example
 from connector.spec_files import LARGE, show, split_group
 from connector.spec_names import Call as NamedCall
 from connector.spec_names import kebab, name_calls, shared_prefix, split_words
+from connector.spec_pages import find_pagination
 from connector.spec_requests import Call, choose_media_type, is_json_type, read_parameters, read_request
 from connector.spec_schemas import Flat, Report, Specification, extension, members, shorten, text_of
 from connector.spec_service import handle_of, read_auth, read_base, value_names

@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import html
 import itertools
-import re
 import urllib.parse
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 from connector.bodies import BinaryBody, FormBody, GraphqlBody, JsonBody, NdjsonBody, TextBody, XmlBody
 from connector.convertors import read_default, to_text
 from connector.definitions import Operation
-from connector.errors import MappingError
-from connector.mapping import read_json
 from connector.markup import parse_xml
-from connector.messages import Headers, Request, Response
+from connector.messages import Headers, Request
 from connector.multipart import FilePart, MultipartBody
 from connector.templates import Placeholder, Slot, Template
 from connector.trees import (
@@ -29,7 +26,6 @@ from connector.trees import (
     ArrayNode,
     BareSlot,
     Constant,
-    ListStyle,
     Node,
     ObjectNode,
     QuotedSlot,
@@ -37,31 +33,24 @@ from connector.trees import (
     Text,
     flatten,
 )
+from runtime.complaints import (
+    Complaint,
+    Location,
+    Pairs,
+    Unreadable,
+    as_option,
+    differences,
+    list_complaints,
+    plain_lists,
+    read_json_body,
+    read_text,
+    text_fits,
+    xml_values,
+)
 from runtime.parts import read_parts
 
 #: How many ways of leaving out optional items of one array are tried.
 MAX_TRIALS = 50
-_LIST_MARK = re.compile(r"\[[0-9]*\]")
-
-Location = tuple[str | int, ...]
-Pairs = Sequence[tuple[str, str]]
-
-
-class Unreadable(ValueError):
-    """The body is not of the kind it says it is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Complaint:
-    """One thing wrong with a request; `location` begins with `path`, `query`, `header` or `body`."""
-
-    location: Location
-    message: str
-    type: str
-
-    def as_json(self) -> dict[str, Any]:
-        """The entry of a validation error, in the form that FastAPI made usual."""
-        return {"loc": list(self.location), "msg": self.message, "type": self.type}
 
 
 def find_complaints(operation: Operation, request: Request, path_values: Pairs, query: Pairs) -> Iterator[Complaint]:
@@ -133,13 +122,13 @@ class _Check:
         if text == "" and placeholder.nullable:
             return
         try:
-            placeholder.read(_as_option(placeholder, read_default(text, placeholder.convertor)))
+            placeholder.read(as_option(placeholder, read_default(text, placeholder.convertor)))
         except ValueError as error:
             yield Complaint(where, str(error), f"{placeholder.type.lower()}_parsing")
 
     def template_text(self, template: Template, text: str, where: Location) -> Iterator[Complaint]:
         """A longer text; the value in it is read where there is one slot, since two could be cut in several ways."""
-        if not _fits(template, text):
+        if not text_fits(template, text):
             yield Complaint(where, "the text is not the fixed one around its values", "string_pattern_mismatch")
             return
         slots = [place for place, part in enumerate(template.parts) if isinstance(part, Slot)]
@@ -180,7 +169,7 @@ class _Check:
             elif len(found) < sum(not optional for _, optional in nodes):
                 yield Complaint(where, "field required", "missing")
             elif found and placeholder is not None and kind == "Array":
-                yield from _repeated(placeholder, found, where)
+                yield from list_complaints(placeholder, found, where)
             elif len(found) > len(nodes) and not (kind == "Any" and place == "body"):
                 yield Complaint(where, "the name stands more than once", "too_long")
             elif len(found) == len(nodes):
@@ -206,21 +195,21 @@ class _Check:
                 yield Complaint(("body",), "no body is expected", "extra_forbidden")
         elif isinstance(body, (JsonBody, GraphqlBody)):
             if given.strip():
-                yield from self.node(body.tree, _read_json(request.headers, given), ("body",))
+                yield from self.node(body.tree, read_json_body(request.headers, given), ("body",))
             elif not self.is_optional(body.tree):
                 yield Complaint(("body",), "field required", "missing")
         elif isinstance(body, FormBody):
             declared = [(name, node, self.is_optional(node)) for name, node in body.pairs]
             if body.tree is not None:
                 declared = list(self._spread("", body.tree))
-            pairs = urllib.parse.parse_qsl(_read_text(given), keep_blank_values=True)
-            yield from self.pairs(declared, _plain_lists(pairs, body.lists), "body")
+            pairs = urllib.parse.parse_qsl(read_text(given), keep_blank_values=True)
+            yield from self.pairs(declared, plain_lists(pairs, body.lists), "body")
         elif isinstance(body, TextBody):
-            yield from self.template_text(body.template, _read_text(given), ("body",))
+            yield from self.template_text(body.template, read_text(given), ("body",))
         elif isinstance(body, XmlBody):
             yield from self._xml(body.template, given)
         elif isinstance(body, NdjsonBody):
-            lines = [_read_json(request.headers, line) for line in given.split(b"\n") if line.strip()]
+            lines = [read_json_body(request.headers, line) for line in given.split(b"\n") if line.strip()]
             one = not isinstance(body.tree, ArrayNode) and len(lines) == 1 and not self._is_list(body.tree)
             yield from self.node(body.tree, lines[0] if one else lines, ("body",))
         elif isinstance(body, MultipartBody):
@@ -237,11 +226,11 @@ class _Check:
             parse_xml(given)
         except ValueError as error:
             raise Unreadable(str(error)) from None
-        text = _read_text(given)
-        if not _fits(template, text):
+        text = read_text(given)
+        if not text_fits(template, text):
             yield Complaint(("body",), "the text is not the fixed one around its values", "string_pattern_mismatch")
             return
-        for name, value in _xml_values(template, text):
+        for name, value in xml_values(template, text):
             if value:
                 yield from self.text_value(name, html.unescape(value), ("body", name))
 
@@ -261,7 +250,7 @@ class _Check:
             each for part in body.parts if not isinstance(part, FilePart) for each in self._spread(part.name, part.node)
         ]
         pairs = [(part.name, part.content.decode("utf-8", "replace")) for part in parts if part.name not in names]
-        yield from self.pairs(declared, _plain_lists(pairs, body.lists), "body")
+        yield from self.pairs(declared, plain_lists(pairs, body.lists), "body")
 
     def _spread(self, name: str, node: Node, *, optional: bool = False) -> Iterator[tuple[str, Node, bool]]:
         """The fields of a form that is written as a tree."""
@@ -288,7 +277,7 @@ class _Check:
     def node(self, node: Node, value: Any, where: Location) -> Iterator[Complaint]:
         """A JSON value against a part of a body tree."""
         if isinstance(node, Constant):
-            yield from _differences(node.value, value, where)
+            yield from differences(node.value, value, where)
         elif isinstance(node, (BareSlot, QuotedSlot)):
             yield from self._slot(node, value, where)
         elif isinstance(node, Text):
@@ -377,94 +366,3 @@ class _Check:
             if not nearest:
                 break
         yield from nearest or ()
-
-
-def _plain_lists(pairs: Pairs, lists: ListStyle) -> Pairs:
-    """The pairs with the names of lists as they are where a name is only repeated."""
-    if lists == "repeat":
-        return pairs
-    return [(_LIST_MARK.sub("", name), text) for name, text in pairs]
-
-
-def _repeated(placeholder: Placeholder, found: Sequence[str], where: Location) -> Iterator[Complaint]:
-    """A list whose elements travel under one name."""
-    try:
-        placeholder.read([_as_option(placeholder, text) for text in found])
-    except ValueError as error:
-        yield Complaint(where, str(error), "list_parsing")
-
-
-def _as_option(placeholder: Placeholder, value: Any) -> Any:
-    """The option that a text stands for, where the options are not all text."""
-    return next(
-        (option for option in placeholder.options if isinstance(value, str) and to_text(option) == value), value
-    )
-
-
-def _fits(template: Template, text: str) -> bool:
-    """True if the text is the template with some value in each slot.
-
-    Each fixed part is taken where it is first found, which decides it in linear time.
-    """
-    place, floating, last = 0, False, len(template.parts) - 1
-    for index, part in enumerate(template.parts):
-        if isinstance(part, Slot):
-            floating = True
-        elif floating and index == last:
-            return text.endswith(part) and len(text) - len(part) >= place
-        else:
-            start = text.find(part, place) if floating else place
-            if start < 0 or not text.startswith(part, start):
-                return False
-            place, floating = start + len(part), False
-    return floating or place == len(text)
-
-
-def _xml_values(template: Template, text: str) -> Iterator[tuple[str, str]]:
-    """The values in a document as they are escaped, up to the first whose end the fixed text does not show.
-
-    An escaped value holds neither `<` nor a quote, so what follows it in the template ends it.
-    """
-    place = 0
-    for part, following in itertools.zip_longest(template.parts, template.parts[1:], fillvalue=""):
-        if isinstance(part, str):
-            place += len(part)
-            continue
-        end = text.find(following[0], place) if isinstance(following, str) and following[:1] in ("<", '"', "'") else -1
-        if end < 0:
-            return
-        yield part.name, text[place:end]
-        place = end
-
-
-def _differences(expected: Any, value: Any, where: Location) -> Iterator[Complaint]:
-    """A JSON value against a fixed one."""
-    if isinstance(expected, dict) and isinstance(value, dict):
-        for name in expected:
-            if name in value:
-                yield from _differences(expected[name], value[name], (*where, name))
-            else:
-                yield Complaint((*where, name), "field required", "missing")
-        for name in value:
-            if name not in expected:
-                yield Complaint((*where, name), "no such field", "extra_forbidden")
-    elif isinstance(expected, list) and isinstance(value, list) and len(expected) == len(value):
-        for place, pair in enumerate(zip(expected, value, strict=True)):
-            yield from _differences(*pair, (*where, place))
-    # In Python True equals 1; in JSON it does not.
-    elif isinstance(expected, bool) is not isinstance(value, bool) or expected != value:
-        yield Complaint(where, f"expected {to_text(expected)!r}", "literal_error")
-
-
-def _read_json(headers: Headers, body: bytes) -> Any:
-    try:
-        return read_json(Response(200, headers, body))
-    except MappingError:
-        raise Unreadable("the body is not JSON that every reader understands alike") from None
-
-
-def _read_text(body: bytes) -> str:
-    try:
-        return body.decode()
-    except UnicodeDecodeError:
-        raise Unreadable("the body is not UTF-8") from None

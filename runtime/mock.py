@@ -26,8 +26,9 @@ from connector.definitions import Connector, Operation
 from connector.errors import ConfigurationError
 from connector.messages import Headers, Request, Response
 from connector.templates import Slot, Template
+from runtime.complaints import Complaint, Pairs, Unreadable
 from runtime.credentials import Credential, find_credentials
-from runtime.expectations import Complaint, Pairs, Unreadable, find_complaints, fixed_headers
+from runtime.expectations import find_complaints, fixed_headers
 from runtime.samples import cut_page, find_progress, json_response, make_answers, read_example
 
 #: A body may have this many bytes.

@@ -1,0 +1,177 @@
+"""A recorded answer for an operation of a specification: its own example where that fits, else one of the schema."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from connector.spec_answers import Answer
+from connector.spec_schemas import Flat, Specification, find_alternatives, members
+
+_MAX_EXAMPLE = 64 * 1024
+_MAX_SAMPLE = 400
+_MAX_SAMPLE_LEVELS = 14
+
+
+def read_example(spec: Specification, answer: Answer, where: str) -> dict[str, Any]:
+    """A recorded answer: the example of the specification if it fits the schema, else one made from the schema."""
+    recorded: dict[str, Any] = {"status": answer.status}
+    if answer.kind == "empty" or answer.status in (204, 205):
+        return recorded
+    if answer.kind in ("binary", "text", "xml"):
+        media_type = "application/octet-stream" if "*" in answer.media_type else answer.media_type
+        text = {"binary": "the content of a file", "text": "text"}.get(answer.kind, "<document/>")
+        given = _given(spec, answer, where)
+        body = given if isinstance(given, str) and answer.kind != "xml" else text
+        return {**recorded, "headers": {"Content-Type": media_type}, "body": body}
+    body = _given(spec, answer, where)
+    if body is None or not fits(spec, answer.schema, body, where):
+        if body is not None:
+            spec.report.add("guessed", where, "its example does not fit its own schema, so one is made up")
+        body = Sampler(spec, where).sample(answer.schema)
+    if answer.kind == "json":
+        return {**recorded, "body": body}
+    text = json.dumps(body, ensure_ascii=False)
+    if answer.kind == "sse":
+        name = "" if answer.event is None else f"event: {Sampler(spec, where).sample(answer.event)}\n"
+        text = f"{name}data: {text}\n\ndata: [DONE]\n\n"
+    else:
+        text += "\n"
+    return {**recorded, "headers": {"Content-Type": answer.media_type.partition(";")[0]}, "body": text}
+
+
+def _given(spec: Specification, answer: Answer, where: str) -> Any:
+    """The example that a specification gives, if it is not too large."""
+    given: Any = None
+    if "example" in answer.media:
+        given = answer.media["example"]
+    else:
+        for _, each in members(answer.media.get("examples")):
+            found = spec.resolve(each, where)
+            if "value" in found:
+                given = found["value"]
+                break
+    if given is not None and len(json.dumps(given)) > _MAX_EXAMPLE:
+        return None
+    return given
+
+
+_KINDS: Mapping[str, type | tuple[type, ...]] = {
+    "object": Mapping,
+    "array": list,
+    "string": str,
+    "integer": int,
+    "number": (int, float),
+    "boolean": bool,
+}
+
+
+def fits(spec: Specification, schema: Any, value: Any, where: str, levels: int = 4) -> bool:
+    """True if a value has the types and the required members that a schema says, a few levels deep."""
+    flat = spec.flat(schema, where)
+    kind = flat.get("type")
+    if value is None:
+        return bool(flat.get("nullable")) or kind is None
+    expected = _KINDS.get(kind) if isinstance(kind, str) else None
+    if expected is not None and (not isinstance(value, expected) or (isinstance(value, bool) and kind != "boolean")):
+        return False
+    if levels == 0 or flat.get("variants", 1) > 1:
+        return True
+    if kind == "object" and isinstance(value, Mapping):
+        known = flat.get("properties", {})
+        return all(name in value for name in flat.get("required", ()) if name in known) and all(
+            fits(spec, known[name], each, where, levels - 1) for name, each in value.items() if name in known
+        )
+    if kind == "array" and isinstance(value, list):
+        return all(fits(spec, flat.get("items"), each, where, levels - 1) for each in value[:5])
+    return True
+
+
+@dataclass(slots=True)
+class Sampler:
+    """Values made up from schemas: examples and defaults where there are any, else something of the right type."""
+
+    spec: Specification
+    where: str
+    left: int = _MAX_SAMPLE
+
+    def sample(self, schema: Any, levels: int = _MAX_SAMPLE_LEVELS, within: tuple[int, ...] = ()) -> Any:
+        """A value of the schema; a part that nests too deeply, or holds itself, is null or left out."""
+        flat = self.spec.flat(schema, self.where)
+        self.left -= 1
+        target = self.spec.resolve(schema, self.where)
+        given = [flat[key] for key in ("example", "default") if flat.get(key) is not None]
+        given += flat.get("examples", [])[:1]
+        for each in given:
+            if fits(self.spec, schema, each, self.where):
+                return each
+        if flat.get("enum"):
+            return flat["enum"][0]
+        alternatives = find_alternatives(self.spec, target, self.where)
+        if alternatives and "properties" not in target and levels > 0 and id(target) not in within:
+            first = next(each for each in alternatives if "null" not in self.spec.flat(each, self.where))
+            return self.sample(first, levels - 1, (*within, id(target)))
+        kind = flat.get("type")
+        if kind == "object":
+            if levels == 0 or self.left < 0 or id(target) in within:
+                return {}
+            return self._object(flat, levels, (*within, id(target)))
+        if kind == "array":
+            if levels == 0 or self.left < 0 or id(target) in within or flat.get("maxItems") == 0:
+                return []
+            item = self.sample(flat.get("items"), levels - 1, (*within, id(target)))
+            fewest = flat.get("minItems", 1)
+            return [item] * max(1, min(fewest if isinstance(fewest, int) else 1, 5))
+        return _scalar(flat)
+
+    def _object(self, flat: Flat, levels: int, within: tuple[int, ...]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        required = set(flat.get("required", ()))
+        for name, each in members(flat.get("properties")):
+            part = self.spec.flat(each, self.where)
+            if part.get("writeOnly") is True or (self.left < 0 and name not in required):
+                continue
+            holds_itself = id(self.spec.resolve(each, self.where)) in within
+            if holds_itself and name not in required:
+                continue
+            found[name] = self.sample(each, levels - 1, within)
+        return found
+
+
+_FORMATS = {
+    "date-time": "2026-01-02T09:00:00Z",
+    "date": "2026-01-02",
+    "time": "09:00:00Z",
+    "uuid": "7f8de1c4-52a8-4d1b-9f07-3a4be7a1c0de",
+    "email": "name@mail.example",
+    "uri": "https://mail.example/path",
+    "url": "https://mail.example/path",
+    "hostname": "mail.example",
+    "ipv4": "192.0.2.1",
+    "ipv6": "2001:db8::1",
+    "byte": "dGV4dA==",
+    "duration": "PT1H",
+}
+
+
+def _scalar(flat: Flat) -> Any:
+    kind = flat.get("type")
+    if kind == "boolean":
+        return True
+    if kind in ("integer", "number"):
+        low, high = flat.get("minimum", flat.get("exclusiveMinimum")), flat.get("maximum", flat.get("exclusiveMaximum"))
+        number = 1
+        if low is not None and number <= low:
+            number = low if "minimum" in flat else low + 1
+        if high is not None and number > high:
+            number = high if "maximum" in flat else high - 1
+        return number
+    if kind == "string":
+        text = _FORMATS.get(flat.get("format", "")) or "text"
+        shortest, longest = flat.get("minLength"), flat.get("maxLength")
+        if isinstance(shortest, int) and len(text) < min(shortest, 1000):
+            text = text.ljust(min(shortest, 1000), "x")
+        return text[:longest] if isinstance(longest, int) and longest >= 0 else text
+    return None if flat.get("nullable") else "text" if kind is None and not flat.get("mixed") else None
