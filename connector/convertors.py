@@ -39,7 +39,7 @@ class Convertor:
     """One type: its name, its aliases, and how a value becomes one.
 
     `exact` are the Python types that an answer's value may have to pass unchanged, which spares the common case a
-    call; `json_schema` is how the type is described to tools.
+    call; `json_schema` is what the type is in JSON (a file is the text that stands for it).
     """
 
     name: str

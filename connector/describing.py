@@ -1,37 +1,24 @@
 """Inputs and answers of operations as JSON Schemas (2020-12): what tools, pages and OpenAPI documents show of them.
 
 A schema accepts what the runtime accepts when values are given in their own JSON types; that numeric text counts as a
-number as well is not said. Nothing here knows for whom the schema is.
+number as well is not said. What a type is, its row in `convertors` says. Nothing here knows for whom the schema is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
-from connector.definitions import Field, Operation
+from connector.definitions import AnyOperation, Field, Operation
 from connector.selectors import Every, Selector, Walk, read_walk, show_walk
 from connector.templates import Placeholder
 
 Schema = dict[str, Any]
-#: What each type is in JSON; dates may be timestamps on answers, and are text for whoever gives one.
-TYPES: Mapping[str, Schema] = {
-    "String": {"type": "string"},
-    "Integer": {"type": "integer"},
-    "Number": {"type": "number"},
-    "Boolean": {"type": "boolean"},
-    "Array": {"type": "array"},
-    "Object": {"type": "object"},
-    "Any": {},
-    "Date": {"type": "string", "format": "date"},
-    "DateTime": {"type": "string", "format": "date-time"},
-    "File": {"type": "string", "format": "binary"},
-}
 
 
 def input_schema(placeholder: Placeholder, places: Iterable[str] = ()) -> Schema:
     """What one input may be; `places` are where it lands: a value in a path is not empty."""
-    schema: Schema = {**TYPES.get(placeholder.type, {}), **(placeholder.schema or {})}
+    schema: Schema = {**placeholder.convertor.json_schema, **(placeholder.schema or {})}
     if placeholder.type == "Array" and placeholder.options:
         schema["items"] = {**schema.get("items", {}), "enum": list(placeholder.options)}
     elif placeholder.options:
@@ -50,6 +37,17 @@ def input_schema(placeholder: Placeholder, places: Iterable[str] = ()) -> Schema
     return schema
 
 
+def inputs_schema(operation: AnyOperation) -> Schema:
+    """The inputs of an operation as one object, and no others."""
+    inputs = operation.inputs
+    return {
+        "type": "object",
+        "properties": {name: input_schema(each, operation.places.get(name, ())) for name, each in inputs.items()},
+        "required": [name for name, each in inputs.items() if each.required and each.default is None],
+        "additionalProperties": False,
+    }
+
+
 def with_null(schema: Schema) -> Schema:
     """The schema, null allowed."""
     kind = schema.get("type")
@@ -66,7 +64,7 @@ def with_null(schema: Schema) -> Schema:
 
 def field_schema(field: Field) -> Schema:
     """What one field of a result may be; what is missing is null, and of many values there is a list."""
-    schema = dict(TYPES.get(field.type, {}))
+    schema = dict(field.convertor.json_schema)
     schema.pop("format", None)
     schema = {"type": "array", "items": with_null(schema)} if field.multivalue else with_null(schema)
     return {**schema, "description": field.description} if field.description else schema
@@ -110,7 +108,7 @@ def _walk(selector: Selector) -> Walk | None:
 def _put(root: Schema, walk: Walk, field: Field) -> None:
     place = _at(root, walk)
     if not place:
-        place |= {key: value for key, value in with_null(TYPES.get(field.type, {})).items() if key != "format"}
+        place |= {key: value for key, value in with_null(dict(field.convertor.json_schema)).items() if key != "format"}
         if field.description:
             place["description"] = field.description
 

@@ -16,6 +16,7 @@ from typing import Annotated, Any, cast
 from fastapi import APIRouter, Body, Path, Query, Request
 from starlette.responses import StreamingResponse
 
+from connector import describing
 from connector.definitions import Connector, CustomOperation, Operation
 from connector.errors import (
     InputError,
@@ -81,8 +82,8 @@ def _add_catalogue(router: APIRouter, backend: Backend) -> None:
         found = _find(connector, operation)
         fields = found.output if isinstance(found, CustomOperation) else found.fields
         schemas = {
-            "inputs": documents.inputs_schema(found.inputs.values()),
-            "fields": documents.fields_schema(fields),
+            "inputs": describing.inputs_schema(found),
+            "fields": describing.fields_schema(fields),
         }
         return Answer({**documents.operation_document(connector, found), "schemas": schemas})
 

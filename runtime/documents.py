@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from connector.definitions import AnyOperation, Connector, Field, Operation, Webhook
-from connector.describing import TYPES
 from connector.mapping import Chunk, Result
 from connector.messages import Event, Request
 from connector.templates import Placeholder, Template
@@ -249,39 +248,3 @@ def chunk_document(chunk: Chunk) -> Document:
     """One chunk of a streamed answer; a piece of a binary one is Base64 text."""
     raw = base64.b64encode(chunk.raw).decode() if isinstance(chunk.raw, bytes) else chunk.raw
     return {"fields": chunk.fields, "raw": raw, "event": chunk.event, "id": chunk.id, "warnings": list(chunk.warnings)}
-
-
-#: The JSON Schema of each type of the language; over HTTP a file is the text that stands for it.
-_SCHEMAS: dict[str, Document] = {**TYPES, "File": {"type": "string"}}
-
-
-def inputs_schema(inputs: Iterable[Placeholder]) -> Document:
-    """The JSON Schema of the inputs of an operation, as one object."""
-    properties, required = {}, []
-    for each in inputs:
-        schema = dict(_SCHEMAS.get(each.type, {}))
-        if each.options:
-            schema["enum"] = list(each.options)
-        told = {"minimum": each.minimum, "maximum": each.maximum, "default": each.default}
-        schema |= {key: value for key, value in told.items() if value is not None}
-        if each.description:
-            schema["description"] = each.description
-        properties[each.name] = schema
-        if each.required and each.default is None:
-            required.append(each.name)
-    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
-
-
-def fields_schema(fields: Iterable[Field]) -> Document:
-    """The JSON Schema of mapped fields, as one object; a field may always be null."""
-    properties = {}
-    for each in fields:
-        schema = dict(_SCHEMAS.get(each.type, {}))
-        if each.multivalue:
-            schema = {"type": "array", "items": schema}
-        elif "type" in schema:
-            schema["type"] = [schema["type"], "null"]
-        if each.description:
-            schema["description"] = each.description
-        properties[each.name] = schema
-    return {"type": "object", "properties": properties}
