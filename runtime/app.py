@@ -1,8 +1,8 @@
 """The application that `connector serve` runs, and the router that a host includes: wiring, lifespan, health, docs.
 
-`create_app` puts the webhooks in front, for they are found by their exact raw path, and the interface behind them. The
-journal is open, and the work of the chosen roles is done, for as long as the application lives. What the routes do is
-`api`'s, and how the server treats its clients is `serving`'s.
+`create_app` makes the interface, and `put_webhooks_first` what is served: webhooks are found by their exact raw path,
+and their messages come in crowds. The journal is open, and the work of the chosen roles is done, for as long as the
+application lives. What the routes do is `api`'s, and how the server treats its clients is `serving`'s.
 """
 
 from __future__ import annotations
@@ -80,15 +80,26 @@ def create_app(runtime: Runtime, *, roles: Iterable[str] = ROLES) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.backend = backend
+    app.state.backend, app.state.roles = backend, chosen
     if "api" in chosen:
         app.include_router(build_router(backend))
-        app.add_middleware(_Doorway, ingress=backend.ingress)
     app.include_router(_status_router(backend))
     app.add_exception_handler(HTTPException, _answer_http)
     app.add_exception_handler(Exception, _answer_any)
     _complete_openapi(app)
     return app
+
+
+def put_webhooks_first(app: FastAPI) -> Any:
+    """The application as it is served: requests to webhooks go to the ingress, before any middleware has its turn."""
+    if "api" not in app.state.roles:
+        return app
+    ingress: Ingress = app.state.backend.ingress
+
+    async def choose(scope: Scope, receive: Receive, send: Send) -> None:
+        await (ingress if ingress.takes(scope) else app)(scope, receive, send)
+
+    return choose
 
 
 def build_host_router(runtime: Runtime) -> APIRouter:
@@ -111,17 +122,6 @@ class _Exact:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._ingress(scope, receive, send)
-
-
-class _Doorway:
-    """Hands requests to webhooks over to the ingress, before any route is looked for."""
-
-    def __init__(self, app: Any, ingress: Ingress) -> None:
-        self._app = app
-        self._ingress = ingress
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await (self._ingress if self._ingress.takes(scope) else self._app)(scope, receive, send)
 
 
 @contextlib.asynccontextmanager
@@ -170,7 +170,8 @@ async def _find_handlers(
         _LOG.warning("%s", each)
     automations = Automations(backend.automations, runtime, journal, settings.home / "files")
     # Whoever appends plans, whatever its role: the runs of an event belong to its commit.
-    journal.planners.append(automations.plan)
+    if backend.automations:
+        journal.planners.append(automations.plan)
     handlers: dict[WorkKind, Handler] = {}
     if "poller" in roles:
         await backend.poller.schedule()

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, text, update
 
-from runtime.databases import insert_rows, upsert
+from runtime.databases import Prepared, among, listed, upsert
 from runtime.dispatching import Dispatcher
 from runtime.entries import (
     Appended,
@@ -47,11 +47,14 @@ class Append:
     then: Sequence[Work]
 
 
-_COUNT = select(COUNTERS.c.events, COUNTERS.c.subscriptions).where(COUNTERS.c.id == 1).with_for_update()
-_ADVANCE = update(COUNTERS).where(COUNTERS.c.id == 1).values(events=bindparam("to"), at=bindparam("now"))
+_ONLY = COUNTERS.c.id == text("1")
+_COUNT = Prepared(select(COUNTERS.c.events, COUNTERS.c.subscriptions).where(_ONLY).with_for_update())
+_FORWARD = update(COUNTERS).where(_ONLY).values(events=bindparam("to"), at=bindparam("now"))
+_ADVANCE = Prepared(_FORWARD)
 #: The same on PostgreSQL, where other processes follow the journal: the commit tells them, once for all of a group.
-_ADVANCE_AND_TELL = _ADVANCE.returning(func.pg_notify(CHANNEL, ""))
-_KNOWN = select(EVENTS.c.id, EVENTS.c.seq, EVENTS.c.digest).where(EVENTS.c.id.in_(bindparam("ids", expanding=True)))
+_ADVANCE_AND_TELL = Prepared(_FORWARD.returning(text(f"pg_notify('{CHANNEL}', '')")))
+_KNOWN = Prepared(select(EVENTS.c.id, EVENTS.c.seq, EVENTS.c.digest).where(among(EVENTS.c.id, bindparam("ids"))))
+_INSERT = Prepared(insert(EVENTS), column_keys=[column.name for column in EVENTS.c])
 
 
 class Appending:
@@ -67,9 +70,8 @@ class Appending:
     def append(self, connection: Connection, appends: Sequence[Append]) -> list[Outcome]:
         """Does several appends at once; gives for each the list of Appended."""
         # Whoever appends has this row to itself until the commit, so the order of numbers is the order of commits.
-        counters = connection.execute(_COUNT).one()
+        ((seq, version),) = _COUNT.rows(connection)
         known = self._known(connection, appends)
-        seq = counters.events
         rows: list[tuple[Any, ...]] = []
         stored: list[tuple[int, str, NewEvent]] = []
         received = self._wall()
@@ -88,12 +90,11 @@ class Appending:
             answers.append(answer)
         work = [each for one in appends for each in one.then]
         if rows:
-            insert_rows(connection, EVENTS, rows)
-            work += self._deliver(connection, stored, counters.subscriptions)
+            _INSERT.run(connection, rows)
+            work += self._deliver(connection, stored, version)
             work += self._plan(connection, stored, received)
         tells = rows and connection.dialect.name == "postgresql"
-        now = max(received, self._now())
-        connection.execute(_ADVANCE_AND_TELL if tells else _ADVANCE, {"to": seq, "now": now})
+        (_ADVANCE_AND_TELL if tells else _ADVANCE).run(connection, [(seq, max(received, self._now()))])
         self._remember(connection, appends)
         if work:
             self._dispatcher.enqueue(connection, work)
@@ -102,12 +103,8 @@ class Appending:
 
     def _known(self, connection: Connection, appends: Sequence[Append]) -> dict[str, tuple[int, bytes]]:
         ids = [id for each in appends for id, new, _ in each.events if new.dedupe is not None]
-        known = {}
-        # Both databases have a limit on the parameters of one statement.
-        for start in range(0, len(ids), 5000):
-            for id, seq, digest in connection.execute(_KNOWN, {"ids": ids[start : start + 5000]}):
-                known[id] = seq, bytes(digest)
-        return known
+        rows = _KNOWN.rows(connection, listed(connection, ids)) if ids else ()
+        return {id: (seq, bytes(digest)) for id, seq, digest in rows}
 
     def _deliver(self, connection: Connection, stored: Sequence[tuple[int, str, NewEvent]], version: int) -> list[Work]:
         """Makes the deliveries of new events; gives the work of those that are next in line."""

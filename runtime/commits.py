@@ -26,6 +26,8 @@ Transact = Callable[[Callable[[Connection], Any]], Awaitable[Any]]
 
 #: Writes in one transaction at most, so that a flood does not make one that takes for ever.
 MOST = 1000
+#: Seconds at most that a commit waits for others to share it, after one that was shared; no longer than that one took.
+GATHERING = 0.005
 
 
 @dataclass(slots=True)
@@ -61,10 +63,15 @@ class Commits:
             await asyncio.wait([self._task])
 
     async def _commit_all(self) -> None:
+        loop = asyncio.get_running_loop()
         try:
             while self._waiting:
                 jobs, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
+                began = loop.time()
                 await self._commit(jobs)
+                if len(jobs) > 1:
+                    # Where several came together more will come, and many in one commit cost little more than few.
+                    await asyncio.sleep(min(loop.time() - began, GATHERING))
         finally:
             self._task = None
 

@@ -11,18 +11,20 @@ import asyncio
 import importlib
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, inspect, text
+from sqlalchemy import ColumnElement, Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from connector.errors import ConfigurationError
 from runtime.files import make_home, try_lock
 from runtime.migrations import HEAD, VERSIONS
+from runtime.tables import to_json
 
 R = TypeVar("R")
 
@@ -31,8 +33,6 @@ BUSY_TIMEOUT = 5.0
 #: KiB of pages that each connection keeps.
 _CACHE = 16 * 1024
 _READERS = 4
-#: The text of `insert_rows`, by table and dialect.
-_INSERTS: dict[tuple[str, str], str] = {}
 
 
 class Database(Protocol):
@@ -83,6 +83,8 @@ class SQLite:
         self.path = path
         self.migrated_from: str | None = None
         self._lock: int | None = None
+        #: The writer's connection, kept from one transaction to the next.
+        self._writing: Connection | None = None
         self._writer = ThreadPoolExecutor(1, "journal-writer")
         self._readers = self._writer if path is None else ThreadPoolExecutor(_READERS, "journal-reader")
         self.engine = self._make_engine(writes=not read_only)
@@ -126,15 +128,18 @@ class SQLite:
         await asyncio.to_thread(self._close)
 
     def _transact(self, run: Callable[[Connection], R]) -> R:
-        with self.engine.connect() as connection:
-            try:
-                with connection.begin():
-                    return run(connection)
-            except DBAPIError:
-                # After a failed write or flush nobody knows what the connection still believes, so it is opened anew.
-                if self.path is not None:
-                    connection.invalidate()
-                raise
+        if self._writing is None:
+            self._writing = self.engine.connect()
+        try:
+            with self._writing.begin():
+                return run(self._writing)
+        except DBAPIError:
+            # After a failed write or flush nobody knows what the connection still believes, so it is opened anew.
+            writing, self._writing = self._writing, None
+            if self.path is not None:
+                writing.invalidate()
+            writing.close()
+            raise
 
     def _read(self, run: Callable[[Connection], R]) -> R:
         with self._reading.begin() as connection:
@@ -143,6 +148,8 @@ class SQLite:
     def _close(self) -> None:
         self._writer.shutdown()
         self._readers.shutdown()
+        if self._writing is not None:
+            self._writing.close()
         self._reading.dispose()
         self.engine.dispose()
         if self._lock is not None:
@@ -292,17 +299,78 @@ def migrate(connection: Connection, where: str, *, to: str = HEAD) -> str | None
     return version
 
 
-def insert_rows(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Inserts many rows, each in the order of the table's columns and as the driver takes it.
+class Prepared:
+    """A statement that runs by the thousand: compiled once for a dialect, then run on the driver's own cursor.
 
-    For what comes in by the thousand: a statement of SQLAlchemy's would convert each value of each row by itself.
+    SQLAlchemy would take ten times as long over each as SQLite does. Values stand in the order in which the statement
+    names them, and go in and come out as the driver has them. Errors are those that SQLAlchemy raises.
     """
-    text = _INSERTS.get((table.name, connection.dialect.name))
-    if text is None:
-        columns = [column.name for column in table.c]
-        text = str(table.insert().compile(dialect=connection.dialect, column_keys=columns))
-        _INSERTS[table.name, connection.dialect.name] = text
-    connection.exec_driver_sql(text, list(rows))
+
+    def __init__(self, statement: Any, **options: Any) -> None:
+        """`options` are those of the statement's `compile`."""
+        self._statement = statement
+        self._options = options
+        self._texts: dict[str, str] = {}
+
+    def rows(self, connection: Connection, *values: Any) -> list[Any]:
+        """Runs a query, and gives its rows."""
+        return self._run(connection, values, many=False)
+
+    def run(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
+        """Runs it once for each row of values."""
+        if len(rows) == 1:
+            self._run(connection, rows[0], many=False)
+        elif rows:
+            self._run(connection, rows, many=True)
+
+    def _run(self, connection: Connection, values: Sequence[Any], *, many: bool) -> list[Any]:
+        dialect = connection.dialect
+        if (words := self._texts.get(dialect.name)) is None:
+            words = self._texts[dialect.name] = str(self._statement.compile(dialect=dialect, **self._options))
+        driver: Any = dialect.loaded_dbapi
+        made = connection.connection
+        try:
+            cursor = made.cursor()
+            try:
+                (cursor.executemany if many else cursor.execute)(words, values)
+                return list(cursor.fetchall()) if cursor.description else []
+            finally:
+                cursor.close()
+        except driver.Error as error:
+            gone = dialect.is_disconnect(error, made.dbapi_connection, None)
+            if gone:
+                connection.invalidate(error)
+            told = DBAPIError.instance(
+                words, None, error, driver.Error, connection_invalidated=gone, dialect=dialect, hide_parameters=True
+            )
+            raise told from error
+
+
+class among(ColumnElement[bool]):  # noqa: N801 - reads as what it is, a word of SQL
+    """A column is one of the values of a list, which is one parameter however long it is; `listed` makes it."""
+
+    inherit_cache = False
+
+    def __init__(self, column: Any, values: Any) -> None:
+        self.column = column
+        self.values = values
+
+
+@compiles(among, "sqlite")
+def _among_json(element: among, compiler: Any, **more: Any) -> str:
+    column, values = compiler.process(element.column, **more), compiler.process(element.values, **more)
+    return f"{column} IN (SELECT value FROM json_each({values}))"  # noqa: S608 - pieces of compiled SQL
+
+
+@compiles(among, "postgresql")
+def _among_array(element: among, compiler: Any, **more: Any) -> str:
+    column, values = compiler.process(element.column, **more), compiler.process(element.values, **more)
+    return f"{column} = ANY({values}::text[])"
+
+
+def listed(connection: Connection, values: Iterable[str]) -> Any:
+    """A list of texts as the parameter of `among`."""
+    return to_json(list(values)) if connection.dialect.name == "sqlite" else list(values)
 
 
 def upsert(connection: Connection, table: Any, rows: list[dict[str, Any]], *, replace: bool = True) -> None:

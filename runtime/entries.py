@@ -30,7 +30,8 @@ EXHAUSTED = "delivery.exhausted"
 SYSTEM_TRIGGERS = frozenset({EXHAUSTED})
 
 _ID_DIGITS = 32
-_encode = json.JSONEncoder().encode
+#: A text as JSON. It is what `json.dumps` writes of it, which would make an encoder anew each time.
+_encode = json.encoder.encode_basestring_ascii
 
 
 def event_id(connection: str, trigger: str, dedupe: str | None) -> str:
@@ -53,7 +54,8 @@ def new_id(prefix: str) -> str:
 
 def _derived(prefix: str, *parts: str) -> str:
     # As JSON, so that no two lists of parts are one text, whatever is in them.
-    return f"{prefix}_{hashlib.sha256(_encode(parts).encode()).hexdigest()[:_ID_DIGITS]}"
+    text = f"[{', '.join(map(_encode, parts))}]"
+    return f"{prefix}_{hashlib.sha256(text.encode()).hexdigest()[:_ID_DIGITS]}"
 
 
 @dataclass(frozen=True, slots=True)

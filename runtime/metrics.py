@@ -25,6 +25,8 @@ class Metrics:
             ("connector", "status"),
             registry=self._registry,
         )
+        #: The counter of each connector and status, which the library would look for among all of them.
+        self._counters: dict[tuple[str, int], Counter] = {}
         self._requests = Histogram(
             "connector_api_request_seconds",
             "Requests to the interface, by route and status.",
@@ -45,7 +47,10 @@ class Metrics:
 
     def count_message(self, connector: str, status: int) -> None:
         """One message of a webhook was answered."""
-        self._messages.labels(connector, str(status)).inc()
+        counter = self._counters.get((connector, status))
+        if counter is None:
+            counter = self._counters[connector, status] = self._messages.labels(connector, str(status))
+        counter.inc()
 
     def observe_request(self, route: str, status: int, seconds: float) -> None:
         """One request to the interface was answered; `route` is its template."""

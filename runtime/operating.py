@@ -45,12 +45,14 @@ def serve(everywhere: Everywhere, *, host: str, port: int, roles: tuple[str, ...
     from runtime.app import create_app
     from runtime.gate import check_bind
     from runtime.runtime import Runtime
+    from runtime.serving import new_event_loop
 
     chosen = [word.strip() for each in roles for word in each.split(",") if word.strip()] or list(ROLES)
     settings = everywhere.settings()
     check_bind(host, settings.admin_token)
     app = create_app(Runtime(settings=settings), roles=chosen)
-    interrupted = asyncio.run(_serve(everywhere, app, host, port))
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        interrupted = runner.run(_serve(everywhere, app, host, port))
     if interrupted:
         raise KeyboardInterrupt
     return 0
@@ -58,6 +60,7 @@ def serve(everywhere: Everywhere, *, host: str, port: int, roles: tuple[str, ...
 
 async def _serve(everywhere: Everywhere, app: FastAPI, host: str, port: int) -> bool:
     from runtime import printing
+    from runtime.app import put_webhooks_first
     from runtime.serving import announced, listen, serve
 
     backend = app.state.backend
@@ -75,7 +78,8 @@ async def _serve(everywhere: Everywhere, app: FastAPI, host: str, port: int) -> 
 
         async with app.router.lifespan_context(app):
             with announced(settings.home, url):
-                return await serve(app, listener, limits=settings.limits, stopping=backend.stopping, on_ready=on_ready)
+                stopping, whole = backend.stopping, put_webhooks_first(app)
+                return await serve(whole, listener, limits=settings.limits, stopping=stopping, on_ready=on_ready)
 
 
 @click.group(cls=Verbs)

@@ -14,7 +14,7 @@ from typing import Any
 import httpx2
 
 from connector.signatures import sign
-from runtime.app import create_app
+from runtime.app import create_app, put_webhooks_first
 from runtime.journal import Journal
 from runtime.routing import Backend
 from runtime.runtime import Runtime
@@ -85,9 +85,9 @@ def settings_in(home: Path, *definitions: Mapping[str, Any], **environment: str)
 
 @contextlib.asynccontextmanager
 async def served(
-    settings: Settings, *, limits: Mapping[str, float] | None = None, **more: Any
+    settings: Settings, *, limits: Mapping[str, float] | None = None, fast: bool = True, **more: Any
 ) -> AsyncIterator[Served]:
-    """Serves an application with these settings, some of its limits replaced."""
+    """Serves an application with these settings, some of its limits replaced; over httptools if it is to be fast."""
     settings = replace(settings, limits=replace(settings.limits, **(limits or {})))
     app = create_app(Runtime(settings=settings, **more))
     backend = app.state.backend
@@ -95,7 +95,8 @@ async def served(
     with listen("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
         async with app.router.lifespan_context(app), httpx2.AsyncClient(trust_env=False, timeout=30) as client:
-            serving = serve(app, listener, limits=settings.limits, stopping=backend.stopping, on_ready=ready.set)
+            whole, limited, stopping = put_webhooks_first(app), settings.limits, backend.stopping
+            serving = serve(whole, listener, limits=limited, stopping=stopping, on_ready=ready.set, fast=fast)
             running = asyncio.create_task(serving)
             await ready.wait()
             try:

@@ -27,10 +27,11 @@ from tests.runtime.served import PATH, Served, served, settings_in
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-async def hurried(tmp_path: Path) -> AsyncIterator[Served]:
-    """A server with little patience and room for few."""
-    async with served(settings_in(tmp_path), limits={"request_seconds": 0.5, "clients": 60}) as running:
+@pytest.fixture(params=["h11", "httptools"])
+async def hurried(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Served]:
+    """A server with little patience and room for few, over each of the parsers."""
+    limits, fast = {"request_seconds": 0.5, "clients": 60}, request.param == "httptools"
+    async with served(settings_in(tmp_path), limits=limits, fast=fast) as running:
         yield running
 
 
@@ -62,6 +63,7 @@ async def test_T70_half_sent_heads_and_bodies_are_closed_in_time_while_others_ar
 
 async def test_T70_a_client_that_drips_is_closed_although_it_is_never_silent(hurried: Served) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", hurried.port)
+    writer.write(b"GET /healthz HTTP/1.1\r\nx-")
     begun = time.monotonic()
     with contextlib.suppress(ConnectionError):
         while not reader.at_eof() and time.monotonic() - begun < 20:
@@ -82,6 +84,65 @@ async def test_a_connection_is_kept_for_the_next_request_and_has_a_deadline_for_
     writer.write(b"GET /healthz HTTP/1.1\r\nhos")
     assert b"408" in await asyncio.wait_for(reader.read(), 20)
     writer.close()
+
+
+async def exchange(port: int, request: bytes) -> bytes:
+    """What a server answers to exactly these bytes, until it closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request)
+    answer = await asyncio.wait_for(reader.read(), 20)
+    writer.close()
+    return answer
+
+
+def message(target: str = PATH, *, framing: str = "", body: bytes = b'{"id": "t"}', trailer: str = "") -> bytes:
+    """A signed message, chunked if it has a trailer."""
+    fields = {**sign([SECRET], "m", int(time.time()), body), "content-type": "application/json"}
+    lines = [f"POST {target} HTTP/1.1", "host: x", "connection: close", *(f"{each}: {fields[each]}" for each in fields)]
+    lines.append(framing or ("transfer-encoding: chunked" if trailer else f"content-length: {len(body)}"))
+    sent = b"%x\r\n%s\r\n0\r\n%s\r\n\r\n" % (len(body), body, trailer.encode()) if trailer else body
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + sent
+
+
+async def test_a_signed_message_is_taken_in_chunks_as_well(hurried: Served) -> None:
+    assert (await exchange(hurried.port, message())).startswith(b"HTTP/1.1 202")
+    assert (await exchange(hurried.port, message(trailer="x: y"))).startswith(b"HTTP/1.1 202")
+
+
+async def test_T67_a_target_in_absolute_form_is_no_webhook(hurried: Served) -> None:
+    assert (await exchange(hurried.port, message(f"http://x{PATH}"))).startswith(b"HTTP/1.1 404")
+
+
+@pytest.mark.parametrize(
+    "framing",
+    [
+        "content-length: 11\r\ntransfer-encoding: chunked", "content-length: 11\r\ncontent-length: 12",
+        "content-length: -1", "content-length: +11", "transfer-encoding: chunked\r\ncontent-length: 11",
+    ],
+)  # fmt: skip
+async def test_T72_a_body_framed_in_two_ways_is_400_over_each_parser(hurried: Served, framing: str) -> None:
+    assert (await exchange(hurried.port, message(framing=framing))).startswith(b"HTTP/1.1 400")
+    assert await hurried.journal.events() == []
+
+
+async def test_T60_a_field_of_a_trailer_is_none_of_the_head(hurried: Served) -> None:
+    unsigned = message(trailer="x: y").replace(b"webhook-signature:", b"webhook-other:")
+    signature = next(line for line in message().split(b"\r\n") if line.startswith(b"webhook-signature:"))
+    assert (await exchange(hurried.port, unsigned.replace(b"x: y", signature))).startswith(b"HTTP/1.1 401")
+
+
+async def test_T70_a_head_that_is_too_large_is_refused_before_it_ends(hurried: Served) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", hurried.port)
+    writer.write(b"GET /healthz HTTP/1.1\r\nhost: x\r\n")
+    sent = 0
+    with contextlib.suppress(ConnectionError):
+        while not reader.at_eof() and sent < 64 * 1024 * 1024:
+            writer.write(b"x-%d: %s\r\n" % (sent, b"y" * 60_000))
+            await writer.drain()
+            sent += 60_000
+            await asyncio.sleep(0)
+    writer.close()
+    assert sent < 8 * 1024 * 1024
 
 
 async def test_T70_L2_whoever_comes_when_there_are_too_many_is_503_and_later_is_served(hurried: Served) -> None:
