@@ -17,12 +17,13 @@ import httpx2
 import pytest
 
 from connector.errors import ConfigurationError
+from connector.signatures import sign
 from runtime.entries import Appended, NewEvent
 from runtime.journal import Journal
 from runtime.serving import listen, make_protocol
 from runtime.settings import Limits
 from tests.runtime.processes import post, process
-from tests.runtime.served import PATH, Served, served, settings_in
+from tests.runtime.served import PATH, SECRET, Served, served, settings_in
 
 pytestmark = pytest.mark.anyio
 

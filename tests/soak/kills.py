@@ -100,17 +100,21 @@ class Fate:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     def watch(self, database: SQLite) -> None:
-        """Meets the points that lie within a transaction, by its statements."""
+        """Meets the points that lie within a transaction: where the statement after theirs begins."""
         begins = {"INSERT INTO events": "K2", "INSERT INTO checkpoints": "K10"}
+        before = ""
 
-        def executed(_: Any, cursor: Any, statement: str, parameters: Any, *rest: Any) -> None:
+        def traced(statement: str) -> None:
+            nonlocal before
+            done, before = before, statement
             for begin, point in begins.items():
-                if statement.startswith(begin):
+                if done.startswith(begin):
                     self.meet(point)
-            if statement.startswith("UPDATE deliveries") and "dead" in repr(parameters):
+            if done.startswith("UPDATE deliveries") and "dead" in done:
                 self.meet("K8")
 
-        event.listen(database.engine, "after_cursor_execute", executed)
+        # As SQLite itself says them, values included.
+        event.listen(database.engine, "checkout", lambda made, *_: made.set_trace_callback(traced))
 
 
 def new(number: int, trigger: str) -> NewEvent:
