@@ -12,7 +12,7 @@ import contextlib
 import json
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -47,6 +47,9 @@ PATIENCE: Final = 5 * 86400.0
 OUTAGE: Final = 60.0
 #: A wait of more seconds is kept in the journal instead of being waited for.
 _LONG: Final = 60.0
+#: Deliveries that begin to be sent at once, and the seconds after which one that has no answer yet lets another one
+#: begin. So however much is due, and however quick or slow the subscribers, the event loop has time for all else.
+_BEGIN, _TURN = 32, 0.02
 _EXCERPT: Final = 200
 _CONTENT_TYPE: Final = "application/cloudevents+json"  # CloudEvents, HTTP protocol binding 1.0.2, section 3.2
 
@@ -101,6 +104,7 @@ class Deliverer:
         self._sleep = sleep
         self._chance = chance
         self._lines: dict[str, _Line] = {}
+        self._turns = asyncio.Semaphore(_BEGIN)
 
     async def handle(self, id: str) -> None:
         """Makes the next attempt of a delivery, and records it. Raises JournalUnavailable."""
@@ -138,8 +142,9 @@ class Deliverer:
         try:
             if (turn := line.pace.take(self._monotonic())) > 0:
                 await self._sleep(turn)
-            at, started = self._clock(), self._monotonic()
-            answer = await self._send(parcel, subscription, int(at))
+            async with self._turn():
+                at, started = self._clock(), self._monotonic()
+                answer = await self._send(parcel, subscription, int(at))
         finally:
             if answer is None:
                 line.breaker.forget()
@@ -150,6 +155,25 @@ class Deliverer:
         else:
             await self._record(parcel, attempt, state="delivered")
             await self._recover(subscription, line)
+
+    @contextlib.asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Waits until few enough others have begun, and lets the next one begin at the end, or a little later."""
+        await self._turns.acquire()
+        released = False
+
+        def release() -> None:
+            nonlocal released
+            if not released:
+                released = True
+                self._turns.release()
+
+        timer = asyncio.get_running_loop().call_later(_TURN, release)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            release()
 
     def _line(self, subscription: Subscription) -> _Line:
         line = self._lines.get(subscription.id)

@@ -28,6 +28,9 @@ from runtime.uploads import read_stream
 NOT_SENT: Final = "the request was not sent, so it is safe to try again"
 MAYBE_SENT: Final = "the request may have been carried out; unless it is idempotent, look before sending it again"
 
+#: Connections of one pool at most.
+_POOL: Final = 32
+
 #: Header fields as they travel.
 Fields = list[tuple[bytes, bytes]]
 
@@ -76,18 +79,30 @@ class Substitute:
 
 
 class Network:
-    """The real network: httpcore2's pool of connections, each made through the guard."""
+    """The real network: pools of connections of httpcore2's, each connection made through the guard.
+
+    Whenever a request begins or ends, httpcore2 looks at every connection of its pool, so that hundreds at work in one
+    pool would keep the event loop from all else. Here a pool has few; a request goes to the pool that its origin
+    always goes to, where the connections are that can be used again, or to the next one that is not full.
+    """
 
     def __init__(self, guard: Guard, limits: Limits, ssl_context: ssl.SSLContext) -> None:
         self._guard = guard
         self._extensions = {"timeout": {"connect": limits.connect}}
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=ssl_context,
-            max_connections=limits.connections,
-            keepalive_expiry=limits.keepalive,
-            network_backend=_GuardedBackend(guard, limits.head_bytes),
-        )
-        self.aclose = self._pool.aclose
+        count = -(-limits.connections // _POOL)
+        backend = _GuardedBackend(guard, limits.head_bytes)
+        self._pools = [
+            _Pool(
+                httpcore.AsyncConnectionPool(
+                    ssl_context=ssl_context,
+                    max_connections=size,
+                    keepalive_expiry=limits.keepalive,
+                    network_backend=backend,
+                ),
+                size,
+            )
+            for size in (limits.connections // count + (place < limits.connections % count) for place in range(count))
+        ]
         # At DEBUG its logger shows the header fields of answers, and values of requests that it refused (hazard T55).
         # A level that somebody set for it by name stays.
         logger = logging.getLogger("httpcore2")
@@ -95,13 +110,13 @@ class Network:
             logger.setLevel(logging.WARNING)
 
     async def open(self, request: Request, fields: Fields) -> Answer:
-        """Sends the request over a connection of the pool, or a new one that the guard allows."""
+        """Sends the request over a connection of a pool, or a new one that the guard allows."""
         destination = self._guard.check(request.url)
         origin = destination.origin
         if "host" not in request.headers:
             fields.insert(0, (b"Host", origin.authority.encode("ascii")))
         url = httpcore.URL(scheme=origin.scheme, host=origin.host, port=origin.port, target=destination.target)
-        answer = await self._pool.handle_async_request(
+        answer = await self._find_pool(origin.authority).open(
             httpcore.Request(
                 request.method, url, headers=fields, content=_content(request), extensions=self._extensions
             )
@@ -118,6 +133,57 @@ class Network:
             await stream.aclose()
             raise
         return Answer(answer.status, answer.headers, stream)
+
+    def _find_pool(self, authority: str) -> _Pool:
+        count, home = len(self._pools), hash(authority)
+        for place in range(count):
+            pool = self._pools[(home + place) % count]
+            if pool.at_work < pool.size:
+                return pool
+        return self._pools[home % count]
+
+    async def aclose(self) -> None:
+        """Closes every connection."""
+        for pool in self._pools:
+            await pool.aclose()
+
+
+class _Pool:
+    """A pool, and how many requests it is at work with."""
+
+    def __init__(self, pool: httpcore.AsyncConnectionPool, size: int) -> None:
+        self._pool = pool
+        self.aclose = pool.aclose
+        self.size = size
+        self.at_work = 0
+
+    async def open(self, request: httpcore.Request) -> httpcore.Response:
+        """The head of the answer; the request is at work until its stream is closed."""
+        self.at_work += 1
+        try:
+            answer = await self._pool.handle_async_request(request)
+        except BaseException:
+            self.at_work -= 1
+            raise
+        answer.stream = _Counted(cast("ByteStream", answer.stream), self)
+        return answer
+
+
+class _Counted:
+    """A body that says to its pool when it is done with."""
+
+    def __init__(self, stream: ByteStream, pool: _Pool) -> None:
+        self._stream = stream
+        self._pool: _Pool | None = pool
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return aiter(self._stream)
+
+    async def aclose(self) -> None:
+        if self._pool is not None:
+            self._pool.at_work -= 1
+            self._pool = None
+        await self._stream.aclose()
 
 
 class _GuardedBackend(httpcore.AsyncNetworkBackend):

@@ -1,0 +1,121 @@
+"""Many requests at work at once: that they leave the event loop its time, and take no more connections than allowed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from connector.messages import Event, Headers, Request
+from runtime.client import Client
+from runtime.delivery import LIMITS, Deliverer
+from runtime.entries import NewEvent
+from runtime.guard import Guard
+from runtime.journal import Journal
+from runtime.keys import Key, Keys
+from runtime.network import Network
+from runtime.settings import Limits
+from runtime.store import Store
+from runtime.subscriptions import Endpoints, read_subscription
+
+pytestmark = pytest.mark.anyio
+
+
+class Waiting:
+    """A server that answers nobody until it is told to."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+        self.requests = 0
+        self.changed = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            while True:
+                await reader.readuntil(b"\r\n\r\n")
+                self.requests += 1
+                self.changed.set()
+                await self.go_on.wait()
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    async def until(self, requests: int) -> None:
+        async with asyncio.timeout(20):
+            while self.requests < requests:
+                self.changed.clear()
+                await self.changed.wait()
+
+
+@pytest.fixture
+async def waiting() -> AsyncIterator[tuple[Waiting, str]]:
+    server = Waiting()
+    async with await asyncio.start_server(server, "127.0.0.1", 0) as listening:
+        yield server, f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+
+
+async def test_no_pool_has_many_connections_and_all_of_them_no_more_than_allowed(
+    waiting: tuple[Waiting, str],
+) -> None:
+    """httpcore2 looks at every connection of a pool whenever a request of it begins or ends."""
+    server, url = waiting
+    async with Client(Guard([url]), Limits(connections=70)) as client:
+        network = client._transport  # noqa: SLF001 - how many pools there are, nobody outside needs to know
+        assert isinstance(network, Network)
+        assert sorted(pool.size for pool in network._pools) == [23, 23, 24]  # noqa: SLF001 - as above
+        calls = [
+            asyncio.create_task(client.send(Request("GET", f"{url}/{number}", Headers({})), operation="a.b"))
+            for number in range(100)
+        ]
+        await server.until(70)
+        assert all(pool.at_work >= pool.size for pool in network._pools)  # noqa: SLF001 - as above
+        server.go_on.set()
+        assert {(await each).body for each in calls} == {b"ok"}
+        assert server.connections <= 70
+        assert [pool.at_work for pool in network._pools] == [0, 0, 0]  # noqa: SLF001 - as above
+        # Those who come one after the other use one connection, as they did.
+        before = server.connections
+        for _ in range(20):
+            await client.send(Request("GET", url, Headers({})), operation="a.b")
+        assert server.connections == before
+
+
+async def test_S1_a_backlog_is_begun_a_few_at_a_time_and_who_hangs_lets_others_begin(tmp_path: Path) -> None:
+    begun, first = 0, 0
+    released = asyncio.Event()
+
+    async def answer(_: httpx2.Request) -> httpx2.Response:
+        nonlocal begun
+        begun += 1
+        await released.wait()
+        return httpx2.Response(200)
+
+    async with await Journal.open("sqlite://") as journal:
+        endpoints = Endpoints(Store(tmp_path / "secrets.json", Keys({"CONNECTOR_KEY": Key.generate().to_text()})))
+        client = Client(Guard(), LIMITS, transport=httpx2.MockTransport(answer))
+        deliverer = Deliverer(journal, endpoints, client)
+        for number in range(10):
+            subscription, endpoint = read_subscription({"url": f"https://subscriber.example/{number}"})
+            endpoints.save(subscription.id, endpoint)
+            await journal.add_subscription(subscription)
+        event = Event("", "/a/default", "a/b", None, "2026-11-22T12:00:00Z", {})
+        await journal.append([NewEvent("a", event, str(number)) for number in range(10)])
+        waiting = await journal.deliveries(limit=1000)
+        handling = [asyncio.create_task(deliverer.handle(each.id)) for each in waiting]
+        async with asyncio.timeout(20):
+            while begun < 100:
+                # One turn of the event loop.
+                before = begun
+                await asyncio.sleep(0)
+                first = max(first, begun - before)
+        assert first <= 32
+        released.set()
+        await asyncio.gather(*handling)
+        assert {each.state for each in await journal.deliveries(limit=1000)} == {"delivered"}
