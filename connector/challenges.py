@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from connector.digests import hmac_text, same_text
 from connector.errors import InvalidSignature
 from connector.selectors import Selector
-from connector.signatures import ALGORITHMS, ENCODINGS, hmac_text, same_text
+from connector.signatures import ALGORITHMS, ENCODINGS
 from connector.templates import Slot, Template
 
 #: A challenge has at most this many characters.

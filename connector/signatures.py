@@ -8,13 +8,13 @@ means is `mapping`'s business, and which secrets a connection has the runtime's.
 
 from __future__ import annotations
 
-import binascii
 import re
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
+from connector.digests import decode_text, from_base64, is_among, keyed_hash, to_base64
 from connector.errors import InvalidSignature, unknown_kind
 from connector.messages import Request
 from connector.templates import Slot, Template
@@ -88,44 +88,104 @@ class StandardWebhooks:
         if not message_id or timestamp is None or not message_id.isascii() or len(message_id) > MAX_HEADER:
             raise InvalidSignature.refused()
         texts = request.headers.get(self.header, "")[: MAX_HEADER + 1].split(" ", MAX_SIGNATURES + 1)
-        given = [_from_base64(text.removeprefix("v1,")) for text in texts if text.startswith("v1,")]
+        given = [from_base64(text.removeprefix("v1,")) for text in texts if text.startswith("v1,")]
         if len(texts) > MAX_SIGNATURES or sum(map(len, texts)) > MAX_HEADER:
             raise InvalidSignature.refused()
         content = _standard_content(message_id, timestamp, _raw(request))
-        _check(given, [_hmac("sha256", _standard_key(secret), content) for secret in secrets])
+        _demand(given, [keyed_hash("sha256", _standard_key(secret), content) for secret in secrets])
         return Verified(message_id, timestamp)
 
 
 @dataclass(frozen=True, slots=True)
-class Hmac:
-    """A keyed hash over what the `signed` template says, in a header, as most providers have it.
+class Recipe:
+    """Where the signatures of a message are, how they are written, and which bytes were signed.
 
     The header may hold several elements between `,` or `;`; those that begin with the prefix are signatures. A
     timestamp may be such an element too (`timestampPrefix`), or a header of its own.
     """
 
     header: str
-    algorithm: str
     encoding: str
     prefix: str
     signed: Template
-    timestamp_header: str = ""
-    timestamp_prefix: str = ""
-    id_header: str = ""
-    tolerance: float = TOLERANCE
+    timestamp_header: str
+    timestamp_prefix: str
+    id_header: str
+    tolerance: float
 
     @classmethod
     def from_json(cls, source: Source, template: ReadTemplate) -> Self:
         """Reads the recipe; `header` must be there, and the rest is as GitHub has it unless told."""
-        recipe = _read_recipe(source, template)
+        if not source.get("header"):
+            raise ValueError("'header' is missing: the header that carries the signature")
+        signed = template("signed") or Template((Slot("body"),))
+        unknown = [name for name in signed.names if name not in SIGNED_NAMES]
+        if unknown:
+            raise ValueError(f"{unknown[0]!r} cannot be signed; known: {', '.join(SIGNED_NAMES)}")
+        for name, key in (("timestamp", "timestampHeader"), ("id", "idHeader")):
+            if name in signed.names and not source.get(key):
+                raise ValueError(f"{key!r} is missing: {name!r} is signed")
+        encoding = source.get("encoding", "hex")
+        if encoding not in ENCODINGS:
+            raise ValueError(f"unknown encoding {encoding[:70]!r}; known: {', '.join(ENCODINGS)}")
+        return cls(
+            source["header"],
+            encoding,
+            source.get("prefix", ""),
+            signed,
+            source.get("timestampHeader", ""),
+            source.get("timestampPrefix", ""),
+            source.get("idHeader", ""),
+            source.get("tolerance", TOLERANCE),
+        )
+
+    def open(self, request: Request, now: float) -> tuple[list[bytes], bytes, Verified]:
+        """The signatures that a request carries, the bytes that must have been signed, and what these vouch for.
+
+        Raises InvalidSignature.
+        """
+        given = [decode_text(text, self.encoding) for text in _elements(request, self.header, self.prefix)]
+        if not given or len(given) > MAX_SIGNATURES:
+            raise InvalidSignature.refused()
+        timestamp = None
+        if self.timestamp_header:
+            texts = list(_elements(request, self.timestamp_header, self.timestamp_prefix))
+            timestamp = _read_timestamp(texts[0], now, self.tolerance) if len(texts) == 1 else None
+            if timestamp is None:
+                raise InvalidSignature.refused()
+        message_id = _message_id(request, self.id_header)
+        names = {
+            "body": _raw(request),
+            "timestamp": str(timestamp).encode(),
+            "id": (message_id or "").encode(),
+            "url": request.url.encode(),
+            "method": request.method.encode(),
+        }
+        if "form" in self.signed.names:
+            names["form"] = _sorted_form(names["body"])
+        content = b"".join(part.encode() if isinstance(part, str) else names[part.name] for part in self.signed.parts)
+        return given, content, Verified(message_id, timestamp)
+
+
+@dataclass(frozen=True, slots=True)
+class Hmac:
+    """A keyed hash over what the `signed` template says, in a header, as most providers have it."""
+
+    recipe: Recipe
+    algorithm: str
+
+    @classmethod
+    def from_json(cls, source: Source, template: ReadTemplate) -> Self:
+        """Reads the recipe, and which hash it is."""
+        recipe = Recipe.from_json(source, template)
         if (algorithm := source.get("algorithm", "sha256")) not in ALGORITHMS:
             raise ValueError(f"unknown algorithm {algorithm[:70]!r}; known: {', '.join(ALGORITHMS)}")
-        return cls(algorithm=algorithm, **recipe)
+        return cls(recipe, algorithm)
 
     def verify(self, request: Request, secrets: Sequence[str], now: float) -> Verified:
         """Verifies each element with each secret."""
-        given, content, verified = _open_recipe(self, request, now)
-        _check(given, [_hmac(self.algorithm, secret.encode(), content) for secret in secrets])
+        given, content, verified = self.recipe.open(request, now)
+        _demand(given, [keyed_hash(self.algorithm, secret.encode(), content) for secret in secrets])
         return verified
 
 
@@ -133,29 +193,22 @@ class Hmac:
 class Ed25519:
     """An Ed25519 signature (RFC 8032) over what the `signed` template says; the secret is the public key, in hex."""
 
-    header: str
-    encoding: str
-    prefix: str
-    signed: Template
-    timestamp_header: str = ""
-    timestamp_prefix: str = ""
-    id_header: str = ""
-    tolerance: float = TOLERANCE
+    recipe: Recipe
 
     @classmethod
     def from_json(cls, source: Source, template: ReadTemplate) -> Self:
-        """Reads the recipe, as `Hmac` does."""
-        return cls(**_read_recipe(source, template))
+        """Reads the recipe."""
+        return cls(Recipe.from_json(source, template))
 
     def verify(self, request: Request, secrets: Sequence[str], now: float) -> Verified:
         """Verifies each element with each public key."""
         from cryptography.exceptions import InvalidSignature as WrongSignature
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-        given, content, verified = _open_recipe(self, request, now)
+        given, content, verified = self.recipe.open(request, now)
         for secret in secrets:
             try:
-                key = Ed25519PublicKey.from_public_bytes(_decode(secret, "hex") or _decode(secret, "base64"))
+                key = Ed25519PublicKey.from_public_bytes(decode_text(secret, "hex") or decode_text(secret, "base64"))
             except ValueError:  # no key of 32 bytes
                 continue
             for signature in given:
@@ -189,7 +242,7 @@ class Bearer:
         if given[: len(self.prefix)].lower() != self.prefix.lower() or len(given) > MAX_HEADER:
             raise InvalidSignature.refused()
         token = given[len(self.prefix) :].strip()
-        _check([token.encode("utf-8", "surrogatepass")], [secret.encode() for secret in secrets])
+        _demand([token.encode("utf-8", "surrogatepass")], [secret.encode() for secret in secrets])
         return Verified(_message_id(request, self.id_header))
 
 
@@ -251,7 +304,7 @@ def sign(secrets: Iterable[str], message_id: str, timestamp: int, body: bytes) -
     for secret in secrets:
         if not (key := _standard_key(secret)):
             raise ValueError("a secret is not empty")
-        signatures.append(f"{_VERSION},{_to_base64(_hmac('sha256', key, content))}")
+        signatures.append(f"{_VERSION},{to_base64(keyed_hash('sha256', key, content))}")
     return {
         "webhook-id": message_id,
         "webhook-timestamp": str(timestamp),
@@ -259,78 +312,15 @@ def sign(secrets: Iterable[str], message_id: str, timestamp: int, body: bytes) -
     }
 
 
-def hmac_text(algorithm: str, encoding: str, secret: str, message: bytes) -> str:
-    """A keyed hash as text, for the answer to a handshake."""
-    digest = _hmac(algorithm, secret.encode(), message)
-    return digest.hex() if encoding == "hex" else _to_base64(digest)
-
-
 def _given(source: Source, names: Mapping[str, str]) -> dict[str, Any]:
     """What is there of the members, by the names of the fields that they are for."""
     return {name: source[key] for name, key in names.items() if key in source}
 
 
-def same_text(given: str, expected: str) -> bool:
-    """True if both are the same text that is not empty; takes as long wherever they differ."""
-    import hmac
-
-    return bool(expected) and hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode())
-
-
 def message_id(scheme: Signature, request: Request) -> str | None:
     """The sender's id of a message that nobody verifies, where the scheme has a header for it."""
-    known = scheme.bearer if isinstance(scheme, Undeclared) else scheme
+    known = scheme.bearer if isinstance(scheme, Undeclared) else getattr(scheme, "recipe", scheme)
     return _message_id(request, getattr(known, "id_header", ""))
-
-
-def _read_recipe(source: Source, template: ReadTemplate) -> dict[str, Any]:
-    if not source.get("header"):
-        raise ValueError("'header' is missing: the header that carries the signature")
-    signed = template("signed") or Template((Slot("body"),))
-    unknown = [name for name in signed.names if name not in SIGNED_NAMES]
-    if unknown:
-        raise ValueError(f"{unknown[0]!r} cannot be signed; known: {', '.join(SIGNED_NAMES)}")
-    for name, key in (("timestamp", "timestampHeader"), ("id", "idHeader")):
-        if name in signed.names and not source.get(key):
-            raise ValueError(f"{key!r} is missing: {name!r} is signed")
-    encoding = source.get("encoding", "hex")
-    if encoding not in ENCODINGS:
-        raise ValueError(f"unknown encoding {encoding[:70]!r}; known: {', '.join(ENCODINGS)}")
-    return {
-        "header": source["header"],
-        "encoding": encoding,
-        "prefix": source.get("prefix", ""),
-        "signed": signed,
-        "timestamp_header": source.get("timestampHeader", ""),
-        "timestamp_prefix": source.get("timestampPrefix", ""),
-        "id_header": source.get("idHeader", ""),
-        "tolerance": source.get("tolerance", TOLERANCE),
-    }
-
-
-def _open_recipe(recipe: Hmac | Ed25519, request: Request, now: float) -> tuple[list[bytes], bytes, Verified]:
-    """The signatures that a request carries, the bytes that must have been signed, and what these vouch for."""
-    given = [_decode(text, recipe.encoding) for text in _elements(request, recipe.header, recipe.prefix)]
-    if not given or len(given) > MAX_SIGNATURES:
-        raise InvalidSignature.refused()
-    timestamp = None
-    if recipe.timestamp_header:
-        texts = list(_elements(request, recipe.timestamp_header, recipe.timestamp_prefix))
-        timestamp = _read_timestamp(texts[0], now, recipe.tolerance) if len(texts) == 1 else None
-        if timestamp is None:
-            raise InvalidSignature.refused()
-    message_id = _message_id(request, recipe.id_header)
-    names = {
-        "body": _raw(request),
-        "timestamp": str(timestamp).encode(),
-        "id": (message_id or "").encode(),
-        "url": request.url.encode(),
-        "method": request.method.encode(),
-    }
-    if "form" in recipe.signed.names:
-        names["form"] = _sorted_form(names["body"])
-    content = b"".join(part.encode() if isinstance(part, str) else names[part.name] for part in recipe.signed.parts)
-    return given, content, Verified(message_id, timestamp)
 
 
 def _elements(request: Request, header: str, prefix: str) -> Iterator[str]:
@@ -360,52 +350,19 @@ def _read_timestamp(text: str, now: float, tolerance: float) -> int | None:
     return int(text) if abs(now - int(text)) <= tolerance else None
 
 
+def _demand(given: Iterable[bytes], expected: Iterable[bytes]) -> None:
+    if not is_among(given, expected):
+        raise InvalidSignature.refused()
+
+
 def _standard_content(message_id: str, timestamp: int, body: bytes) -> bytes:
     return f"{message_id}.{timestamp}.".encode() + body
 
 
 def _standard_key(secret: str) -> bytes:
     """The key in a secret: base64 after `whsec_`, as the standard has it; else base64 if it is, else its own bytes."""
-    key = _from_base64(secret.removeprefix(_SECRET_PREFIX))
+    key = from_base64(secret.removeprefix(_SECRET_PREFIX))
     return key or secret.encode()
-
-
-def _hmac(algorithm: str, key: bytes, content: bytes) -> bytes:
-    import hmac  # only whoever receives or delivers needs it
-
-    return hmac.digest(key, content, algorithm) if key else b""
-
-
-def _check(given: Iterable[bytes], expected: Iterable[bytes]) -> None:
-    """Returns if one of what was given is one of what was expected; takes as long wherever they differ."""
-    import hmac
-
-    wanted = [each for each in expected if each]
-    # All are compared, so that the time does not tell which one was right.
-    same = [hmac.compare_digest(each, one) for each in given for one in wanted]
-    if True not in same:
-        raise InvalidSignature.refused()
-
-
-def _decode(text: str, encoding: str) -> bytes:
-    """The bytes in a text; none in one that is not so encoded."""
-    if encoding == "base64":
-        return _from_base64(text)
-    try:
-        return binascii.unhexlify(text)
-    except ValueError:
-        return b""
-
-
-def _from_base64(text: str) -> bytes:
-    try:
-        return binascii.a2b_base64(text + "=" * (-len(text) % 4), strict_mode=True)
-    except ValueError:
-        return b""
-
-
-def _to_base64(data: bytes) -> str:
-    return binascii.b2a_base64(data, newline=False).decode()
 
 
 def _raw(request: Request) -> bytes:

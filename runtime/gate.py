@@ -12,8 +12,8 @@ from collections.abc import MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from connector.digests import same_text
 from connector.errors import ConfigurationError, RequestRefused
-from connector.signatures import same_text
 
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _HINT = "send Authorization: Bearer <CONNECTOR_ADMIN_TOKEN>"

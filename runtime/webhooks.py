@@ -24,10 +24,11 @@ from typing import Any
 
 from connector.convertors import to_text
 from connector.definitions import Connector, Webhook
+from connector.digests import same_text
 from connector.errors import ConfigurationError, InvalidSignature, MappingError, RequestRefused
 from connector.mapping import FORM, make_event, read_message
 from connector.messages import Headers, Request
-from connector.signatures import Verified, message_id, same_text, split_secrets
+from connector.signatures import Verified, message_id, split_secrets
 from runtime.entries import NewEvent
 from runtime.files import make_home
 from runtime.journal import Journal

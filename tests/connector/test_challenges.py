@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from connector.challenges import Challenge
+from connector.digests import hmac_text
 from connector.errors import InvalidDefinition, InvalidSignature
 from connector.mapping import map_event, read_message
 from connector.messages import Headers, Request
 from connector.parsing import find_problems, parse_connector
-from connector.signatures import hmac_text
 
 SLACK = {"if": ["type"], "in": ["url_verification"], "body": ["challenge"]}
 ZOOM = {

@@ -14,6 +14,7 @@ import standardwebhooks
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connector.digests import hmac_text
 from connector.errors import InvalidDefinition, InvalidSignature, unknown_kind
 from connector.messages import Headers, Request
 from connector.parsing import find_problems, parse_connector
@@ -24,7 +25,6 @@ from connector.signatures import (
     StandardWebhooks,
     Undeclared,
     Verified,
-    hmac_text,
     message_id,
     sign,
     split_secrets,
