@@ -12,7 +12,6 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Any
 
 from connector.convertors import check_surrogates
@@ -23,25 +22,23 @@ from connector.schema import nesting
 #: bytes take a twentieth of the time of a regular expression that says the same.
 _ONE_DIGIT = bytes.maketrans(b"123456789E", b"000000000e")
 _NINETEEN_DIGITS = b"0" * 19
-#: Escapes of lone surrogates, and of the two characters by which members are counted.
-_ESCAPES = re.compile(rb"\\u(?:[dD][89a-fA-F]|00(?:22|3[aA]))")
-_WHITE_SPACE = b" \t\r\n"
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_COLON = re.compile(rb"\\u003[aA]")
 _LIMIT = 2**63
 _LONGEST_INTEGER = len(str(-_LIMIT))
 #: What a fast reader gives for a body that the strict one has to look at.
 _UNREAD: Any = object()
 #: An answer that nests deeper is refused, so that nobody who walks through it later runs out of stack.
 MAX_DEPTH = 200
+#: What nests deeper orjson reads, but does not write.
+_ORJSON_DEPTH = 254
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-#: Of a body these leave one byte for each bracket: +1 for one that opens, -1 for one that closes.
-_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _MEDIA_KINDS = {
     "text/event-stream": "sse",
     "application/x-ndjson": "ndjson",
     "application/ndjson": "ndjson",
     "application/jsonl": "ndjson",
 }
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,37 +61,33 @@ def parse_json(body: bytes) -> Any:
     ValueError with the reason.
     """
     body = body.removeprefix(BYTE_ORDER_MARK)
-    suspect = _is_suspect(body)
-    document = _UNREAD if suspect else _fast_reader()(body)
-    if document is _UNREAD:
-        document = _read_strictly(body, suspect=suspect)
-    # Brackets are cheap to count, and never too few; those within texts can make them too many.
-    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
-        brackets = memoryview(body.translate(_STEPS, _NO_BRACKETS)).cast("b")
-        if max(accumulate(brackets)) > MAX_DEPTH and nesting(document) > MAX_DEPTH:
-            raise ValueError("it nests too deeply")
-    return document
+    document = _fast_reader()(body)
+    return _read_strictly(body) if document is _UNREAD else document
 
 
-def _read_strictly(body: bytes, *, suspect: bool) -> Any:
+def _read_strictly(body: bytes) -> Any:
     try:
         text = body.decode()
-        if not suspect:
-            return json.loads(text, object_pairs_hook=_read_members, parse_constant=_refuse_constant)
-        document = json.loads(
-            text,
-            object_pairs_hook=_read_members,
-            parse_constant=_refuse_constant,
-            parse_int=_read_integer,
-            parse_float=_read_float,
-        )
-        check_surrogates(json.dumps(document, ensure_ascii=False))
+        if _is_suspect(body):
+            document = json.loads(
+                text,
+                object_pairs_hook=_read_members,
+                parse_constant=_refuse_constant,
+                parse_int=_read_integer,
+                parse_float=_read_float,
+            )
+            check_surrogates(json.dumps(document, ensure_ascii=False))
+        else:
+            document = json.loads(text, object_pairs_hook=_read_members, parse_constant=_refuse_constant)
     except UnicodeDecodeError:
         raise ValueError("it is not UTF-8") from None
     except RecursionError:
         raise ValueError("it nests too deeply") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"it is not JSON ({error.msg.lower()} at character {error.pos})") from None
+    # Brackets are cheap to count, and never too few.
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and nesting(document) > MAX_DEPTH:
+        raise ValueError("it nests too deeply")
     return document
 
 
@@ -107,23 +100,31 @@ def _fast_reader() -> Callable[[bytes], Any]:
         return lambda _: _UNREAD
 
     def read(body: bytes) -> Any:
+        if _NINETEEN_DIGITS in body.translate(_ONE_DIGIT) or (b"\\" in body and _COLON.search(body)):
+            return _UNREAD  # it would round the number, and the colon could not be counted
         try:
             document = orjson.loads(body)
-            again = orjson.dumps(document)
+            again = orjson.dumps(document if len(body) <= 2 * MAX_DEPTH else _wrap(document))
         except (orjson.JSONDecodeError, orjson.JSONEncodeError):
             return _UNREAD  # the strict reader has the words for it
-        # Of a key that stands twice orjson keeps the last, so written again the document has fewer members, and each
-        # member has one `":`. In both forms the only white space within a text is the blank.
-        members = body.translate(None, _WHITE_SPACE).count(b'":')
-        return document if members == again.replace(b" ", b"").count(b'":') else _UNREAD
+        # Of a key that stands twice orjson keeps the last, so written again the document has fewer colons: one is each
+        # member's, and texts keep theirs.
+        return document if body.count(b":") == again.count(b":") else _UNREAD
 
     return read
+
+
+def _wrap(document: Any) -> Any:
+    """The document within so many lists that orjson refuses to write it if it nests too deeply."""
+    for _ in range(_ORJSON_DEPTH - MAX_DEPTH):
+        document = [document]
+    return document
 
 
 def _is_suspect(body: bytes) -> bool:
     """True if a number or an escape in it has to be looked at by itself."""
     digits = body.translate(_ONE_DIGIT, b"+")
-    return _NINETEEN_DIGITS in digits or b"e000" in digits or (b"\\u" in body and _ESCAPES.search(body) is not None)
+    return _NINETEEN_DIGITS in digits or b"e000" in digits or (b"\\" in body and _SURROGATE.search(body) is not None)
 
 
 def _read_members(members: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -213,8 +213,8 @@ def outcome(body: bytes) -> object:
         return f"refused: {error}"
 
 
-@given(documents())
-def test_T47_the_fast_reader_reads_what_the_strict_one_reads_and_refuses_what_it_refuses(body: bytes) -> None:
+def both_outcomes(body: bytes) -> tuple[object, object]:
+    """What comes of a body with orjson and without it."""
     pytest.importorskip("orjson", reason="orjson comes with the extra speed")
     fast = outcome(body)
     with pytest.MonkeyPatch.context() as patch:
@@ -222,4 +222,51 @@ def test_T47_the_fast_reader_reads_what_the_strict_one_reads_and_refuses_what_it
         _fast_reader.cache_clear()
         strict = outcome(body)
     _fast_reader.cache_clear()
+    return fast, strict
+
+
+@given(documents())
+def test_T47_the_fast_reader_reads_what_the_strict_one_reads_and_refuses_what_it_refuses(body: bytes) -> None:
+    fast, strict = both_outcomes(body)
     assert strict == fast
+
+
+def nest(depth: int, opening: str = "[", closing: str = "]", inside: str = "1") -> str:
+    return opening * depth + inside + closing * depth
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"a":1,"a":2}', "refused: a key stands twice in one object"),
+        ('{"a":1,"a":":"}', "refused: a key stands twice in one object"),
+        ('{"a" : 1,\n"a"\t:2}', "refused: a key stands twice in one object"),
+        ('{"a":1,"a":2,"b":"\\u003a"}', "refused: a key stands twice in one object"),
+        ('{"a":1,"a":2,"b":"\\u003A"}', "refused: a key stands twice in one object"),
+        ('[{"b":{"a":1,"\\u0061":2}}]', "refused: a key stands twice in one object"),
+        ('{"a":"\\u003a\\\\u003a"}', r"{'a': ':\\u003a'}"),
+        ('{"a":"09:00:00","":{"":":"}}', "{'a': '09:00:00', '': {'': ':'}}"),
+        ("[9223372036854775807,-9223372036854775808]", "[9223372036854775807, -9223372036854775808]"),
+        ("[9223372036854775808,-9223372036854775809]", "['9223372036854775808', '-9223372036854775809']"),
+        ("18446744073709551616", "'18446744073709551616'"),
+        ("[1e308,1E+22,-0.0,0.12345678901234567890123]", "[1e+308, 1e+22, -0.0, 0.12345678901234568]"),
+        ("1e309", "refused: a number is too large"),
+        ("-1E+400", "refused: a number is too large"),
+        ("9" * 400, repr("9" * 400)),
+        ("9" * 400 + ".0", "refused: a number is too large"),
+        ("NaN", "refused: NaN is not JSON"),
+        ("-Infinity", "refused: -Infinity is not JSON"),
+        ('"\\ud83d\\ude00"', "'\U0001f600'"),
+        ('"\\ud800"', "refused: the text holds an unpaired surrogate, which cannot be encoded"),
+        (nest(200), repr(json.loads(nest(200)))),
+        (nest(201), "refused: it nests too deeply"),
+        (nest(200, '{"a":', "}"), repr(json.loads(nest(200, '{"a":', "}")))),
+        (nest(201, '{"a":', "}"), "refused: it nests too deeply"),
+        (nest(201, inside=""), "refused: it nests too deeply"),
+        (f'["{"]" * 300}",{nest(200)}]', "refused: it nests too deeply"),
+        (f'["{"[" * 300}",{nest(199)}]', repr(["[" * 300, json.loads(nest(199))])),
+        (f"[{nest(1)}{',[1]' * 300}]", repr([[1]] * 301)),
+    ],
+)
+def test_T47_both_readers_agree_on_what_another_reader_could_understand_differently(text: str, expected: str) -> None:
+    assert both_outcomes(text.encode()) == (expected, expected)
