@@ -53,10 +53,15 @@ class Field:
     def __post_init__(self) -> None:
         """Chooses the finder once."""
         find: Callable[[Any], Any] = self.selector.find_all if self.multivalue else self.selector.find_one
-        member = None if self.multivalue else self.selector.member
         if self.join is not None:
-            member, find = None, _joining(find, self.join, multivalue=self.multivalue)
+            find = _joining(find, self.join, multivalue=self.multivalue)
+        member = self.members[0] if len(self.members) == 1 else None
         object.__setattr__(self, "plan", (self.name, member, find, self.convertor.exact, self.multivalue))
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The names of members that lead to the value, if that is all that finds it."""
+        return () if self.multivalue or self.join is not None else self.selector.members
 
     @property
     def type(self) -> str:

@@ -10,7 +10,8 @@ import re
 import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import chain, islice
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from connector.answers import BYTE_ORDER_MARK, RESPONSE_KINDS, kind_of, parse_json
@@ -128,7 +129,7 @@ def map_document(operation: Operation, status: int, document: Any) -> Result:
         raise MappingError(_SCALAR)
     if operation.lists:
         rows, said = find_records(operation, document)
-        records = [map_fields(operation.fields, row, report) for row in rows]
+        records = map_records(operation.fields, rows, report)
         warnings = [*([said] if said else []), *report.warnings()]
         if rows and not any(_matched(record) for record in records):
             warnings.append(explain_nothing(operation.fields, rows[0], f"{len(rows)} records"))
@@ -274,6 +275,37 @@ def map_fields(fields: Sequence[Field], document: Any, report: _Report | None = 
             value = _fit(each, value, report)
         mapped[name] = value
     return mapped
+
+
+def map_records(fields: Sequence[Field], rows: Sequence[Any], report: _Report | None = None) -> list[dict[str, Any]]:
+    """`map_fields` of each row, but a field of all rows at a time, which takes two thirds of the time."""
+    empty = dict.fromkeys(each.name for each in fields)
+    records = [empty.copy() for _ in rows]
+    for each in fields:
+        name, passing = each.name, {*each.convertor.exact, type(None)}
+        column = _find_column(each, rows)
+        if each.multivalue:
+            if not passing.issuperset(map(type, chain.from_iterable(column))):
+                column = [[_fit(each, element, report) for element in value] for value in column]
+        elif not passing.issuperset(map(type, column)):
+            column = [_fit(each, value, report) for value in column]
+        for record, value in zip(records, column, strict=True):
+            record[name] = value
+    return records
+
+
+def _find_column(each: Field, rows: Sequence[Any]) -> Sequence[Any]:
+    """What a field selects in each row."""
+    if not each.members:
+        find = each.plan[2]
+        return [find(row) for row in rows]
+    column = rows
+    for member in each.members:
+        try:
+            column = list(map(itemgetter(member), column))
+        except (KeyError, TypeError):  # one is no object, or lacks the member
+            column = [found.get(member) if type(found) is dict else None for found in column]
+    return column
 
 
 def _fit(each: Field, value: Any, report: _Report | None) -> Any:

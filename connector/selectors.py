@@ -34,15 +34,15 @@ Walk = tuple[Step | Every, ...]
 class Selector:
     """A compiled selector; `text` is how it is shown: `$.choices[0].message.content`.
 
-    `levels` counts how many lists, one in the other, `find_one` wraps around the values. `member` is the name where
-    the whole walk is to one member of the document: what most selectors are, and what needs no call.
+    `levels` counts how many lists, one in the other, `find_one` wraps around the values. `members` are the names where
+    the whole walk is from member to member: what most selectors are, and what needs no call.
     """
 
     text: str
     find_one: Callable[[Any], Any] = field(compare=False, repr=False)
     find_all: Callable[[Any], list[Any]] = field(compare=False, repr=False)
     levels: int = 0
-    member: str | None = field(default=None, compare=False, repr=False)
+    members: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     @classmethod
     def from_json(cls, source: Any) -> Selector:
@@ -57,8 +57,9 @@ class Selector:
         levels = sum(isinstance(step, Every) for step in walk)
         if levels > _MAX_LEVELS:
             raise ValueError(f"a selector has at most {_MAX_LEVELS} '*'")
-        member = walk[0] if len(walk) == 1 and isinstance(walk[0], str) else None
-        return cls(show_walk(walk), compile_one(walk), compile_all(walk), levels, member)
+        members = tuple(step for step in walk if isinstance(step, str))
+        members = members if len(members) == len(walk) else ()
+        return cls(show_walk(walk), compile_one(walk), compile_all(walk), levels, members)
 
 
 def read_walk(source: Any) -> Walk:

@@ -21,6 +21,7 @@ from connector.mapping import (
     map_document,
     map_event,
     map_fields,
+    map_records,
     map_response,
     provider_message,
     read_json,
@@ -346,6 +347,35 @@ def test_any_answer_maps_or_is_a_scalar(document: Any) -> None:
             assert not isinstance(document, (dict, list))
             continue
         assert result.raw == document
+
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=3)
+#: What the fields below select in, or something that it is not.
+ROWS = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner), max_leaves=8
+)
+EVERY_KIND_OF_FIELD = [
+    {"name": "member", "type": "Integer", "selector": ["a"]},
+    {"name": "inner", "type": "String", "selector": ["a", "b", "c"]},
+    {"name": "element", "type": "Any", "selector": ["a", 0]},
+    {"name": "levels", "type": "Number", "selector": ["b", "*", "c"]},
+    {"name": "flat", "type": "Integer", "selector": ["b", 0, "c"], "multivalue": True},
+    {"name": "one", "type": "Boolean", "selector": ["c"], "multivalue": True},
+    {"name": "text", "type": "String", "selector": ["c"], "join": ["a"]},
+    {"name": "whole", "type": "Object", "selector": []},
+]
+
+
+@given(st.lists(ROWS, max_size=5))
+def test_records_are_mapped_together_as_each_is_by_itself(rows: list[Any]) -> None:
+    fields = operation(EVERY_KIND_OF_FIELD).fields
+    assert [map_fields(fields, row) for row in rows] == map_records(fields, rows)
+    found = operation(EVERY_KIND_OF_FIELD, "list")
+    alone = {said for row in rows for said in map_document(found, 200, [row]).warnings if "stays raw" in said}
+    together = {said for said in map_document(found, 200, rows).warnings if "stays raw" in said}
+    # Of each field the first reason is said.
+    assert together <= alone
+    assert {said.partition(":")[0] for said in together} == {said.partition(":")[0] for said in alone}
 
 
 def test_a_failure_is_read_as_far_as_it_can_be() -> None:
