@@ -46,8 +46,8 @@ class Field:
     multivalue: bool = False
     description: str = ""
     join: Selector | None = None
-    #: What mapping needs of it, in one tuple for speed: name, the one member it is (if it is one), finder, types that
-    #: pass unchanged, multivalue.
+    #: What mapping needs of it, in one tuple for speed: name, the one member it is (if it is one), finder, Python types
+    #: that pass unchanged (None's as well), multivalue.
     plan: FieldPlan = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -56,7 +56,8 @@ class Field:
         if self.join is not None:
             find = _joining(find, self.join, multivalue=self.multivalue)
         member = self.members[0] if len(self.members) == 1 else None
-        object.__setattr__(self, "plan", (self.name, member, find, self.convertor.exact, self.multivalue))
+        passing = self.convertor.exact | {type(None)}
+        object.__setattr__(self, "plan", (self.name, member, find, passing, self.multivalue))
 
     @property
     def members(self) -> tuple[str, ...]:

@@ -264,14 +264,14 @@ def map_fields(fields: Sequence[Field], document: Any, report: _Report | None = 
     mapped: dict[str, Any] = {}
     is_object = type(document) is dict
     for each in fields:
-        name, member, find, exact, multivalue = each.plan
+        name, member, find, passing, multivalue = each.plan
         value = document.get(member) if is_object and member is not None else find(document)
         if multivalue:
             for element in value:
-                if type(element) not in exact and element is not None:
+                if type(element) not in passing:
                     value = [_fit(each, element, report) for element in value]
                     break
-        elif type(value) not in exact and value is not None:
+        elif type(value) not in passing:
             value = _fit(each, value, report)
         mapped[name] = value
     return mapped
@@ -282,9 +282,9 @@ def map_records(fields: Sequence[Field], rows: Sequence[Any], report: _Report | 
     empty = dict.fromkeys(each.name for each in fields)
     records = [empty.copy() for _ in rows]
     for each in fields:
-        name, passing = each.name, {*each.convertor.exact, type(None)}
-        column = _find_column(each, rows)
-        if each.multivalue:
+        name, _, find, passing, multivalue = each.plan
+        column = _find_column(each.members, rows) if each.members else [find(row) for row in rows]
+        if multivalue:
             if not passing.issuperset(map(type, chain.from_iterable(column))):
                 column = [[_fit(each, element, report) for element in value] for value in column]
         elif not passing.issuperset(map(type, column)):
@@ -294,13 +294,10 @@ def map_records(fields: Sequence[Field], rows: Sequence[Any], report: _Report | 
     return records
 
 
-def _find_column(each: Field, rows: Sequence[Any]) -> Sequence[Any]:
-    """What a field selects in each row."""
-    if not each.members:
-        find = each.plan[2]
-        return [find(row) for row in rows]
+def _find_column(members: Sequence[str], rows: Sequence[Any]) -> Sequence[Any]:
+    """What stands at the end of the members in each row."""
     column = rows
-    for member in each.members:
+    for member in members:
         try:
             column = list(map(itemgetter(member), column))
         except (KeyError, TypeError):  # one is no object, or lacks the member

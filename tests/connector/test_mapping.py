@@ -360,7 +360,7 @@ EVERY_KIND_OF_FIELD = [
     {"name": "element", "type": "Any", "selector": ["a", 0]},
     {"name": "levels", "type": "Number", "selector": ["b", "*", "c"]},
     {"name": "flat", "type": "Integer", "selector": ["b", 0, "c"], "multivalue": True},
-    {"name": "one", "type": "Boolean", "selector": ["c"], "multivalue": True},
+    {"name": "one", "type": "String", "selector": ["c"], "multivalue": True},
     {"name": "text", "type": "String", "selector": ["c"], "join": ["a"]},
     {"name": "whole", "type": "Object", "selector": []},
 ]
