@@ -13,39 +13,25 @@ import asyncio
 import contextlib
 import importlib.metadata
 import ssl
-import zlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple, Self
 
+import h11
 import httpcore2 as httpcore
 import httpx2 as httpx
 
 from connector.errors import MappingError, TransportError
 from connector.messages import Headers, Request, Response, Stream
 from runtime.guard import Guard, refuse_other_origin
-from runtime.network import (
-    MAYBE_SENT,
-    NOT_SENT,
-    Answer,
-    ByteStream,
-    Fields,
-    Network,
-    Substitute,
-    Transport,
-    system_trust,
-)
+from runtime.inflating import INFLATE_STEP, find_inflater
+from runtime.network import Answer, ByteStream, Fields, Network, Substitute, Transport, system_trust
 from runtime.settings import Limits
 from runtime.uploads import find_length
-
-#: How much is inflated before other tasks have their turn, in bytes; a bomb costs one step beyond its limit.
-INFLATE_STEP: Final = 256 * 1024
+from runtime.wires import MAYBE_SENT, NOT_SENT
 
 #: How many chunks of a body are taken in before other tasks have their turn: a provider chooses their size.
 CHUNKS_PER_TURN: Final = 256
-
-#: The content codings that can be undone (RFC 9110, section 8.4.1), and the `wbits` with which zlib does it.
-CODINGS: Final = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
 DEFAULT_LIMITS: Final = Limits()
 
@@ -59,15 +45,21 @@ _MEANINGS: Final = {
     "LocalProtocolError": ("the request is not valid HTTP/1.1", _INVALID),
     "RemoteProtocolError": ("expected an answer in HTTP/1.1, but what came is not one", MAYBE_SENT),
     "ReadError": ("the connection broke before an answer came", MAYBE_SENT),
+    "ConnectionResetError": ("the connection broke before an answer came", MAYBE_SENT),
 }
 _LIBRARY_ERRORS: Final = (
+    ConnectionResetError,
+    h11.ProtocolError,
     httpcore.TimeoutException,
     httpcore.NetworkError,
     httpcore.ProtocolError,
     httpx.TransportError,
 )
 _UNWORDED: Final = (TransportError, MappingError, *_LIBRARY_ERRORS)
-_BROKEN_OFF: Final = (httpcore.RemoteProtocolError, httpcore.ReadError, httpx.RemoteProtocolError, httpx.ReadError)
+_BROKEN_OFF: Final = (
+    *(ConnectionResetError, h11.RemoteProtocolError),
+    *(httpcore.RemoteProtocolError, httpcore.ReadError, httpx.RemoteProtocolError, httpx.ReadError),
+)
 
 
 class _Failure(NamedTuple):
@@ -199,7 +191,7 @@ class Client:
             await answer.stream.aclose()
 
     async def _read_body(self, stream: ByteStream, headers: Headers) -> bytes:
-        inflater = _find_inflater(headers)
+        inflater = find_inflater(headers)
         body = bytearray()  # not a list of pieces: 32 MiB in chunks of two bytes would be a gigabyte of them
         received = count = 0
         chunks = aiter(stream)
@@ -295,7 +287,7 @@ class StreamedResponse:
                 await close()
 
     async def _inflate(self, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-        inflater = _find_inflater(self.headers)
+        inflater = find_inflater(self.headers)
         received = given = count = 0
         try:
             while (chunk := await self._next(chunks)) is not None:
@@ -329,31 +321,6 @@ class StreamedResponse:
             if until == self._ends:
                 message = f"the stream did not end within {self._limits.stream_deadline:g} s"
             raise TransportError(message, hint=MAYBE_SENT) from None
-
-
-class _Inflater:
-    """Undoes one gzip or deflate coding, giving at most INFLATE_STEP bytes at a time (hazard T44)."""
-
-    def __init__(self, coding: str) -> None:
-        self._coding = coding
-        self._zlib = zlib.decompressobj(CODINGS[coding])
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        while data:
-            if self._zlib.eof:  # gzip may be several members, one after the other (RFC 1952, section 2.2)
-                self._zlib = zlib.decompressobj(CODINGS[self._coding])
-            try:
-                piece = self._zlib.decompress(data, INFLATE_STEP)
-            except zlib.error:
-                message = f"the body is not what its Content-Encoding, {self._coding}, says"
-                raise MappingError(message, hint=MAYBE_SENT) from None
-            data = self._zlib.unused_data or self._zlib.unconsumed_tail
-            if piece:
-                yield piece
-
-    def finish(self) -> None:
-        if not self._zlib.eof:
-            raise MappingError(f"the {self._coding} data of the body ends too early", hint=MAYBE_SENT)
 
 
 def _read_headers(answer: Answer) -> Headers:
@@ -398,16 +365,6 @@ def _header_fields(request: Request) -> Fields:
         return [(name.encode("ascii"), value.encode("ascii")) for name, value in fields]
     except UnicodeEncodeError:
         raise TransportError("the request is not valid HTTP/1.1", hint=_INVALID, sent=False, temporary=False) from None
-
-
-def _find_inflater(headers: Headers) -> _Inflater | None:
-    coding = headers.get("content-encoding", "").strip().lower()
-    if coding in {"", "identity"}:
-        return None
-    if coding not in CODINGS:
-        hint = f"one of {', '.join(CODINGS)} is accepted, and only one; {MAYBE_SENT}"
-        raise MappingError("the body has a Content-Encoding that is not accepted", hint=hint)
-    return _Inflater(coding)
 
 
 def _user_agent() -> str:

@@ -1,8 +1,8 @@
-"""The network under the client: connections made through the egress guard, and the head of each answer watched.
+"""The network under the client: which connection a request takes, and what stands in for all of them.
 
-With the client, these are the only modules that know httpx2 and httpcore2. A Transport takes a request as far as the
-head of its answer; the real one is a pool of connections, and a transport of httpx2 can stand in for it. Reading
-bodies, time limits and the words for what went wrong are the client's.
+A Transport takes a request as far as the head of its answer. The real one is a pool of connections on which h11 speaks
+HTTP/1.1, and a transport of httpx2 can stand in for it. Reading bodies, time limits and the words for what went wrong
+are the client's.
 """
 
 from __future__ import annotations
@@ -10,26 +10,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import logging
+import math
 import ssl
-from collections.abc import AsyncIterator, Iterable
-from typing import Any, Final, NamedTuple, Protocol, cast
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import Any, NamedTuple, Protocol, cast
 
-import httpcore2 as httpcore
+import h11
 import httpx2 as httpx
 
 from connector.errors import TransportError
 from connector.messages import Request, Stream
-from runtime.guard import Guard
+from runtime.guard import Guard, Origin
 from runtime.settings import Limits
 from runtime.uploads import read_stream
-
-#: Hints of errors: whether a call that failed can be made again.
-NOT_SENT: Final = "the request was not sent, so it is safe to try again"
-MAYBE_SENT: Final = "the request may have been carried out; unless it is idempotent, look before sending it again"
-
-#: Connections of one pool at most.
-_POOL: Final = 32
+from runtime.wires import MAYBE_SENT, Wire, connect
 
 #: Header fields as they travel.
 Fields = list[tuple[bytes, bytes]]
@@ -72,221 +67,181 @@ class Substitute:
 
     async def open(self, request: Request, fields: Fields) -> Answer:
         """Hands the request to the stand-in."""
+        content = read_stream(request.body) if isinstance(request.body, Stream) else request.body
         answer = await self._transport.handle_async_request(
-            httpx.Request(request.method, request.url, headers=fields, content=_content(request))
+            httpx.Request(request.method, request.url, headers=fields, content=content)
         )
         return Answer(answer.status_code, answer.headers.raw, cast("ByteStream", answer.stream))
 
 
 class Network:
-    """The real network: pools of connections of httpcore2's, each connection made through the guard.
-
-    Whenever a request begins or ends, httpcore2 looks at every connection of its pool, so that hundreds at work in one
-    pool would keep the event loop from all else. Here a pool has few; a request goes to the pool that its origin
-    always goes to, where the connections are that can be used again, or to the next one that is not full.
-    """
+    """The real network: connections made through the guard, each kept for the next request to its origin."""
 
     def __init__(self, guard: Guard, limits: Limits, ssl_context: ssl.SSLContext) -> None:
         self._guard = guard
-        self._extensions = {"timeout": {"connect": limits.connect}}
-        count = -(-limits.connections // _POOL)
-        backend = _GuardedBackend(guard, limits.head_bytes)
-        self._pools = [
-            _Pool(
-                httpcore.AsyncConnectionPool(
-                    ssl_context=ssl_context,
-                    max_connections=size,
-                    keepalive_expiry=limits.keepalive,
-                    network_backend=backend,
-                ),
-                size,
-            )
-            for size in (limits.connections // count + (place < limits.connections % count) for place in range(count))
-        ]
-        # At DEBUG its logger shows the header fields of answers, and values of requests that it refused (hazard T55).
-        # A level that somebody set for it by name stays.
-        logger = logging.getLogger("httpcore2")
-        if logger.level == logging.NOTSET:
-            logger.setLevel(logging.WARNING)
+        self._limits = limits
+        self._ssl = ssl_context
+        self._ssl.set_alpn_protocols(["http/1.1"])
+        #: As many as may be in use at once.
+        self._places = asyncio.Semaphore(limits.connections)
+        self._taken = 0
+        self._busy: set[_Connection] = set()
+        self._idle = _Idle()
 
     async def open(self, request: Request, fields: Fields) -> Answer:
-        """Sends the request over a connection of a pool, or a new one that the guard allows."""
+        """Sends the request over a connection that is kept, or a new one that the guard allows."""
         destination = self._guard.check(request.url)
         origin = destination.origin
         if "host" not in request.headers:
             fields.insert(0, (b"Host", origin.authority.encode("ascii")))
-        url = httpcore.URL(scheme=origin.scheme, host=origin.host, port=origin.port, target=destination.target)
-        answer = await self._find_pool(origin.authority).open(
-            httpcore.Request(
-                request.method, url, headers=fields, content=_content(request), extensions=self._extensions
-            )
-        )
-        stream = cast("ByteStream", answer.stream)
-        wire = answer.extensions["network_stream"]
+        head = h11.Request(method=request.method, target=destination.target, headers=fields)
+        connection = await self._take(origin)
         try:
-            if not isinstance(wire, _Wire):
-                raise TransportError(
-                    "the host switched to another protocol than HTTP", hint=MAYBE_SENT, temporary=False
-                )
-            wire.end_head()
-        except TransportError:
-            await stream.aclose()
-            raise
-        return Answer(answer.status, answer.headers, stream)
-
-    def _find_pool(self, authority: str) -> _Pool:
-        count, home = len(self._pools), hash(authority)
-        for place in range(count):
-            pool = self._pools[(home + place) % count]
-            if pool.at_work < pool.size:
-                return pool
-        return self._pools[home % count]
-
-    async def aclose(self) -> None:
-        """Closes every connection."""
-        for pool in self._pools:
-            await pool.aclose()
-
-
-class _Pool:
-    """A pool, and how many requests it is at work with."""
-
-    def __init__(self, pool: httpcore.AsyncConnectionPool, size: int) -> None:
-        self._pool = pool
-        self.aclose = pool.aclose
-        self.size = size
-        self.at_work = 0
-
-    async def open(self, request: httpcore.Request) -> httpcore.Response:
-        """The head of the answer; the request is at work until its stream is closed."""
-        self.at_work += 1
-        try:
-            answer = await self._pool.handle_async_request(request)
+            answer = await connection.ask(head, request.body)
         except BaseException:
-            self.at_work -= 1
+            connection.close()
+            self._give_back(connection)
             raise
-        answer.stream = _Counted(cast("ByteStream", answer.stream), self)
-        return answer
-
-
-class _Counted:
-    """A body that says to its pool when it is done with."""
-
-    def __init__(self, stream: ByteStream, pool: _Pool) -> None:
-        self._stream = stream
-        self._pool: _Pool | None = pool
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return aiter(self._stream)
+        stream = _Body(connection, functools.partial(self._give_back, connection))
+        return Answer(answer.status_code, answer.headers.raw_items(), stream)
 
     async def aclose(self) -> None:
-        if self._pool is not None:
-            self._pool.at_work -= 1
-            self._pool = None
-        await self._stream.aclose()
+        """Closes every connection, those in use as well."""
+        for connection in self._busy:
+            connection.close()
+        self._idle.close(keep=0)
+        await asyncio.sleep(0)  # their sockets are closed in the next turn of the loop
 
-
-class _GuardedBackend(httpcore.AsyncNetworkBackend):
-    """Makes connections to addresses the guard gave; the name stays where it belongs, in SNI and Host (T34)."""
-
-    def __init__(self, guard: Guard, head_bytes: int) -> None:
-        self._guard = guard
-        self._head_bytes = head_bytes
-        self._tcp = httpcore.AnyIOBackend()
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
+    async def _take(self, origin: Origin) -> _Connection:
+        """A connection to an origin for one request; waits while as many as there may be are in use."""
+        await self._places.acquire()
+        self._taken += 1
         try:
-            async with asyncio.timeout(timeout) as clock:
-                addresses = await self._guard.resolve(host, port)
-                share = None if timeout is None else timeout / len(addresses)
-                for address in addresses:
-                    with contextlib.suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
-                        connecting = self._tcp.connect_tcp(address, port, share, local_address, socket_options)
-                        return _Wire(await connecting, self._head_bytes, clock.when())
-        except TimeoutError:
-            message = f"no connection to {host} port {port} in the time allowed for it, {timeout:g} s"
-            raise TransportError(message, hint=NOT_SENT, sent=False) from None
-        except OSError:
-            message = f"the name {host} could not be resolved"
-            raise TransportError(message, hint=f"check its spelling; {NOT_SENT}", sent=False) from None
-        message = f"no connection to {host} port {port}: none of its {len(addresses)} addresses accepted one"
-        raise TransportError(message, hint=NOT_SENT, sent=False)
-
-
-class _Wire(httpcore.AsyncNetworkStream):
-    """A connection that watches the head of each answer: its size, and that it did not come before the request.
-
-    h11 limits one head, but takes any number of interim answers (hazard T46).
-    """
-
-    def __init__(self, stream: httpcore.AsyncNetworkStream, head_bytes: int, connect_by: float | None = None) -> None:
-        self._stream = stream
-        self._head_bytes = head_bytes
-        #: When the connection, TLS included, must be there; by the clock of the event loop.
-        self._connect_by = connect_by
-        #: Bytes the head may still have; None once it is complete.
-        self._left: int | None = head_bytes
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._left = self._head_bytes
-        await self._stream.write(buffer, timeout)
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        if self._left is None:
-            return await self._stream.read(max_bytes, timeout)
-        if not self._left:
-            message = f"the head of the answer is larger than {self._head_bytes} bytes"
-            raise TransportError(message, hint=MAYBE_SENT, temporary=False)
-        data = await self._stream.read(min(max_bytes, self._left), timeout)
-        if not data:
-            message = "the connection was closed before the head of an answer was complete"
-            raise TransportError(message, hint=MAYBE_SENT)
-        self._left -= len(data)
-        return data
-
-    def end_head(self) -> None:
-        """The head of the answer is complete."""
-        if self._left == self._head_bytes:
-            # Left over from the answer before, which may have been another tenant's.
-            raise TransportError("an answer was there before its request was sent", hint=MAYBE_SENT)
-        self._left = None
-
-    async def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.AsyncNetworkStream:
-        try:
-            async with asyncio.timeout_at(self._connect_by):
-                stream = await self._stream.start_tls(ssl_context, server_hostname)
-        except httpcore.ConnectError as error:
-            message = "the TLS handshake failed: the host may not speak TLS 1.2 or newer on this port"
-            if isinstance(error.__cause__, ssl.SSLCertVerificationError):
-                message = f"the certificate of the host is not trusted: {error.__cause__.verify_message}"
-            raise TransportError(message, hint=NOT_SENT, sent=False) from None
-        except TimeoutError:
-            await self.aclose()
-            message = "the TLS handshake was not finished in the time allowed for a connection"
-            raise TransportError(message, hint=NOT_SENT, sent=False) from None
+            self._idle.close(older=time.monotonic() - self._limits.keepalive)
+            while (connection := self._idle.take(origin)) is not None and not connection.wire.is_quiet():
+                connection.close()
+            if connection is None:
+                self._idle.close(keep=self._limits.connections - self._taken)
+                wire = await connect(self._guard, origin, self._limits, self._ssl)
+                connection = _Connection(origin, wire, self._limits.head_bytes)
         except BaseException:
-            await self.aclose()  # a cancelled handshake would leave it open
+            self._leave()
             raise
-        return _Wire(stream, self._head_bytes)
+        self._busy.add(connection)
+        return connection
+
+    def _give_back(self, connection: _Connection) -> None:
+        self._busy.remove(connection)
+        self._leave()
+        if connection.begin_again():
+            self._idle.put(connection)
+        else:
+            connection.close()
+
+    def _leave(self) -> None:
+        self._taken -= 1
+        self._places.release()
+
+
+class _Idle:
+    """Connections that wait for a request: found by their origin, given up by the time that they have waited."""
+
+    def __init__(self) -> None:
+        #: Since when each waits, the one that has waited longest first; by a clock that never goes back.
+        self._since: dict[_Connection, float] = {}
+        self._of: dict[Origin, list[_Connection]] = {}
+
+    def put(self, connection: _Connection) -> None:
+        self._since[connection] = time.monotonic()
+        self._of.setdefault(connection.origin, []).append(connection)
+
+    def take(self, origin: Origin) -> _Connection | None:
+        """The connection to that origin that was used last."""
+        waiting = self._of.get(origin)
+        return self._remove(waiting[-1]) if waiting else None
+
+    def close(self, *, keep: float = math.inf, older: float = -math.inf) -> None:
+        """Closes those that have waited longest: all but so many, and those that wait since before that time."""
+        while self._since:
+            connection, since = next(iter(self._since.items()))
+            if len(self._since) <= keep and since >= older:
+                return
+            self._remove(connection).close()
+
+    def _remove(self, connection: _Connection) -> _Connection:
+        del self._since[connection]
+        waiting = self._of[connection.origin]
+        waiting.remove(connection)
+        if not waiting:
+            del self._of[connection.origin]
+        return connection
+
+
+class _Connection:
+    """A wire on which h11 speaks HTTP/1.1, one request and its answer after the other."""
+
+    def __init__(self, origin: Origin, wire: Wire, head_bytes: int) -> None:
+        self.origin = origin
+        self.wire = wire
+        self._protocol = h11.Connection(h11.CLIENT, max_incomplete_event_size=head_bytes)
+        self._closed = False
+
+    async def ask(self, head: h11.Request, body: bytes | Stream | None) -> h11.Response:
+        """Sends a request; gives the head of its answer."""
+        with contextlib.suppress(ConnectionResetError):  # who closes the connection may have answered before
+            await self._send(head, body)
+        while isinstance(event := await self.receive(), h11.InformationalResponse):
+            if event.status_code == 101:
+                message = "the host switched to another protocol than HTTP"
+                raise TransportError(message, hint=MAYBE_SENT, temporary=False)
+        self.wire.end_head()
+        return cast("h11.Response", event)
+
+    async def _send(self, head: h11.Request, body: bytes | Stream | None) -> None:
+        wire, send = self.wire, self._protocol.send
+        wire.begin(send(head) or b"")
+        if isinstance(body, Stream):
+            async with contextlib.aclosing(read_stream(body)) as pieces:
+                async for piece in pieces:
+                    await wire.write(send(h11.Data(piece)) or b"")
+        elif body:
+            await wire.write(send(h11.Data(body)) or b"")
+        await wire.write(send(h11.EndOfMessage()) or b"")
+
+    async def receive(self) -> Any:
+        """What h11 makes of what comes next."""
+        while (event := self._protocol.next_event()) is h11.NEED_DATA:
+            self._protocol.receive_data(await self.wire.read())
+        return event
+
+    def begin_again(self) -> bool:
+        """True if both sides are done with a request and its answer, and another request may follow."""
+        done = not self._closed and self._protocol.our_state is self._protocol.their_state is h11.DONE
+        if done:
+            self._protocol.start_next_cycle()
+        return done
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._closed = True
+        self.wire.close()
+
+
+class _Body:
+    """The body of an answer; it lets its connection go once."""
+
+    def __init__(self, connection: _Connection, let_go: Callable[[], None]) -> None:
+        self._connection = connection
+        self._let_go: Callable[[], None] | None = let_go
+
+    async def __aiter__(self) -> AsyncGenerator[bytes, None]:
+        while isinstance(event := await self._connection.receive(), h11.Data):
+            yield bytes(event.data)
 
     async def aclose(self) -> None:
-        await self._stream.aclose()
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)
-
-
-def _content(request: Request) -> bytes | AsyncIterator[bytes] | None:
-    return read_stream(request.body) if isinstance(request.body, Stream) else request.body
+        let_go, self._let_go = self._let_go, None
+        if let_go is not None:
+            let_go()
 
 
 @functools.cache

@@ -63,6 +63,8 @@ async def walk(
             yield replace(result, truncated=True, warnings=(*result.warnings, said))
             return
         yield replace(result, truncated=False)
+        # One page is let go before the next one is read, so that there are never two in memory.
+        del result, response, document, page
         request = following
 
 

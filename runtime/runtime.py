@@ -341,6 +341,7 @@ class Runtime:
 
         async for result in walk(found, first, fetch, max_pages=max_pages):
             yield result
+            del result  # as `walk` does
 
     async def records(
         self, connection: str, operation: str, inputs: Inputs, *, max_pages: int | None = None
@@ -355,6 +356,7 @@ class Runtime:
                 yield record
             if result.truncated and max_pages is None:
                 raise MappingError(f"there are more than {limit} pages", hint="say max_pages", operation=operation)
+            del result  # as `walk` does
 
     async def stream(self, connection: str, operation: str, inputs: Inputs) -> AsyncIterator[Chunk]:
         """The answer as it comes: a chunk for each message of a stream, or for each piece of a binary answer.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any, Final
 from weakref import WeakSet
 
@@ -64,7 +64,7 @@ def find_length(stream: Stream) -> int | None:
     return total
 
 
-async def read_stream(stream: Stream) -> AsyncIterator[bytes]:
+async def read_stream(stream: Stream) -> AsyncGenerator[bytes, None]:
     """The bytes of a stream in order. Raises InputError for a source that cannot be sent as it is."""
     if not stream.repeatable:
         if stream in _begun:

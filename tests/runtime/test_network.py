@@ -1,0 +1,141 @@
+"""Which connection a request takes: one that is kept, if it still stands and nobody spoke on it, else a new one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from connector.errors import TransportError
+from connector.messages import Request
+from runtime.client import Client
+from runtime.guard import Guard
+from runtime.settings import Limits
+from tests.runtime.faults import MIB, FaultServer
+
+pytestmark = pytest.mark.anyio
+
+FIRST = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfirst"
+SECOND = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecond"
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@contextlib.contextmanager
+def provider(*plays: Callable[[socket.socket], None]) -> Iterator[str]:
+    """A provider in a thread of its own, which does not wait for our event loop; each connection gets its play."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            for play in plays:
+                connection, _ = server.accept()
+                with connection:
+                    play(connection)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        thread.join(10)
+        assert not thread.is_alive(), "not every connection was made"
+
+
+async def ask(client: Client, url: str, body: bytes | None = None) -> bytes:
+    request = Request("GET" if body is None else "POST", url, body=body)
+    return (await client.send(request, operation="files.list")).body
+
+
+async def test_P2_a_connection_that_was_closed_meanwhile_is_not_used_again() -> None:
+    """Even if our event loop had no turn to see it."""
+    closed = threading.Event()
+
+    def close(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(FIRST)
+        connection.shutdown(socket.SHUT_WR)
+        closed.set()
+
+    def answer(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(SECOND)
+
+    with provider(close, answer) as url:
+        async with Client(Guard({url})) as client:
+            assert await ask(client, url) == b"first"
+            closed.wait(10)
+            assert await ask(client, url) == b"second"
+
+
+@pytest.mark.parametrize("turns", [0, 10], ids=["before our event loop saw it", "after"])
+async def test_T46_a_connection_on_which_somebody_spoke_unasked_is_not_used_again(turns: int) -> None:
+    spoken, asked = threading.Event(), threading.Event()
+
+    def speak(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(FIRST)
+        asked.wait(10)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nanother's")
+        spoken.set()
+
+    def answer(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(SECOND)
+
+    with provider(speak, answer) as url:
+        async with Client(Guard({url})) as client:
+            assert await ask(client, url) == b"first"
+            asked.set()
+            spoken.wait(10)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            assert await ask(client, url) == b"second"
+
+
+async def test_who_answers_before_all_was_sent_and_closes_is_heard() -> None:
+    def refuse(connection: socket.socket) -> None:
+        connection.recv(100)
+        connection.sendall(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(MIB):
+            pass
+
+    with provider(refuse) as url:
+        async with Client(Guard({url}), Limits(deadline=10)) as client:
+            answer = await client.send(Request("POST", url, body=bytes(16 * MIB)), operation="files.create")
+    assert answer.status == 413
+
+
+async def test_a_connection_is_given_up_after_its_time_and_for_one_to_another_origin() -> None:
+    async with FaultServer() as one, FaultServer() as other:
+        async with Client(Guard({one.origin, other.origin}), Limits(connections=1)) as client:
+            await ask(client, one.url("/echo"))
+            await ask(client, other.url("/echo"))
+            await one.all_closed()
+            await ask(client, other.url("/echo"))
+            assert (one.connections, other.connections) == (1, 1)
+        async with Client(Guard({one.origin}), Limits(keepalive=0)) as client:
+            await ask(client, one.url("/echo"))
+            await ask(client, one.url("/echo"))
+        assert one.connections == 3
+
+
+async def test_a_client_that_is_closed_ends_the_calls_under_way() -> None:
+    def wait(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(FIRST[:-1])
+        assert connection.recv(4096) == b""
+
+    with provider(wait) as url:
+        client = Client(Guard({url}))
+        async with client.stream(Request("GET", url), operation="files.list") as answer:
+            pieces = aiter(answer)
+            assert await anext(pieces) == b"firs"
+            await client.aclose()
+            with pytest.raises(TransportError, match="the stream broke off after 4 bytes"):
+                await anext(pieces)
