@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from connector.building import build_request
-    from connector.definitions import Config, Connector, CustomOperation, Field, Operation, Resource, Service, Webhook
+    from connector.configuring import Config, Service
+    from connector.definitions import Connector, CustomOperation, Field, Operation, Resource, Webhook
     from connector.errors import (
         BlockedAddress,
         ConfigurationError,

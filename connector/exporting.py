@@ -13,8 +13,9 @@ from typing import Any
 from connector.auth import Auth, BasicAuth, GrantAuth
 from connector.bodies import BinaryBody, Body, FormBody
 from connector.body_schemas import BodySchemas
+from connector.configuring import Service
 from connector.convertors import to_text
-from connector.definitions import Connector, Operation, Service
+from connector.definitions import Connector, Operation
 from connector.describing import answer_schema, input_schema, payload_schema
 from connector.spec_names import is_placeholder
 from connector.templates import Placeholder, Slot, Template

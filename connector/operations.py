@@ -13,8 +13,9 @@ from typing import Any
 from connector.answers import RESPONSE_KINDS
 from connector.auth import check_header_name
 from connector.bodies import BODY_KINDS, Body, WholeBody, find_body_kind
+from connector.configuring import Service
 from connector.convertors import CONVERTORS, to_text
-from connector.definitions import Field, Operation, Service
+from connector.definitions import Field, Operation
 from connector.errors import did_you_mean, unknown_kind
 from connector.pagination import PAGINATION_STYLES, Pagination
 from connector.policies import Policies, read_idempotency

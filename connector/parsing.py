@@ -12,15 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connector.challenges import Challenge, read_challenge
-from connector.definitions import (
-    Connector,
-    CustomOperation,
-    Operation,
-    Registration,
-    Resource,
-    Service,
-    Webhook,
-)
+from connector.configuring import Service
+from connector.definitions import Connector, CustomOperation, Operation, Registration, Resource, Webhook
 from connector.errors import InvalidDefinition, Problem
 from connector.operations import NOWHERE, Endpoint, check_path, read_operation
 from connector.overlays import Merge

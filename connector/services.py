@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connector.auth import AUTH_METHODS, Auth, NoAuth, check_header_name, find_auth_method, method_key
+from connector.configuring import AUTH_METHOD, Service, render_base
 from connector.convertors import CONVERTORS, to_text
-from connector.definitions import AUTH_METHOD, Service, render_base
 from connector.errors import unknown_kind
 from connector.oauth import URL_PARAMS, TokenRequest, param_name
 from connector.operations import Endpoint, read_operation, read_policies

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from connector.building import build_request, input_hint, read_inputs
+from connector.configuring import Config, Service
 from connector.convertors import CONVERTORS, to_text
-from connector.definitions import Call, Config, CustomOperation, Field, Operation, Service, Step
+from connector.definitions import Call, CustomOperation, Field, Operation, Step
 from connector.errors import InputError, InputProblem, MappingError
 from connector.mapping import Result, map_fields
 from connector.mime import build_message, check_addresses, check_mail_header

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from connector.auth import GrantAuth
-from connector.definitions import Config
+from connector.configuring import Config
 from connector.errors import (
     ConnectorError,
     InputProblem,

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from connector.auth import Auth
+from connector.configuring import Service
 from connector.convertors import to_text
-from connector.definitions import Service
 from connector.messages import Headers, Request, Response
 
 #: What an auth method is given in place of the values of a connection, to see where it puts them.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from connector.definitions import Service, missing_value
+from connector.configuring import Service, missing_value
 from connector.errors import InputError, InputProblem, did_you_mean
 from runtime.settings import Settings
 from runtime.store import Kind, Store

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from connector.definitions import SHORTEST_TOKEN, Config, Operation
+from connector.configuring import SHORTEST_TOKEN, Config
+from connector.definitions import Operation
 from connector.errors import MappingError, RateLimited, ResponseError
 from connector.mapping import Result, map_response, provider_message, read_leniently
 from connector.messages import Request, Response, without_query

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from connector.auth import GrantAuth
 from connector.building import build_request
-from connector.definitions import AnyOperation, Config, Connector, CustomOperation, Operation, missing_value
+from connector.configuring import Config, missing_value
+from connector.definitions import AnyOperation, Connector, CustomOperation, Operation
 from connector.errors import (
     BlockedAddress,
     ConfigurationError,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from connector.definitions import environment_name
+from connector.configuring import environment_name
 from connector.errors import ConfigurationError, did_you_mean
 from connector.urls import check_base_url
 

@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from connector.definitions import Config, Connector, CustomOperation, Operation
+from connector.configuring import Config
+from connector.definitions import Connector, CustomOperation, Operation
 from connector.mapping import Result
 from connector.messages import Request
 from connector.steps import run_steps

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from connector.definitions import Config, environment_name
+from connector.configuring import Config, environment_name
 from connector.errors import ConfigurationError, OriginChanged
 from connector.oauth import OAuthClient
 from connector.templates import Unrenderable, render_url

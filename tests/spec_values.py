@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from connector.definitions import Operation, Service
+from connector.configuring import Service
+from connector.definitions import Operation
 from connector.templates import Placeholder
 
 FORMATS = {

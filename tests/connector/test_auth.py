@@ -19,7 +19,7 @@ from connector.auth import (
     check_header_name,
     find_auth_method,
 )
-from connector.definitions import Service
+from connector.configuring import Service
 from connector.errors import ConnectorError, InvalidDefinition, MissingCredentials
 from connector.messages import MASK, Headers, Request, Response, secret_forms
 from connector.parsing import parse_connector

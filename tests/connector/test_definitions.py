@@ -7,17 +7,9 @@ from typing import Any
 
 import pytest
 
+from connector.configuring import Service, environment_name, missing_value, render_base
 from connector.convertors import CONVERTORS
-from connector.definitions import (
-    Connector,
-    Field,
-    Operation,
-    Service,
-    Webhook,
-    environment_name,
-    missing_value,
-    render_base,
-)
+from connector.definitions import Connector, Field, Operation, Webhook
 from connector.errors import MissingCredentials, UnknownOperation
 from connector.parsing import parse_connector
 from connector.selectors import Selector

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from connector.auth import GrantAuth
-from connector.definitions import Service
+from connector.configuring import Service
 from connector.errors import InvalidDefinition, NeedsReauthorization, TransportError
 from connector.messages import MASK, Headers, Request, Response
 from connector.oauth import authorization_url, code_request

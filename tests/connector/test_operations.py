@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from connector.building import build_request
-from connector.definitions import Operation, Service
+from connector.configuring import Service
+from connector.definitions import Operation
 from connector.errors import MissingCredentials
 from connector.operations import NOWHERE, Endpoint, Usage, check_path, read_operation
 from connector.parsing import find_problems, read_connector

@@ -1,0 +1,183 @@
+"""How a provider is reached, and one connection to it: a Service, and the Config that it makes of the values of one.
+
+Both are frozen; a Config is checked once, when the connection is first used. Who reads a Service from a definition is
+`services`, and who keeps a connection's values the runtime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from connector.auth import Auth, NoAuth, method_key
+from connector.convertors import to_text
+from connector.errors import InputError, InputProblem, MissingCredentials
+from connector.messages import Request, secret_forms
+from connector.policies import Policies
+from connector.selectors import Selector
+from connector.signatures import Signature, Undeclared
+from connector.templates import Placeholder, Template, Unrenderable
+from connector.urls import check_base_url, encode_host_part, encode_segment, origin_of
+
+#: A shorter text is not looked for in successful answers: it would stand in them by chance.
+SHORTEST_TOKEN = 8
+#: The value by which a connection chooses among several methods of authentication.
+AUTH_METHOD = "authMethod"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One connection's values, checked against its service.
+
+    `values` are texts by name, defaults filled; `secrets` are the forms in which its credentials must never be shown,
+    and `tokens` those that are masked in a successful answer too; `base` is the base URL without trailing slash, or
+    None while a part of it is missing; `origin` is what its credentials are bound to; `missing` are the names that have
+    no value; `auth` is the method that the connection chose.
+    """
+
+    values: Mapping[str, str] = field(repr=False)
+    secrets: frozenset[str] = field(repr=False)
+    base: str | None
+    origin: str
+    missing: frozenset[str] = frozenset()
+    tokens: frozenset[str] = field(default=frozenset(), repr=False)
+    auth: Auth = field(default_factory=NoAuth)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """How the provider is reached, and which values a connection to it has.
+
+    `placeholders` are those values by name: credentials, host parts, parameters. `credentials` are the secret ones.
+    """
+
+    connector: str
+    base: Template
+    headers: tuple[tuple[str, Template], ...] = ()
+    content_type: str = ""
+    auth: Auth = field(default_factory=NoAuth)
+    auth_options: tuple[Auth, ...] = ()
+    placeholders: Mapping[str, Placeholder] = field(default_factory=dict)
+    probe: str = ""
+    policies: Policies = field(default_factory=Policies)
+    #: The names of `auth` and of `auth_options`, as the table of methods has them.
+    auth_methods: tuple[str, ...] = ()
+    #: How inbound messages are verified.
+    signature: Signature = field(default_factory=Undeclared)
+    #: Where the sender's id of a message stands in its body; None where it is in a header, or nowhere.
+    message_id: Selector | None = None
+
+    @property
+    def credentials(self) -> frozenset[str]:
+        """The names of the values that are secret, whichever method a connection chooses."""
+        return self.auth.credentials.union(*(each.credentials for each in self.auth_options))
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Those of them that open something: tokens and passwords, not user names beside a password."""
+        return self.auth.secrets.union(*(each.secrets for each in self.auth_options))
+
+    def choose_auth(self, values: Mapping[str, Any]) -> Auth:
+        """The method that a connection chooses by its value `authMethod`, else the first; raises Unrenderable."""
+        chosen = values.get(AUTH_METHOD)
+        if chosen is None or not self.auth_options:
+            return self.auth
+        for method, auth in zip(self.auth_methods, (self.auth, *self.auth_options), strict=True):
+            if method == method_key(str(chosen)):
+                return auth
+        raise Unrenderable(AUTH_METHOD, f"expected one of {', '.join(self.auth_methods)}")
+
+    def configure(self, values: Mapping[str, Any], *, base_url: str | None = None) -> Config:
+        """The values of one connection, checked at once: types, options, host parts, credentials that can be sent.
+
+        `base_url` is another base URL that the operator names in place of the definition's. Values that are missing
+        are only noted; the calls that need them refuse. Raises MissingCredentials for values that cannot be used.
+        """
+        given = {name: value for name, value in values.items() if value is not None}
+        errors: list[InputProblem] = []
+        texts: dict[str, str] = {}
+        for name, placeholder in self.placeholders.items():
+            value = given.get(name, placeholder.default)
+            if value is None:
+                continue
+            try:
+                texts[name] = to_text(placeholder.read(value))
+            except ValueError as error:
+                errors.append(InputProblem(name, f"{name}: {error}"))
+        base = None
+        try:
+            base = check_base_url(base_url) if base_url is not None else render_base(self.base, texts)
+        except Unrenderable as error:
+            errors.append(InputProblem(error.name, f"{error.name}: {error}"))
+        except ValueError as error:
+            errors.append(InputProblem("baseURL", f"base URL: {error}"))
+        auth = self.auth
+        try:
+            auth = self.choose_auth(texts)
+        except Unrenderable as error:
+            errors.append(InputProblem(error.name, f"{error.name}: {error}"))
+        needed = {name for name, placeholder in self.placeholders.items() if placeholder.required}
+        if self.auth_options:
+            # What only another method needs is not missed.
+            others = frozenset[str]().union(*(each.names for each in (self.auth, *self.auth_options)))
+            needed -= others - auth.names - set(self.base.names)
+        missing = frozenset(needed - texts.keys())
+        if not errors and not auth.credentials & missing:
+            try:
+                # What a credential must be is its method's to say, so it is tried on a request that nobody sends.
+                next(auth.flow(Request("GET", "https://nowhere.invalid"), texts))
+            except Unrenderable as error:
+                errors.append(InputProblem(error.name, f"{error.name}: {error}"))
+        if errors:
+            raise MissingCredentials(self.connector, errors, hint="correct the values of this connection")
+        return Config(
+            texts,
+            _forms(texts[name] for name in self.credentials & texts.keys()),
+            base,
+            origin_of(base) if base is not None else "",
+            missing,
+            _forms(texts[name] for name in auth.secrets & texts.keys() if len(texts[name]) >= SHORTEST_TOKEN),
+            auth,
+        )
+
+
+def _forms(values: Iterable[str]) -> frozenset[str]:
+    return frozenset(form for value in values for form in secret_forms(value))
+
+
+def render_base(template: Template, values: Mapping[str, str]) -> str | None:
+    """The base URL with a connection's values in it, or None while one is missing.
+
+    A value in the host is letters, digits, `-` and `.`; a value that is the beginning of the whole URL is a base URL
+    itself. Raises Unrenderable or ValueError for one that would lead elsewhere (hazard T30).
+    """
+    if any(name not in values for name in template.names):
+        return None
+    url = ""
+    for part in template.parts:
+        if isinstance(part, str):
+            url += part
+        elif not url:
+            url = values[part.name].rstrip("/")
+        else:
+            encode = encode_segment if "/" in url.partition("://")[2] else encode_host_part
+            try:
+                url += encode(values[part.name])
+            except ValueError as error:
+                raise Unrenderable(part.name, str(error)) from None
+    return check_base_url(url)
+
+
+def missing_value(service: Service, names: Iterable[str]) -> InputError:
+    """The error for values of the connection that a call needs and does not have; it says how to set them."""
+    missing = sorted(names)
+    handle = environment_name(service.connector)
+    hint = "set " + ", ".join(f"CONNECTOR_SECRET__{handle}__{environment_name(name)}" for name in missing)
+    errors = [InputProblem(name, f"{name} of the connection is not set") for name in missing]
+    return MissingCredentials(service.connector, errors, hint=hint)
+
+
+def environment_name(name: str) -> str:
+    """A handle or a name as it stands in an environment variable: upper case, other characters `_`."""
+    return "".join(char if char.isascii() and char.isalnum() else "_" for char in name).upper()
