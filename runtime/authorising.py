@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from connector.auth import GrantAuth
 from connector.configuring import Config
 from connector.errors import (
+    ConfigurationError,
     ConnectorError,
     InputProblem,
     MappingError,
@@ -28,6 +29,8 @@ from connector.oauth import AuthorizationCode, TokenExchange
 from connector.templates import Unrenderable
 from connector.tokens import Grant
 from runtime.vault import Vault, variable_name
+
+R = TypeVar("R")
 
 #: After a refusal no token is asked for in this many seconds, unless the connection was given something new.
 PAUSE = 15 * 60.0
@@ -202,3 +205,15 @@ def _again(failure: _Failure, now: float) -> ConnectorError:
     if isinstance(error, NeedsReauthorization):
         return NeedsReauthorization(error.operation, error.errors, hint=f"{error.hint}; {left}")
     return TransportError(error.message, hint=left)
+
+
+def login_step(connection: str, step: Callable[[], R]) -> R:
+    """A step of a login, its problems as errors of the connection."""
+    try:
+        return step()
+    except Unrenderable as error:
+        problem = InputProblem(error.name, f"{error.name}: {error}")
+        hint = f"set {variable_name(connection, error.name)}, or: connector connections set {connection}"
+        raise MissingCredentials(connection, [problem], hint=hint) from None
+    except ValueError as error:
+        raise ConfigurationError(str(error), hint=f"connector connections set {connection} enters its values") from None

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from connector.auth import GrantAuth
 from connector.building import build_request
-from connector.configuring import Config, missing_value
-from connector.definitions import AnyOperation, Connector, CustomOperation, Operation
+from connector.configuring import Config
+from connector.definitions import AnyOperation, Connector, CustomOperation
 from connector.errors import (
     BlockedAddress,
     ConfigurationError,
@@ -31,37 +30,33 @@ from connector.errors import (
     NeedsReauthorization,
 )
 from connector.mapping import Chunk, Result
-from connector.messages import MASK, Event, Request, Response, Stream
+from connector.messages import MASK, Event, Request, Response
 from connector.oauth import authorization_url, code_request
 from connector.steps import run_steps
-from connector.templates import Unrenderable
 from connector.tokens import Grant, read_grant
-from connector.urls import origin_of
 from connector.workflows import InputMapping, parse_mapping
-from runtime.authorising import Authoriser
+from runtime.authorising import login_step
+from runtime.calls import Calls, authorise
 from runtime.catalog import Catalog
-from runtime.guard import Guard
 from runtime.outcomes import document_of, failure_of, map_answer
 from runtime.paging import MAX_PAGES, read_page, walk
-from runtime.sending import Sender, Sleep, Transmits
+from runtime.sending import Sleep
 from runtime.settings import Settings, load_settings
 from runtime.stepping import Begun, take_steps
 from runtime.store import open_store
 from runtime.streaming import Opening, chunks_of, read_chunks, streams
 from runtime.synthetic import OwnCalls
 from runtime.uploads import load_files
-from runtime.vault import Vault, destination, variable_name
+from runtime.vault import Vault, destination
 
 if TYPE_CHECKING:
     import httpx2
     from fastapi import APIRouter
 
-    from runtime.client import Client
     from runtime.journal import Journal
     from runtime.listening import Listeners
 
 Inputs = Mapping[str, Any]
-_T = TypeVar("_T")
 #: A function that gets events.
 _F = TypeVar("_F", bound="Callable[[Event], Awaitable[Any]]")
 
@@ -100,7 +95,6 @@ class Runtime:
         self.catalog = Catalog([*settings.definitions, *(Path(folder) for folder in folders)])
         store = open_store(settings.store, settings.environment)
         self.vault = Vault(secrets, environment=settings.environment, file=settings.secrets_file, store=store)
-        self._transport = transport
         #: Where the events of calls are kept, if anywhere.
         self.journal = None if isinstance(journal, str) else journal
         self._journal_url = journal if isinstance(journal, str) else None
@@ -111,9 +105,7 @@ class Runtime:
         self._own_calls = OwnCalls()
         self._configs: dict[str, Config] = {}
         self._configured = self.vault.version()
-        self._client: Client | None = None
-        self._sender = Sender(clock=clock, sleep=sleep, total=self.settings.limits.retrying)
-        self._authoriser = Authoriser(self.vault, self._ask_for_token, clock)
+        self._calls = Calls(self.settings, self.vault, transport=transport, clock=clock, sleep=sleep)
 
     async def __aenter__(self) -> Self:
         self._entered = True
@@ -129,16 +121,14 @@ class Runtime:
 
     async def aclose(self) -> None:
         """Closes every connection to providers. The runtime may be used again afterwards."""
-        await self._authoriser.finish()
+        await self._calls.authoriser.finish()
         self._entered = False
         if self._listeners is not None:
             await self._listeners.stop()
         if self._journal_url is not None and self.journal is not None:
             journal, self.journal = self.journal, None
             await journal.close()
-        client, self._client = self._client, None
-        if client is not None:
-            await client.aclose()
+        await self._calls.aclose()
 
     def on(self, connection: str = "*", trigger: str = "*", *, name: str = "") -> Callable[[_F], _F]:
         """Calls the decorated asynchronous function with each event of a connection and a trigger, `*` for all.
@@ -172,7 +162,7 @@ class Runtime:
 
     def assume_grant(self, connection: str, grant: Grant) -> None:
         """Lets a connection use a grant that nobody saved: a stand-in, where the provider is one."""
-        self._authoriser.assume(connection, grant)
+        self._calls.authoriser.assume(connection, grant)
 
     def router(self) -> APIRouter:
         """Webhooks and the HTTP interface, for a FastAPI application of a host: `app.include_router(rt.router())`.
@@ -186,7 +176,7 @@ class Runtime:
     def forget(self, connection: str) -> None:
         """Looks the values of a connection up again at its next call: they were changed."""
         self._configs.pop(connection, None)
-        self._authoriser.forget(connection)
+        self._calls.authoriser.forget(connection)
 
     def find(self, connection: str, operation: str) -> tuple[Connector, AnyOperation]:
         """The connector of a connection and one of its operations; raises UnknownConnector, UnknownOperation."""
@@ -242,7 +232,7 @@ class Runtime:
             if grant is None and show_secrets:
                 problem = InputProblem("grant", "no token has been obtained yet")
                 raise MissingCredentials(connection, [problem], hint="call the operation once")
-        with_auth = _authorise(connector, config, request, connection, grant)
+        with_auth = authorise(connector, config, request, connection, grant)
         return with_auth if show_secrets else with_auth.masked()
 
     def authorization_url(self, connection: str, redirect_uri: str, *, state: str, verifier: str) -> str:
@@ -253,7 +243,7 @@ class Runtime:
         """
         connector = self.catalog.get(connection.partition(":")[0])
         config = self._config(connection, connector)
-        return _login_step(
+        return login_step(
             connection, lambda: authorization_url(connector.service, config.values, redirect_uri, state, verifier)
         )
 
@@ -264,17 +254,17 @@ class Runtime:
         """
         connector = self.catalog.get(connection.partition(":")[0])
         config = self._config(connection, connector)
-        request = _login_step(
+        request = login_step(
             connection, lambda: code_request(connector.service, config.values, code, redirect_uri, verifier)
         )
-        response = await self._ask_for_token(request, operation=f"{connection} login", origin=None)
+        response = await self._calls.ask_for_token(request, operation=f"{connection} login", origin=None)
         try:
             grant = read_grant(response, self.clock(), secrets=request.secrets)
         except NeedsReauthorization as error:
             hint = f"run again: connector connections login {connection}"
             raise NeedsReauthorization(connection, error.errors, hint=hint) from None
         await self.vault.save_grant(connection, grant.to_json())
-        self._authoriser.forget(connection)
+        self._calls.authoriser.forget(connection)
 
     async def call(
         self, connection: str, operation: str, inputs: Inputs, *, idempotency_key: str | None = None
@@ -293,7 +283,7 @@ class Runtime:
         if isinstance(begun, Result):
             return begun
         found, request = begun.operation, begun.request
-        result, response = await self._exchange(connection, begun.connector, found, begun.config, request)
+        result, response = await self._calls.make(connection, begun.connector, found, begun.config, request)
         if begun.attempts:
             result = begun.complete(result)
         if found.pagination is not None:
@@ -335,7 +325,7 @@ class Runtime:
         connector, found, config, first = begun.connector, begun.operation, begun.config, begun.request
 
         async def fetch(request: Request) -> tuple[Result, Response, Any]:
-            result, response = await self._exchange(connection, connector, found, config, request)
+            result, response = await self._calls.make(connection, connector, found, config, request)
             if request is first:
                 result = begun.complete(result)
             return result, response, document_of(result, response, config)
@@ -373,8 +363,8 @@ class Runtime:
             return
         found, config, request = begun.operation, begun.config, begun.request
         label = f"{connection} {found.label}"
-        async with Opening(self._open_client(), request) as opening:
-            result, _ = await self._exchange(connection, begun.connector, found, config, request, opening)
+        async with Opening(self._calls.open_client(), request) as opening:
+            result, _ = await self._calls.make(connection, begun.connector, found, config, request, opening)
             answer, sent = opening.answer, opening.request
             # The token that auth obtained is masked in what comes, as the connection's own tokens are.
             config = replace(config, tokens=config.tokens | (sent.secrets - config.secrets))
@@ -395,46 +385,6 @@ class Runtime:
                         raise failure_of(found, label, result, Response(chunk.status), self.clock())
                     yield chunk
 
-    async def _exchange(
-        self,
-        connection: str,
-        connector: Connector,
-        found: Operation,
-        config: Config,
-        request: Request,
-        client: Transmits | None = None,
-    ) -> tuple[Result, Response]:
-        """The mapped answer to a request before auth, and the answer itself; raises as `call` does.
-
-        `client` sends in place of the runtime's own.
-        """
-        label = f"{connection} {found.label}"
-        if found.idempotency_header and found.idempotency_header not in request.headers:
-            request = request.with_header(found.idempotency_header, str(uuid.uuid4()))
-        sender = client or self._open_client()
-        auth, grant = config.auth, None
-        if isinstance(auth, GrantAuth):
-            grant = await self._authoriser.grant(connection, auth, config)
-        bare, request = request, _authorise(connector, config, request, connection, grant)
-        sent = await self._sender.send(sender, request, found, connection=connection, origin=config.origin)
-        if isinstance(auth, GrantAuth) and grant is not None:
-            if auth.stale.is_in(sent.response) and (not isinstance(bare.body, Stream) or bare.body.repeatable):
-                first, refused = sent.attempts, grant
-                grant = await self._authoriser.grant(connection, auth, config, refused=refused)
-                if grant is not refused:
-                    request = _authorise(connector, config, bare, connection, grant)
-                    sent = await self._sender.send(sender, request, found, connection=connection, origin=config.origin)
-                    sent = replace(sent, attempts=first + sent.attempts)
-                    if auth.stale.is_in(sent.response):
-                        self._authoriser.reject(connection, grant)
-            config = replace(config, tokens=config.tokens | grant.secrets)
-        response = sent.response
-        result = map_answer(found, config, request, response, label)
-        result = replace(result, request=request.masked(), attempts=sent.attempts, run=uuid.uuid4().hex)
-        if not result.ok:
-            raise failure_of(found, label, result, response.masked(request.secrets), self.clock())
-        return result, response
-
     async def _begin(self, connection: str, operation: str, inputs: Inputs, key: str | None = None) -> Begun | Result:
         """What every call begins with; of a custom operation all steps but a last call, or the result without one.
 
@@ -448,7 +398,7 @@ class Runtime:
 
         async def exchange(begun: Begun) -> Result:
             begun = begun.keyed(key)
-            return (await self._exchange(connection, connector, begun.operation, config, begun.request))[0]
+            return (await self._calls.make(connection, connector, begun.operation, config, begun.request))[0]
 
         begun = await take_steps(connector, found, inputs, config, exchange)
         return begun if isinstance(begun, Result) else begun.keyed(key)
@@ -468,44 +418,3 @@ class Runtime:
         config = connector.service.configure({**stand_ins, **values}, base_url=base_url)
         self.vault.bind(connection, connector.service.placeholders, destination(config))
         return config
-
-    async def _ask_for_token(self, request: Request, *, operation: str, origin: str | None) -> Response:
-        return await self._sender.ask(self._open_client(), request, label=operation, origin=origin)
-
-    def _open_client(self) -> Client:
-        if self._client is None:
-            # The HTTP library takes 75 ms to import, which only a call has to pay for.
-            from runtime.client import Client
-
-            guard = Guard(frozenset(map(origin_of, self.settings.named_base_urls())))
-            self._client = Client(guard, self.settings.limits, transport=self._transport)
-        return self._client
-
-
-def _login_step(connection: str, step: Callable[[], _T]) -> _T:
-    """A step of a login, its problems as errors of the connection."""
-    try:
-        return step()
-    except Unrenderable as error:
-        problem = InputProblem(error.name, f"{error.name}: {error}")
-        hint = f"set {variable_name(connection, error.name)}, or: connector connections set {connection}"
-        raise MissingCredentials(connection, [problem], hint=hint) from None
-    except ValueError as error:
-        raise ConfigurationError(str(error), hint=f"connector connections set {connection} enters its values") from None
-
-
-def _authorise(connector: Connector, config: Config, request: Request, connection: str, grant: Grant | None) -> Request:
-    """The request with the credentials in it, their problems as errors of the connection."""
-    auth = config.auth
-    missing = frozenset() if isinstance(auth, GrantAuth) else auth.credentials & config.missing
-    if missing:
-        error = missing_value(connector.service, missing)
-        hint = "set " + ", ".join(variable_name(connection, name) for name in sorted(missing))
-        raise MissingCredentials(connection, error.errors, hint=hint)
-    try:
-        if isinstance(auth, GrantAuth):
-            return next(auth.flow(request, config.values, grant))
-        return next(auth.flow(request, config.values))
-    except Unrenderable as error:
-        problem = InputProblem(error.name, f"{error.name}: {error}")
-        raise MissingCredentials(connection, [problem], hint="correct the values of this connection") from None

@@ -1,0 +1,132 @@
+"""One call of a provider: its request authorised, sent, authorised anew once where its token is stale, and mapped.
+
+Which operation is called with what is `runtime`'s to find out; how a request is sent until it is answered `sending`'s,
+and where tokens come from `authorising`'s.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from connector.auth import GrantAuth
+from connector.configuring import Config, missing_value
+from connector.definitions import Connector, Operation
+from connector.errors import InputProblem, MissingCredentials
+from connector.mapping import Result
+from connector.messages import Request, Response, Stream
+from connector.templates import Unrenderable
+from connector.tokens import Grant
+from connector.urls import origin_of
+from runtime.authorising import Authoriser
+from runtime.guard import Guard
+from runtime.outcomes import failure_of, map_answer
+from runtime.sending import Sender, Sleep, Transmits
+from runtime.settings import Settings
+from runtime.vault import Vault, variable_name
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from runtime.client import Client
+
+
+class Calls:
+    """What makes the calls of one runtime."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        vault: Vault,
+        *,
+        transport: httpx2.AsyncBaseTransport | None,
+        clock: Callable[[], float],
+        sleep: Sleep,
+    ) -> None:
+        """`transport`, `clock` (seconds since the epoch) and `sleep` stand for the network, the time and waiting."""
+        self._settings = settings
+        self._transport = transport
+        self._clock = clock
+        self._client: Client | None = None
+        self._sender = Sender(clock=clock, sleep=sleep, total=settings.limits.retrying)
+        #: The tokens of connections.
+        self.authoriser = Authoriser(vault, self.ask_for_token, clock)
+
+    async def aclose(self) -> None:
+        """Closes every connection to providers; the next call opens them again."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    async def make(
+        self,
+        connection: str,
+        connector: Connector,
+        found: Operation,
+        config: Config,
+        request: Request,
+        client: Transmits | None = None,
+    ) -> tuple[Result, Response]:
+        """The mapped answer to a request before auth, and the answer itself; raises as `Runtime.call` does.
+
+        `client` sends in place of the one that all calls share.
+        """
+        label = f"{connection} {found.label}"
+        if found.idempotency_header and found.idempotency_header not in request.headers:
+            request = request.with_header(found.idempotency_header, str(uuid.uuid4()))
+        sender = client or self.open_client()
+        auth, grant = config.auth, None
+        if isinstance(auth, GrantAuth):
+            grant = await self.authoriser.grant(connection, auth, config)
+        bare, request = request, authorise(connector, config, request, connection, grant)
+        sent = await self._sender.send(sender, request, found, connection=connection, origin=config.origin)
+        if isinstance(auth, GrantAuth) and grant is not None:
+            if auth.stale.is_in(sent.response) and (not isinstance(bare.body, Stream) or bare.body.repeatable):
+                first, refused = sent.attempts, grant
+                grant = await self.authoriser.grant(connection, auth, config, refused=refused)
+                if grant is not refused:
+                    request = authorise(connector, config, bare, connection, grant)
+                    sent = await self._sender.send(sender, request, found, connection=connection, origin=config.origin)
+                    sent = replace(sent, attempts=first + sent.attempts)
+                    if auth.stale.is_in(sent.response):
+                        self.authoriser.reject(connection, grant)
+            config = replace(config, tokens=config.tokens | grant.secrets)
+        response = sent.response
+        result = map_answer(found, config, request, response, label)
+        result = replace(result, request=request.masked(), attempts=sent.attempts, run=uuid.uuid4().hex)
+        if not result.ok:
+            raise failure_of(found, label, result, response.masked(request.secrets), self._clock())
+        return result, response
+
+    async def ask_for_token(self, request: Request, *, operation: str, origin: str | None) -> Response:
+        """The answer to a token request; raises TransportError or MappingError."""
+        return await self._sender.ask(self.open_client(), request, label=operation, origin=origin)
+
+    def open_client(self) -> Client:
+        """What sends requests through the guard."""
+        if self._client is None:
+            # The HTTP library takes 75 ms to import, which only a call has to pay for.
+            from runtime.client import Client
+
+            guard = Guard(frozenset(map(origin_of, self._settings.named_base_urls())))
+            self._client = Client(guard, self._settings.limits, transport=self._transport)
+        return self._client
+
+
+def authorise(connector: Connector, config: Config, request: Request, connection: str, grant: Grant | None) -> Request:
+    """The request with the credentials in it, their problems as errors of the connection."""
+    auth = config.auth
+    missing = frozenset() if isinstance(auth, GrantAuth) else auth.credentials & config.missing
+    if missing:
+        error = missing_value(connector.service, missing)
+        hint = "set " + ", ".join(variable_name(connection, name) for name in sorted(missing))
+        raise MissingCredentials(connection, error.errors, hint=hint)
+    try:
+        if isinstance(auth, GrantAuth):
+            return next(auth.flow(request, config.values, grant))
+        return next(auth.flow(request, config.values))
+    except Unrenderable as error:
+        problem = InputProblem(error.name, f"{error.name}: {error}")
+        raise MissingCredentials(connection, [problem], hint="correct the values of this connection") from None
