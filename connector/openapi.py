@@ -1,42 +1,43 @@
 """An OpenAPI document (3.0, 3.1) as the documents of a connector, and a report of what was kept, guessed and lost.
 
-This is where the parts come together: the service block (`spec_service`), names (`spec_names`), the way out
-(`spec_requests`) and the way in (`spec_answers`). Whatever comes of it is a definition without errors: what would be
-refused is taken out and reported. Texts are read by `spec_text`; nothing is fetched, and no file is touched.
+This is where the parts come together: the service block (`spec_service`), operations (`spec_operations`) and their
+names (`spec_names`), grouped into resources. Whatever comes of it is a definition without errors: what would be refused
+is taken out and reported. Texts are read by `spec_text`; nothing is fetched, and no file is touched.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 from connector.definitions import Connector
 from connector.errors import InvalidDefinition, Problem
 from connector.parsing import read_connector
-from connector.spec_answers import Answer, read_answers, read_fields
+from connector.spec_answers import read_fields
 from connector.spec_examples import read_example
 from connector.spec_files import LARGE, show, split_group
 from connector.spec_names import Call as NamedCall
 from connector.spec_names import kebab, name_calls, shared_prefix, split_words
-from connector.spec_pages import find_pagination
-from connector.spec_requests import Call, choose_media_type, is_json_type, read_parameters, read_request
-from connector.spec_schemas import Flat, Report, Specification, extension, members, shorten, text_of
+from connector.spec_operations import (
+    DESCRIPTION,
+    METHODS,
+    Found,
+    define,
+    find_operations,
+    finish,
+    operation_meta,
+    own_path,
+)
+from connector.spec_requests import is_json_type
+from connector.spec_schemas import Report, Specification, extension, members, shorten, text_of
 from connector.spec_service import handle_of, read_auth, read_base, value_names
 
 #: A specification has at most this many operations.
 MAX_OPERATIONS = 5000
-METHODS = ("get", "post", "put", "patch", "delete", "head", "options", "trace")
 _ORDER = ("list", "read", "create", "update", "replace", "delete")
-_DESCRIPTION = 500
-#: What stands in an operation, in this order.
-_MEMBERS = (
-    *("meta", "deprecated", "method", "path", "headers", "queryParams", "bodyTemplate", "form", "idempotent"),
-    *("pagination", "records", "response", "fields", "rateLimit", "retry", "errors"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,19 +112,6 @@ def _check(document: Any) -> None:
 
 
 @dataclass(slots=True)
-class _Found:
-    """One operation of the specification with what was found of it so far."""
-
-    call: Call
-    named: NamedCall
-    answer: Answer
-    tag: str
-    extension: Mapping[str, Any]
-    definition: dict[str, Any] = field(default_factory=dict)
-    fields: list[dict[str, Any]] = field(default_factory=list)
-
-
-@dataclass(slots=True)
 class _Import:
     """One specification being imported."""
 
@@ -141,7 +129,7 @@ class _Import:
         title = text_of(info, "title", "Connector")
         own = extension(document)
         handle = self.wanted or text_of(own, "handle") or handle_of(title)
-        operations = list(self._operations())
+        operations = list(find_operations(self.spec))
         prefix = "" if own else shared_prefix(found.named.path for found in operations)
         base = read_base(self.spec, self.source_url)
         auths = read_auth(self.spec, base, self._requirements())
@@ -172,7 +160,7 @@ class _Import:
         if isinstance(said, Mapping):
             return dict(said)
         meta: dict[str, Any] = {"short": shorten(title, 80)}
-        description = shorten(info.get("description"), _DESCRIPTION) or shorten(info.get("summary"), _DESCRIPTION)
+        description = shorten(info.get("description"), DESCRIPTION) or shorten(info.get("summary"), DESCRIPTION)
         if description:
             meta["description"] = description
         version = str(info.get("version", ""))[:40] if not isinstance(info.get("version"), (dict, list)) else ""
@@ -192,123 +180,13 @@ class _Import:
 
     # Operations
 
-    def _operations(self) -> Iterator[_Found]:
-        for path, item in members(self.spec.document.get("paths")):
-            if not path.startswith("/"):
-                if not path.startswith("x-"):
-                    self.spec.report.add("lost", path[:100], "a path begins with '/'")
-                continue
-            resolved = self.spec.resolve(item, path)
-            for method in METHODS:
-                source = resolved.get(method)
-                if isinstance(source, Mapping):
-                    yield from self._operation(path, method, resolved, source)
-
-    def _operation(
-        self, path: str, method: str, item: Mapping[str, Any], source: Mapping[str, Any]
-    ) -> Iterator[_Found]:
-        where = f"{method.upper()} {path[:200]}"
-        for level in (source, item):
-            if isinstance(level.get("servers"), list) and level["servers"]:
-                self.spec.report.add("lost", where, "its own server; it is called at the server of all")
-                break
-        if source.get("callbacks"):
-            self.spec.report.add("lost", where, "its callbacks; declare a webhook for each that is needed")
-        plain, _, fragment = path.partition("#")
-        parameters = read_parameters(self.spec, where, item.get("parameters"), source.get("parameters"))
-        tags = source.get("tags")
-        tag = tags[0] if isinstance(tags, list) and tags and isinstance(tags[0], str) else ""
-        own = extension(source)
-        answers = read_answers(self.spec, source, where)
-        for answer in answers if not own else answers[:1]:
-            streams = len(answers) > 1 and answer.kind in ("sse", "ndjson") and not own
-            has_flag = len(answers) > 1 and not own and self._has_flag(source, where)
-            call = Call(
-                where,
-                plain,
-                source,
-                parameters,
-                constants={"stream": True} if streams and has_flag else {},
-                without=frozenset({"stream"}) if has_flag and not streams else frozenset(),
-                named=bool(extension(self.spec.document)),
-            )
-            mark = "stream" if streams else fragment
-            named = NamedCall(
-                method.upper(),
-                plain,
-                mark,
-                tag,
-                text_of(source, "operationId"),
-                method == "get" and answer.root is not None,
-            )
-            yield _Found(call, named, answer, tag, own)
-
-    def _has_flag(self, source: Mapping[str, Any], where: str) -> bool:
-        """True if the body has a member `stream` that chooses between two kinds of answer."""
-        return self._body_properties(source, where).get("stream", {}).get("type") == "boolean"
-
-    def _body_properties(self, source: Mapping[str, Any], where: str) -> dict[str, Flat]:
-        request = self.spec.resolve(source.get("requestBody"), where)
-        content = dict(islice(members(request.get("content")), 20))
-        if not content:
-            return {}
-        media_type = choose_media_type(content)
-        if not is_json_type(media_type) and "form" not in media_type:
-            return {}
-        flat = self.spec.flat(self.spec.resolve(content[media_type], where).get("schema"), where)
-        return {name: self.spec.flat(each, where) for name, each in members(flat.get("properties"))}
-
-    def _define(self, found: _Found, path: str, reserved: frozenset[str]) -> None:
-        """The definition of one operation."""
-        source, where, own = found.call.source, found.call.where, found.extension
-        call = Call(
-            where,
-            path,
-            source if "bodyTemplate" not in own else {},
-            found.call.parameters,
-            found.call.constants,
-            found.call.without,
-            found.call.named,
-        )
-        definition: dict[str, Any] = {"meta": _operation_meta(source), "method": found.named.method}
-        if source.get("deprecated") is True:
-            definition["deprecated"] = True
-        definition |= read_request(self.spec, call, reserved)
-        answer = found.answer
-        if answer.kind != "json":
-            definition["response"] = answer.kind
-        query = {
-            each["name"]: self.spec.flat(each.get("schema"), where) for each in call.parameters if each["in"] == "query"
-        }
-        body = self._body_properties(source, where) if found.named.method == "POST" else {}
-        pagination = None
-        if answer.root is not None and (found.named.method in ("GET", "POST")):
-            pagination = find_pagination(self.spec, answer, where, query, body)
-        is_list = found.definition.get("name") == "list" or pagination is not None
-        root: tuple[str, ...] = ()
-        if is_list and answer.root is not None and answer.kind == "json" and not own:
-            root = answer.root
-            definition["records"] = list(root)
-            if pagination is not None:
-                definition["pagination"] = pagination
-                self.spec.report.add("guessed", where, f"it goes on by {pagination['style']}")
-            elif {"page", "cursor", "offset"} & query.keys():
-                self.spec.report.add("guessed", where, "it seems to have pages, but not how they are told apart")
-        if answer.kind in ("json", "sse", "ndjson"):
-            found.fields = read_fields(self.spec, answer.schema, where, root)
-        definition |= {key: value for key, value in own.items() if key in _MEMBERS and key != "path"}
-        if _own_path(found):
-            declared = own["path"] if isinstance(own["path"], Mapping) else {}
-            definition["path"] = {**declared, "value": path}
-        found.definition = definition
-
     # Resources
 
     def _resources(
-        self, operations: Sequence[_Found], prefix: str, reserved: frozenset[str]
+        self, operations: Sequence[Found], prefix: str, reserved: frozenset[str]
     ) -> dict[str, dict[str, Any]]:
         names = name_calls([_without_prefix(found.named, prefix) for found in operations])
-        grouped: dict[str, dict[str, _Found]] = {}
+        grouped: dict[str, dict[str, Found]] = {}
         for found, (guessed_resource, guessed_name) in zip(operations, names, strict=True):
             handle = text_of(found.extension, "resource", guessed_resource)
             name = text_of(found.extension, "name", guessed_name)
@@ -318,10 +196,10 @@ class _Import:
         resources = {}
         for handle, members_ in grouped.items():
             said = extension(tags.get(handle, {}))
-            paths = {name: _own_path(found) or found.call.path[len(prefix) :] for name, found in members_.items()}
+            paths = {name: own_path(found) or found.call.path[len(prefix) :] for name, found in members_.items()}
             endpoint = _common_path(paths.values())
             for name, found in members_.items():
-                self._define(found, paths[name][len(endpoint) :], reserved)
+                define(self.spec, found, paths[name][len(endpoint) :], reserved)
             first = next(iter(members_.values()))
             resource: dict[str, Any] = {
                 "handle": handle,
@@ -331,8 +209,7 @@ class _Import:
             shared = said.get("fields", _shared_fields(members_.values()))
             resource["fields"] = shared
             resource["operations"] = {
-                name: _finish(found, shared)
-                for name, found in sorted(members_.items(), key=lambda each: _rank(each[0]))
+                name: finish(found, shared) for name, found in sorted(members_.items(), key=lambda each: _rank(each[0]))
             }
             for name, found in members_.items():
                 self.examples[f"{handle}.{name}"] = self._example(found)
@@ -340,7 +217,7 @@ class _Import:
             resources[handle] = {**resource, "_group": kebab(first.tag) or handle.partition("-")[0]}
         return resources
 
-    def _example(self, found: _Found) -> Any:
+    def _example(self, found: Found) -> Any:
         said = found.extension.get("example")
         return said if said is not None else read_example(self.spec, found.answer, found.call.where)
 
@@ -369,7 +246,7 @@ class _Import:
                 path += "-2"
             paths.add(path)
             webhook: dict[str, Any] = {"event": text_of(own, "event", event), "path": path}
-            meta = _operation_meta(source)
+            meta = operation_meta(source)
             if meta:
                 webhook["meta"] = meta
             webhook["payload"] = read_fields(self.spec, schema, where)
@@ -443,12 +320,6 @@ def _without_prefix(call: NamedCall, prefix: str) -> NamedCall:
     return NamedCall(call.method, call.path[len(prefix) :], call.fragment, call.tag, call.operation_id, call.lists)
 
 
-def _own_path(found: _Found) -> str:
-    """The whole path that `x-connector` says, endpoint included; empty if it says none."""
-    path = found.extension.get("path")
-    return path if isinstance(path, str) else text_of(path, "value") if isinstance(path, Mapping) else ""
-
-
 def _common_path(paths: Iterable[str]) -> str:
     """The fixed segments that all of these paths begin with."""
     shared: list[str] | None = None
@@ -471,35 +342,19 @@ def _title(handle: str) -> str:
     return " ".join(word.capitalize() for word in split_words(handle))
 
 
-def _operation_meta(source: Mapping[str, Any]) -> dict[str, str]:
-    short = shorten(source.get("summary"), 80)
-    description = shorten(source.get("description"), _DESCRIPTION)
-    meta = {"short": short or shorten(description, 80), "description": description if description != short else ""}
-    return {key: text for key, text in meta.items() if text}
-
-
 def _resource_meta(handle: str, tag: Mapping[str, Any], tags: Sequence[str]) -> dict[str, str]:
     meta = {"short": _title(handle)}
     said = extension(tag).get("meta")
     if isinstance(said, Mapping):
         return dict(said)
-    description = shorten(tag.get("description"), _DESCRIPTION)
+    description = shorten(tag.get("description"), DESCRIPTION)
     if description and len(set(tags)) == 1:
         meta["description"] = description
     return meta
 
 
-def _shared_fields(found: Iterable[_Found]) -> list[dict[str, Any]]:
+def _shared_fields(found: Iterable[Found]) -> list[dict[str, Any]]:
     """The fields that most operations of a resource have."""
     texts = {json.dumps(each.fields): each.fields for each in found if each.fields}
     counts = Counter(json.dumps(each.fields) for each in found if each.fields)
     return texts[counts.most_common(1)[0][0]] if counts else []
-
-
-def _finish(found: _Found, shared: Sequence[Any]) -> dict[str, Any]:
-    """The definition of an operation in the order of its members, with its own fields where they are not the shared."""
-    definition = dict(found.definition)
-    maps = found.answer.kind in ("json", "sse", "ndjson")
-    if maps and found.fields != shared and "fields" not in found.extension and not found.extension:
-        definition["fields"] = found.fields
-    return {key: definition[key] for key in _MEMBERS if key in definition and definition[key] != {}}

@@ -1,0 +1,177 @@
+"""Operations of a specification: found one by one, and each written as a definition has it.
+
+What a request needs `spec_requests` says, what comes back `spec_answers` and `spec_pages`; which resource an operation
+belongs to, and what it is called there, is `openapi`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from connector.spec_answers import Answer, read_answers, read_fields
+from connector.spec_names import Call as NamedCall
+from connector.spec_pages import find_pagination
+from connector.spec_requests import Call, choose_media_type, is_json_type, read_parameters, read_request
+from connector.spec_schemas import Flat, Specification, extension, members, shorten, text_of
+
+METHODS = ("get", "post", "put", "patch", "delete", "head", "options", "trace")
+#: How much of a description is kept, in characters.
+DESCRIPTION = 500
+#: What stands in an operation, in this order.
+_MEMBERS = (
+    *("meta", "deprecated", "method", "path", "headers", "queryParams", "bodyTemplate", "form", "idempotent"),
+    *("pagination", "records", "response", "fields", "rateLimit", "retry", "errors"),
+)
+
+
+@dataclass(slots=True)
+class Found:
+    """One operation of the specification with what was found of it so far."""
+
+    call: Call
+    named: NamedCall
+    answer: Answer
+    tag: str
+    extension: Mapping[str, Any]
+    definition: dict[str, Any] = field(default_factory=dict)
+    fields: list[dict[str, Any]] = field(default_factory=list)
+
+
+def find_operations(spec: Specification) -> Iterator[Found]:
+    """Every operation of a specification, in its order, one for each kind of answer."""
+    for path, item in members(spec.document.get("paths")):
+        if not path.startswith("/"):
+            if not path.startswith("x-"):
+                spec.report.add("lost", path[:100], "a path begins with '/'")
+            continue
+        resolved = spec.resolve(item, path)
+        for method in METHODS:
+            source = resolved.get(method)
+            if isinstance(source, Mapping):
+                yield from _find(spec, path, method, resolved, source)
+
+
+def _find(
+    spec: Specification, path: str, method: str, item: Mapping[str, Any], source: Mapping[str, Any]
+) -> Iterator[Found]:
+    where = f"{method.upper()} {path[:200]}"
+    for level in (source, item):
+        if isinstance(level.get("servers"), list) and level["servers"]:
+            spec.report.add("lost", where, "its own server; it is called at the server of all")
+            break
+    if source.get("callbacks"):
+        spec.report.add("lost", where, "its callbacks; declare a webhook for each that is needed")
+    plain, _, fragment = path.partition("#")
+    parameters = read_parameters(spec, where, item.get("parameters"), source.get("parameters"))
+    tags = source.get("tags")
+    tag = tags[0] if isinstance(tags, list) and tags and isinstance(tags[0], str) else ""
+    own = extension(source)
+    answers = read_answers(spec, source, where)
+    for answer in answers if not own else answers[:1]:
+        streams = len(answers) > 1 and answer.kind in ("sse", "ndjson") and not own
+        has_flag = len(answers) > 1 and not own and _has_flag(spec, source, where)
+        call = Call(
+            where,
+            plain,
+            source,
+            parameters,
+            constants={"stream": True} if streams and has_flag else {},
+            without=frozenset({"stream"}) if has_flag and not streams else frozenset(),
+            named=bool(extension(spec.document)),
+        )
+        mark = "stream" if streams else fragment
+        named = NamedCall(
+            method.upper(),
+            plain,
+            mark,
+            tag,
+            text_of(source, "operationId"),
+            method == "get" and answer.root is not None,
+        )
+        yield Found(call, named, answer, tag, own)
+
+
+def _has_flag(spec: Specification, source: Mapping[str, Any], where: str) -> bool:
+    """True if the body has a member `stream` that chooses between two kinds of answer."""
+    return _body_properties(spec, source, where).get("stream", {}).get("type") == "boolean"
+
+
+def _body_properties(spec: Specification, source: Mapping[str, Any], where: str) -> dict[str, Flat]:
+    request = spec.resolve(source.get("requestBody"), where)
+    content = dict(islice(members(request.get("content")), 20))
+    if not content:
+        return {}
+    media_type = choose_media_type(content)
+    if not is_json_type(media_type) and "form" not in media_type:
+        return {}
+    flat = spec.flat(spec.resolve(content[media_type], where).get("schema"), where)
+    return {name: spec.flat(each, where) for name, each in members(flat.get("properties"))}
+
+
+def define(spec: Specification, found: Found, path: str, reserved: frozenset[str]) -> None:
+    """The definition of one operation."""
+    source, where, own = found.call.source, found.call.where, found.extension
+    call = Call(
+        where,
+        path,
+        source if "bodyTemplate" not in own else {},
+        found.call.parameters,
+        found.call.constants,
+        found.call.without,
+        found.call.named,
+    )
+    definition: dict[str, Any] = {"meta": operation_meta(source), "method": found.named.method}
+    if source.get("deprecated") is True:
+        definition["deprecated"] = True
+    definition |= read_request(spec, call, reserved)
+    answer = found.answer
+    if answer.kind != "json":
+        definition["response"] = answer.kind
+    query = {each["name"]: spec.flat(each.get("schema"), where) for each in call.parameters if each["in"] == "query"}
+    body = _body_properties(spec, source, where) if found.named.method == "POST" else {}
+    pagination = None
+    if answer.root is not None and (found.named.method in ("GET", "POST")):
+        pagination = find_pagination(spec, answer, where, query, body)
+    is_list = found.definition.get("name") == "list" or pagination is not None
+    root: tuple[str, ...] = ()
+    if is_list and answer.root is not None and answer.kind == "json" and not own:
+        root = answer.root
+        definition["records"] = list(root)
+        if pagination is not None:
+            definition["pagination"] = pagination
+            spec.report.add("guessed", where, f"it goes on by {pagination['style']}")
+        elif {"page", "cursor", "offset"} & query.keys():
+            spec.report.add("guessed", where, "it seems to have pages, but not how they are told apart")
+    if answer.kind in ("json", "sse", "ndjson"):
+        found.fields = read_fields(spec, answer.schema, where, root)
+    definition |= {key: value for key, value in own.items() if key in _MEMBERS and key != "path"}
+    if own_path(found):
+        declared = own["path"] if isinstance(own["path"], Mapping) else {}
+        definition["path"] = {**declared, "value": path}
+    found.definition = definition
+
+
+def own_path(found: Found) -> str:
+    """The whole path that `x-connector` says, endpoint included; empty if it says none."""
+    path = found.extension.get("path")
+    return path if isinstance(path, str) else text_of(path, "value") if isinstance(path, Mapping) else ""
+
+
+def operation_meta(source: Mapping[str, Any]) -> dict[str, str]:
+    """What an operation or a webhook is, in a few words and in more."""
+    short = shorten(source.get("summary"), 80)
+    description = shorten(source.get("description"), DESCRIPTION)
+    meta = {"short": short or shorten(description, 80), "description": description if description != short else ""}
+    return {key: text for key, text in meta.items() if text}
+
+
+def finish(found: Found, shared: Sequence[Any]) -> dict[str, Any]:
+    """The definition of an operation in the order of its members, with its own fields where they are not the shared."""
+    definition = dict(found.definition)
+    maps = found.answer.kind in ("json", "sse", "ndjson")
+    if maps and found.fields != shared and "fields" not in found.extension and not found.extension:
+        definition["fields"] = found.fields
+    return {key: definition[key] for key in _MEMBERS if key in definition and definition[key] != {}}
