@@ -24,6 +24,8 @@ Write = Callable[[Connection, Sequence[A]], list[R]]
 #: Runs a function in one transaction and commits it; raises what it raises, after rolling back.
 Transact = Callable[[Callable[[Connection], Any]], Awaitable[Any]]
 
+#: SQLITE_BUSY and SQLITE_LOCKED, without what extends them (https://www.sqlite.org/rescode.html).
+_LOCKED = 5, 6
 #: Writes in one transaction at most, so that a flood does not make one that takes for ever.
 MOST = 1000
 #: Seconds at most that a commit waits for others to share it, after one that was shared; no longer than that one took.
@@ -91,7 +93,7 @@ class Commits:
         try:
             results = await self._transact(run)
         except Exception as error:  # noqa: BLE001 - it belongs to whoever asked
-            if len(jobs) == 1 or (isinstance(error, DBAPIError) and error.connection_invalidated):
+            if len(jobs) == 1 or (isinstance(error, DBAPIError) and _is_nobodys_fault(error)):
                 _fail(jobs, error)
             else:
                 for job in jobs:
@@ -104,6 +106,14 @@ class Commits:
                 # Whoever asked may have gone; what it asked for is committed all the same.
                 with contextlib.suppress(asyncio.InvalidStateError):
                     job.answer.set_result(result)
+
+
+def _is_nobodys_fault(error: DBAPIError) -> bool:
+    """True if the database is gone, or was locked for as long as anybody waits: each write alone would fare as badly.
+
+    Tried one after the other, they would wait one after the other (hazard F4).
+    """
+    return error.connection_invalidated or getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in _LOCKED
 
 
 def _fail(jobs: list[_Job], error: BaseException) -> None:

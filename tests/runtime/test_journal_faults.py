@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import resource
@@ -22,7 +23,7 @@ from sqlalchemy.exc import OperationalError
 from connector.errors import JournalUnavailable
 from connector.messages import Event
 from runtime.databases import SQLite
-from runtime.dispatching import Embedded
+from runtime.dispatching import Embedded, _find_due
 from runtime.entries import Attempt, NewEvent, Subscription, Work
 from runtime.journal import Journal
 from runtime.space import disk_usage
@@ -258,6 +259,44 @@ def test_K13_a_kill_while_the_log_is_put_into_the_database_loses_nothing(tmp_pat
     kill_within(path, "SELECT 'now'", act)
     assert path.with_name("journal.db-wal").stat().st_size > 0
     assert asyncio.run(look()) == (500, [])
+
+
+@pytest.mark.anyio
+async def test_L1_with_200000_units_that_are_due_a_look_reads_an_index_and_the_first_is_at_work_at_once(
+    tmp_path: Path,
+) -> None:
+    """The soak `backlog.py` has a million of them, and ten million events."""
+    fill = """
+        WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000)
+        INSERT INTO work SELECT 'poll', 'p' || i, 'lane-' || (i % 50), 1000.0 + i FROM n
+    """
+    path = tmp_path / "journal.db"
+    async with over(SQLite(path)) as journal:
+        await journal.database.transact(lambda connection: connection.execute(text(fill)))
+    async with over(SQLite(path)) as journal:
+        began, handed = time.monotonic(), asyncio.Event()
+
+        async def handle(_: str) -> None:
+            handed.set()
+            await asyncio.Event().wait()
+
+        running = asyncio.create_task(journal.dispatcher.run({"poll": handle}))
+        await asyncio.wait_for(handed.wait(), 10)
+        assert time.monotonic() - began < 2
+        running.cancel()
+        await asyncio.wait([running])
+        statements: list[str] = []
+        assert isinstance(journal.database, SQLite)
+        event.listen(Engine, "before_cursor_execute", note := lambda *given: statements.append(given[2]))
+        try:
+            asked = [(("poll", "lane-7"), 16, 16)]
+            await journal.database.read(lambda connection: _find_due(connection, asked, time.time()))
+        finally:
+            event.remove(Engine, "before_cursor_execute", note)
+    (statement,) = [each for each in statements if each.startswith("SELECT")]
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        plan = [row[3] for row in other.execute(f"EXPLAIN QUERY PLAN {statement}", ("poll", "lane-7", 33, 0))]
+    assert [line.split(" ")[0] for line in plan] == ["SEARCH"], plan
 
 
 def test_L2_few_file_handles_and_little_memory_are_enough(tmp_path: Path) -> None:

@@ -1,0 +1,192 @@
+"""Hazards at the edge of a running server: what is refused there, what is kept, and that nothing else suffers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from runtime.journal import Journal
+from runtime.keys import Key
+from tests.runtime.processes import Subscriber, process
+from tests.runtime.served import PATH, served, settings_in
+from tests.runtime.test_poller import CREATED, DONE, World
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_T42_a_stored_secret_goes_to_no_other_origin_and_the_answer_is_403(tmp_path: Path) -> None:
+    arrived: list[httpx2.Request] = []
+
+    def provider(request: httpx2.Request) -> httpx2.Response:
+        arrived.append(request)
+        return httpx2.Response(200, json={"id": "7"})
+
+    key = Key.generate().to_text()
+    call = "/api/connectors/demo/operations/things.read"
+    stand_in = httpx2.MockTransport(provider)
+    async with served(settings_in(tmp_path, CONNECTOR_KEY=key), transport=stand_in) as server:
+        put = await server.client.put(server.url + "/api/connections/demo", json={"apiToken": "canary-of-A"})
+        assert put.status_code == 200
+        assert (await server.client.post(server.url + call, json={"thingId": "7"})).status_code == 200
+    assert [request.headers["authorization"] for request in arrived] == ["Bearer canary-of-A"]
+    # The same connection, whose definition leads elsewhere since.
+    moved = settings_in(tmp_path, CONNECTOR_KEY=key, CONNECTOR_BASE_URL__DEMO="https://b.example/v1")
+    async with served(moved, transport=stand_in) as server:
+        answer = await server.client.post(server.url + call, json={"thingId": "7"})
+        assert (answer.status_code, answer.json()["code"]) == (403, "E_ORIGIN")
+        assert "canary" not in answer.text
+        # Entered again, it is meant.
+        await server.client.put(server.url + "/api/connections/demo", json={"apiToken": "canary-of-B"})
+        assert (await server.client.post(server.url + call, json={"thingId": "7"})).status_code == 200
+    assert [request.url.host for request in arrived] == ["demo.example", "b.example"]
+    assert arrived[1].headers["authorization"] == "Bearer canary-of-B"
+
+
+async def test_F3_on_a_full_disk_messages_are_503_and_everything_else_is_answered(tmp_path: Path) -> None:
+    free = 50 << 30
+    settings = settings_in(tmp_path)
+    assert settings.journal is not None
+    async with await Journal.open(settings.journal, usage=lambda _: (100 << 30, free)) as journal:
+        assert journal.space is not None
+        journal.space.pause = 0.0
+        async with served(settings, journal=journal) as server:
+            assert (await server.send(id="m-1")).status_code == 202
+            free = 0
+            refused = await server.send(id="m-2")
+            assert (refused.status_code, refused.json()["code"]) == (503, "E_JOURNAL")
+            assert int(refused.headers["retry-after"]) >= 1
+            get = server.client.get
+            paths = ("/api/events", "/api/deliveries", "/healthz", "/metrics")
+            assert [(await get(server.url + path)).status_code for path in paths] == [200] * 4
+            assert (await get(server.url + "/readyz")).status_code == 503
+            free = 50 << 30
+            # By itself.
+            assert (await server.send(id="m-2")).status_code == 202
+            assert (await get(server.url + "/readyz")).status_code == 200
+
+
+async def test_F4_a_file_that_another_process_locks_for_long_makes_messages_503(tmp_path: Path) -> None:
+    async with served(settings_in(tmp_path)) as server:
+        assert (await server.send(id="m-1")).status_code == 202
+        with contextlib.closing(sqlite3.connect(tmp_path / ".connector" / "journal.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            began = time.monotonic()
+            answers = await asyncio.gather(*(server.send(id=f"m-{number}") for number in range(2, 22)))
+            # Whoever waits is told together, after the five seconds of the driver; the first may have been alone.
+            assert 4.5 <= time.monotonic() - began < 20
+            assert {each.status_code for each in answers} == {503}
+            assert all(int(each.headers["retry-after"]) >= 1 for each in answers)
+        assert (await server.send(id="m-2")).status_code == 202
+        assert len(await server.journal.events()) == 2
+
+
+async def test_W1_a_hundred_repetitions_at_once_and_after_a_restart_are_one_event_and_all_2xx(tmp_path: Path) -> None:
+    statuses: list[int] = []
+    for _ in range(2):
+        async with served(settings_in(tmp_path)) as server:
+            statuses += [each.status_code for each in await asyncio.gather(*(server.send() for _ in range(100)))]
+            assert len(await server.journal.events()) == 1
+    assert statuses == [202] * 200
+
+
+async def test_W2_what_comes_in_another_order_is_delivered_as_it_came_with_its_number_and_time(tmp_path: Path) -> None:
+    numbers = list(range(100))
+    for place in range(0, 100, 10):
+        # Every tenth is overtaken, as `succeeded` may overtake `created`.
+        numbers[place], numbers[place + 1] = numbers[place + 1], numbers[place]
+    async with Subscriber() as subscriber:
+        environment = {"CONNECTOR_KEY": Key.generate().to_text(), "CONNECTOR_SUBSCRIBER_ORIGINS": subscriber.origin}
+        async with served(settings_in(tmp_path, **environment)) as server:
+            source = {"url": subscriber.origin + "/hook", "ordered": True}
+            (await server.client.post(server.url + "/api/subscriptions", json=source)).raise_for_status()
+            for number in numbers:
+                path = PATH if number % 2 else "/webhooks/demo/gone"
+                sent = await server.send({"id": "one", "size": number}, id=f"m-{number}", path=path)
+                assert sent.status_code == 202
+            await subscriber.until(lambda: len(subscriber.arrivals) >= 100)
+            kept = [each.dedupe for each in await server.journal.events(limit=1000)]
+        assert kept == [f"m-{number}" for number in numbers]
+    sequences = [int(each.event["sequence"]) for each in subscriber.arrivals]
+    assert sequences == list(range(1, 101))
+    assert [each.event["type"] == "things/made" for each in subscriber.arrivals] == [bool(each % 2) for each in numbers]
+    assert all(each.event["time"] for each in subscriber.arrivals)
+
+
+async def test_P6_what_shifts_between_two_pages_is_told_once_and_never_lost(tmp_path: Path) -> None:
+    async with await Journal.open("sqlite://") as journal:
+        world = World(tmp_path, journal, [CREATED, DONE])
+        world.provider.add(*(f"j{number}" for number in range(150)))
+        change: Any = None
+
+        def answer(request: httpx2.Request) -> httpx2.Response:
+            world.provider.answer = None
+            page = world.provider(request)
+            world.provider.answer = answer
+            if int(request.url.params.get("page", 0)) == 0 and change is not None:
+                change()
+            return page
+
+        world.provider.answer = answer
+        # Something new while the pages are walked: the last of the first page is the first of the second one as well.
+        change = lambda: world.provider.add("new")  # noqa: E731 - what changes, once
+        told = await world.poll()
+        assert sorted(told) == sorted(f"job.created j{number}" for number in range(150))
+        # Something is deleted: the first of the second page is on neither.
+        change = lambda: world.provider.jobs.pop(5)  # noqa: E731 - as above
+        world.provider.add("more")
+        told += await world.poll()
+        change = None
+        told += await world.poll()
+        created = {each.removeprefix("job.created ") for each in told if each.startswith("job.created ")}
+        assert created >= {job["id"] for job in world.provider.jobs}
+        assert len(told) == len(set(told))
+
+
+async def test_T70_950_half_sent_requests_are_closed_in_time_and_a_good_client_is_answered_meanwhile(
+    tmp_path: Path,
+) -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 2200:
+        pytest.skip(f"this process may open no more than {hard} files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2200), hard))
+    try:
+        environment = {"CONNECTOR_LIMIT_REQUEST_SECONDS": "3"}
+        async with (
+            process(tmp_path, environment=environment) as (_, url),
+            httpx2.AsyncClient(trust_env=False, timeout=30) as client,
+        ):
+            port = int(url.rpartition(":")[2])
+            loop = asyncio.get_running_loop()
+            closed: list[float] = []
+
+            async def hold(sent: bytes) -> None:
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                began = loop.time()
+                writer.write(sent)
+                with contextlib.suppress(ConnectionError):
+                    await asyncio.wait_for(reader.read(), 30)
+                writer.close()
+                closed.append(loop.time() - began)
+
+            head = b"POST /x HTTP/1.1\r\nhost: x\r\n"
+            body = f"POST {PATH} HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nabc".encode()
+            holding = [asyncio.create_task(hold(each)) for each in [head] * 900 + [body] * 50]
+            while True:
+                # Answered while the others are held, from the first turn to the last.
+                assert (await client.get(url + "/healthz")).status_code == 200
+                done, _ = await asyncio.wait(holding, timeout=0.2)
+                if len(done) == 950:
+                    break
+            assert len(closed) == 950
+            assert max(closed) < 10
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
