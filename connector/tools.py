@@ -47,7 +47,7 @@ def name_tools(connector: Connector) -> dict[str, Operation | CustomOperation]:
 
 
 def _tool(name: str, operation: Operation | CustomOperation, form: Form) -> dict[str, Any]:
-    schema = inputs_schema(operation)
+    schema = tool_inputs(operation)
     words = [text for text in (operation.short, operation.description) if text]
     if isinstance(operation, Operation) and operation.deprecated:
         words.append("Deprecated.")
@@ -67,7 +67,7 @@ def _tool(name: str, operation: Operation | CustomOperation, form: Form) -> dict
     return tool
 
 
-def inputs_schema(operation: Operation | CustomOperation) -> dict[str, Any]:
+def tool_inputs(operation: Operation | CustomOperation) -> dict[str, Any]:
     """All inputs of an operation as one object; an optional one may be null, which stands for "not given"."""
     members = {}
     for name, placeholder in operation.inputs.items():

@@ -135,7 +135,7 @@ def test_a_bad_signature_is_refused_without_a_reason() -> None:
 def test_a_request_to_us_that_is_refused_has_the_status_and_the_fields_of_its_answer() -> None:
     refused = RequestRefused(405, "no", hint="use POST", headers={"Allow": "POST"}, document={"code": "E_REQUEST"})
     assert (refused.status, refused.hint, refused.headers) == (405, "use POST", {"Allow": "POST"})
-    assert refused.document == {"code": "E_REQUEST"}
+    assert problem_document(refused) == refused.document == {"code": "E_REQUEST"}
     assert (RequestRefused(400, "no").headers, RequestRefused(400, "no").document) == ({}, {})
 
 

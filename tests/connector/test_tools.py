@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from connector.building import read_inputs
 from connector.definitions import Connector, Operation
-from connector.describing import answer_schema, input_schema, with_null
+from connector.describing import answer_schema, input_schema, inputs_schema, with_null
 from connector.parsing import parse_connector
-from connector.tools import LONGEST_NAME, inputs_schema, name_tools, result_schema, to_tools
+from connector.tools import LONGEST_NAME, name_tools, result_schema, to_tools, tool_inputs
 from runtime.catalog import Catalog
 from tests.spec_values import inputs_of
 
@@ -75,7 +75,7 @@ def test_tools_are_named_described_and_closed(handle: str, form: Any) -> None:
 
 @pytest.mark.parametrize("operation", SHIPPED, ids=lambda operation: f"{operation.service.connector} {operation.id}")
 def test_the_inputs_that_the_runtime_accepts_are_valid_and_no_others(operation: Operation) -> None:
-    validator = jsonschema.Draft202012Validator(inputs_schema(operation))
+    validator = jsonschema.Draft202012Validator(tool_inputs(operation))
     for full in (False, True):
         inputs = inputs_of(operation, full=full)
         given_all = dict.fromkeys(operation.inputs) | {
@@ -109,7 +109,7 @@ def test_what_a_schema_allows_the_runtime_accepts(kind: str, required: bool, mor
     options = {"String": ["a", "b"], "Integer": [1, 2], "Number": [0.5], "Array": ["a"]}.get(kind)
     bounds = {"options": options} if "options" in more and options else {} if "options" in more else more
     operation = connector({"q": {"type": kind, "required": required, **bounds}}).operation("x.y.do")
-    allowed = jsonschema.Draft202012Validator(inputs_schema(operation)).is_valid({"q": value})
+    allowed = jsonschema.Draft202012Validator(tool_inputs(operation)).is_valid({"q": value})
     accepted = read_inputs(operation, {"q": value})[1] == []
     if allowed:
         assert accepted
@@ -208,3 +208,9 @@ def test_results_and_answers_are_described() -> None:
     assert answer_schema(connector({}, records="$..x", fields=clash[:1]).operation("x.y.do"))["type"] == "array"
     path = connector({}, path="/{{id}}").operation("x.y.do")
     assert input_schema(path.inputs["id"], path.places["id"]) == {"type": "string", "minLength": 1}
+    assert inputs_schema(path) == {
+        "type": "object",
+        "properties": {"id": {"type": "string", "minLength": 1}},
+        "required": ["id"],
+        "additionalProperties": False,
+    }
