@@ -19,6 +19,7 @@ from connector.parsing import read_connector
 from connector.spec_answers import read_fields
 from connector.spec_examples import read_example
 from connector.spec_files import LARGE, show, split_group
+from connector.spec_inputs import is_json_type
 from connector.spec_names import Call as NamedCall
 from connector.spec_names import kebab, name_calls, shared_prefix, split_words
 from connector.spec_operations import (
@@ -31,7 +32,6 @@ from connector.spec_operations import (
     operation_meta,
     own_path,
 )
-from connector.spec_requests import is_json_type
 from connector.spec_schemas import Report, Specification, extension, members, shorten, text_of
 from connector.spec_service import handle_of, read_auth, read_base, value_names
 

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from connector.mapping import USUAL_ROOTS
-from connector.spec_requests import is_json_type, read_type
+from connector.spec_inputs import is_json_type, read_type
 from connector.spec_schemas import Flat, Specification, members, shorten
 
 #: Fields are picked so deep, and of one answer so many.

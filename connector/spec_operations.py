@@ -12,9 +12,10 @@ from itertools import islice
 from typing import Any
 
 from connector.spec_answers import Answer, read_answers, read_fields
+from connector.spec_inputs import Call, is_json_type
 from connector.spec_names import Call as NamedCall
 from connector.spec_pages import find_pagination
-from connector.spec_requests import Call, choose_media_type, is_json_type, read_parameters, read_request
+from connector.spec_requests import choose_media_type, read_parameters, read_request
 from connector.spec_schemas import Flat, Specification, extension, members, shorten, text_of
 
 METHODS = ("get", "post", "put", "patch", "delete", "head", "options", "trace")

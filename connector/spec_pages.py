@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from connector.spec_answers import Answer
-from connector.spec_requests import read_type
+from connector.spec_inputs import read_type
 from connector.spec_schemas import Flat, Specification, is_number, members
 
 _SIZES = (

@@ -13,50 +13,22 @@ from itertools import islice
 from typing import Any
 
 from connector.auth import check_header_name
-from connector.spec_names import InputNames, camel, is_placeholder
+from connector.spec_inputs import STRUCTURED, Call, Inputs, is_json_type, read_type
+from connector.spec_names import InputNames, is_placeholder
 from connector.spec_schemas import (
     Flat,
     Specification,
     extension,
     find_alternatives,
-    is_number,
     members,
-    shorten,
     text_of,
 )
 from connector.templates import MAX_SLOTS
 
-#: Types of the language by type and format of a schema.
-_TYPES = {"string": "String", "integer": "Integer", "number": "Number", "boolean": "Boolean", "array": "Array"}
-_TYPES["object"] = "Object"
-_FORMATS = {"date": "Date", "date-time": "DateTime"}
-_STRUCTURED = ("Array", "Object", "Any")
-_DESCRIPTION = 300
 _MAX_PARAMETERS = 300
-_MAX_OPTIONS = 500
 #: Headers that OpenAPI takes from elsewhere (3.1.1, section 4.8.12).
 _NO_PARAMETERS = frozenset({"accept", "content-type", "authorization"})
 _PARAMETER = re.compile(r"\{([^{}/]*)\}")
-#: What of a schema its placeholder says itself.
-_SAID = frozenset({"type", "enum", "minimum", "maximum", "description"})
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One operation of a specification: where it stands, its parameters merged with those of its path.
-
-    `constants` are members of its body that are fixed here, `without` those that are left out: how one operation that
-    answers in two ways becomes two.
-    """
-
-    where: str
-    path: str
-    source: Mapping[str, Any]
-    parameters: tuple[Mapping[str, Any], ...] = ()
-    constants: Mapping[str, Any] = field(default_factory=dict)
-    without: frozenset[str] = frozenset()
-    #: True where inputs keep the names that their parameters have, since they are those of a definition.
-    named: bool = False
 
 
 def read_parameters(spec: Specification, where: str, *levels: Any) -> tuple[Mapping[str, Any], ...]:
@@ -71,27 +43,9 @@ def read_parameters(spec: Specification, where: str, *levels: Any) -> tuple[Mapp
     return tuple(found.values())
 
 
-def read_type(schema: Flat, *, binary: bool = False) -> str:
-    """The type of the language that fits a schema; `binary` where the content of a file may travel."""
-    kind = schema.get("type")
-    if binary and kind in (None, "string"):
-        is_file = schema.get("format") == "binary" or "contentMediaType" in schema
-        if is_file and schema.get("contentEncoding") is None:
-            return "File"
-    if kind == "string":
-        return _FORMATS.get(schema.get("format", ""), "String") if "enum" not in schema else "String"
-    return _TYPES.get(kind, "Any") if isinstance(kind, str) and not schema.get("mixed") else "Any"
-
-
-def is_json_type(media_type: str) -> bool:
-    """True for a media type of JSON documents; what stands for anything counts as one."""
-    kind = media_type.partition(";")[0].strip().lower()
-    return kind in ("application/json", "text/json", "*/*", "application/*") or kind.endswith("+json")
-
-
 def read_request(spec: Specification, call: Call, reserved: frozenset[str]) -> dict[str, Any]:
     """`path`, `headers`, `queryParams`, `bodyTemplate` and `form` of the operation, those that it has."""
-    return _Request(spec, call, InputNames(reserved)).read()
+    return _Request(spec, call, Inputs(spec, call, InputNames(reserved))).read()
 
 
 @dataclass(slots=True)
@@ -100,7 +54,7 @@ class _Request:
 
     spec: Specification
     call: Call
-    names: InputNames
+    inputs: Inputs
     headers: dict[str, Any] = field(default_factory=dict)
     query: dict[str, Any] = field(default_factory=dict)
     form: dict[str, Any] = field(default_factory=dict)
@@ -128,68 +82,6 @@ class _Request:
             found["form"] = self.form
         return found
 
-    def lose(self, message: str) -> None:
-        self.spec.report.add("lost", self.call.where, message)
-
-    def guess(self, message: str) -> None:
-        self.spec.report.add("guessed", self.call.where, message)
-
-    def take(self, wire: str, place: str) -> str:
-        """The name of an input for something that is called `wire` where it lands."""
-        if self.call.named and is_placeholder(wire):
-            return wire
-        return self.names.take(camel(wire), place)
-
-    def placeholder(
-        self, name: str, schema: Any, *, required: bool, description: Any = "", binary: bool = False
-    ) -> dict[str, Any]:
-        """One input as a definition declares it."""
-        flat = self.spec.flat(schema, self.call.where)
-        found: dict[str, Any] = {"name": name, "type": read_type(flat, binary=binary)}
-        text = shorten(description, _DESCRIPTION) or shorten(flat.get("description"), _DESCRIPTION)
-        if text:
-            found["description"] = text
-        if required:
-            found["required"] = True
-        self._limits(found, flat)
-        if flat.get("nullable"):
-            found["nullable"] = True
-        kept = self.spec.keep(schema, self.call.where) if found["type"] != "File" else {}
-        kept.pop("description", None)
-        is_structured = found["type"] in _STRUCTURED
-        is_plain = kept.get("type") in ("array", "object") or not is_structured
-        said = _SAID | ({"format"} if found["type"] in ("Date", "DateTime") else frozenset())
-        if (is_plain and kept.keys() - said and "anyOf" not in kept) or (is_structured and kept and not is_plain):
-            found["schema"] = kept
-        return found
-
-    def _limits(self, found: dict[str, Any], flat: Flat) -> None:
-        """Options, bounds and default, those that the type takes."""
-        kind = found["type"]
-        plain: Any = {"String": str, "Integer": int, "Number": (int, float), "Boolean": bool}.get(kind)
-        items = self.spec.flat(flat.get("items"), self.call.where) if kind == "Array" else flat
-        options = items.get("enum", [])[:_MAX_OPTIONS]
-        known: Any = str if kind == "Array" else plain
-        if options and known is not None and all(_is(each, known) for each in options):
-            found["options"] = list(dict.fromkeys(options))
-        if kind in ("Integer", "Number"):
-            step = 1 if kind == "Integer" else 0
-            for bound, exclusive, sign in (("minimum", "exclusiveMinimum", 1), ("maximum", "exclusiveMaximum", -1)):
-                if bound in flat:
-                    found[bound] = flat[bound]
-                elif exclusive in flat:
-                    found[bound] = flat[exclusive] + sign * step
-            if found.get("minimum", 0) > found.get("maximum", found.get("minimum", 0)):
-                del found["minimum"], found["maximum"]
-        default = flat.get("default")
-        if default is None or plain is None or not _is(default, plain) or kind in ("Date", "DateTime"):
-            return
-        low, high = found.get("minimum", default), found.get("maximum", default)
-        if default not in found.get("options", [default]) or (is_number(default) and not low <= default <= high):
-            self.guess(f"the default of {found['name']} is none of its own values, and is left out")
-            return
-        found["default"] = default
-
     # Parameters
 
     def _path(self) -> Any:
@@ -201,11 +93,11 @@ class _Request:
             parameter = declared.get(wire, {})
             if wire not in placeholders:
                 if not parameter:
-                    self.guess(f"the path parameter {wire!r} is declared nowhere; it is taken as text")
+                    self.inputs.guess(f"the path parameter {wire!r} is declared nowhere; it is taken as text")
                 schema = self._schema_of(parameter)
-                name = _named_input(parameter) or self.take(wire, "path")
-                entry = self.placeholder(name, schema, required=True, description=parameter.get("description"))
-                if entry["type"] in _STRUCTURED:
+                name = _named_input(parameter) or self.inputs.take(wire, "path")
+                entry = self.inputs.placeholder(name, schema, required=True, description=parameter.get("description"))
+                if entry["type"] in STRUCTURED:
                     entry = {**entry, "type": "String"}
                     entry.pop("schema", None)
                 if extension(parameter).get("multi") is True:
@@ -243,7 +135,7 @@ class _Request:
             self._spread(parameter, flat, "{}[{}]" if style == "deepObject" else "{1}")
             return
         if kind == "Object" and not is_json:
-            self.lose(f"the query parameter {wire!r}: an object in the style {style!r}")
+            self.inputs.lose(f"the query parameter {wire!r}: an object in the style {style!r}")
             return
         entry = self._query_input(parameter, wire, schema)
         if is_json and entry["type"] == "Array":
@@ -258,21 +150,23 @@ class _Request:
             entry["description"] = entry["description"].strip()
             for key in ("schema", "options", "default"):
                 entry.pop(key, None)
-            self.guess(f"the query parameter {wire!r} is a text of values with {mark} between them")
+            self.inputs.guess(f"the query parameter {wire!r} is a text of values with {mark} between them")
         self._add_query(wire, entry)
 
     def _query_input(
         self, parameter: Mapping[str, Any], wire: str, schema: Any, description: Any = ""
     ) -> dict[str, Any]:
         named = _named_input(parameter)
-        name = named or (self.take(wire, "query") if not is_placeholder(wire) else self._keep_name(wire, "query"))
+        name = named or (
+            self.inputs.take(wire, "query") if not is_placeholder(wire) else self._keep_name(wire, "query")
+        )
         required = parameter.get("required") is True
-        return self.placeholder(
+        return self.inputs.placeholder(
             name, schema, required=required, description=description or parameter.get("description")
         )
 
     def _keep_name(self, wire: str, place: str) -> str:
-        return wire if self.call.named else self.names.take(wire, place)
+        return wire if self.call.named else self.inputs.names.take(wire, place)
 
     def _add_query(self, wire: str, entry: dict[str, Any]) -> None:
         name = entry["name"]
@@ -295,12 +189,12 @@ class _Request:
             inner = self.spec.flat(schema, self.call.where)
             wire = pattern.format(outer, name)
             if read_type(inner) == "Object" or not wire.isprintable() or wire in self.query:
-                self.lose(f"the query parameter {wire!r}: it nests too deeply, or another has its name")
+                self.inputs.lose(f"the query parameter {wire!r}: it nests too deeply, or another has its name")
                 continue
             part = {"name": wire, "required": name in required}
             self._add_query(wire, self._query_input(part, wire, schema))
         if not flat.get("properties"):
-            self.lose(f"the query parameter {outer!r}: an object whose members are not known")
+            self.inputs.lose(f"the query parameter {outer!r}: an object whose members are not known")
 
     def _header(self, parameter: Mapping[str, Any]) -> None:
         wire = parameter["name"]
@@ -309,11 +203,11 @@ class _Request:
         try:
             check_header_name(wire)
         except ValueError as error:
-            self.lose(f"the header {wire!r}: {error}")
+            self.inputs.lose(f"the header {wire!r}: {error}")
             return
-        name = _named_input(parameter) or self.take(wire, "header")
+        name = _named_input(parameter) or self.inputs.take(wire, "header")
         schema = self._schema_of(parameter)
-        entry = self.placeholder(
+        entry = self.inputs.placeholder(
             name, schema, required=parameter.get("required") is True, description=parameter.get("description")
         )
         if entry["type"] == "Array":
@@ -326,11 +220,11 @@ class _Request:
         for parameter in parameters:
             wire = parameter["name"]
             if parameter.get("required") is not True or "{" in wire:
-                self.lose(f"the cookie {wire!r}: only cookies that are required can be sent")
+                self.inputs.lose(f"the cookie {wire!r}: only cookies that are required can be sent")
                 continue
-            name = _named_input(parameter) or self.take(wire, "cookie")
+            name = _named_input(parameter) or self.inputs.take(wire, "cookie")
             placeholders.append(
-                self.placeholder(
+                self.inputs.placeholder(
                     name, self._schema_of(parameter), required=True, description=parameter.get("description")
                 )
             )
@@ -348,7 +242,7 @@ class _Request:
         media_type = choose_media_type(content)
         kind = media_type.partition(";")[0].strip().lower()
         if len(content) > 1:
-            self.guess(f"of {len(content)} kinds of body {kind} is taken")
+            self.inputs.guess(f"of {len(content)} kinds of body {kind} is taken")
         media = self.spec.resolve(content[media_type], self.call.where)
         schema = media.get("schema", {})
         required = request.get("required") is True
@@ -368,15 +262,15 @@ class _Request:
             self.headers["Content-Type"] = kind
             return self._whole({"type": "string"}, required=required, name="text")
         if kind.endswith("xml"):
-            self.lose(f"the body: {kind} is written as a template by hand, in the overlay")
+            self.inputs.lose(f"the body: {kind} is written as a template by hand, in the overlay")
             return None
         self.headers["Content-Type"] = "application/octet-stream" if "*" in kind else kind
         return self._whole({"type": "string", "format": "binary"}, required=required, name="file")
 
     def _whole(self, schema: Any, *, required: bool, name: str = "body") -> Any:
         """A body that is one input."""
-        name = self.names.take(name, "the")
-        entry = self.placeholder(name, schema, required=required, binary=name == "file")
+        name = self.inputs.names.take(name, "the")
+        entry = self.inputs.placeholder(name, schema, required=required, binary=name == "file")
         return {"value": f"{{{{{name}}}}}", "placeholders": [entry]}
 
     def _fields(self, schema: Any, *, required: bool, parts: bool = False) -> Any:
@@ -390,17 +284,17 @@ class _Request:
         if not parts and (flat.get("type") != "object" or not properties or len(properties) > MAX_SLOTS):
             return self._whole(schema, required=required)
         if flat.get("variants", 1) > 1:
-            self.guess("the body is one of several; its inputs are those of all of them")
+            self.inputs.guess("the body is one of several; its inputs are those of all of them")
         if isinstance(flat.get("additionalProperties"), Mapping) and properties:
-            self.lose("further members of the body, which have no names")
+            self.inputs.lose("further members of the body, which have no names")
         needed = set(flat.get("required", ()))
         if needed and not required:
-            self.guess("the body may be left out, but where it is sent it has required members")
+            self.inputs.guess("the body may be left out, but where it is sent it has required members")
         value: dict[str, Any] = {}
         placeholders = []
         for wire, each in islice(properties.items(), MAX_SLOTS):
             if not _is_fixed_text(wire):
-                self.lose(f"the member {wire[:70]!r} of the body: its name would be read as a template")
+                self.inputs.lose(f"the member {wire[:70]!r} of the body: its name would be read as a template")
                 continue
             part = self.spec.flat(each, self.call.where)
             constant = self.call.constants.get(wire, _constant(part, required=wire in needed))
@@ -418,10 +312,10 @@ class _Request:
         flat = self.spec.flat(schema, self.call.where)
         inner = self.spec.flat(flat.get("items"), self.call.where)
         if parts and flat.get("type") == "array" and read_type(inner, binary=True) == "File":
-            self.guess(f"of the files of {wire!r} one can be sent")
+            self.inputs.guess(f"of the files of {wire!r} one can be sent")
             schema = flat["items"]
-        name = self.take(wire, "body")
-        return self.placeholder(name, schema, required=required, binary=parts)
+        name = self.inputs.take(wire, "body")
+        return self.inputs.placeholder(name, schema, required=required, binary=parts)
 
 
 def choose_media_type(content: Mapping[str, Any]) -> str:
@@ -447,10 +341,6 @@ def _named_input(parameter: Mapping[str, Any]) -> str:
     """The name of the input that `x-connector` of a parameter says."""
     name = text_of(extension(parameter), "input")
     return name if is_placeholder(name) else ""
-
-
-def _is(value: Any, kinds: type | tuple[type, ...]) -> bool:
-    return isinstance(value, kinds) and (kinds is bool or not isinstance(value, bool))
 
 
 def _is_fixed_text(text: str) -> bool:

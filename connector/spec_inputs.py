@@ -1,0 +1,136 @@
+"""Inputs of one operation of a specification: what each is called, its type, bounds and options.
+
+Where an input lands in the request is `spec_requests`' to say. Whatever the language cannot say goes to the report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from connector.spec_names import InputNames, camel, is_placeholder
+from connector.spec_schemas import Flat, Specification, is_number, shorten
+
+#: Types of the language by type and format of a schema.
+_TYPES = {"string": "String", "integer": "Integer", "number": "Number", "boolean": "Boolean", "array": "Array"}
+_TYPES["object"] = "Object"
+_FORMATS = {"date": "Date", "date-time": "DateTime"}
+STRUCTURED = ("Array", "Object", "Any")
+_DESCRIPTION = 300
+_MAX_OPTIONS = 500
+#: What of a schema its placeholder says itself.
+_SAID = frozenset({"type", "enum", "minimum", "maximum", "description"})
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One operation of a specification: where it stands, its parameters merged with those of its path.
+
+    `constants` are members of its body that are fixed here, `without` those that are left out: how one operation that
+    answers in two ways becomes two.
+    """
+
+    where: str
+    path: str
+    source: Mapping[str, Any]
+    parameters: tuple[Mapping[str, Any], ...] = ()
+    constants: Mapping[str, Any] = field(default_factory=dict)
+    without: frozenset[str] = frozenset()
+    #: True where inputs keep the names that their parameters have, since they are those of a definition.
+    named: bool = False
+
+
+def read_type(schema: Flat, *, binary: bool = False) -> str:
+    """The type of the language that fits a schema; `binary` where the content of a file may travel."""
+    kind = schema.get("type")
+    if binary and kind in (None, "string"):
+        is_file = schema.get("format") == "binary" or "contentMediaType" in schema
+        if is_file and schema.get("contentEncoding") is None:
+            return "File"
+    if kind == "string":
+        return _FORMATS.get(schema.get("format", ""), "String") if "enum" not in schema else "String"
+    return _TYPES.get(kind, "Any") if isinstance(kind, str) and not schema.get("mixed") else "Any"
+
+
+def is_json_type(media_type: str) -> bool:
+    """True for a media type of JSON documents; what stands for anything counts as one."""
+    kind = media_type.partition(";")[0].strip().lower()
+    return kind in ("application/json", "text/json", "*/*", "application/*") or kind.endswith("+json")
+
+
+@dataclass(slots=True)
+class Inputs:
+    """The inputs of one call, each of another name."""
+
+    spec: Specification
+    call: Call
+    names: InputNames
+
+    def lose(self, message: str) -> None:
+        """Reports what is not imported."""
+        self.spec.report.add("lost", self.call.where, message)
+
+    def guess(self, message: str) -> None:
+        """Reports what the specification does not say."""
+        self.spec.report.add("guessed", self.call.where, message)
+
+    def take(self, wire: str, place: str) -> str:
+        """The name of an input for something that is called `wire` where it lands."""
+        if self.call.named and is_placeholder(wire):
+            return wire
+        return self.names.take(camel(wire), place)
+
+    def placeholder(
+        self, name: str, schema: Any, *, required: bool, description: Any = "", binary: bool = False
+    ) -> dict[str, Any]:
+        """One input as a definition declares it."""
+        flat = self.spec.flat(schema, self.call.where)
+        found: dict[str, Any] = {"name": name, "type": read_type(flat, binary=binary)}
+        text = shorten(description, _DESCRIPTION) or shorten(flat.get("description"), _DESCRIPTION)
+        if text:
+            found["description"] = text
+        if required:
+            found["required"] = True
+        self._limits(found, flat)
+        if flat.get("nullable"):
+            found["nullable"] = True
+        kept = self.spec.keep(schema, self.call.where) if found["type"] != "File" else {}
+        kept.pop("description", None)
+        is_structured = found["type"] in STRUCTURED
+        is_plain = kept.get("type") in ("array", "object") or not is_structured
+        said = _SAID | ({"format"} if found["type"] in ("Date", "DateTime") else frozenset())
+        if (is_plain and kept.keys() - said and "anyOf" not in kept) or (is_structured and kept and not is_plain):
+            found["schema"] = kept
+        return found
+
+    def _limits(self, found: dict[str, Any], flat: Flat) -> None:
+        """Options, bounds and default, those that the type takes."""
+        kind = found["type"]
+        plain: Any = {"String": str, "Integer": int, "Number": (int, float), "Boolean": bool}.get(kind)
+        items = self.spec.flat(flat.get("items"), self.call.where) if kind == "Array" else flat
+        options = items.get("enum", [])[:_MAX_OPTIONS]
+        known: Any = str if kind == "Array" else plain
+        if options and known is not None and all(_is(each, known) for each in options):
+            found["options"] = list(dict.fromkeys(options))
+        if kind in ("Integer", "Number"):
+            step = 1 if kind == "Integer" else 0
+            for bound, exclusive, sign in (("minimum", "exclusiveMinimum", 1), ("maximum", "exclusiveMaximum", -1)):
+                if bound in flat:
+                    found[bound] = flat[bound]
+                elif exclusive in flat:
+                    found[bound] = flat[exclusive] + sign * step
+            if found.get("minimum", 0) > found.get("maximum", found.get("minimum", 0)):
+                del found["minimum"], found["maximum"]
+        default = flat.get("default")
+        if default is None or plain is None or not _is(default, plain) or kind in ("Date", "DateTime"):
+            return
+        low, high = found.get("minimum", default), found.get("maximum", default)
+        if default not in found.get("options", [default]) or (is_number(default) and not low <= default <= high):
+            self.guess(f"the default of {found['name']} is none of its own values, and is left out")
+            return
+        found["default"] = default
+
+
+def _is(value: Any, kinds: type | tuple[type, ...]) -> bool:
+    return isinstance(value, kinds) and (kinds is bool or not isinstance(value, bool))
