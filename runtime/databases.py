@@ -13,6 +13,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from inspect import isfunction
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -307,7 +308,7 @@ class Prepared:
     """
 
     def __init__(self, statement: Any, **options: Any) -> None:
-        """`options` are those of the statement's `compile`."""
+        """A statement, or a function that makes the one of a dialect by its name; `options` are those of `compile`."""
         self._statement = statement
         self._options = options
         self._texts: dict[str, str] = {}
@@ -326,18 +327,19 @@ class Prepared:
     def _run(self, connection: Connection, values: Sequence[Any], *, many: bool) -> list[Any]:
         dialect = connection.dialect
         if (words := self._texts.get(dialect.name)) is None:
-            words = self._texts[dialect.name] = str(self._statement.compile(dialect=dialect, **self._options))
+            made = self._statement(dialect.name) if isfunction(self._statement) else self._statement
+            words = self._texts[dialect.name] = str(made.compile(dialect=dialect, **self._options))
         driver: Any = dialect.loaded_dbapi
-        made = connection.connection
+        pooled = connection.connection
         try:
-            cursor = made.cursor()
+            cursor = pooled.cursor()
             try:
                 (cursor.executemany if many else cursor.execute)(words, values)
                 return list(cursor.fetchall()) if cursor.description else []
             finally:
                 cursor.close()
         except driver.Error as error:
-            gone = dialect.is_disconnect(error, made.dbapi_connection, None)
+            gone = dialect.is_disconnect(error, pooled.dbapi_connection, None)
             if gone:
                 connection.invalidate(error)
             told = DBAPIError.instance(
@@ -373,19 +375,26 @@ def listed(connection: Connection, values: Iterable[str]) -> Any:
     return to_json(list(values)) if connection.dialect.name == "sqlite" else list(values)
 
 
+def prepare_upsert(table: Any, *, replace: bool = True) -> Prepared:
+    """Inserts rows of all columns; one whose key is there already replaces it, or leaves it as it is."""
+    names = [column.name for column in table.c]
+    return Prepared(lambda dialect: _make_upsert(table, dialect, names, replace=replace), column_keys=names)
+
+
 def upsert(connection: Connection, table: Any, rows: list[dict[str, Any]], *, replace: bool = True) -> None:
-    """Inserts rows; one whose key is there already replaces it, or leaves it as it is."""
-    if not rows:
-        return
-    if connection.dialect.name == "postgresql":
+    """As `prepare_upsert`, with values as SQLAlchemy takes them, of the columns that the first row has."""
+    if rows:
+        connection.execute(_make_upsert(table, connection.dialect.name, rows[0], replace=replace), rows)
+
+
+def _make_upsert(table: Any, dialect: str, names: Iterable[str], *, replace: bool) -> Any:
+    if dialect == "postgresql":
         from sqlalchemy.dialects.postgresql import insert
     else:
         from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]  # the same two methods
     statement = insert(table)
     keys = [column.name for column in table.primary_key]
-    if replace:
-        changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
-        statement = statement.on_conflict_do_update(index_elements=keys, set_=changed)
-    else:
-        statement = statement.on_conflict_do_nothing(index_elements=keys)
-    connection.execute(statement, rows)
+    if not replace:
+        return statement.on_conflict_do_nothing(index_elements=keys)
+    changed = {name: statement.excluded[name] for name in names if name not in keys}
+    return statement.on_conflict_do_update(index_elements=keys, set_=changed)

@@ -38,7 +38,9 @@ LIMITS: Final = Limits(
 )
 #: Deliveries at work at once, in all; of one subscription it is the lane's limit (`dispatching`). Those that wait for
 #: an endpoint count as well, and take no more than a little memory, so that many endpoints can be down at once.
-CONCURRENCY: Final = 4000
+CONCURRENCY: Final = 8000
+#: Requests to one endpoint at once.
+PLACES: Final = 16
 #: An event that came through so many deliveries is in a loop (hazard T75).
 MAX_HOPS: Final = 5
 #: An endpoint that failed for so many seconds without one success is disabled (hazard S3).
@@ -74,6 +76,7 @@ class _Line:
 
     pace: Pace
     breaker: Breaker = field(default_factory=Breaker)
+    places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PLACES))
     memory: dict[str, Any] = field(default_factory=dict)
 
 
@@ -142,7 +145,7 @@ class Deliverer:
         try:
             if (turn := line.pace.take(self._monotonic())) > 0:
                 await self._sleep(turn)
-            async with self._turn():
+            async with line.places, self._turn():
                 at, started = self._clock(), self._monotonic()
                 answer = await self._send(parcel, subscription, int(at))
         finally:

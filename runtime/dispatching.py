@@ -15,10 +15,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from runtime.databases import Database, upsert
+from runtime.databases import Database, Prepared, among, listed, prepare_upsert
 from runtime.entries import Work, WorkKind
 from runtime.tables import COUNTERS, WORK
 
@@ -28,8 +28,9 @@ R = TypeVar("R")
 #: Handles one unit of work, by its id.
 Handler = Callable[[str], Awaitable[None]]
 
-#: Units of one lane at work at once.
-LANE_LIMIT = 16
+#: Units of one lane at work at once. Of deliveries some wait for their turn, and some for the commit of their outcome,
+#: so there are more of them than an endpoint gets at once (`delivery.PLACES`), and more share a commit.
+LANE_LIMIT = 32
 #: Seconds until a unit whose handler failed, of which nothing was recorded, is handed out again.
 PAUSE = 5.0
 #: Seconds between two looks at the table, if nobody says that there is something new.
@@ -38,6 +39,11 @@ _LOOK = 1.0
 FARTHEST = 30 * 3600.0
 #: Seconds by which clocks differ without anything being wrong with them.
 _STEP = 60.0
+
+#: Work put in line, with what is there already left as it is, or moved; and taken out again.
+PUT, PUT_OR_MOVE = prepare_upsert(WORK, replace=False), prepare_upsert(WORK)
+TAKE_OUT = Prepared(delete(WORK).where(WORK.c.kind == bindparam("of"), among(WORK.c.id, bindparam("ids"))))
+_DUE = Prepared(text("SELECT id, due FROM work WHERE kind = :kind AND lane = :lane ORDER BY due LIMIT :most"))
 
 
 class Dispatcher(Protocol):
@@ -83,12 +89,12 @@ class Embedded:
 
     def enqueue(self, connection: Connection, work: Sequence[Work], *, replace: bool = True) -> None:
         """See Dispatcher."""
-        rows = [{"kind": each.kind, "id": each.id, "lane": each.lane, "due": each.due} for each in work]
-        upsert(connection, WORK, rows, replace=replace)
+        put = PUT_OR_MOVE if replace else PUT
+        put.run(connection, [(each.kind, each.id, each.lane, each.due) for each in work])
 
     def finish(self, connection: Connection, kind: WorkKind, ids: Sequence[str]) -> None:
         """See Dispatcher."""
-        connection.execute(delete(WORK).where(WORK.c.kind == kind, WORK.c.id.in_(ids)))
+        TAKE_OUT.rows(connection, kind, listed(connection, ids))
 
     def wake(self, work: Sequence[Work]) -> None:
         """See Dispatcher."""
@@ -260,15 +266,7 @@ def _find_due(
     found = []
     for lane, wanted, at_work in asked:
         limit = wanted + at_work + 1
-        rows = [
-            (id, due)
-            for id, due in connection.execute(
-                select(WORK.c.id, WORK.c.due)
-                .where(WORK.c.kind == lane[0], WORK.c.lane == lane[1])
-                .order_by(WORK.c.due)
-                .limit(limit)
-            )
-        ]
+        rows = _DUE.rows(connection, *lane, limit)
         # The one beyond what is wanted, or the first that is not due yet, says when to look again.
         count = next((index for index, (_, due) in enumerate(rows) if due > now), len(rows))
         count = min(count, limit - 1)

@@ -6,6 +6,7 @@ there. Who runs the transaction, and what is read outside of one, is `journal`'s
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,14 +14,35 @@ from sqlalchemy import Connection, and_, bindparam, delete, insert, select, upda
 
 from connector.errors import NotInJournal
 from connector.messages import Event
+from runtime.databases import Prepared, among, listed
 from runtime.dispatching import Dispatcher
 from runtime.entries import Attempt, DeliveryState, StoredEvent, Subscription, Work, delivery_id
-from runtime.tables import ATTEMPTS, COUNTERS, DELIVERIES, SUBSCRIPTIONS
+from runtime.tables import ATTEMPTS, COUNTERS, DELIVERIES, SUBSCRIPTIONS, to_json
 
 #: What a write did, and the work that is in line once it is committed.
 Outcome = tuple[Any, Sequence[Work]]
 #: An attempt to record: delivery, attempt, state, due, reason.
 Recorded = tuple[str, Attempt | None, DeliveryState, float | None, str]
+
+
+_FIND = Prepared(
+    select(DELIVERIES.c.id, DELIVERIES.c.subscription, DELIVERIES.c.key).where(among(DELIVERIES.c.id, bindparam("ids")))
+)
+#: Values in the order of the columns, whatever the order of the names here.
+_RECORD = Prepared(
+    update(DELIVERIES)
+    .where(DELIVERIES.c.id == bindparam("of"))
+    .values(
+        state=bindparam("is"),
+        attempts=DELIVERIES.c.attempts + bindparam("more"),
+        due=bindparam("then"),
+        reason=bindparam("why"),
+        updated=bindparam("now"),
+    )
+)
+_ATTEMPT = Prepared(insert(ATTEMPTS).inline(), column_keys=[each.name for each in ATTEMPTS.c if each.name != "seq"])
+_DELIVERY = [each.name for each in DELIVERIES.c if each.name != "seq"]
+_INSERT = Prepared(insert(DELIVERIES).inline(), column_keys=_DELIVERY)
 
 
 class Lines:
@@ -32,44 +54,26 @@ class Lines:
 
     def record(self, connection: Connection, given: Sequence[Recorded], *, appends: bool) -> list[Outcome]:
         """Records attempts; `appends` says that events are appended after it. Raises NotInJournal."""
-        table = DELIVERIES.c
-        rows = {
-            row.id: row
-            for row in connection.execute(
-                select(table.id, table.subscription, table.key).where(table.id.in_([each[0] for each in given]))
-            )
-        }
+        found = _FIND.rows(connection, listed(connection, (each[0] for each in given)))
+        rows: dict[str, tuple[str, Any]] = {id: (to, key and json.loads(key)) for id, to, key in found}
         if missing := [each[0] for each in given if each[0] not in rows]:
             raise NotInJournal("delivery", missing[0])
         ended = [id for id, _, _, due, _ in given if due is None]
-        keys = {(rows[id].subscription, rows[id].key) for id in ended if rows[id].key is not None}
+        keys = {rows[id] for id in ended if rows[id][1] is not None}
         if keys or appends:
             # As everybody takes it before the rows of deliveries, nobody waits for anybody in a circle. And nobody may
             # append between the look for the next one and the commit: it would be in nobody's line.
             _lock(connection)
         now = self._now()
-        connection.execute(
-            update(DELIVERIES)
-            .where(table.id == bindparam("of"))
-            .values(
-                state=bindparam("is"),
-                due=bindparam("then"),
-                reason=bindparam("why"),
-                updated=now,
-                attempts=table.attempts + bindparam("more"),
-            ),
-            [
-                {"of": id, "is": state, "then": due, "why": reason, "more": int(attempt is not None)}
-                for id, attempt, state, due, reason in given
-            ],
+        _RECORD.run(
+            connection,
+            [(state, int(attempt is not None), due, reason, now, id) for id, attempt, state, due, reason in given],
         )
-        if made := [
-            {"delivery": id, "at": each.at, "duration": each.duration, "status": each.status, "error": each.error}
-            for id, each, _, _, _ in given
-            if each is not None
-        ]:
-            connection.execute(insert(ATTEMPTS), made)
-        work = [Work("delivery", id, due, rows[id].subscription) for id, _, _, due, _ in given if due is not None]
+        _ATTEMPT.run(
+            connection,
+            [(id, made.at, made.duration, made.status, made.error) for id, made, _, _, _ in given if made is not None],
+        )
+        work = [Work("delivery", id, due, rows[id][0]) for id, _, _, due, _ in given if due is not None]
         if ended:
             self._dispatcher.finish(connection, "delivery", ended)
         if work:
@@ -163,7 +167,13 @@ def add_deliveries(connection: Connection, rows: Sequence[dict[str, Any]]) -> li
     """Inserts deliveries; gives the work of those that are next in line."""
     if not rows:
         return []
-    connection.execute(insert(DELIVERIES), rows)
+    _INSERT.run(
+        connection,
+        [
+            [to_json(row[name]) if name == "key" and row[name] is not None else row[name] for name in _DELIVERY]
+            for row in rows
+        ],
+    )
     return line_up(connection, [(row["id"], row["subscription"], row["key"], row["due"]) for row in rows])
 
 

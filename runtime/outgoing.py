@@ -7,13 +7,15 @@ delivery while others do is answered with them, from one look at the database.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, select, update
+from sqlalchemy import Connection, and_, bindparam, select, text, update
 
 from connector.messages import Event
+from runtime.databases import Prepared, among, listed
 from runtime.entries import Delivery, StoredEvent, Subscription
 from runtime.journal import Journal
 from runtime.lines import Outcome, line_up
@@ -140,10 +142,9 @@ def _remember(connection: Connection, given: Sequence[tuple[str, Mapping[str, An
 
 def _read(
     connection: Connection, ids: Sequence[str], version: int
-) -> tuple[int, dict[str, Subscription] | None, dict[str, Row[Any]]]:
+) -> tuple[int, dict[str, Subscription] | None, dict[str, Sequence[Any]]]:
     """The deliveries with their events, and the subscriptions if they are of another version."""
-    query = select(*_COLUMNS).join(EVENTS, EVENTS.c.id == DELIVERIES.c.event_id)
-    rows = {row[1]: row for row in connection.execute(query.where(DELIVERIES.c.id.in_(ids)))}
+    rows = {row[1]: row for row in _FIND.rows(connection, listed(connection, ids))}
     current = next((row[-1] for row in rows.values()), version)
     known = None
     if current != version:
@@ -151,19 +152,25 @@ def _read(
     return current, known, rows
 
 
-def _parcel(row: Row[Any], subscriptions: Mapping[str, Subscription]) -> Parcel:
-    delivery = Delivery(*row[:_DELIVERY])
+def _parcel(row: Sequence[Any], subscriptions: Mapping[str, Subscription]) -> Parcel:
+    seq, id, event_id, subscription, state, attempts, due, reason, key, created, updated = row[:_DELIVERY]
+    key = None if key is None else json.loads(key)
+    delivery = Delivery(seq, id, event_id, subscription, state, attempts, due, reason, key, created, updated)
     seq, id, connection, trigger, dedupe, source, subject, time, data, origin, received, hops = row[_DELIVERY:-1]
-    event = Event(id, source, trigger, subject, time, data)
+    event = Event(id, source, trigger, None if subject is None else json.loads(subject), time, json.loads(data))
+    dedupe = None if dedupe is None else json.loads(dedupe)
     stored = StoredEvent(seq, connection, event, origin, dedupe, received, hops=hops)
     return Parcel(delivery, stored, subscriptions.get(delivery.subscription))
 
 
 _DELIVERY = len(DELIVERIES.c)
-_VERSION = select(COUNTERS.c.subscriptions).where(COUNTERS.c.id == 1).scalar_subquery()
+_VERSION = select(COUNTERS.c.subscriptions).where(COUNTERS.c.id == text("1")).scalar_subquery()
 # What was received stays where it is: it can be large, and no subscriber gets it.
 _COLUMNS: list[Any] = [
     *DELIVERIES.c,
     *(column for column in EVENTS.c if column.name not in ("raw", "digest", "content_type")),
     _VERSION,
 ]
+_FIND = Prepared(
+    select(*_COLUMNS).join(EVENTS, EVENTS.c.id == DELIVERIES.c.event_id).where(among(DELIVERIES.c.id, bindparam("ids")))
+)

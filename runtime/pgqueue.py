@@ -17,12 +17,12 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, delete, select, text, tuple_
+from sqlalchemy import Connection, select, text, tuple_
 from sqlalchemy.util import await_only
 
 from connector.errors import ConfigurationError
-from runtime.databases import PostgreSQL, upsert
-from runtime.dispatching import PAUSE, Handler
+from runtime.databases import PostgreSQL, listed
+from runtime.dispatching import PAUSE, PUT, PUT_OR_MOVE, TAKE_OUT, Handler
 from runtime.entries import Work, WorkKind
 from runtime.tables import WORK
 
@@ -128,13 +128,13 @@ class PgQueue:
             present = select(WORK.c.kind, WORK.c.id).where(tuple_(WORK.c.kind, WORK.c.id).in_(units))
             for row in connection.execute(present):
                 del latest[row.kind, row.id]
-        rows = [{"kind": each.kind, "id": each.id, "lane": each.lane, "due": each.due} for each in latest.values()]
-        upsert(connection, WORK, rows, replace=replace)
+        put = PUT_OR_MOVE if replace else PUT
+        put.run(connection, [(each.kind, each.id, each.lane, each.due) for each in latest.values()])
         self._carry(connection, list(latest.values()))
 
     def finish(self, connection: Connection, kind: WorkKind, ids: Sequence[str]) -> None:
         """See Dispatcher."""
-        connection.execute(delete(WORK).where(WORK.c.kind == kind, WORK.c.id.in_(ids)))
+        TAKE_OUT.rows(connection, kind, listed(connection, ids))
 
     def wake(self, work: Sequence[Work]) -> None:
         """See Dispatcher. PostgreSQL itself tells the workers; what they cannot know yet is a new lane."""
