@@ -15,6 +15,7 @@ from benchmarks.journal import measure_cluster, measure_journal
 from benchmarks.language import measure_loading, measure_mapping, measure_rendering
 from benchmarks.measuring import Row, show
 from benchmarks.paging import measure_paging
+from benchmarks.polls import measure_polls
 from benchmarks.starting import measure_starting
 
 SECTIONS: dict[str, tuple[str, Callable[[], list[Row]]]] = {
@@ -28,6 +29,7 @@ SECTIONS: dict[str, tuple[str, Callable[[], list[Row]]]] = {
     "files": ("1 GB down and up", measure_files),
     "ingest": ("Messages of providers, 50 connections", measure_ingest),
     "deliveries": ("Deliveries to a subscriber", measure_deliveries),
+    "polls": ("A thousand polls", measure_polls),
     "journal": ("Keeping events and handing out work", measure_journal),
     "cluster": ("The same on PostgreSQL, on the same cores", measure_cluster),
     "catalogue": ("A catalogue of 1,000 connectors", measure_catalogue),

@@ -22,7 +22,7 @@ from sqlalchemy.util import await_only
 
 from connector.errors import ConfigurationError
 from runtime.databases import PostgreSQL, listed
-from runtime.dispatching import PAUSE, PUT, PUT_OR_MOVE, TAKE_OUT, Handler
+from runtime.dispatching import LANE_LIMIT, PAUSE, PUT, PUT_OR_MOVE, TAKE_OUT, Handler
 from runtime.entries import Work, WorkKind
 from runtime.tables import WORK
 
@@ -44,8 +44,6 @@ _SWEEP = 60.0
 _LOG_KEPT = 3600
 #: Jobs fetched at once.
 _BATCH = 32
-#: Units of a lane at work in this process above which no more of it are fetched.
-_LANE_LIMIT = 16
 #: Seconds in which a notice of our own has to come back, and how many in a row may be lost. The first one may be sent
 #: before anybody listens, and a busy machine is late; meanwhile the queue is looked at every second anyway.
 _PROBE, _LOST_PROBES = 10.0, 3
@@ -256,7 +254,7 @@ class _Worker:
             self._manager.entrypoint(name, accepts_context=False)(carry)
 
     def _open_lanes(self) -> set[Any]:
-        return {name for name in self._manager.entrypoint_registry if self._by_lane[name] < _LANE_LIMIT}
+        return {name for name in self._manager.entrypoint_registry if self._by_lane[name] < LANE_LIMIT}
 
     async def run(self, concurrency: int) -> None:
         """Works until cancelled; raises whatever the database raises."""
