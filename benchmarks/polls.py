@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -51,6 +52,12 @@ class Watched(Poller):
         self.due: dict[str, float] = {}
         self.made: list[float] = []
         self.failed = 0
+        self._saved = asyncio.Condition()
+
+    async def all_made(self, count: int) -> None:
+        """Waits until so many polls were made."""
+        async with self._saved:
+            await self._saved.wait_for(lambda: len(self.due) >= count)
 
     async def handle(self, id: str) -> None:
         """Makes a poll."""
@@ -61,6 +68,8 @@ class Watched(Poller):
         self.due[poll.id] = state["due"]
         self.failed += state["state"] != "ok"
         await super()._save(poll, state, events)
+        async with self._saved:
+            self._saved.notify_all()
 
 
 async def _measure(url: str) -> list[Row]:
@@ -71,7 +80,7 @@ async def _measure(url: str) -> list[Row]:
             async with Runtime(
                 secrets=secrets, base_urls=dict.fromkeys(names, url), environ={}, journal=journal
             ) as made:
-                return await _poll(Watched(made, journal), journal, Path(folder))
+                return await _poll(Watched(runtime, journal), journal, Path(folder))
 
 
 async def _poll(poller: Watched, journal: Journal, folder: Path) -> list[Row]:
@@ -79,8 +88,7 @@ async def _poll(poller: Watched, journal: Journal, folder: Path) -> list[Row]:
     count = len(await poller.polls.all())
     begun, cpu = time.perf_counter(), time.process_time()
     running = asyncio.create_task(journal.dispatcher.run({"poll": poller.handle}, concurrency=CONCURRENCY))
-    while len(poller.due) < count:
-        await asyncio.sleep(0.05)
+    await poller.all_made(count)
     rate, each = count / (time.perf_counter() - begun), (time.process_time() - cpu) / count
     flushes = [_flush(folder) for _ in range(100)]
     poller.made.clear()
@@ -104,8 +112,7 @@ async def _poll(poller: Watched, journal: Journal, folder: Path) -> list[Row]:
 
 
 def _flush(folder: Path) -> float:
-    import os
-
+    """The seconds of a flush to the disk."""
     with (folder / "flush").open("ab") as file:
         file.write(b"x" * 4096)
         file.flush()
