@@ -76,10 +76,8 @@ async def _measure(url: str) -> list[Row]:
     names = [f"mistral-ai:team-{number}" for number in range(CONNECTIONS)]
     with tempfile.TemporaryDirectory(dir=".") as folder:
         async with await Journal.open(f"sqlite:///{folder}/journal.db") as journal:
-            secrets = {name: {"apiToken": "none"} for name in names}
-            async with Runtime(
-                secrets=secrets, base_urls=dict.fromkeys(names, url), environ={}, journal=journal
-            ) as made:
+            secrets, urls = {name: {"apiToken": "none"} for name in names}, dict.fromkeys(names, url)
+            async with Runtime(secrets=secrets, base_urls=urls, environ={}, journal=journal) as runtime:
                 return await _poll(Watched(runtime, journal), journal, Path(folder))
 
 
