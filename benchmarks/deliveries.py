@@ -121,7 +121,7 @@ async def _deliver(journal_url: str, folder: Path, url: str) -> tuple[float, flo
         taken = Taken()
         running = asyncio.create_task(journal.dispatcher.run({"delivery": deliverer.handle}, concurrency=CONCURRENCY))
         while await journal.deliveries(state="pending", subscription=subscription.id, limit=1):  # noqa: ASYNC110 - nobody says so
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.1)
         each = taken.each()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
