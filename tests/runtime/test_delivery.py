@@ -16,16 +16,20 @@ import httpx2
 import pytest
 import standardwebhooks
 from cloudevents.core.bindings.http import HTTPMessage, from_http_event
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
+from connector.errors import JournalUnavailable
 from connector.messages import Event
 from runtime.client import Client
-from runtime.delivery import LIMITS, Deliverer
+from runtime.databases import SQLite
+from runtime.delivery import LIMITS, PLACES, Deliverer
+from runtime.dispatching import LANE_LIMIT, Embedded
 from runtime.entries import EXHAUSTED, NewEvent, Subscription
 from runtime.guard import Guard
 from runtime.journal import Journal
 from runtime.keys import Key, Keys
 from runtime.outgoing import Outgoing
+from runtime.space import disk_usage
 from runtime.store import Store
 from runtime.subscriptions import RETRY_TABLE, Endpoints, read_subscription
 
@@ -115,6 +119,66 @@ def judge(request: httpx2.Request, secret: str, now: float) -> Any:
     assert stamped in headers["webhook-signature"].split(" ")
     assert abs(int(headers["webhook-timestamp"]) - now) <= 1
     return json.loads(request.content)
+
+
+class Crowd(httpx2.AsyncBaseTransport):
+    """Counts the requests that it has at once, and answers one of them when nothing else goes on."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        self.now -= 1
+        return httpx2.Response(204)
+
+
+async def test_S2_an_endpoint_gets_so_many_requests_at_once_however_many_deliveries_are_at_work(world: World) -> None:
+    await world.subscribe()
+    await world.journal.append([new(f"e{number}", subject=f"job-{number}") for number in range(3 * PLACES)])
+    crowd = Crowd()
+    async with Client(Guard(), LIMITS, transport=crowd) as client:
+        deliverer = world.deliver_with(client)
+        await asyncio.gather(*(deliverer.handle(id) for id, _ in await world.due()))
+    assert (crowd.most, await world.states()) == (PLACES, Counter(delivered=3 * PLACES))
+    assert PLACES < LANE_LIMIT
+
+
+class Failing(SQLite):
+    """A database that is lost before its commits while it `fails`."""
+
+    fails = False
+
+    def _transact(self, run: Callable[[Connection], Any]) -> Any:
+        def run_and_fail(connection: Connection) -> Any:
+            result = run(connection)
+            if self.fails:
+                raise OSError("gone before the commit")
+            return result
+
+        return super()._transact(run_and_fail)
+
+
+async def test_K7_what_was_answered_and_is_not_recorded_with_all_of_its_commit_is_sent_again(tmp_path: Path) -> None:
+    database = Failing(tmp_path / "journal.db")
+    now = 1_800_000_000.0
+    async with Journal(database, Embedded(database, lambda: now), lambda: now, lambda: now, disk_usage) as journal:
+        world = World(journal, tmp_path)
+        await world.subscribe()
+        await journal.append([new(f"e{number}") for number in range(5)])
+        database.fails = True
+        handled = (world.deliverer.handle(id) for id, _ in await world.due())
+        told = await asyncio.gather(*handled, return_exceptions=True)
+        assert {type(each) for each in told} == {JournalUnavailable}
+        database.fails = False
+        assert await world.states() == Counter(pending=5)
+        await world.run_until(world.now)
+        assert await world.states() == Counter(delivered=5)
+    sent = Counter(request.headers["webhook-id"] for _, request in world.requests)
+    assert sorted(sent.values()) == [2] * 5
 
 
 async def test_a_subscriber_gets_a_signed_cloudevent(world: World) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -20,7 +21,7 @@ from connector.errors import ConfigurationError
 from connector.signatures import sign
 from runtime.entries import Appended, NewEvent
 from runtime.journal import Journal
-from runtime.serving import listen, make_protocol
+from runtime.serving import FastProtocol, listen, make_protocol
 from runtime.settings import Limits
 from tests.runtime.processes import post, process
 from tests.runtime.served import PATH, SECRET, Served, served, settings_in
@@ -166,6 +167,19 @@ def test_L2_clients_are_no_more_than_the_files_that_may_be_open() -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert make_protocol(Limits(clients=7)).most == 7
+
+
+def test_without_the_extra_the_server_runs_on_what_is_always_there() -> None:
+    program = (
+        "import sys; sys.modules.update(httptools=None, uvloop=None)\n"
+        "from runtime.serving import PlainProtocol, make_protocol, new_event_loop\n"
+        "from runtime.settings import Limits\n"
+        "loop = new_event_loop(); loop.close()\n"
+        "print(issubclass(make_protocol(Limits()), PlainProtocol), type(loop).__module__)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "asyncio.unix_events"]
+    assert issubclass(make_protocol(Limits()), FastProtocol)
 
 
 def test_a_port_that_is_taken_is_said_with_a_way_out() -> None:
