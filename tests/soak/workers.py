@@ -39,11 +39,26 @@ LANES = 4
 
 
 class Subscriber:
-    """Answers every POST with 204 after a moment, and counts the ids that it got."""
+    """Answers every POST with 204 after a moment, and counts the ids that it got.
+
+    Told to hold, it answers nobody from so many on, so that whoever is killed then has requests under way.
+    """
 
     def __init__(self) -> None:
         self.got: Counter[tuple[str, str]] = Counter()
         self.order: dict[str, list[int]] = {}
+        self.held = asyncio.Event()
+        self._hold_from: float = float("inf")
+        self._go_on = asyncio.Event()
+
+    def hold(self, count: int) -> None:
+        self._hold_from = count
+        self.held.clear()
+        self._go_on.clear()
+
+    def go_on(self) -> None:
+        self._hold_from = float("inf")
+        self._go_on.set()
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -56,6 +71,9 @@ class Subscriber:
                 if path == "/1" and self.got[path, fields["webhook-id"]] == 1:
                     self.order.setdefault(body["subject"], []).append(int(body["sequence"]))
                 await asyncio.sleep(0.02)
+                if len(self.got) >= self._hold_from:
+                    self.held.set()
+                    await self._go_on.wait()
                 writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
@@ -93,22 +111,20 @@ async def run(url: str, folder: Path, events: int, kills: int) -> dict[str, Any]
         for worker in workers:
             assert worker.stdout is not None
             await worker.stdout.readline()
-        began, done, killed = time.monotonic(), 0, 0
+        began = time.monotonic()
         try:
-            while done < events:
-                await asyncio.sleep(0.02)
-                done = len(subscriber.got)
-                if done == events:
-                    # What arrived may have to be recorded yet, by another worker after a kill.
-                    done -= len(await journal.deliveries(state="pending", limit=events))
-                if killed < kills and done >= events * (killed + 1) // (kills + 2):
+            async with asyncio.timeout(600):
+                for killed in range(kills):
+                    subscriber.hold(events * (killed + 1) // (kills + 2))
+                    await subscriber.held.wait()
                     worker = workers[killed % WORKERS]
                     worker.send_signal(signal.SIGKILL)
                     await worker.wait()
                     workers[killed % WORKERS] = await start(url, folder, origin)
-                    killed += 1
-                if time.monotonic() - began > 600:
-                    break
+                    subscriber.go_on()
+                # What arrived may have to be recorded yet, by another worker after a kill.
+                while len(subscriber.got) < events or await journal.deliveries(state="pending", limit=1):
+                    await asyncio.sleep(0.05)
         finally:
             for worker in workers:
                 worker.kill()
@@ -118,10 +134,10 @@ async def run(url: str, folder: Path, events: int, kills: int) -> dict[str, Any]
     return {
         "deliveries": dict(states),
         "workers": WORKERS,
-        "kills": killed,
+        "kills": kills,
         "never_arrived": events - len(subscriber.got),
         "arrived_again": sum(count - 1 for count in subscriber.got.values()),
-        "arrived_again_at_most": LANE_LIMIT * LANES * killed,
+        "arrived_again_at_most": LANE_LIMIT * LANES * kills,
         "out_of_order": sum(numbers != sorted(numbers) for numbers in subscriber.order.values()),
         "seconds": round(seconds, 1),
         "per_second": round(events / seconds),
