@@ -7,6 +7,7 @@ is that of sequence numbers. Statements stand here and in `appending`; `database
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import replace
@@ -59,6 +60,9 @@ from runtime.upkeep import Keep, Removed, back_up, find_damage, find_forgotten, 
 R = TypeVar("R")
 A = TypeVar("A")
 
+_LOG = logging.getLogger(__name__)
+#: Seconds by which the wall clock may leave the steady one before that is said (hazard C1).
+_SKEW = 60.0
 #: Events that a replay works on in one transaction.
 _STEP = 500
 
@@ -82,6 +86,7 @@ class Journal:
         #: The disk of a file; None where there is none.
         self.space = Space(database.path, usage) if database.path is not None else None
         self._wall = wall
+        self._skewed = False
         #: Tells who follows that there are new events.
         self.news = News(database.dsn if isinstance(database, PostgreSQL) else None)
         #: What hands out the work that is in line here.
@@ -446,6 +451,9 @@ class Journal:
 
         now = self.now()
         skew = self._wall() - now
+        if (skewed := abs(skew) > _SKEW) and not self._skewed:
+            _LOG.warning("the wall clock has stepped by %.0f s, and the times of signatures are judged by it", skew)
+        self._skewed = skewed
         try:
             last, pending, oldest, dead = await self.read(read)
         except JournalUnavailable as error:

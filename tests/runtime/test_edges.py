@@ -12,8 +12,11 @@ from typing import Any
 import httpx2
 import pytest
 
+from runtime.databases import SQLite
+from runtime.dispatching import Embedded
 from runtime.journal import Journal
 from runtime.keys import Key
+from runtime.space import disk_usage
 from tests.runtime.processes import Subscriber, process
 from tests.runtime.served import PATH, served, settings_in
 from tests.runtime.test_poller import CREATED, DONE, World
@@ -190,3 +193,14 @@ async def test_T70_950_half_sent_requests_are_closed_in_time_and_a_good_client_i
             assert max(closed) < 10
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_C1_a_wall_clock_that_stepped_by_more_than_a_minute_is_said_once_and_shown(caplog: Any) -> None:
+    steps = 0.0
+    database = SQLite(None)
+    journal = Journal(database, Embedded(database, time.time), time.time, lambda: time.time() + steps, disk_usage)
+    async with journal:
+        for steps, said in ((59.0, 0), (-3600.0, 1), (-3600.0, 1), (0.0, 1), (3 * 86400.0, 2)):
+            assert round((await journal.health()).clock_skew) == steps
+            assert caplog.text.count("the wall clock has stepped") == said
+    assert "by -3600 s" in caplog.text
