@@ -1,8 +1,8 @@
 """The journal: what happened, what has to be done about it and what became of that, kept through kills and power cuts.
 
 A method that changes something returns after a durable commit, and what belongs together is committed together. Order
-is that of sequence numbers. Statements stand here and in `appending`; `databases` knows where they run, `commits` when,
-`dispatching` hands out the work that they put in line.
+is that of sequence numbers. Statements that change something stand here and in `appending`, those that read in
+`queries`; `databases` knows where they run, `commits` when, `dispatching` hands out the work that they put in line.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Table, insert, select, update
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from connector.errors import JournalUnavailable, NotInJournal
+from connector.errors import JournalUnavailable
 from runtime.appending import Append, Appending, Planner, identify
 from runtime.clocks import SteadyClock
 from runtime.commits import Commits, Write
@@ -42,6 +42,16 @@ from runtime.entries import (
 )
 from runtime.lines import Lines, Outcome, Recorded
 from runtime.news import News
+from runtime.queries import (
+    count,
+    events_where,
+    find_attempts,
+    find_checkpoint,
+    find_row,
+    find_rows,
+    find_sightings,
+    where,
+)
 from runtime.rows import (
     EVENT_COLUMNS,
     RUN_COLUMNS,
@@ -54,7 +64,7 @@ from runtime.rows import (
     to_subscription,
 )
 from runtime.space import Space, Usage, disk_usage
-from runtime.tables import ATTEMPTS, AUDIT, CHECKPOINTS, COUNTERS, DELIVERIES, EVENTS, RUNS, SIGHTINGS, SUBSCRIPTIONS
+from runtime.tables import AUDIT, COUNTERS, DELIVERIES, EVENTS, RUNS, SUBSCRIPTIONS
 from runtime.upkeep import Keep, Removed, back_up, find_damage, find_forgotten, forget, remove_old
 
 R = TypeVar("R")
@@ -161,9 +171,7 @@ class Journal:
 
     async def event(self, id: str) -> StoredEvent:
         """The event of that id; raises NotInJournal."""
-        query = select(*EVENT_COLUMNS).where(EVENTS.c.id == id)
-        row = await self.read(lambda connection: connection.execute(query).one_or_none())
-        return to_event(_found(row, "event", id))
+        return await self.read(lambda connection: find_row(connection, EVENTS, EVENT_COLUMNS, to_event, "event", id))
 
     async def events(
         self,
@@ -180,8 +188,10 @@ class Journal:
 
         `since` and `until` are when they were received, in seconds since the epoch.
         """
-        wanted = _chosen(connection=connection, trigger=trigger, since=since, until=until)
-        return await self._page(EVENTS, EVENT_COLUMNS, to_event, wanted, after, limit, newest_first=newest_first)
+        wanted = events_where(connection=connection, trigger=trigger, since=since, until=until)
+        return await self._page(
+            EVENTS, EVENT_COLUMNS, to_event, wanted, after=after, limit=limit, newest_first=newest_first
+        )
 
     async def tail(self, after: int) -> AsyncIterator[StoredEvent]:
         """What comes after a sequence number, as it comes, without end."""
@@ -196,24 +206,12 @@ class Journal:
 
     async def checkpoint(self, name: str) -> Checkpoint | None:
         """The checkpoint of that name, or None."""
-        query = select(CHECKPOINTS).where(CHECKPOINTS.c.name == name)
-        row = await self.read(lambda connection: connection.execute(query).one_or_none())
-        return None if row is None else Checkpoint(*row)
+        return await self.read(lambda connection: find_checkpoint(connection, name))
 
     async def sightings(self, poll: str, keys: Iterable[str]) -> dict[str, Sighting]:
         """How a poll saw each of these keys last; unseen ones are left out."""
         wanted = list(dict.fromkeys(keys))
-
-        def read(connection: Connection) -> dict[str, Sighting]:
-            seen: dict[str, Sighting] = {}
-            for start in range(0, len(wanted), 5000):
-                query = select(SIGHTINGS.c.key, SIGHTINGS.c.state, SIGHTINGS.c.at).where(
-                    SIGHTINGS.c.poll == poll, SIGHTINGS.c.key.in_(wanted[start : start + 5000])
-                )
-                seen.update((key, Sighting(state, at)) for key, state, at in connection.execute(query))
-            return seen
-
-        return await self.read(read)
+        return await self.read(lambda connection: find_sightings(connection, poll, wanted))
 
     # Work
 
@@ -251,9 +249,10 @@ class Journal:
 
     async def subscription(self, id: str) -> Subscription:
         """The subscription of that id; raises NotInJournal."""
-        query = select(SUBSCRIPTIONS).where(SUBSCRIPTIONS.c.id == id)
-        row = await self.read(lambda connection: connection.execute(query).one_or_none())
-        return to_subscription(_found(row, "subscription", id))
+        columns = list(SUBSCRIPTIONS.c)
+        return await self.read(
+            lambda connection: find_row(connection, SUBSCRIPTIONS, columns, to_subscription, "subscription", id)
+        )
 
     async def change_subscription(self, id: str, **state: Any) -> Subscription:
         """Changes some attributes of a subscription; gives what it is now. Raises NotInJournal."""
@@ -292,30 +291,24 @@ class Journal:
         newest_first: bool = False,
     ) -> list[Delivery]:
         """Deliveries in the order in which they were made."""
-        wanted = []
-        for column, value in ((DELIVERIES.c.state, state), (DELIVERIES.c.subscription, subscription)):
-            if value is not None:
-                wanted.append(column == value)
-        if event is not None:
-            wanted.append(DELIVERIES.c.event_id == event)
-        columns = list(DELIVERIES.c)
-        return await self._page(DELIVERIES, columns, to_delivery, wanted, after, limit, newest_first=newest_first)
+        table = DELIVERIES.c
+        wanted = where(
+            state=(table.state, state), subscription=(table.subscription, subscription), event=(table.event_id, event)
+        )
+        return await self._page(
+            DELIVERIES, list(table), to_delivery, wanted, after=after, limit=limit, newest_first=newest_first
+        )
 
     async def delivery(self, id: str) -> Delivery:
         """The delivery of that id; raises NotInJournal."""
-        query = select(DELIVERIES).where(DELIVERIES.c.id == id)
-        row = await self.read(lambda connection: connection.execute(query).one_or_none())
-        return to_delivery(_found(row, "delivery", id))
+        columns = list(DELIVERIES.c)
+        return await self.read(
+            lambda connection: find_row(connection, DELIVERIES, columns, to_delivery, "delivery", id)
+        )
 
     async def attempts(self, delivery_id: str) -> list[Attempt]:
         """The attempts of a delivery, the oldest first."""
-        table = ATTEMPTS.c
-        query = (
-            select(table.at, table.duration, table.status, table.error)
-            .where(table.delivery == delivery_id)
-            .order_by(table.seq)
-        )
-        return await self.read(lambda connection: [Attempt(*row) for row in connection.execute(query)])
+        return await self.read(lambda connection: find_attempts(connection, delivery_id))
 
     async def record_attempt(
         self,
@@ -362,12 +355,12 @@ class Journal:
         filter wants also if they came before it. Raises NotInJournal for a subscription that is not there.
         """
         only = None if subscription is None else await self.subscription(subscription)
-        wanted = _chosen(connection=connection, trigger=trigger, since=since, until=until)
+        wanted = events_where(connection=connection, trigger=trigger, since=since, until=until)
         ids = None if events is None else list(events)
         after = count = 0
         while True:
             among = wanted if ids is None else [*wanted, EVENTS.c.id.in_(ids[:_STEP])]
-            found = await self._page(EVENTS, EVENT_COLUMNS, to_event, among, after, _STEP, newest_first=False)
+            found = await self._page(EVENTS, EVENT_COLUMNS, to_event, among, after=after, limit=_STEP)
             if found:
                 count += await self.write(self._lines.redeliver, (found, only, state))
             if ids is None and found:
@@ -388,17 +381,15 @@ class Journal:
         limit: int = 100,
     ) -> list[Run]:
         """Runs of automations, the newest first."""
-        query = select(*RUN_COLUMNS).order_by(RUNS.c.seq.desc()).limit(limit)
-        for column, value in ((RUNS.c.automation, automation), (RUNS.c.state, state), (RUNS.c.event_id, event)):
-            if value is not None:
-                query = query.where(column == value)
-        return await self.read(lambda connection: [to_run(row) for row in connection.execute(query)])
+        table = RUNS.c
+        wanted = where(
+            automation=(table.automation, automation), state=(table.state, state), event=(table.event_id, event)
+        )
+        return await self._page(RUNS, RUN_COLUMNS, to_run, wanted, limit=limit, newest_first=True)
 
     async def run(self, id: str) -> Run:
         """The run of that id; raises NotInJournal."""
-        query = select(*RUN_COLUMNS).where(RUNS.c.id == id)
-        row = await self.read(lambda connection: connection.execute(query).one_or_none())
-        return to_run(_found(row, "run", id))
+        return await self.read(lambda connection: find_row(connection, RUNS, RUN_COLUMNS, to_run, "run", id))
 
     async def save_run(self, run: Run, *, then: Sequence[Work] = ()) -> None:
         """Keeps what a run is now, and puts its next step in line if it has a due time; in one commit with `then`."""
@@ -430,32 +421,17 @@ class Journal:
 
     async def audits(self, *, limit: int = 100) -> list[AuditEntry]:
         """What was noted, the newest first."""
-        query = select(AUDIT).order_by(AUDIT.c.seq.desc()).limit(limit)
-        return await self.read(lambda connection: [to_audit_entry(row) for row in connection.execute(query)])
+        return await self._page(AUDIT, list(AUDIT.c), to_audit_entry, (), limit=limit, newest_first=True)
 
     async def health(self) -> Health:
         """How the journal is; it is not ready if it cannot be read."""
-        table = DELIVERIES.c
-
-        def read(connection: Connection) -> tuple[int, int, float | None, int]:
-            counts: dict[str, int] = dict(
-                connection.execute(
-                    select(table.state, func.count()).where(table.state.in_(["pending", "dead"])).group_by(table.state)
-                ).all()
-            )
-            oldest = connection.scalar(
-                select(table.created).where(table.state == "pending").order_by(table.seq).limit(1)
-            )
-            last = connection.scalar(select(COUNTERS.c.events)) or 0
-            return last, counts.get("pending", 0), oldest, counts.get("dead", 0)
-
         now = self.now()
         skew = self._wall() - now
         if (skewed := abs(skew) > _SKEW) and not self._skewed:
             _LOG.warning("the wall clock has stepped by %.0f s, and the times of signatures are judged by it", skew)
         self._skewed = skewed
         try:
-            last, pending, oldest, dead = await self.read(read)
+            last, pending, oldest, dead = await self.read(count)
         except JournalUnavailable as error:
             return Health(False, error.message, 0, 0, 0.0, 0, skew)  # noqa: FBT003 - the order of the class
         full = self.space.problem() if self.space is not None else ""
@@ -523,22 +499,13 @@ class Journal:
 
     async def _page(
         self,
-        table: Any,
+        table: Table,
         columns: Sequence[Any],
         convert: Callable[[Any], R],
         wanted: Sequence[ColumnElement[bool]],
-        after: int,
-        limit: int,
-        *,
-        newest_first: bool,
+        **which: Any,
     ) -> list[R]:
-        query = select(*columns).where(*wanted).limit(limit)
-        if newest_first:
-            query = query.order_by(table.c.seq.desc())
-            query = query.where(table.c.seq < after) if after else query
-        else:
-            query = query.order_by(table.c.seq).where(table.c.seq > after)
-        return await self.read(lambda connection: [convert(row) for row in connection.execute(query)])
+        return await self.read(lambda connection: find_rows(connection, table, columns, convert, wanted, **which))
 
 
 async def _make_dispatcher(database: Database, now: Callable[[], float]) -> Dispatcher:
@@ -553,28 +520,6 @@ async def _make_dispatcher(database: Database, now: Callable[[], float]) -> Disp
 def _insert_audit(connection: Connection, rows: Sequence[dict[str, Any]]) -> list[Outcome]:
     connection.execute(insert(AUDIT), list(rows))
     return [(None, ()) for _ in rows]
-
-
-def _chosen(
-    *, connection: str | None, trigger: str | None, since: float | None, until: float | None
-) -> list[ColumnElement[bool]]:
-    table = EVENTS.c
-    chosen = []
-    if connection is not None:
-        chosen.append(table.connection == connection)
-    if trigger is not None:
-        chosen.append(table.trigger == trigger)
-    if since is not None:
-        chosen.append(table.received >= since)
-    if until is not None:
-        chosen.append(table.received < until)
-    return chosen
-
-
-def _found(row: R | None, kind: str, id: str) -> R:
-    if row is None:
-        raise NotInJournal(kind, id)
-    return row
 
 
 def _unavailable(error: Exception) -> JournalUnavailable:

@@ -1,0 +1,97 @@
+"""What is read of a journal: functions of a connection, each of one snapshot. Who changes it is `journal` and below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, Table, func, select
+
+from connector.errors import NotInJournal
+from runtime.entries import Attempt, Checkpoint, Sighting
+from runtime.tables import ATTEMPTS, CHECKPOINTS, COUNTERS, DELIVERIES, EVENTS, SIGHTINGS
+
+R = TypeVar("R")
+#: Keys that one statement asks for; both databases have a limit on parameters.
+_MOST = 5000
+
+
+def find_row(
+    connection: Connection, table: Table, columns: Sequence[Any], convert: Callable[[Any], R], kind: str, id: str
+) -> R:
+    """The row of that id; raises NotInJournal, which says of what `kind` it is."""
+    row = connection.execute(select(*columns).where(table.c.id == id)).one_or_none()
+    if row is None:
+        raise NotInJournal(kind, id)
+    return convert(row)
+
+
+def find_rows(
+    connection: Connection,
+    table: Table,
+    columns: Sequence[Any],
+    convert: Callable[[Any], R],
+    wanted: Sequence[ColumnElement[bool]],
+    *,
+    after: int = 0,
+    limit: int = 100,
+    newest_first: bool = False,
+) -> list[R]:
+    """Rows in order of sequence; those behind the number `after`, which is an upper end if `newest_first`."""
+    query = select(*columns).where(*wanted).limit(limit)
+    if newest_first:
+        query = query.order_by(table.c.seq.desc())
+        query = query.where(table.c.seq < after) if after else query
+    else:
+        query = query.order_by(table.c.seq).where(table.c.seq > after)
+    return [convert(row) for row in connection.execute(query)]
+
+
+def where(**chosen: tuple[Any, Any]) -> list[ColumnElement[bool]]:
+    """That columns are as chosen, `name=(column, value)`; None leaves any value."""
+    return [column == value for column, value in chosen.values() if value is not None]
+
+
+def events_where(
+    *, connection: str | None, trigger: str | None, since: float | None, until: float | None
+) -> list[ColumnElement[bool]]:
+    """Which events are asked for; times are when they were received."""
+    chosen = where(connection=(EVENTS.c.connection, connection), trigger=(EVENTS.c.trigger, trigger))
+    if since is not None:
+        chosen.append(EVENTS.c.received >= since)
+    if until is not None:
+        chosen.append(EVENTS.c.received < until)
+    return chosen
+
+
+def find_checkpoint(connection: Connection, name: str) -> Checkpoint | None:
+    """The checkpoint of that name, or None."""
+    row = connection.execute(select(CHECKPOINTS).where(CHECKPOINTS.c.name == name)).one_or_none()
+    return None if row is None else Checkpoint(*row)
+
+
+def find_sightings(connection: Connection, poll: str, keys: Sequence[str]) -> dict[str, Sighting]:
+    """How a poll saw each of these keys last."""
+    table, seen = SIGHTINGS.c, {}
+    for start in range(0, len(keys), _MOST):
+        some = table.key.in_(keys[start : start + _MOST])
+        query = select(table.key, table.state, table.at).where(table.poll == poll, some)
+        seen.update({key: Sighting(state, at) for key, state, at in connection.execute(query)})
+    return seen
+
+
+def find_attempts(connection: Connection, delivery: str) -> list[Attempt]:
+    """The attempts of a delivery, the oldest first."""
+    table = ATTEMPTS.c
+    query = select(table.at, table.duration, table.status, table.error).where(table.delivery == delivery)
+    return [Attempt(*row) for row in connection.execute(query.order_by(table.seq))]
+
+
+def count(connection: Connection) -> tuple[int, int, float | None, int]:
+    """The last event's number; how many deliveries are pending, when the oldest of them was made, how many are dead."""
+    table = DELIVERIES.c
+    states = select(table.state, func.count()).where(table.state.in_(["pending", "dead"])).group_by(table.state)
+    counts: dict[str, int] = dict(connection.execute(states).all())
+    oldest = connection.scalar(select(table.created).where(table.state == "pending").order_by(table.seq).limit(1))
+    last = connection.scalar(select(COUNTERS.c.events)) or 0
+    return last, counts.get("pending", 0), oldest, counts.get("dead", 0)
