@@ -85,14 +85,19 @@ def settings_in(home: Path, *definitions: Mapping[str, Any], **environment: str)
 
 @contextlib.asynccontextmanager
 async def served(
-    settings: Settings, *, limits: Mapping[str, float] | None = None, fast: bool = True, **more: Any
+    settings: Settings,
+    *,
+    limits: Mapping[str, float] | None = None,
+    fast: bool = True,
+    port: int = 0,
+    **more: Any,
 ) -> AsyncIterator[Served]:
     """Serves an application with these settings, some of its limits replaced; over httptools if it is to be fast."""
     settings = replace(settings, limits=replace(settings.limits, **(limits or {})))
     app = create_app(Runtime(settings=settings, **more))
     backend = app.state.backend
     ready = asyncio.Event()
-    with listen("127.0.0.1", 0) as listener:
+    with listen("127.0.0.1", port) as listener:
         port = listener.getsockname()[1]
         async with app.router.lifespan_context(app), httpx2.AsyncClient(trust_env=False, timeout=30) as client:
             whole, limited, stopping = put_webhooks_first(app), settings.limits, backend.stopping

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import logging
+import socket
 import sqlite3
 import time
 from pathlib import Path
@@ -204,3 +207,100 @@ async def test_C1_a_wall_clock_that_stepped_by_more_than_a_minute_is_said_once_a
             assert round((await journal.health()).clock_skew) == steps
             assert caplog.text.count("the wall clock has stepped") == said
     assert "by -3600 s" in caplog.text
+
+
+async def test_T75_a_subscription_that_leads_back_to_our_own_ingress_ends_after_five_deliveries(tmp_path: Path) -> None:
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    own = f"http://127.0.0.1:{port}"
+    settings = settings_in(
+        tmp_path,
+        CONNECTOR_KEY=Key.generate().to_text(),
+        CONNECTOR_SUBSCRIBER_ORIGINS=own,
+        CONNECTOR_SECRET__DEMO__UNSIGNED="true",
+    )
+    async with served(settings, port=port) as server:
+        rows = (await server.client.get(server.url + "/api/webhooks")).json()
+        url = next(row["url"] for row in rows if row["trigger"] == "things/made")
+        added = await server.client.post(server.url + "/api/subscriptions", json={"url": own + url})
+        assert added.status_code == 201
+        assert (await server.send()).status_code == 202
+        async with asyncio.timeout(20):
+            while (await server.journal.deliveries(state="pending")) or not await server.journal.deliveries():
+                await asyncio.sleep(0.01)
+        hops = [each.hops for each in await server.journal.events()]
+        (dead,) = await server.journal.deliveries(state="dead")
+    assert hops == [0, 1, 2, 3, 4, 5]
+    assert dead.reason == "a loop: the event came through 5 deliveries"
+
+
+async def test_T55_T57_a_server_shows_none_of_its_secrets_anywhere(tmp_path: Path, caplog: Any) -> None:
+    caplog.set_level(logging.DEBUG)
+    canaries = {name: f"canary-{name}-0123456789" for name in ("token", "api", "path", "header", "sender")}
+    canaries["webhook"] = "whsec_" + base64.b64encode(b"canary of the webhooks!!").decode()
+    canaries["key"] = Key.generate().to_text()
+    seen: dict[str, str] = {}
+    bearer = {"authorization": f"Bearer {canaries['token']}"}
+
+    async def answer(arrival: Any) -> int:
+        return 410 if arrival.path.startswith("/gone") else 500
+
+    def provider(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(403, json={"message": f"what is {request.headers['authorization']}?"})
+
+    async with Subscriber(answer) as subscriber:
+        settings = settings_in(
+            tmp_path,
+            CONNECTOR_KEY=canaries["key"],
+            CONNECTOR_ADMIN_TOKEN=canaries["token"],
+            CONNECTOR_SUBSCRIBER_ORIGINS=subscriber.origin,
+            CONNECTOR_SECRET__DEMO__APITOKEN=canaries["api"],
+            CONNECTOR_SECRET__DEMO__WEBHOOKSECRET=canaries["webhook"],
+        )
+        async with served(settings, transport=httpx2.MockTransport(provider)) as server:
+
+            async def ask(method: str, path: str, **more: Any) -> httpx2.Response:
+                answered = await server.client.request(method, server.url + path, headers=bearer, **more)
+                seen[f"{method} {path} {len(seen)}"] = answered.text + str(dict(answered.headers))
+                return answered
+
+            for place in ("gone", "down"):
+                source = {
+                    "url": f"{subscriber.origin}/{place}?key={canaries['path']}",
+                    "headers": {"X-Key": canaries["header"]},
+                    "trigger": "things/made",
+                }
+                added = await server.client.post(server.url + "/api/subscriptions", json=source, headers=bearer)
+                # It is shown this once.
+                canaries[f"signing {place}"] = added.json()["secret"]
+            await ask("PUT", "/api/connections/demo:b", json={"apiToken": canaries["api"], "webhookSecret": "short"})
+            await ask("POST", "/api/connectors/demo/operations/things.read", json={"thingId": "7"})
+            await ask("POST", "/api/connectors/demo/operations/things.read/render", json={"thingId": "7"})
+            assert (await server.send(secret=canaries["webhook"])).status_code == 202
+            forged = await server.client.post(
+                server.url + PATH, json={"id": "t"}, headers={"authorization": f"Bearer {canaries['sender']}"}
+            )
+            seen["forged"] = forged.text
+            assert forged.status_code == 401
+            async with asyncio.timeout(20):
+                while len({each.attempts for each in await server.journal.deliveries()} - {0}) < 1 or (
+                    not await server.journal.deliveries(state="dead")
+                ):
+                    await asyncio.sleep(0.01)
+            for path in (
+                "/openapi.json", "/docs", "/metrics", "/readyz", "/api/events", "/api/deliveries", "/api/deliveries?state=dead",
+                "/api/subscriptions", "/api/connections", "/api/connections/demo", "/api/webhooks", "/api/connectors/demo",
+                "/api/triggers", "/api/automations", "/ui",
+            ):  # fmt: skip
+                await ask("GET", path)
+            for each in await server.journal.deliveries():
+                await ask("GET", f"/api/deliveries/{each.id}")
+            seen["audit"] = repr(await server.journal.audits())
+            seen["repr"] = repr((settings, server.backend, await server.journal.subscriptions()))
+    seen["log"] = caplog.text
+    for file in (tmp_path / ".connector").rglob("*"):
+        if file.is_file():
+            seen[file.name] = file.read_bytes().decode("latin-1")
+    assert len(seen["journal.db"]) > 4096
+    assert "what is Bearer ***?" in "".join(seen.values())
+    assert [(where, name) for where, text in seen.items() for name, each in canaries.items() if each in text] == []
