@@ -21,7 +21,7 @@ from connector.reading import Reader, text_path
 from connector.schema import Document, Finding, Kind, Path, find_shape_problems, fits
 from connector.selectors import Selector
 from connector.services import read_service
-from connector.steps import load_builtin, read_custom_operation
+from connector.steps import CustomOperations, read_custom_operation
 from connector.templates import Template
 from connector.triggers import Poll
 from connector.urls import has_dot_segment
@@ -91,9 +91,6 @@ def read_connector(
     for part in others:
         read_part = parsed.resources if part.document.kind == "resources" else parsed.custom
         read_part(part.reader, part.value, (), known_service)
-    # What may be said of it is nothing that the author of this definition could mend.
-    built_in = {name: each for name, each in load_builtin().items() if name not in parsed.found_custom}
-    parsed.custom(Reader(), built_in, (), known_service, built_in=True)
     problems = _problems([head, *others], overlays, lint=lint)
     if any(problem.is_error for problem in problems):
         return None, problems
@@ -107,7 +104,7 @@ def read_connector(
         tuple(root.get("meta", {}).get("tags", ())),
         parsed.found_resources,
         parsed.found_operations,
-        parsed.found_custom,
+        CustomOperations(parsed.found_custom, known_service),
     )
     return connector, problems
 
@@ -316,15 +313,14 @@ class _Parse:
                 _read_registration(reader, f"{resource}/{event}", item, where, service, endpoint),
             )
 
-    def custom(self, reader: Reader, source: Any, path: Path, service: Service, *, built_in: bool = False) -> None:
+    def custom(self, reader: Reader, source: Any, path: Path, service: Service) -> None:
         """A document (or the member) of custom operations."""
         for handle, item, where in reader.items(source if isinstance(source, (list, Mapping)) else [], path, "handle"):
             if handle in self.found_custom:
                 message = f"operation {handle[:70]!r} stands twice"
                 reader.complain("E_DOUBLED", message, (*where, "handle"), "handles are unique")
                 continue
-            read = read_custom_operation(reader, handle, item, where, service, built_in=built_in)
-            self.found_custom[handle] = read
+            self.found_custom[handle] = read_custom_operation(reader, handle, item, where, service)
 
 
 def _read_registration(

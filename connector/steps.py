@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -294,8 +294,35 @@ def read_custom_operation(
     return CustomOperation(handle, service, short, description, inputs, tuple(steps), output, bound - inputs.keys())
 
 
+class CustomOperations(Mapping[str, CustomOperation]):
+    """The custom operations of a connector by handle: its own, and then those that every connector has.
+
+    One of the latter is read when it is first asked for, since that takes longer than reading a small connector.
+    """
+
+    def __init__(self, own: Mapping[str, CustomOperation], service: Service) -> None:
+        self._own = own
+        self._service = service
+        self._built_in: dict[str, CustomOperation] = {}
+
+    def __getitem__(self, handle: str) -> CustomOperation:
+        found = self._own.get(handle) or self._built_in.get(handle)
+        if found is None:
+            source = load_built_in()[handle]
+            # What may be said of it is nothing that the author of this connector could mend.
+            read = read_custom_operation(Reader(), handle, source, (handle,), self._service, built_in=True)
+            found = self._built_in.setdefault(handle, read)  # another thread may have been first
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        yield from {**self._own, **load_built_in()}
+
+    def __len__(self) -> int:
+        return len({**self._own, **load_built_in()})
+
+
 @functools.cache
-def load_builtin() -> Mapping[str, Any]:
+def load_built_in() -> Mapping[str, Any]:
     """The operations that every connector has unless it declares its own, by handle, as a definition writes them."""
     import importlib.resources
 

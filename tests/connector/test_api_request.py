@@ -13,7 +13,7 @@ from connector.errors import InputError
 from connector.mapping import map_response
 from connector.messages import Headers, Request, Response
 from connector.parsing import parse_connector
-from connector.steps import load_builtin, run_steps
+from connector.steps import load_built_in, run_steps
 
 BEARER = {"method": "bearer", "params": {"token": "{{token}}"}}
 
@@ -43,7 +43,14 @@ def test_every_connector_has_it_and_may_declare_its_own() -> None:
     own = {"handle": "api-request", "steps": [{"type": "http", "http": {"method": "GET", "path": "/own"}}]}
     connector = parse_connector({"handle": "demo", "service": {"baseURL": "https://a.example"}, "operations": [own]})
     assert connector.custom_operations["api-request"].inputs == {}
-    assert list(load_builtin()) == ["api-request"]
+    assert list(load_built_in()) == ["api-request"]
+
+
+def test_it_is_read_once_and_only_for_who_asks() -> None:
+    operations = parse_connector({"handle": "demo", "service": {"baseURL": "https://a.example"}}).custom_operations
+    assert (list(operations), len(operations), "api-request" in operations) == (["api-request"], 1, True)
+    assert operations["api-request"] is operations["api-request"]
+    assert operations.get("api-requests") is None
 
 
 def test_it_goes_under_the_connections_auth_and_its_headers() -> None:
