@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import sys
 import time
 import tracemalloc
 from collections.abc import Iterator
@@ -504,8 +505,8 @@ def test_a_hostile_document_is_refused_in_bounded_time_and_memory(text: str) -> 
     started = time.process_time()
     with pytest.raises(InvalidDefinition) as caught:
         parse_connector(SERVICE, text)
-    # A busy machine takes ten times as long as an idle one; what grows with the square takes minutes.
-    assert time.process_time() - started < 20
+    # What grows with the square takes minutes. Whoever traces each line, for coverage, takes four times as long.
+    assert time.process_time() - started < (5 if sys.gettrace() is None else 20)
     assert all(len(each.message) < 500 for each in caught.value.problems)
 
 
