@@ -143,6 +143,8 @@ class Request:
 
     def masked(self) -> Request:
         """The same request with `***` wherever a secret stood."""
+        if not self.secrets:
+            return self
         return Request(
             self.method,
             mask(self.url, self.secrets),

@@ -326,7 +326,7 @@ def explain_more(document: Any, headers: Headers, shown: int) -> str:
 
 def read_query(url: str, name: str) -> str | None:
     """The first value of a query parameter of a URL, or None."""
-    for pair in urllib.parse.urlsplit(url).query.split("&"):
+    for pair in url.partition("#")[0].partition("?")[2].split("&"):
         key, _, value = pair.partition("=")
         if urllib.parse.unquote_plus(key) == name:
             return urllib.parse.unquote_plus(value)

@@ -176,10 +176,15 @@ def normalise_origin(url: str) -> str:
 
 def refuse_other_origin(url: str, origin: str) -> None:
     """Raise BlockedAddress unless both URLs are of one origin: a credential is bound to its own (hazards T29, T36)."""
-    asked, owner = parse_url(url).origin, parse_url(origin).origin
+    asked, owner = parse_url(url).origin, _read_origin(origin)
     if asked != owner:
         message = f"the request goes to {asked}, but its credentials belong to {owner}"
         raise BlockedAddress(message, hint="no endpoint, link or redirect can take a call to another origin")
+
+
+@functools.lru_cache(maxsize=1024)  # one for each connection, asked for at each of its calls
+def _read_origin(url: str) -> Origin:
+    return parse_url(url).origin
 
 
 def find_denied_network(address: str) -> str:

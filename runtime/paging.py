@@ -53,7 +53,7 @@ async def walk(
             if total is not None and seen < total and pagination.at_start(first):
                 said = f"{seen} records came, where the provider counts {total}"
                 result = replace(result, warnings=(*result.warnings, said))
-            yield replace(result, truncated=False)
+            yield result
             return
         if following in asked:
             raise _circle(operation, request, "it asks for a page that was read already")
@@ -62,7 +62,7 @@ async def walk(
             said = f"there are more records; it ended after {number} page{'s' if number != 1 else ''}"
             yield replace(result, truncated=True, warnings=(*result.warnings, said))
             return
-        yield replace(result, truncated=False)
+        yield result
         # One page is let go before the next one is read, so that there are never two in memory.
         del result, response, document, page
         request = following
