@@ -61,6 +61,13 @@ def test_F1_a_power_cut_loses_nothing_that_was_acknowledged_and_would_without_th
     assert verdict["NORMAL"]["lost"] > 0
 
 
+def test_F2_on_a_disk_whose_writes_and_flushes_fail_nothing_is_acknowledged_in_vain_and_nothing_doubled() -> None:
+    verdict = soak("disk_errors.py", "--runs", "2")
+    assert verdict["acknowledged"] == 240
+    assert verdict["refused"] > 0
+    assert [verdict[each] for each in ("lost", "twice", "deliveries_absent", "damaged")] == [0, 0, 0, 0]
+
+
 class Failing(SQLite):
     """A database whose commits fail as often as is wanted."""
 
