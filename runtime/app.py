@@ -50,14 +50,14 @@ _LOOK = 2.0
 _TIDY = 3600.0
 
 
-def open_backend(runtime: Runtime) -> Backend:
-    """What the routes act on: every connector that can be read has its webhooks.
+def open_backend(runtime: Runtime, *, webhooks: bool = True) -> Backend:
+    """What the routes act on: every connector that can be read has its webhooks, where they matter.
 
     Raises ConfigurationError where two of them have one path.
     """
     settings, metrics = runtime.settings, Metrics()
     ingress = Ingress(
-        find_routes(_readable(runtime)),
+        find_routes(_readable(runtime) if webhooks else ()),
         Doors(runtime.vault, settings.home, runtime.clock),
         limits=settings.limits,
         public_url=settings.public_url,
@@ -67,9 +67,12 @@ def open_backend(runtime: Runtime) -> Backend:
     return Backend(runtime, ingress, Gate(settings.admin_token), metrics)
 
 
-def create_app(runtime: Runtime, *, roles: Iterable[str] = ROLES) -> FastAPI:
-    """The whole application over a runtime; `roles` are what this process does."""
-    backend, chosen = open_backend(runtime), frozenset(roles)
+def create_app(runtime: Runtime, *, roles: Iterable[str] = ROLES, webhooks: bool = True) -> FastAPI:
+    """The whole application over a runtime; `roles` are what this process does.
+
+    Without `webhooks` there are none, and no connector is read before it is asked for.
+    """
+    backend, chosen = open_backend(runtime, webhooks=webhooks), frozenset(roles)
     if unknown := chosen - set(ROLES):
         raise ConfigurationError(f"unknown role {min(unknown)!r}", hint=f"known: {', '.join(ROLES)}")
     app = FastAPIOffline(

@@ -158,3 +158,15 @@ def test_a_connection_that_is_entered_while_a_server_runs_is_polled(tmp_path: Pa
                 time.sleep(0.1)
         finally:
             server.terminate()
+
+
+def test_verbs_that_have_nothing_to_do_with_webhooks_read_no_connector_for_them(tmp_path: Path) -> None:
+    (tmp_path / "definitions").mkdir()
+    for handle in ("one", "two"):
+        webhook = {"event": "made", "path": "/webhooks/the/same"}
+        things = {"handle": "things", "endpoint": "/things", "operations": {}, "webhooks": [webhook]}
+        document = {"handle": handle, "service": {"baseURL": "https://one.example"}, "resources": [things]}
+        (tmp_path / "definitions" / f"{handle}.json").write_text(json.dumps(document))
+    assert run_json("events", "list", "--definitions", "definitions") == []
+    clash = run("webhooks", "list", "--definitions", "definitions")
+    assert (clash.exit_code, "both have the webhook path" in clash.stderr) == (2, True)
