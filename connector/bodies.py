@@ -322,10 +322,7 @@ class BinaryBody:
     @classmethod
     def from_json(cls, source: Any, options: BodyOptions = PLAIN) -> Self:  # noqa: ARG003 - as others
         """Compiles text that is one placeholder."""
-        name = Template.from_text(source.strip()).only_slot if isinstance(source, str) else None
-        if name is None:
-            raise TemplateSyntaxError("a binary body is written as one placeholder")
-        return cls(name)
+        return cls(_only_name(source, "a binary body is written as one placeholder"))
 
     @classmethod
     def accepts(cls, media_type: str) -> bool:
@@ -357,10 +354,7 @@ class WholeBody:
     @classmethod
     def from_json(cls, source: Any, options: BodyOptions = PLAIN) -> Self:  # noqa: ARG003 - as others
         """Compiles text that is one placeholder."""
-        name = Template.from_text(source.strip()).only_slot if isinstance(source, str) else None
-        if name is None:
-            raise TemplateSyntaxError("where the caller chooses the Content-Type, the body is one placeholder")
-        return cls(name)
+        return cls(_only_name(source, "where the caller chooses the Content-Type, the body is one placeholder"))
 
     @classmethod
     def accepts(cls, media_type: str) -> bool:
@@ -395,6 +389,13 @@ class WholeBody:
         if isinstance(value, (dict, list)) or kind in (None, MultipartBody):
             raise Unrenderable(self.name, f"a body of type {content_type[:70]} is given as text")
         return to_text(value).encode()
+
+
+def _only_name(source: Any, refusal: str) -> str:
+    name = Template.from_text(source.strip()).only_slot if isinstance(source, str) else None
+    if name is None:
+        raise TemplateSyntaxError(refusal)
+    return name
 
 
 #: The kinds by name; the first that accepts the effective Content-Type is taken.

@@ -6,7 +6,7 @@ connection fills, which header wins, which kind of body it has. The pieces thems
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,12 +14,13 @@ from connector.answers import RESPONSE_KINDS
 from connector.auth import check_header_name
 from connector.bodies import BODY_KINDS, Body, WholeBody, find_body_kind
 from connector.configuring import Service
-from connector.convertors import CONVERTORS, to_text
+from connector.convertors import to_text
 from connector.definitions import Field, Operation
 from connector.errors import did_you_mean, unknown_kind
+from connector.namespaces import Usage, find_namespace
 from connector.pagination import PAGINATION_STYLES, Pagination
 from connector.policies import Policies, read_idempotency
-from connector.reading import Declaration, Declarations, Reader, text_path
+from connector.reading import Declarations, Reader, text_path
 from connector.schema import Path
 from connector.selectors import Selector
 from connector.templates import MAX_SLOTS, PathTemplate, Placeholder, QueryPair, Slot, Template
@@ -30,9 +31,6 @@ from connector.urls import encode_literal, has_dot_segment
 _UNDECLARED = {"bare": "Any", "condition": "Any", "file": "File"}
 Headers = list[tuple[str, Template]]
 Parts = tuple[str | Slot, ...]
-#: The place of a declaration that stands outside of the operation which uses it.
-VARIABLE = "variable"
-
 #: The service of operations that are read without theirs: nothing is known of its connection or its Content-Type.
 NOWHERE = Service("", Template(("https://nowhere.invalid/base",)))
 
@@ -44,32 +42,6 @@ class Endpoint:
     template: Template
     declared: Declarations = field(default_factory=dict)
     path: Path = ()
-
-
-@dataclass(slots=True)
-class Usage:
-    """Which names one operation declares and uses, gathered while its pieces are read.
-
-    `declared` has one entry for each declaration with the place it belongs to; `used` one for each place a name lands
-    in, with the type that an undeclared name gets there. `variables` are declared outside of it, for whoever uses them,
-    `filled` are the names that the connection fills (None: those of its values), and `shared` those in the headers of
-    the service.
-    """
-
-    variables: Declarations = field(default_factory=dict)
-    filled: Collection[str] | None = None
-    declared: list[tuple[str, Declaration]] = field(default_factory=list)
-    used: list[tuple[str, str, str, Path]] = field(default_factory=list)
-    shared: set[str] = field(default_factory=set)
-
-    def add(self, place: str, template: Template, declared: Declarations, path: Path) -> None:
-        """The names of one template that lands in `place`."""
-        self.declared += [(place, declaration) for declaration in declared.values()]
-        self.used += [(place, name, "String", path) for name in template.names]
-
-    def known(self) -> list[tuple[str, Declaration]]:
-        """Every declaration with its place, the variables last: of several of one name the first counts."""
-        return [*self.declared, *((VARIABLE, declaration) for declaration in self.variables.values())]
 
 
 def read_operation(
@@ -115,7 +87,7 @@ def read_operation(
     records = reader.selector(source["records"], (*path, "records")) if "records" in source else None
     response, fields, done, join = _response(reader, source, path, fields)
     broken = any(finding.code.startswith("E_") for finding in reader.findings[known:])
-    inputs, places, bound, shadowed = _namespace(reader, usage, service, broken=broken)
+    inputs, places, bound, shadowed = find_namespace(reader, usage, service, broken=broken)
     short, description = reader.meta(source)
     method = reader.get(source, "method", str, "GET").upper()
     idempotent, idempotency_header = read_idempotency(source.get("idempotent"), method)
@@ -395,61 +367,6 @@ def _response(
     done = reader.get(block, "done", (str, list), [])
     ends = [done] if isinstance(done, str) else [each for each in done if isinstance(each, str)]
     return declared, fields, tuple(ends), frozenset(joined)
-
-
-def _namespace(
-    reader: Reader, usage: Usage, service: Service, *, broken: bool
-) -> tuple[dict[str, Placeholder], dict[str, tuple[str, ...]], frozenset[str], frozenset[str]]:
-    """One flat namespace: inputs by name, the places of each, those a connection fills, those it shadows.
-
-    Of an operation that is `broken`, nobody can say what it uses.
-    """
-    places: dict[str, tuple[str, ...]] = {}
-    first_use: dict[str, tuple[str, Path]] = {}
-    for place, name, kind, path in usage.used:
-        places[name] = tuple(dict.fromkeys((*places.get(name, ()), place)))
-        first_use.setdefault(name, (kind, path))
-    for name in usage.shared & service.placeholders.keys():
-        places[name] = tuple(dict.fromkeys((*places.get(name, ()), "header")))
-    declared: dict[str, Declaration] = {}
-    own: set[str] = set()
-    for place, each in usage.known():
-        name = each.placeholder.name
-        if place == VARIABLE and name not in places:
-            continue
-        known = declared.setdefault(name, each)
-        if known.placeholder.type != each.placeholder.type:
-            message = f"{name!r} is declared as {known.placeholder.type} and as {each.placeholder.type}"
-            reader.complain("W_CONFLICT", message, each.path, "one name is one input; the first declaration counts")
-        elif each.placeholder.required and (place != VARIABLE or known is each):
-            declared[name] = replace(known, placeholder=replace(known.placeholder, required=True))
-        landing = {"query", "body"} if place == VARIABLE else {place} & {"query", "body"}
-        if landing & set(places.get(name, ())):
-            own.add(name)
-    # Dialect rule 6: what the connection knows by that name fills URL and headers always, query and body only where
-    # the operation does not declare the name for itself.
-    connection = places.keys() & (service.placeholders.keys() if usage.filled is None else usage.filled)
-    bound = frozenset(connection - own)
-    shadowed = frozenset(name for name in connection & own if {"path", "header"} & set(places[name]))
-    inputs: dict[str, Placeholder] = {}
-    for name, each in declared.items():
-        if name not in places:
-            inputs[name] = replace(each.placeholder, required=False, default=None)
-            if not broken:
-                reader.complain("W_UNUSED", f"{name!r} is declared and used nowhere", each.path, "remove it")
-        elif name not in bound:
-            # A path always needs its value (dialect rule 4).
-            must = each.placeholder.required or ("path" in places[name] and each.placeholder.default is None)
-            inputs[name] = replace(each.placeholder, required=must)
-    for name, (kind, path) in first_use.items():
-        if name in (bound | shadowed) & service.secrets:
-            message = f"the credential {name!r} is used outside auth"
-            reader.complain("W_SECRET_OUTSIDE_AUTH", message, path, "rename the input")
-        elif name not in bound and name not in inputs:
-            inputs[name] = Placeholder(name, CONVERTORS[kind.lower()], required=True)
-            hint = f"declare it; it is taken as a required {kind}"
-            reader.complain("W_UNDECLARED", f"{name!r} is used and declared nowhere", path, hint)
-    return inputs, places, bound, shadowed
 
 
 def _repeating(pair: QueryPair, inputs: Mapping[str, Placeholder], pairs: Sequence[QueryPair]) -> QueryPair:

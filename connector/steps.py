@@ -21,7 +21,8 @@ from connector.definitions import Call, CustomOperation, Field, Operation, Step
 from connector.errors import InputError, InputProblem, MappingError
 from connector.mapping import Result, map_fields
 from connector.mime import build_message, check_addresses, check_mail_header
-from connector.operations import Usage, read_operation
+from connector.namespaces import Usage
+from connector.operations import read_operation
 from connector.policies import read_idempotency
 from connector.reading import Declaration, Reader, text_path
 from connector.schema import Path

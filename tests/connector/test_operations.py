@@ -10,7 +10,8 @@ from connector.building import build_request
 from connector.configuring import Service
 from connector.definitions import Operation
 from connector.errors import MissingCredentials
-from connector.operations import NOWHERE, Endpoint, Usage, check_path, read_operation
+from connector.namespaces import Usage
+from connector.operations import NOWHERE, Endpoint, check_path, read_operation
 from connector.parsing import find_problems, read_connector
 from connector.reading import Reader
 from connector.templates import Template

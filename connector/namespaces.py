@@ -1,0 +1,100 @@
+"""The one flat namespace of an operation: which names it declares and uses, and which of them the connection fills.
+
+Names are gathered while the pieces of an operation are read (Usage); what they come to is dialect rules 4 to 6. How the
+pieces are read is for `operations` to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+
+from connector.configuring import Service
+from connector.convertors import CONVERTORS
+from connector.reading import Declaration, Declarations, Reader
+from connector.schema import Path
+from connector.templates import Placeholder, Template
+
+#: The place of a declaration that stands outside of the operation which uses it.
+VARIABLE = "variable"
+
+
+@dataclass(slots=True)
+class Usage:
+    """Which names one operation declares and uses, gathered while its pieces are read.
+
+    `declared` has one entry for each declaration with the place it belongs to; `used` one for each place a name lands
+    in, with the type that an undeclared name gets there. `variables` are declared outside of it, for whoever uses them,
+    `filled` are the names that the connection fills (None: those of its values), and `shared` those in the headers of
+    the service.
+    """
+
+    variables: Declarations = field(default_factory=dict)
+    filled: Collection[str] | None = None
+    declared: list[tuple[str, Declaration]] = field(default_factory=list)
+    used: list[tuple[str, str, str, Path]] = field(default_factory=list)
+    shared: set[str] = field(default_factory=set)
+
+    def add(self, place: str, template: Template, declared: Declarations, path: Path) -> None:
+        """The names of one template that lands in `place`."""
+        self.declared += [(place, declaration) for declaration in declared.values()]
+        self.used += [(place, name, "String", path) for name in template.names]
+
+    def known(self) -> list[tuple[str, Declaration]]:
+        """Every declaration with its place, the variables last: of several of one name the first counts."""
+        return [*self.declared, *((VARIABLE, declaration) for declaration in self.variables.values())]
+
+
+def find_namespace(
+    reader: Reader, usage: Usage, service: Service, *, broken: bool
+) -> tuple[dict[str, Placeholder], dict[str, tuple[str, ...]], frozenset[str], frozenset[str]]:
+    """One flat namespace: inputs by name, the places of each, those a connection fills, those it shadows.
+
+    Of an operation that is `broken`, nobody can say what it uses.
+    """
+    places: dict[str, tuple[str, ...]] = {}
+    first_use: dict[str, tuple[str, Path]] = {}
+    for place, name, kind, path in usage.used:
+        places[name] = tuple(dict.fromkeys((*places.get(name, ()), place)))
+        first_use.setdefault(name, (kind, path))
+    for name in usage.shared & service.placeholders.keys():
+        places[name] = tuple(dict.fromkeys((*places.get(name, ()), "header")))
+    declared: dict[str, Declaration] = {}
+    own: set[str] = set()
+    for place, each in usage.known():
+        name = each.placeholder.name
+        if place == VARIABLE and name not in places:
+            continue
+        known = declared.setdefault(name, each)
+        if known.placeholder.type != each.placeholder.type:
+            message = f"{name!r} is declared as {known.placeholder.type} and as {each.placeholder.type}"
+            reader.complain("W_CONFLICT", message, each.path, "one name is one input; the first declaration counts")
+        elif each.placeholder.required and (place != VARIABLE or known is each):
+            declared[name] = replace(known, placeholder=replace(known.placeholder, required=True))
+        landing = {"query", "body"} if place == VARIABLE else {place} & {"query", "body"}
+        if landing & set(places.get(name, ())):
+            own.add(name)
+    # Dialect rule 6: what the connection knows by that name fills URL and headers always, query and body only where
+    # the operation does not declare the name for itself.
+    connection = places.keys() & (service.placeholders.keys() if usage.filled is None else usage.filled)
+    bound = frozenset(connection - own)
+    shadowed = frozenset(name for name in connection & own if {"path", "header"} & set(places[name]))
+    inputs: dict[str, Placeholder] = {}
+    for name, each in declared.items():
+        if name not in places:
+            inputs[name] = replace(each.placeholder, required=False, default=None)
+            if not broken:
+                reader.complain("W_UNUSED", f"{name!r} is declared and used nowhere", each.path, "remove it")
+        elif name not in bound:
+            # A path always needs its value (dialect rule 4).
+            must = each.placeholder.required or ("path" in places[name] and each.placeholder.default is None)
+            inputs[name] = replace(each.placeholder, required=must)
+    for name, (kind, path) in first_use.items():
+        if name in (bound | shadowed) & service.secrets:
+            message = f"the credential {name!r} is used outside auth"
+            reader.complain("W_SECRET_OUTSIDE_AUTH", message, path, "rename the input")
+        elif name not in bound and name not in inputs:
+            inputs[name] = Placeholder(name, CONVERTORS[kind.lower()], required=True)
+            hint = f"declare it; it is taken as a required {kind}"
+            reader.complain("W_UNDECLARED", f"{name!r} is used and declared nowhere", path, hint)
+    return inputs, places, bound, shadowed
