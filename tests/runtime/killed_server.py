@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, Pool, event
+from sqlalchemy import Pool, event
 
 from runtime.cli import main
 
@@ -30,28 +30,30 @@ def meet(point: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-@event.listens_for(Engine, "begin")
-def begins(_: Any) -> None:
-    """The messages were read and verified, and their transaction has not begun."""
-    meet("K1")
-
-
-@event.listens_for(Engine, "after_cursor_execute")
-def executed(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-    """Rows were inserted, and not committed."""
+def traced(statement: str) -> None:
+    """What SQLite is about to do."""
     global inserted  # noqa: PLW0603 - of the one transaction that there is at a time
-    if statement.startswith("INSERT INTO events"):
+    if statement.startswith("BEGIN IMMEDIATE"):
+        # Messages were read and verified.
+        inserted = False
+        meet("K1")
+    elif statement.startswith("INSERT INTO events"):
         inserted = True
+    elif statement.startswith("COMMIT") and inserted:
         meet("K2")
 
 
-@event.listens_for(Pool, "checkin")
-def ended(*_: Any) -> None:
-    """The transaction was committed, and nobody was told."""
-    global inserted  # noqa: PLW0603 - as above
-    if inserted:
-        inserted = False
+@event.listens_for(Pool, "connect")
+def connected(connection: Any, _: Any) -> None:
+    """A connection to SQLite was made."""
+    connection.set_trace_callback(traced)
+
+
+def returned(_frame: Any, kind: str, function: Any) -> None:
+    """A function of C returned: the commit is done, and nobody was told."""
+    if kind == "c_return" and inserted and getattr(function, "__name__", "") == "commit":
         meet("K3")
 
 
+threading.setprofile(returned)
 main()

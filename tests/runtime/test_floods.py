@@ -111,7 +111,8 @@ async def flood(port: int, framing: str, pieces: Iterator[bytes]) -> bytes:
             await writer.drain()
             if answer.done():
                 break
-        writer.write(b"0\r\n\r\n")
+        if "chunked" in framing:
+            writer.write(b"0\r\n\r\n")
     line = b""
     with contextlib.suppress(ConnectionError):
         line = await asyncio.wait_for(answer, 30)
