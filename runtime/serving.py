@@ -124,35 +124,38 @@ class FastProtocol(Patience, HttpToolsProtocol):
 
     #: True from the first byte of a request to the end of its head, and from there to its last byte.
     _in_head = _in_body = False
-    _head = 0
+    #: Bytes that have come since the head was complete or a piece of the body was there.
+    _pending = 0
 
     def data_received(self, data: bytes) -> None:
-        """Reads on, as long as the head is not too large."""
+        """Reads on, unless a head, the frame of a chunk or a trailer is too large."""
+        self._pending += len(data)
         super().data_received(data)
-        self._head += len(data)
-        if self._in_head and self._head > self.head_bytes and not self.transport.is_closing():
+        if self._pending > self.head_bytes and not self.transport.is_closing():
             self.send_400_response("The head of the request is too large.")
             self._rest()
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        self._in_head, self._head = True, 0
+        self._in_head = True
         super().on_message_begin()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Takes a field of the head; one of a trailer would pass for one of the head, which a proxy has checked."""
-        if self._in_head:
-            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """The head is there; its target counts as it came, whatever form it has (hazard T67)."""
-        self._in_head, self._in_body = False, True
+        self._in_head, self._in_body, self._pending = False, True, 0
         super().on_headers_complete()
         self.scope["raw_path"] = self.url.partition(b"?")[0]
+        # Fields of a trailer go nowhere: they would pass for those of the head, which a proxy has checked.
+        self.headers = []
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body is there."""
+        self._pending = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The request is there."""
-        self._in_body = False
+        self._in_body, self._pending = False, 0
         super().on_message_complete()
 
     def awaits(self) -> bool:

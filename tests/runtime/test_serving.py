@@ -127,15 +127,26 @@ async def test_T60_a_field_of_a_trailer_is_none_of_the_head(hurried: Served) -> 
     assert (await exchange(hurried.port, unsigned.replace(b"x: y", signature))).startswith(b"HTTP/1.1 401")
 
 
-async def test_T70_a_head_that_is_too_large_is_refused_before_it_ends(hurried: Served) -> None:
+@pytest.mark.parametrize(
+    ("begin", "more"),
+    [
+        (b"GET /healthz HTTP/1.1\r\nhost: x\r\n", b"x: %s\r\n" % (b"y" * 60_000)),
+        (b"GET /healthz HTTP/1.1\r\nhost: x\r\nx: ", b"y" * 60_000),
+        (message(trailer="x: y")[:-4], b"y" * 60_000),
+    ],
+    ids=["fields", "one field", "a trailer"],
+)
+async def test_T70_a_head_or_a_trailer_that_is_too_large_is_refused_before_it_ends(
+    hurried: Served, begin: bytes, more: bytes
+) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", hurried.port)
-    writer.write(b"GET /healthz HTTP/1.1\r\nhost: x\r\n")
+    writer.write(begin)
     sent = 0
     with contextlib.suppress(ConnectionError):
         while not reader.at_eof() and sent < 64 * 1024 * 1024:
-            writer.write(b"x-%d: %s\r\n" % (sent, b"y" * 60_000))
+            writer.write(more)
             await writer.drain()
-            sent += 60_000
+            sent += len(more)
             await asyncio.sleep(0)
     writer.close()
     assert sent < 8 * 1024 * 1024
