@@ -27,6 +27,7 @@ from runtime.entries import NewEvent
 from runtime.guard import Guard
 from runtime.journal import Journal
 from runtime.keys import Key, Keys
+from runtime.serving import new_event_loop
 from runtime.store import Store
 from runtime.subscriptions import Endpoints, read_subscription
 
@@ -42,7 +43,8 @@ def measure_deliveries() -> list[Row]:
         try:
             assert process.stdout is not None  # noqa: S101 - it was asked for
             url = f"http://127.0.0.1:{int(process.stdout.readline())}/hook"
-            return asyncio.run(_measure(url))
+            with asyncio.Runner(loop_factory=new_event_loop) as runner:  # as `connector serve`
+                return runner.run(_measure(url))
         finally:
             process.terminate()
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Engine, create_engine, event, inspect, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import QueuePool, StaticPool
 
@@ -227,7 +227,10 @@ class PostgreSQL:
             raise ConfigurationError("journal: the driver of PostgreSQL is not installed", hint=hint) from None
         from sqlalchemy.ext.asyncio import create_async_engine
 
-        self.engine = create_async_engine(url, pool_pre_ping=True, pool_size=_READERS + 1)
+        self.engine = create_async_engine(url, pool_size=_READERS + 1)
+        event.listen(self.engine.sync_engine, "checkout", _refuse_closed)
+        # A look needs neither a BEGIN nor a ROLLBACK, which would take as long as the look.
+        self._reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self.migrated_from: str | None = None
         #: As asyncpg wants it, with the password.
         self.dsn = self.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
@@ -257,12 +260,18 @@ class PostgreSQL:
 
     async def read(self, run: Callable[[Connection], R]) -> R:
         """See Database."""
-        async with self.engine.connect() as connection:
+        async with self._reading.connect() as connection:
             return await connection.run_sync(run)
 
     async def close(self) -> None:
         """See Database."""
         await self.engine.dispose()
+
+
+def _refuse_closed(connection: Any, *_: Any) -> None:
+    """Has the pool replace a connection that the server closed; the driver knows, so the server need not be asked."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
 
 
 def check_version(connection: Connection, where: str) -> str | None:
