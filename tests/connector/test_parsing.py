@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from connector.auth import NoAuth
 from connector.definitions import Connector, Operation
-from connector.errors import InvalidDefinition, Problem
+from connector.errors import InvalidDefinition, Problem, UnknownOperation
 from connector.parsing import Source, find_problems, parse_connector, read_connector
 from connector.schema import Document
 
@@ -449,6 +449,8 @@ def test_the_calls_that_ask_for_messages_are_operations_of_the_connector() -> No
     assert connector.operation("things/made.renew") is found.registration.renew
     assert found.registration.renew_every == 600
     assert not set(ids) & set(connector.operations)
+    with pytest.raises(UnknownOperation):
+        connector.operation("things/made.end")
 
 
 def test_there_is_nothing_to_renew_where_nothing_is_asked_for() -> None:
