@@ -52,6 +52,8 @@ _NOTE = 86400.0
 #: A poll was never made, went well, failed, needs the connection to be authorised anew, needs inputs that nobody gave,
 #: or is not wanted.
 STATES = ("new", "ok", "failing", "needs_reauth", "needs_inputs", "disabled")
+#: Those in which only the operator can help.
+_LACKING = ("needs_reauth", "needs_inputs")
 
 
 @dataclass(slots=True)
@@ -77,9 +79,18 @@ class Poller:
         self.polls = Polls(runtime, journal)
 
     async def schedule(self) -> None:
-        """Makes sure that every poll is due some day; one that is scheduled already stays as it is."""
-        now = self._journal.now()
-        await self._journal.schedule([Work("poll", poll.id, now, poll.connection) for poll in await self.polls.all()])
+        """Makes sure that every poll is due some day; one that is scheduled already stays as it is.
+
+        One that waits for what a connection lacked is due at once if something was stored for it since.
+        """
+        now, polls = self._journal.now(), await self.polls.all()
+        await self._journal.schedule([Work("poll", poll.id, now, poll.connection) for poll in polls])
+        mended = []
+        for poll in polls:
+            state = await self._load(poll)
+            if state["state"] in _LACKING and self._runtime.vault.entered(poll.connection) > state["at"]:
+                mended.append(Work("poll", poll.id, now, poll.connection))
+        await self._journal.schedule(mended, replace=True)
 
     async def handle(self, id: str) -> None:
         """Makes one poll, and says when the next one is due; raises nothing that a provider can cause."""

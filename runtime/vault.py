@@ -8,6 +8,7 @@ the origin that it was entered for (`bind`). Nothing here checks a value; the se
 
 from __future__ import annotations
 
+import datetime
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -70,6 +71,12 @@ class Vault:
     def version(self) -> object:
         """What is another one as soon as anybody, in whatever process, changed a stored value."""
         return None if self._store is None else self._store.version()
+
+    def entered(self, connection: str) -> float:
+        """When a value or a token of a connection was stored last, in seconds since the epoch; 0 if none is."""
+        entries = () if self._store is None else self._store.entries()
+        times = [datetime.datetime.fromisoformat(each.set_at) for each in entries if each.connection == connection]
+        return max(times).timestamp() if times else 0.0
 
     def connections(self) -> set[str]:
         """The connections that something was given for in Python, in the file or in the store.

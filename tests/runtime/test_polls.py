@@ -12,7 +12,10 @@ import pytest
 from connector.errors import InputError, RequestRefused, UnknownOperation
 from runtime.entries import Work
 from runtime.journal import Journal
-from runtime.poller import trigger_documents
+from runtime.keys import Key, Keys
+from runtime.poller import Poller, trigger_documents
+from runtime.runtime import Runtime
+from runtime.store import Store
 from tests.runtime.test_poller import World, poll, webhook
 
 pytestmark = pytest.mark.anyio
@@ -136,3 +139,38 @@ async def test_work_of_a_poll_that_is_no_more_leaves_the_line(world: World) -> N
     await world.poller.handle("demo jobs.search gone")
     rows = await world.journal.read(lambda connection: connection.exec_driver_sql("SELECT id FROM work").all())
     assert [each.id for each in rows if each.id.startswith("demo ")] == ["demo jobs.search"]
+
+
+async def test_P3_a_poll_whose_credential_was_refused_is_due_at_once_when_another_is_entered(
+    tmp_path: Path, world: World
+) -> None:
+    environment = {"CONNECTOR_KEY": Key.generate().to_text(), "CONNECTOR_HOME": str(tmp_path / "home")}
+    path = tmp_path / "home" / "secrets.json"
+    store = Store(path, Keys(environment), clock=lambda: world.now)
+
+    def enter() -> None:
+        store.write("demo", {"key": "a-key"}, origin="https://demo.example", kinds={"key": "secret"})
+
+    async def due() -> float:
+        rows = await world.journal.read(lambda connection: connection.exec_driver_sql("SELECT due FROM work").all())
+        return float(rows[0].due)
+
+    enter()
+    world.write(tmp_path, [searched("job.big", inputs={"kind": "big"})])
+    world.runtime = Runtime(
+        tmp_path / "demo.json",
+        transport=httpx2.MockTransport(lambda _: httpx2.Response(401)),
+        clock=lambda: world.now,
+        environ=environment,
+        journal=world.journal,
+    )
+    poller = Poller(world.runtime, world.journal, chance=lambda: 0.5)
+    [refused] = await poller.polls.all()
+    await poller.handle(refused.id)
+    assert await due() == world.now + 900
+    world.now += 60
+    await poller.schedule()
+    assert await due() == world.now + 840
+    enter()
+    await poller.schedule()
+    assert abs(await due() - world.journal.now()) < 60
