@@ -17,10 +17,12 @@ from runtime.automations import run_document
 from runtime.entering import INBOUND, enter_values
 from runtime.poller import Poller, trigger_documents
 from runtime.registering import Registrations
-from runtime.routing import After, Answer, Backend, Limit, connector_of
+from runtime.routing import After, Answer, Backend, ConnectionBody, Limit, connector_of
 from runtime.store import open_store
 from runtime.subscribers import Subscribers
 from runtime.webhooks import connections_of
+
+PolledTrigger = Annotated[str, Body(description="A trigger that is polled for.")]
 
 
 class ChosenDeliveries(BaseModel, extra="forbid"):
@@ -99,7 +101,7 @@ def _add_registrations(router: APIRouter, backend: Backend) -> None:
 
     @router.post("/webhooks/subscribe", tags=["events"])
     async def subscribe(
-        connection: Annotated[str, Body(description="CONNECTOR, or CONNECTOR:NAME.")],
+        connection: ConnectionBody,
         trigger: Annotated[str, Body(description="A trigger whose provider can be asked for it.")],
     ) -> Answer:
         """Asks the provider for the messages of a webhook; they are renewed as the definition says."""
@@ -108,7 +110,7 @@ def _add_registrations(router: APIRouter, backend: Backend) -> None:
 
     @router.post("/webhooks/unsubscribe", tags=["events"])
     async def unsubscribe(
-        connection: Annotated[str, Body(description="CONNECTOR, or CONNECTOR:NAME.")],
+        connection: ConnectionBody,
         trigger: Annotated[str, Body(description="A trigger that was asked for.")],
     ) -> Answer:
         """Tells the provider that the messages of a webhook are no longer wanted."""
@@ -210,8 +212,8 @@ def _add_triggers(router: APIRouter, backend: Backend) -> None:
 
     @router.post("/triggers/poll-now", tags=["triggers"])
     async def poll_now(
-        connection: Annotated[str, Body(description="CONNECTOR, or CONNECTOR:NAME.")],
-        trigger: Annotated[str, Body(description="A trigger that is polled for.")],
+        connection: ConnectionBody,
+        trigger: PolledTrigger,
     ) -> Answer:
         """Polls for a trigger at once, whatever is due, and says what came of it."""
         runtime.catalog.get(connector_of(connection))
@@ -227,8 +229,8 @@ def _add_triggers(router: APIRouter, backend: Backend) -> None:
 
     @router.post("/triggers/enable", tags=["triggers"])
     async def enable_trigger(
-        connection: Annotated[str, Body(description="CONNECTOR, or CONNECTOR:NAME.")],
-        trigger: Annotated[str, Body(description="A trigger that is polled for.")],
+        connection: ConnectionBody,
+        trigger: PolledTrigger,
         inputs: Annotated[
             dict[str, Any] | None, Body(description="What its operation is asked with; as before unless told.")
         ] = None,
@@ -238,8 +240,8 @@ def _add_triggers(router: APIRouter, backend: Backend) -> None:
 
     @router.post("/triggers/disable", tags=["triggers"])
     async def disable_trigger(
-        connection: Annotated[str, Body(description="CONNECTOR, or CONNECTOR:NAME.")],
-        trigger: Annotated[str, Body(description="A trigger that is polled for.")],
+        connection: ConnectionBody,
+        trigger: PolledTrigger,
     ) -> Answer:
         """Polls for a trigger no more; its inputs and what it has seen are kept."""
         return await choose(connection, trigger, enabled=False)

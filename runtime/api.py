@@ -34,7 +34,7 @@ from runtime.entries import Filter, NewEvent, StoredEvent
 from runtime.journal import Journal
 from runtime.listening import event_stream
 from runtime.problems import problem
-from runtime.routing import PROBLEMS, After, Answer, Backend, Limit, connector_of, make_route_class
+from runtime.routing import PROBLEMS, After, Answer, Backend, ConnectionBody, Limit, connector_of, make_route_class
 from runtime.samples import sample_message
 
 Handle = Annotated[str, Path(description="A connector.")]
@@ -153,7 +153,7 @@ def _add_events(router: APIRouter, backend: Backend) -> None:
 
     @router.post("/events/send-test", tags=["events"])
     async def send_test(
-        connection: Annotated[str, Body(description="CONNECTOR, or CONNECTOR:NAME.")],
+        connection: ConnectionBody,
         trigger: Annotated[str, Body(description="A trigger of that connector.")],
     ) -> Answer:
         """Makes a sample event of the shape that real ones have, and keeps it like them; its origin is `test`."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import Query, Request, Response
+from fastapi import Body, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from runtime.subscribers import Subscribers
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
+ConnectionBody = Annotated[str, Body(description="CONNECTOR, or CONNECTOR:NAME.")]
 After = Annotated[int, Query(ge=0, le=2**62, description="Only what comes behind this sequence number.")]
 #: What a route may answer beside its success; every one of them is a problem document.
 PROBLEMS: dict[int | str, dict[str, Any]] = {
