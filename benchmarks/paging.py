@@ -29,7 +29,7 @@ from runtime import Runtime
 
 RECORDS, SIZE = 5000, 100
 PAGES = RECORDS // SIZE + 1
-ROUNDS = 7
+ROUNDS = 15
 
 #: The ten fields: name, type, and where each is in a record.
 FIELDS: list[tuple[str, str, list[str]]] = [

@@ -175,12 +175,15 @@ def _without_place(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     return tuple(replace(problem, line=None, column=None) for problem in problems)
 
 
+_CONTAINERS = frozenset({dict, list})
+
+
 def nesting(value: Any) -> int:
-    """How deep a JSON value nests: 0 for a scalar, 1 for a flat list."""
+    """How deep a value nests that a reader of JSON made: 0 for a scalar, 1 for a flat list."""
     depth, level = 0, [value]
-    while level := [each for each in level if isinstance(each, (dict, list))]:
+    while level := [each for each in level if type(each) in _CONTAINERS]:
         depth += 1
-        level = [item for each in level for item in (each.values() if isinstance(each, dict) else each)]
+        level = [item for each in level for item in (each.values() if type(each) is dict else each)]
     return depth
 
 
