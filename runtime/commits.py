@@ -45,6 +45,9 @@ class Commits:
     def __init__(self, transact: Transact) -> None:
         self._transact = transact
         self._waiting: list[_Job] = []
+        #: How many are waited for, and what says that they are there.
+        self._wanted = 0
+        self._enough = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def write(self, write: Write[A, R], argument: A) -> R:
@@ -55,6 +58,8 @@ class Commits:
         """
         answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Job(write, argument, answer))
+        if len(self._waiting) >= self._wanted:
+            self._enough.set()
         if self._task is None:
             self._task = asyncio.create_task(self._commit_all())
         return await answer
@@ -72,10 +77,18 @@ class Commits:
                 began = loop.time()
                 await self._commit(jobs)
                 if len(jobs) > 1:
-                    # Where several came together more will come, and many in one commit cost little more than few.
-                    await asyncio.sleep(min(loop.time() - began, GATHERING))
+                    await self._gather(len(jobs), min(loop.time() - began, GATHERING))
         finally:
             self._task = None
+
+    async def _gather(self, count: int, seconds: float) -> None:
+        """Waits until as many wait as shared the last commit: many in one commit cost little more than few."""
+        self._wanted = count
+        self._enough.clear()
+        if len(self._waiting) < count:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._enough.wait()
 
     async def _commit(self, jobs: list[_Job]) -> None:
         groups: dict[Write[Any, Any], list[_Job]] = {}
