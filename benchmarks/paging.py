@@ -1,9 +1,9 @@
 """A list of 5,000 records over 51 pages, ten fields of each mapped: `Runtime.records` against two peers.
 
-The provider is a process of its own and answers at once: fifty full pages, and the empty one that ends the list. The
-peers are dlt's `rest_api` source and a RESTStream of singer-sdk, each iterated in memory, with a function that picks
-the same ten fields and without loading or writing anything. They come with the extra `bench`; one that is not
-installed is left out, and said to be.
+The provider answers at once: fifty full pages, and the empty one that ends the list. It is a process of its own, and so
+is each who reads. The peers are dlt's `rest_api` source and a RESTStream of singer-sdk, each iterated in memory, with a
+function that picks the same ten fields and without loading or writing anything. They come with the extra `bench`; one
+that is not installed is left out, and said to be.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import contextlib
 import importlib.util
 import json
 import logging
-import os
 import statistics
 import subprocess
 import sys
@@ -81,28 +80,26 @@ def pick_fields(record: dict[str, Any]) -> dict[str, Any]:
 
 def measure_paging() -> list[Row]:
     """Wall time of the whole list, in rounds that take turns."""
-    with _provider() as base, tempfile.TemporaryDirectory() as folder:
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
         _write_definition(Path(folder))
-        candidates: dict[str, Callable[[], int]] = {"Runtime.records": lambda: asyncio.run(_read_ours(folder, base))}
-        missing = []
-        for name, module, make in (("dlt rest_api", "dlt", _dlt), ("singer-sdk", "singer_sdk", _singer)):
+        base = f"http://127.0.0.1:{int(_ask(stack.enter_context(_process('serve'))))}/v1"
+        readers, missing = {}, []
+        for name, (module, _) in READERS.items():
             if importlib.util.find_spec(module) is None:
                 missing.append(f"peer left out, not installed: {name} (pip install '.[bench]')")
             else:
-                candidates[name] = make(base)
-        taken: dict[str, list[float]] = {name: [] for name in candidates}
+                readers[name] = stack.enter_context(_process("read", name, base, folder))
+        taken: dict[str, list[float]] = {name: [] for name in readers}
         for turn in range(ROUNDS + 1):
-            for name, read in candidates.items():
-                start = time.perf_counter()
-                count = read()
-                if count != RECORDS:
-                    raise AssertionError(f"{name} read {count} records")
+            for name, reader in readers.items():
+                milliseconds = float(_ask(reader, "again"))
                 if turn:
-                    taken[name].append((time.perf_counter() - start) * 1e3)
+                    taken[name].append(milliseconds)
     medians = {name: statistics.median(times) for name, times in taken.items()}
-    ours = medians.pop("Runtime.records")
-    peers = {name: statistics.median(map(_ratio, taken["Runtime.records"], taken[name])) for name in medians}
-    rows = [Row("Runtime.records", ours, "ms", max(peers.values(), default=None), 0.5 if peers else None)]
+    ours = medians.pop(OURS)
+    peers = {name: statistics.median(map(_ratio, taken[OURS], taken[name])) for name in medians}
+    rows = [Row(OURS, ours, "ms", max(peers.values(), default=None), 0.5 if peers else None)]
     rows += [Row(f"peer: {name}", time, "ms", time / ours) for name, time in medians.items()]
     return rows + [Row(said, 0.0, "") for said in missing]
 
@@ -124,6 +121,10 @@ def _write_definition(folder: Path) -> None:
     (folder / "customers.json").write_text(json.dumps(definition), "utf-8")
 
 
+def _ours(base: str, folder: str) -> Callable[[], int]:
+    return lambda: asyncio.run(_read_ours(folder, base))
+
+
 async def _read_ours(folder: str, base: str) -> int:
     async with Runtime(folder, base_urls={"customers": base}, environ={}) as rt:
         records = [record async for record in rt.records("customers", "items.list", {})]
@@ -131,7 +132,7 @@ async def _read_ours(folder: str, base: str) -> int:
     return len(records)
 
 
-def _dlt(base: str) -> Callable[[], int]:
+def _dlt(base: str, _: str) -> Callable[[], int]:
     from dlt.sources.rest_api import rest_api_source
 
     logging.getLogger("dlt").setLevel(logging.ERROR)
@@ -151,7 +152,7 @@ def _dlt(base: str) -> Callable[[], int]:
     return read
 
 
-def _singer(base: str) -> Callable[[], int]:
+def _singer(base: str, _: str) -> Callable[[], int]:
     from singer_sdk import RESTStream, Tap
     from singer_sdk import typing as singer
     from singer_sdk.pagination import BasePageNumberPaginator
@@ -188,15 +189,45 @@ def _singer(base: str) -> Callable[[], int]:
     return lambda: len(list(Items(tap).get_records(None)))
 
 
+OURS = "Runtime.records"
+#: Who reads the list: the module that it needs, and what makes the function that does it.
+READERS: dict[str, tuple[str, Callable[[str, str], Callable[[], int]]]] = {
+    OURS: ("runtime", _ours),
+    "dlt rest_api": ("dlt", _dlt),
+    "singer-sdk": ("singer_sdk", _singer),
+}
+
+
+def read_again(name: str, base: str, folder: str) -> None:
+    """Reads the list for each line of stdin, and says how many milliseconds it took."""
+    read = READERS[name][1](base, folder)
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        count = read()
+        taken = (time.perf_counter() - start) * 1e3
+        if count != RECORDS:
+            raise AssertionError(f"{name} read {count} records")
+        print(taken, flush=True)
+
+
 @contextlib.contextmanager
-def _provider() -> Iterator[str]:
-    command = [sys.executable, "-m", "benchmarks.paging"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ}) as provider:  # noqa: S603
+def _process(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that runs this module, so that nobody pays for the libraries and the garbage of another."""
+    command = [sys.executable, "-m", "benchmarks.paging", *arguments]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:  # noqa: S603 - our own
         try:
-            assert provider.stdout is not None  # noqa: S101 - it was asked for
-            yield f"http://127.0.0.1:{int(provider.stdout.readline())}/v1"
+            yield process
         finally:
-            provider.terminate()
+            process.terminate()
+
+
+def _ask(process: subprocess.Popen[str], line: str = "") -> str:
+    """The next line that a process says, after it was told one."""
+    assert process.stdin is not None and process.stdout is not None  # noqa: PT018, S101 - they were asked for
+    if line:
+        print(line, file=process.stdin, flush=True)
+    return process.stdout.readline()
 
 
 class Provider(asyncio.Protocol):
@@ -232,4 +263,7 @@ async def serve() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve())
+    if sys.argv[1] == "serve":
+        asyncio.run(serve())
+    else:
+        read_again(*sys.argv[2:])
