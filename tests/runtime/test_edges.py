@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import itertools
 import logging
 import socket
 import sqlite3
@@ -20,7 +21,7 @@ from runtime.dispatching import Embedded
 from runtime.journal import Journal
 from runtime.keys import Key
 from runtime.space import disk_usage
-from tests.runtime.processes import Subscriber, process
+from tests.runtime.processes import Subscriber, post, process
 from tests.runtime.served import PATH, served, settings_in
 from tests.runtime.test_poller import CREATED, DONE, World
 
@@ -165,9 +166,8 @@ async def test_T70_950_half_sent_requests_are_closed_in_time_and_a_good_client_i
         pytest.skip(f"this process may open no more than {hard} files")
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2200), hard))
     try:
-        environment = {"CONNECTOR_LIMIT_REQUEST_SECONDS": "3"}
         async with (
-            process(tmp_path, environment=environment) as (_, url),
+            process(tmp_path) as (_, url),
             httpx2.AsyncClient(trust_env=False, timeout=30) as client,
         ):
             port = int(url.rpartition(":")[2])
@@ -186,14 +186,16 @@ async def test_T70_950_half_sent_requests_are_closed_in_time_and_a_good_client_i
             head = b"POST /x HTTP/1.1\r\nhost: x\r\n"
             body = f"POST {PATH} HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nabc".encode()
             holding = [asyncio.create_task(hold(each)) for each in [head] * 900 + [body] * 50]
-            while True:
-                # Answered while the others are held, from the first turn to the last.
-                assert (await client.get(url + "/healthz")).status_code == 200
+            for number in itertools.count():
+                # Acknowledged while the others are held, from the first turn to the last.
+                assert await post(client, url, f"m-{number}") == 202
                 done, _ = await asyncio.wait(holding, timeout=0.2)
                 if len(done) == 950:
                     break
             assert len(closed) == 950
-            assert max(closed) < 10
+            # Ten seconds unless an operator says otherwise; the rest is this machine's.
+            assert max(closed) < 20
+            assert min(closed) > 8
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
