@@ -29,7 +29,7 @@ _LOCKED = 5, 6
 #: Writes in one transaction at most, so that a flood does not make one that takes for ever.
 MOST = 1000
 #: Seconds at most that a commit waits for others to share it, after one that was shared; no longer than that one took.
-GATHERING = 0.005
+GATHERING = 0.001
 
 
 @dataclass(slots=True)
