@@ -1,8 +1,8 @@
 """Deliveries to a subscriber process over a real socket: how many in a second, from an event's commit to its record.
 
 To one subscriber, and to four at once. The floor is the same requests, signed, over bare httpx2, with nothing kept.
-fsync is measured beside, on the same disk, since each commit waits for one. With CONNECTOR_BENCHMARK_POSTGRESQL, a URL,
-the same is measured there.
+A flush is measured beside, on the same disk, since each commit waits for one. With CONNECTOR_BENCHMARK_POSTGRESQL, a
+URL, the same is measured there.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import httpx2
 
-from benchmarks.measuring import Row
+from benchmarks.measuring import Row, time_flush
 from connector.messages import Event
 from connector.signatures import sign
 from runtime.client import Client
@@ -60,7 +60,7 @@ async def _measure(url: str) -> list[Row]:
         Row("bare httpx2, its CPU", floor_cpu, "µs each", 1.0),
     ]
     with tempfile.TemporaryDirectory(dir=".") as folder:
-        rows.append(Row("one fsync here", _time_fsync(Path(folder)), "ms"))
+        rows.append(Row("one flush here", statistics.median([time_flush(Path(folder)) for _ in range(200)]), "ms"))
         places = {"embedded, SQLite": lambda turn: f"sqlite:///{folder}/journal-{turn}.db"}
         if postgresql := os.environ.get("CONNECTOR_BENCHMARK_POSTGRESQL"):
             places["one worker, PostgreSQL"] = lambda _: postgresql
@@ -88,19 +88,6 @@ class Taken:
     def each(self) -> tuple[float, float]:
         """Both, since it was made."""
         return EVENTS / (time.perf_counter() - self._start), (time.process_time() - self._cpu) / EVENTS * 1e6
-
-
-def _time_fsync(folder: Path) -> float:
-    """Median milliseconds of a write of 4 KiB with its fsync."""
-    taken = []
-    with (folder / "fsync").open("wb") as file:
-        for _ in range(200):
-            start = time.perf_counter()
-            file.write(b"x" * 4096)
-            file.flush()
-            os.fsync(file.fileno())
-            taken.append((time.perf_counter() - start) * 1e3)
-    return statistics.median(taken)
 
 
 async def _send_bare(url: str) -> tuple[float, float]:

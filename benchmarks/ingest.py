@@ -23,7 +23,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.measuring import Row
+from benchmarks.measuring import Row, time_flush
 from connector.signatures import sign
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -55,12 +55,12 @@ def measure_ingest() -> list[Row]:
         (home / "bench.json").write_text(json.dumps(_DEFINITION), "utf-8")
         flushes = []
         for turn in range(ROUNDS):
-            flushes += [_flush(home) for _ in range(100)]
+            flushes += [time_flush(home) for _ in range(100)]
             for kind, figures in found.items():
                 figures.append(_run(*kind, home, turn))
     rows = [
-        Row("a flush to the disk, p50", statistics.median(flushes) * 1e3, "ms"),
-        Row("a flush to the disk, p99", statistics.quantiles(flushes, n=100)[98] * 1e3, "ms"),
+        Row("a flush to the disk, p50", statistics.median(flushes), "ms"),
+        Row("a flush to the disk, p99", statistics.quantiles(flushes, n=100)[98], "ms"),
     ]
     for speed in ("with speed", "plain"):
         bare, ours = (
@@ -80,16 +80,6 @@ def measure_ingest() -> list[Row]:
         ]
     failed = sum(each["failed"] for figures in found.values() for each in figures)
     return [*rows, Row("answers other than 2xx", failed, "of all")]
-
-
-def _flush(home: Path) -> float:
-    """The seconds that it takes to write 4 KiB and have them on the disk."""
-    with (home / "flush").open("ab") as file:
-        file.write(b"x" * 4096)
-        file.flush()
-        begun = time.perf_counter()
-        os.fdatasync(file.fileno())
-        return time.perf_counter() - begun
 
 
 def _run(server: str, speed: str, home: Path, turn: int) -> dict[str, float]:

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 #: Rounds of each measurement; candidates take turns within a round, so that a slow spell meets all of them.
 ROUNDS = 9
@@ -34,6 +35,16 @@ class Row:
             compared = self.figure if self.ratio is None else self.ratio
             verdict = f"{'≤' if compared <= self.bar else 'MISSED'} {self.bar:g}{'' if self.ratio is None else '×'}"
         return [self.name, f"{self.figure:,.2f} {self.unit}" if self.unit else "", ratio, verdict]
+
+
+def time_flush(folder: Path) -> float:
+    """Milliseconds until 4 KiB that were written are on the disk of a folder: what every commit waits for."""
+    with (folder / "flushed").open("ab") as file:
+        file.write(bytes(4096))
+        file.flush()
+        start = time.perf_counter()
+        os.fdatasync(file.fileno())
+        return (time.perf_counter() - start) * 1e3
 
 
 def time_each(candidates: Mapping[str, Callable[[], object]], *, number: int) -> dict[str, float]:

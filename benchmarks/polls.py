@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring import Row
+from benchmarks.measuring import Row, time_flush
 from runtime.delivery import CONCURRENCY
 from runtime.entries import NewEvent
 from runtime.journal import Journal
@@ -88,7 +87,7 @@ async def _poll(poller: Watched, journal: Journal, folder: Path) -> list[Row]:
     running = asyncio.create_task(journal.dispatcher.run({"poll": poller.handle}, concurrency=CONCURRENCY))
     await poller.all_made(count)
     rate, each = count / (time.perf_counter() - begun), (time.process_time() - cpu) / count
-    flushes = [_flush(folder) for _ in range(100)]
+    flushes = [time_flush(folder) for _ in range(100)]
     poller.made.clear()
     begun, cpu = time.perf_counter(), time.process_time()
     await asyncio.sleep(SECONDS)
@@ -97,7 +96,7 @@ async def _poll(poller: Watched, journal: Journal, folder: Path) -> list[Row]:
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     return [
-        Row("a flush to the disk, p50", statistics.median(flushes) * 1e3, "ms"),
+        Row("a flush to the disk, p50", statistics.median(flushes), "ms"),
         Row("polls", count, "polls"),
         Row("polls made in a second, all due at once", rate, "1/s"),
         Row("CPU of one", each * 1e3, "ms"),
@@ -107,16 +106,6 @@ async def _poll(poller: Watched, journal: Journal, folder: Path) -> list[Row]:
         Row("of one core", taken * 100, "%", None, 100),
         Row("polls that failed", poller.failed, "polls", None, 0),
     ]
-
-
-def _flush(folder: Path) -> float:
-    """The seconds of a flush to the disk."""
-    with (folder / "flush").open("ab") as file:
-        file.write(b"x" * 4096)
-        file.flush()
-        begun = time.perf_counter()
-        os.fdatasync(file.fileno())
-        return time.perf_counter() - begun
 
 
 class Provider(asyncio.Protocol):
