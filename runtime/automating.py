@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from runtime.verbs import Everywhere, Verbs, complete_connector, handle_of
+from runtime.verbs import Everywhere, Verbs, complete_connector
 
 if TYPE_CHECKING:
     from connector.messages import Event
@@ -80,7 +80,7 @@ def enable(everywhere: Everywhere, connection: str, trigger: str, inputs: tuple[
         items = [Item.from_text(word) for word in inputs]
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="INPUT") from None
-    connector = everywhere.catalog().get(handle_of(connection))
+    connector = everywhere.catalog().of(connection)
     asked = {each.id: each.poll.operation for each in connector.webhooks if each.poll is not None}.get(trigger, "")
     operation = connector.operations.get(asked)
     values = gather_inputs(trigger, items, {} if operation is None else operation.inputs)
@@ -203,7 +203,7 @@ def _event(runtime: Runtime, automation: Automation, data: bytes | None) -> Even
     from connector.errors import ConfigurationError
     from runtime.synthetic import sample_event, source_of
 
-    connector = runtime.catalog.get(handle_of(automation.connection))
+    connector = runtime.catalog.of(automation.connection)
     webhook = next((each for each in connector.webhooks if each.id == automation.trigger), None)
     if webhook is None:
         raise ConfigurationError(f"{connector.handle} has no trigger {automation.trigger!r}")

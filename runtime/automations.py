@@ -287,7 +287,7 @@ def find_automation_lints(automation: Automation, catalog: Catalog, *, file: str
         return Problem("W_AUTOMATION", message, hint, pointer, file)
 
     try:
-        connector = catalog.get(automation.connection.partition(":")[0])
+        connector = catalog.of(automation.connection)
     except ConnectorError as error:
         yield tell(error.message, "/on", error.hint)
     else:
@@ -297,7 +297,7 @@ def find_automation_lints(automation: Automation, catalog: Catalog, *, file: str
     for index, step in enumerate(automation.steps):
         pointer = f"/do/{index}"
         try:
-            operation = catalog.get(step.connection.partition(":")[0]).operation(step.operation)
+            operation = catalog.of(step.connection).operation(step.operation)
         except ConnectorError as error:
             yield tell(error.message, f"{pointer}/call", error.hint)
             continue

@@ -19,7 +19,6 @@ from runtime.verbs import (
     Verb,
     connector_argument,
     counted,
-    handle_of,
     operation_argument,
 )
 
@@ -210,7 +209,7 @@ def _open_mock_runtime(everywhere: Everywhere, connection: str) -> Runtime:
 
     settings = replace(everywhere.settings(), base_urls={}, secrets_file=None, store=None, environment={})
     catalog = Catalog(settings.definitions)
-    connector = catalog.get(handle_of(connection))
+    connector = catalog.of(connection)
     provider = MockProvider([connector], {connector.handle: catalog.examples(connector.handle)})
     runtime = Runtime(
         settings=settings,

@@ -62,6 +62,10 @@ class Catalog:
             return self.reload(handle)
         return self._connectors[handle]
 
+    def of(self, connection: str) -> Connector:
+        """The connector of a connection, `mistral-ai` of `mistral-ai:team-b`; raises as `get` does."""
+        return self.get(connection.partition(":")[0])
+
     def reload(self, handle: str) -> Connector:
         """Reads the connector again. If it has errors, InvalidDefinition is raised and the one read before stays."""
         connector, problems = _read(self._place(handle), handle)

@@ -20,7 +20,7 @@ from runtime.inspecting import describe, doctor, lint, list_
 from runtime.journaling import journal
 from runtime.operating import events, serve, webhooks
 from runtime.subscribing import deliveries, subscriptions
-from runtime.verbs import PROGRAM, Everywhere, Verb, Verbs, complete_connector, handle_of
+from runtime.verbs import PROGRAM, Everywhere, Verb, Verbs, complete_connector
 
 SHELLS = ("bash", "zsh", "fish")
 DEFAULT_PORT = 9000
@@ -73,7 +73,7 @@ def mock(everywhere: Everywhere, connectors: tuple[str, ...], port: int) -> None
     from runtime.mock import MockProvider, serve
 
     catalog = everywhere.catalog()
-    found = [catalog.get(handle_of(name)) for name in connectors or catalog.handles()]
+    found = [catalog.of(name) for name in connectors or catalog.handles()]
     provider = MockProvider(found, {each.handle: catalog.examples(each.handle) for each in found})
 
     def on_ready(taken: int) -> None:

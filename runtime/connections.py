@@ -217,7 +217,7 @@ class _Desk:
         self.json = everywhere.json
         self.connection = connection
         self.settings: Settings = everywhere.settings(base_urls=named)
-        self.service: Service = Catalog(self.settings.definitions).get(connection.partition(":")[0]).service
+        self.service: Service = Catalog(self.settings.definitions).of(connection).service
         self.store = _open_store(self.settings)
         environment = self.settings.environment
         self.vault = Vault(None, environment=environment, file=self.settings.secrets_file, store=self.store)

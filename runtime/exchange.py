@@ -167,7 +167,7 @@ def export_tools(everywhere: Everywhere, *, connector: str, form: Any, out: Path
     """Write the operations of a connector as tools for models, with JSON Schemas."""
     from connector.tools import to_tools
 
-    _give(to_tools(everywhere.catalog().get(handle_of(connector)), form), out)
+    _give(to_tools(everywhere.catalog().of(connector), form), out)
 
 
 @export.command("markdown")
@@ -178,7 +178,7 @@ def export_markdown(everywhere: Everywhere, *, connector: str, out: Path | None)
     """Write a connector as a page to read: its values, operations, inputs, fields and triggers."""
     from connector.pages import to_markdown
 
-    text = to_markdown(everywhere.catalog().get(handle_of(connector)))
+    text = to_markdown(everywhere.catalog().of(connector))
     _give({"markdown": text} if everywhere.json else text, out)
 
 

@@ -17,7 +17,6 @@ from runtime.verbs import (
     complete_operation,
     connector_argument,
     counted,
-    handle_of,
 )
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def list_(everywhere: Everywhere, connector: str | None) -> None:
             if not row["valid"]:
                 printing.say("warning", f"{row['handle']} has problems; see: connector lint")
         return
-    found = catalog.get(handle_of(connector))
+    found = catalog.of(connector)
     operations = documents.operation_summaries(found)
     triggers = [documents.trigger_document(webhook) for webhook in found.webhooks]
     if everywhere.json:
@@ -65,7 +64,7 @@ def describe(everywhere: Everywhere, connector: str, operation: str | None) -> N
     """
     from runtime import descriptions, documents, printing
 
-    found = everywhere.catalog().get(handle_of(connector))
+    found = everywhere.catalog().of(connector)
     if operation is None:
         document, show = documents.connector_document(found), descriptions.print_connector
     else:

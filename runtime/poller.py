@@ -233,7 +233,7 @@ async def trigger_documents(runtime: Runtime, poller: Poller, connection: str) -
     """The triggers of a connection as JSON: how each is made, and what its last poll said; times are epoch seconds."""
     polls = {webhook.id: poll for poll in await poller.polls.of(connection) for webhook in poll.webhooks}
     rows = []
-    for webhook in runtime.catalog.get(connection.partition(":")[0]).webhooks:
+    for webhook in runtime.catalog.of(connection).webhooks:
         poll = polls.get(webhook.id)
         state = await poller.status(poll) if poll is not None else {}
         if poll is None and webhook.poll is not None:

@@ -90,7 +90,7 @@ class Polls:
 
     async def of(self, connection: str) -> list[Poll]:
         """The polls of one connection, whether it has its values or not; raises UnknownConnector."""
-        connector = self._runtime.catalog.get(connection.partition(":")[0])
+        connector = self._runtime.catalog.of(connection)
         asked: dict[tuple[str, str], Poll] = {}
         for webhook in connector.webhooks:
             declared = webhook.poll
@@ -106,7 +106,7 @@ class Polls:
 
     def declared(self, connection: str, trigger: str) -> tuple[Declared, Operation]:
         """What a trigger says of polling, and the operation; raises UnknownOperation."""
-        connector = self._runtime.catalog.get(connection.partition(":")[0])
+        connector = self._runtime.catalog.of(connection)
         known = {each.id: each.poll for each in connector.webhooks if each.poll is not None}
         declared = known.get(trigger)
         if declared is None or declared.operation not in connector.operations:

@@ -86,7 +86,7 @@ class Registrations:
         await self._save(connection, trigger, known, [Work("poll", id, self._journal.now() + wait, connection)])
 
     def _find(self, connection: str, trigger: str) -> Webhook:
-        connector = self._runtime.catalog.get(connection.partition(":")[0])
+        connector = self._runtime.catalog.of(connection)
         known = [each for each in connector.webhooks if each.registration is not None]
         found = next((each for each in known if each.id == trigger), None)
         if found is None:

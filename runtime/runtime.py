@@ -180,7 +180,7 @@ class Runtime:
 
     def find(self, connection: str, operation: str) -> tuple[Connector, AnyOperation]:
         """The connector of a connection and one of its operations; raises UnknownConnector, UnknownOperation."""
-        connector = self.catalog.get(connection.partition(":")[0])
+        connector = self.catalog.of(connection)
         return connector, connector.operation(operation)
 
     def map(self, mapping: Mapping[str, Any] | InputMapping, context: Mapping[str, Any]) -> dict[str, Any]:
@@ -241,7 +241,7 @@ class Runtime:
         `state` and `verifier` (43 to 128 unreserved characters) are made by chance for this one login. Raises
         MissingCredentials, and ConfigurationError for a connector whose connections are not logged in.
         """
-        connector = self.catalog.get(connection.partition(":")[0])
+        connector = self.catalog.of(connection)
         config = self._config(connection, connector)
         return login_step(
             connection, lambda: authorization_url(connector.service, config.values, redirect_uri, state, verifier)
@@ -252,7 +252,7 @@ class Runtime:
 
         Raises NeedsReauthorization for a code that is refused, TransportError where no usable answer came.
         """
-        connector = self.catalog.get(connection.partition(":")[0])
+        connector = self.catalog.of(connection)
         config = self._config(connection, connector)
         request = login_step(
             connection, lambda: code_request(connector.service, config.values, code, redirect_uri, verifier)
@@ -295,7 +295,7 @@ class Runtime:
 
     async def _tell(self, connection: str, operation: str, result: Result) -> Result:
         """Keeps the events that a call makes; the call succeeded, so that they could not be kept is a warning."""
-        connector = self.catalog.get(connection.partition(":")[0])
+        connector = self.catalog.of(connection)
         events = self._own_calls.events(connector, connection, operation, result, self.clock())
         if not events:
             return result
