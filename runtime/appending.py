@@ -9,12 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, insert, select, text, update
 
-from runtime.databases import Prepared, among, listed, upsert
 from runtime.dispatching import Dispatcher
 from runtime.entries import (
     Appended,
@@ -30,14 +29,14 @@ from runtime.entries import (
 from runtime.lines import Outcome, add_deliveries, delivery_row
 from runtime.news import CHANNEL
 from runtime.rows import from_run, to_subscription
+from runtime.statements import Prepared, among, listed, upsert
 from runtime.tables import CHECKPOINTS, COUNTERS, EVENTS, RUNS, SIGHTINGS, SUBSCRIPTIONS, to_json
 
 #: Says which automations run on an event: one pending run for each.
 Planner = Callable[[StoredEvent], Iterable[Run]]
 
 
-@dataclass(frozen=True, slots=True)
-class Append:
+class Append(NamedTuple):
     """One call of `Journal.append`."""
 
     #: As `identify` makes them.

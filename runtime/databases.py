@@ -11,21 +11,19 @@ import asyncio
 import importlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from inspect import isfunction
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError
-from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from connector.errors import ConfigurationError
 from runtime.files import make_home, try_lock
 from runtime.migrations import HEAD, VERSIONS
-from runtime.tables import to_json
+from runtime.statements import Prepared
 
 R = TypeVar("R")
 
@@ -182,8 +180,8 @@ class SQLite:
         else:
             engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, pool_size=_READERS)
         # A transaction that begins by reading cannot always go on to write, whatever the time-out (hazard F4).
-        begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
-        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+        begin = Prepared(text("BEGIN IMMEDIATE" if writes else "BEGIN"))
+        event.listen(engine, "begin", begin.rows)
         return engine
 
     def _open_file(self, path: Path, *, read_only: bool) -> None:
@@ -307,103 +305,3 @@ def migrate(connection: Connection, where: str, *, to: str = HEAD) -> str | None
         config.attributes["connection"] = connection
         command.upgrade(config, to)
     return version
-
-
-class Prepared:
-    """A statement that runs by the thousand: compiled once for a dialect, then run on the driver's own cursor.
-
-    SQLAlchemy would take ten times as long over each as SQLite does. Values stand in the order in which the statement
-    names them, and go in and come out as the driver has them. Errors are those that SQLAlchemy raises.
-    """
-
-    def __init__(self, statement: Any, **options: Any) -> None:
-        """A statement, or a function that makes the one of a dialect by its name; `options` are those of `compile`."""
-        self._statement = statement
-        self._options = options
-        self._texts: dict[str, str] = {}
-
-    def rows(self, connection: Connection, *values: Any) -> list[Any]:
-        """Runs a query, and gives its rows."""
-        return self._run(connection, values, many=False)
-
-    def run(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
-        """Runs it once for each row of values."""
-        if len(rows) == 1:
-            self._run(connection, rows[0], many=False)
-        elif rows:
-            self._run(connection, rows, many=True)
-
-    def _run(self, connection: Connection, values: Sequence[Any], *, many: bool) -> list[Any]:
-        dialect = connection.dialect
-        if (words := self._texts.get(dialect.name)) is None:
-            made = self._statement(dialect.name) if isfunction(self._statement) else self._statement
-            words = self._texts[dialect.name] = str(made.compile(dialect=dialect, **self._options))
-        driver: Any = dialect.loaded_dbapi
-        pooled = connection.connection
-        try:
-            cursor = pooled.cursor()
-            try:
-                (cursor.executemany if many else cursor.execute)(words, values)
-                return list(cursor.fetchall()) if cursor.description else []
-            finally:
-                cursor.close()
-        except driver.Error as error:
-            gone = dialect.is_disconnect(error, pooled.dbapi_connection, None)
-            if gone:
-                connection.invalidate(error)
-            told = DBAPIError.instance(
-                words, None, error, driver.Error, connection_invalidated=gone, dialect=dialect, hide_parameters=True
-            )
-            raise told from error
-
-
-class among(ColumnElement[bool]):  # noqa: N801 - reads as what it is, a word of SQL
-    """A column is one of the values of a list, which is one parameter however long it is; `listed` makes it."""
-
-    inherit_cache = False
-
-    def __init__(self, column: Any, values: Any) -> None:
-        self.column = column
-        self.values = values
-
-
-@compiles(among, "sqlite")
-def _among_json(element: among, compiler: Any, **more: Any) -> str:
-    column, values = compiler.process(element.column, **more), compiler.process(element.values, **more)
-    return f"{column} IN (SELECT value FROM json_each({values}))"  # noqa: S608 - pieces of compiled SQL
-
-
-@compiles(among, "postgresql")
-def _among_array(element: among, compiler: Any, **more: Any) -> str:
-    column, values = compiler.process(element.column, **more), compiler.process(element.values, **more)
-    return f"{column} = ANY({values}::text[])"
-
-
-def listed(connection: Connection, values: Iterable[str]) -> Any:
-    """A list of texts as the parameter of `among`."""
-    return to_json(list(values)) if connection.dialect.name == "sqlite" else list(values)
-
-
-def prepare_upsert(table: Any, *, replace: bool = True) -> Prepared:
-    """Inserts rows of all columns; one whose key is there already replaces it, or leaves it as it is."""
-    names = [column.name for column in table.c]
-    return Prepared(lambda dialect: _make_upsert(table, dialect, names, replace=replace), column_keys=names)
-
-
-def upsert(connection: Connection, table: Any, rows: list[dict[str, Any]], *, replace: bool = True) -> None:
-    """As `prepare_upsert`, with values as SQLAlchemy takes them, of the columns that the first row has."""
-    if rows:
-        connection.execute(_make_upsert(table, connection.dialect.name, rows[0], replace=replace), rows)
-
-
-def _make_upsert(table: Any, dialect: str, names: Iterable[str], *, replace: bool) -> Any:
-    if dialect == "postgresql":
-        from sqlalchemy.dialects.postgresql import insert
-    else:
-        from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]  # the same two methods
-    statement = insert(table)
-    keys = [column.name for column in table.primary_key]
-    if not replace:
-        return statement.on_conflict_do_nothing(index_elements=keys)
-    changed = {name: statement.excluded[name] for name in names if name not in keys}
-    return statement.on_conflict_do_update(index_elements=keys, set_=changed)

@@ -18,8 +18,9 @@ from typing import Protocol, TypeVar
 from sqlalchemy import Connection, bindparam, delete, func, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from runtime.databases import Database, Prepared, among, listed, prepare_upsert
+from runtime.databases import Database
 from runtime.entries import Work, WorkKind
+from runtime.statements import Prepared, among, listed, prepare_upsert
 from runtime.tables import COUNTERS, WORK
 
 _LOG = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from connector.errors import JournalUnavailable
 from runtime.appending import Append, Appending, Planner, identify
 from runtime.clocks import SteadyClock
 from runtime.commits import Commits, Write
-from runtime.databases import Database, PostgreSQL, open_database, upsert
+from runtime.databases import Database, PostgreSQL, open_database
 from runtime.dispatching import Dispatcher, Embedded
 from runtime.entries import (
     Appended,
@@ -64,6 +64,7 @@ from runtime.rows import (
     to_subscription,
 )
 from runtime.space import Space, Usage, disk_usage
+from runtime.statements import upsert
 from runtime.tables import AUDIT, COUNTERS, DELIVERIES, EVENTS, RUNS, SUBSCRIPTIONS
 from runtime.upkeep import Keep, Removed, back_up, find_damage, find_forgotten, forget, remove_old
 

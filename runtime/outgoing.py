@@ -15,11 +15,11 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, select, text, update
 
 from connector.messages import Event
-from runtime.databases import Prepared, among, listed
 from runtime.entries import Delivery, StoredEvent, Subscription
 from runtime.journal import Journal
 from runtime.lines import Outcome, line_up
 from runtime.rows import to_subscription
+from runtime.statements import Prepared, among, listed
 from runtime.tables import COUNTERS, DELIVERIES, EVENTS, SUBSCRIPTIONS
 
 #: Deliveries that one transaction hastens or buries, so that none takes for ever.

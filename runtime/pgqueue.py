@@ -21,9 +21,10 @@ from sqlalchemy import Connection, select, text, tuple_
 from sqlalchemy.util import await_only
 
 from connector.errors import ConfigurationError
-from runtime.databases import PostgreSQL, listed
+from runtime.databases import PostgreSQL
 from runtime.dispatching import LANE_LIMIT, PAUSE, PUT, PUT_OR_MOVE, TAKE_OUT, Handler
 from runtime.entries import Work, WorkKind
+from runtime.statements import listed
 from runtime.tables import WORK
 
 if TYPE_CHECKING:

@@ -37,7 +37,7 @@ def traced(statement: str) -> None:
         # Messages were read and verified.
         inserted = False
         meet("K1")
-    elif statement.startswith("INSERT INTO events"):
+    elif statement.startswith(("INSERT INTO events", "INSERT OR FAIL INTO events")):
         inserted = True
     elif statement.startswith("COMMIT") and inserted:
         meet("K2")
