@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -99,8 +99,8 @@ def put_webhooks_first(app: FastAPI) -> Any:
         return app
     ingress: Ingress = app.state.backend.ingress
 
-    async def choose(scope: Scope, receive: Receive, send: Send) -> None:
-        await (ingress if ingress.takes(scope) else app)(scope, receive, send)
+    def choose(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return (ingress if ingress.takes(scope) else app)(scope, receive, send)
 
     return choose
 

@@ -45,12 +45,13 @@ def serve(everywhere: Everywhere, *, host: str, port: int, roles: tuple[str, ...
     from runtime.app import create_app
     from runtime.gate import check_bind
     from runtime.runtime import Runtime
-    from runtime.serving import new_event_loop
+    from runtime.serving import new_event_loop, tune_process
 
     chosen = [word.strip() for each in roles for word in each.split(",") if word.strip()] or list(ROLES)
     settings = everywhere.settings()
     check_bind(host, settings.admin_token)
     app = create_app(Runtime(settings=settings), roles=chosen)
+    tune_process()
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         interrupted = runner.run(_serve(everywhere, app, host, port))
     if interrupted:

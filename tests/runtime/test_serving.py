@@ -13,15 +13,18 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
 from connector.errors import ConfigurationError
 from connector.signatures import sign
 from runtime.entries import Appended, NewEvent
 from runtime.journal import Journal
-from runtime.serving import FastProtocol, listen, make_protocol
+from runtime.serving import FastProtocol, Joined, listen, make_protocol
 from runtime.settings import Limits
 from tests.runtime.processes import post, process
 from tests.runtime.served import PATH, SECRET, Served, served, settings_in
@@ -285,3 +288,52 @@ async def test_K3_a_message_that_was_kept_and_not_answered_is_one_event_when_it_
         cut.cut = False
         assert (await server.send()).status_code == 202
         assert len(await server.journal.events()) == 1
+
+
+class Segments(asyncio.Transport):
+    """A transport that notes each piece that is written to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[bytes] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.pieces.append(bytes(data))
+
+    def close(self) -> None:
+        self.pieces.append(b"closed")
+
+    def is_closing(self) -> bool:
+        return False
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return default
+
+
+async def test_the_head_of_an_answer_goes_with_its_body_and_waits_for_no_late_one() -> None:
+    segments = Segments()
+    joined = Joined(segments)
+    joined.write(b"head ")
+    joined.write(b"body")
+    joined.write(b"head")
+    await asyncio.sleep(0)
+    joined.write(b"late")
+    joined.close()
+    assert segments.pieces == [b"head body", b"head", b"late", b"closed"]
+
+
+@pytest.mark.parametrize("fast", [False, True], ids=["h11", "httptools"])
+async def test_an_answer_leaves_in_one_segment(fast: bool) -> None:
+    async def answer(_: Any, __: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 202, "headers": [(b"content-length", b"4")]})
+        await send({"type": "http.response.body", "body": b"kept"})
+
+    config = uvicorn.Config(answer, http=make_protocol(Limits(), fast=fast), server_header=False, date_header=False)
+    config.load()
+    state, segments = ServerState(), Segments()
+    protocol = config.http_protocol_class(config=config, server_state=state, app_state={})  # type: ignore[call-arg]
+    protocol.connection_made(segments)
+    protocol.data_received(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+    await asyncio.gather(*state.tasks)
+    assert segments.pieces == [b"HTTP/1.1 202 Accepted\r\ncontent-length: 4\r\n\r\nkept"]
+    protocol.connection_lost(None)
