@@ -85,8 +85,7 @@ def _read_strictly(body: bytes) -> Any:
         raise ValueError("it nests too deeply") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"it is not JSON ({error.msg.lower()} at character {error.pos})") from None
-    # Brackets are cheap to count, and never too few.
-    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and nesting(document) > MAX_DEPTH:
+    if _may_be_deep(body) and nesting(document) > MAX_DEPTH:
         raise ValueError("it nests too deeply")
     return document
 
@@ -104,7 +103,7 @@ def _fast_reader() -> Callable[[bytes], Any]:
             return _UNREAD  # it would round the number, and the colon could not be counted
         try:
             document = orjson.loads(body)
-            again = orjson.dumps(document if len(body) <= 2 * MAX_DEPTH else _wrap(document))
+            again = orjson.dumps(_wrap(document) if _may_be_deep(body) else document)
         except (orjson.JSONDecodeError, orjson.JSONEncodeError):
             return _UNREAD  # the strict reader has the words for it
         # Of a key that stands twice orjson keeps the last, so written again the document has fewer colons: one is each
@@ -112,6 +111,11 @@ def _fast_reader() -> Callable[[bytes], Any]:
         return document if body.count(b":") == again.count(b":") else _UNREAD
 
     return read
+
+
+def _may_be_deep(body: bytes) -> bool:
+    """False if there are too few brackets for that; they are cheap to count."""
+    return body.count(b"[") + body.count(b"{") > MAX_DEPTH
 
 
 def _wrap(document: Any) -> Any:

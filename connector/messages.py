@@ -10,7 +10,7 @@ import json
 import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, overload
+from typing import Any, Self, TypeVar, overload
 
 T = TypeVar("T")
 
@@ -33,6 +33,16 @@ class Headers(Mapping[str, str]):
             key = name.lower()
             known = self._fields.get(key)
             self._fields[key] = (name, value) if known is None else (known[0], f"{known[1]}, {value}")
+
+    @classmethod
+    def from_wire(cls, fields: Iterable[tuple[bytes, bytes]]) -> Self:
+        """Fields as bytes, their names in lower case already, as ASGI has them."""
+        made = cls()
+        known = made._fields
+        for raw, value in fields:
+            name, text = raw.decode("latin-1"), value.decode("latin-1")
+            known[name] = (name, f"{known[name][1]}, {text}" if name in known else text)
+        return made
 
     def __getitem__(self, name: str) -> str:
         return self._fields[name.lower()][1]

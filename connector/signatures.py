@@ -12,7 +12,7 @@ import re
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from connector.digests import decode_text, from_base64, is_among, keyed_hash, to_base64
 from connector.errors import InvalidSignature, unknown_kind
@@ -40,8 +40,7 @@ Source = Mapping[str, Any]
 ReadTemplate = Callable[[str], Template | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(NamedTuple):
     """What a signature vouches for: the sender's id of the message and the time of sending, where the scheme has them.
 
     `timestamp` is in seconds since the epoch. An id that the signature does not cover is given all the same: it tells

@@ -298,7 +298,7 @@ def _read_request(scope: Scope, body: bytes) -> Request:
     path = urllib.parse.quote(scope["path"]) if raw_path is None else raw_path.decode("latin-1")
     path = path.removeprefix(scope.get("root_path", "")).replace("#", "%23")
     query = scope.get("query_string", b"").decode("latin-1").replace("#", "%23")
-    headers = Headers((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
+    headers = Headers.from_wire(scope["headers"])
     return Request(scope["method"], f"http://mock.invalid{path}{'?' if query else ''}{query}", headers, body or None)
 
 

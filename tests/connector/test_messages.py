@@ -42,6 +42,7 @@ def test_a_repeated_header_has_its_values_joined() -> None:
 
 
 def test_headers_are_equal_whatever_order_and_case() -> None:
+    assert Headers.from_wire([(b"link", b"a"), (b"x", b"\xe9"), (b"link", b"b")]) == Headers({"Link": "a, b", "X": "é"})
     assert Headers({"A": "1", "B": "2"}) == Headers([("b", "2"), ("a", "1")])
     assert Headers({"A": "1"}) == {"a": "1"}
     assert Headers({"A": "1"}) != Headers({"A": "2"})
