@@ -29,7 +29,7 @@ from runtime.entries import NewEvent
 from runtime.guard import Guard
 from runtime.journal import Journal
 from runtime.keys import Key, Keys
-from runtime.serving import new_event_loop
+from runtime.serving import new_event_loop, tune_process
 from runtime.store import Store
 from runtime.subscriptions import Endpoints, read_subscription
 
@@ -47,7 +47,8 @@ def measure_deliveries() -> list[Row]:
         try:
             assert process.stdout is not None  # noqa: S101 - it was asked for
             url = f"http://127.0.0.1:{int(process.stdout.readline())}/hook"
-            with asyncio.Runner(loop_factory=new_event_loop) as runner:  # as `connector serve`
+            tune_process()  # as `connector serve`, whose event loop it is as well
+            with asyncio.Runner(loop_factory=new_event_loop) as runner:
                 return runner.run(_measure(url))
         finally:
             process.terminate()
