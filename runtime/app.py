@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -48,6 +48,8 @@ ROLES = ("api", "poller", "delivery")
 _LOOK = 2.0
 #: Seconds between two removals of what is old.
 _TIDY = 3600.0
+#: Seconds that deliveries, polls and steps which have begun may take after the end was asked for (hazard K14).
+_GRACE = 5.0
 
 
 def open_backend(runtime: Runtime, *, webhooks: bool = True) -> Backend:
@@ -141,17 +143,25 @@ async def _live(backend: Backend, roles: frozenset[str]) -> AsyncIterator[None]:
         backend.journal = backend.ingress.journal = journal
         stack.callback(_detach, backend)
         handlers = await _find_handlers(backend, journal, roles, stack)
-        work = [journal.dispatcher.run(handlers, concurrency=delivery.CONCURRENCY)] if handlers else []
+        run = journal.dispatcher.run
+        work = [run(handlers, concurrency=delivery.CONCURRENCY, grace=_GRACE)] if handlers else []
         if "poller" in roles and backend.poller is not None:
             work += [_tidy(runtime, journal), _watch(runtime, backend.poller)]
         running = [asyncio.create_task(each) for each in work]
+        ending = asyncio.create_task(_end(running, backend.stopping))
         try:
             yield
         finally:
             backend.stopping.set()
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            await ending
+
+
+async def _end(running: Sequence[asyncio.Task[None]], stopping: asyncio.Event) -> None:
+    """Ends the work as soon as the server is told to stop, while it still answers what it was asked."""
+    await stopping.wait()
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
 
 
 def _detach(backend: Backend) -> None:

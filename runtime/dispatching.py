@@ -11,9 +11,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, bindparam, delete, func, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
@@ -34,6 +34,8 @@ Handler = Callable[[str], Awaitable[None]]
 LANE_LIMIT = 32
 #: Seconds until a unit whose handler failed, of which nothing was recorded, is handed out again.
 PAUSE = 5.0
+#: Seconds for what is cut off to tidy up.
+_TIDYING = 5.0
 #: Seconds between two looks at the table, if nobody says that there is something new.
 _LOOK = 1.0
 #: Seconds ahead that anything is due at most: somewhat more than the longest pause between two attempts, 24 hours.
@@ -62,8 +64,11 @@ class Dispatcher(Protocol):
     def wake(self, work: Sequence[Work]) -> None:
         """Says that this work is in line now: its transaction was committed."""
 
-    async def run(self, handlers: Mapping[WorkKind, Handler], *, concurrency: int = 64) -> None:
-        """Hands out what is due of the kinds that have a handler, until cancelled; then waits for nobody."""
+    async def run(self, handlers: Mapping[WorkKind, Handler], *, concurrency: int = 64, grace: float = 0.0) -> None:
+        """Hands out what is due of the kinds that have a handler, until cancelled.
+
+        What is at work then may go on for so many seconds of `grace`; what is cut off is handed out again later.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +107,9 @@ class Embedded:
         if self._round is not None:
             self._round.expect(work)
 
-    async def run(self, handlers: Mapping[WorkKind, Handler], *, concurrency: int = 64) -> None:
+    async def run(self, handlers: Mapping[WorkKind, Handler], *, concurrency: int = 64, grace: float = 0.0) -> None:
         """See Dispatcher."""
-        self._round = _Round(self._database, handlers, concurrency, self._now, self.pause)
+        self._round = _Round(self._database, handlers, concurrency, grace, self._now, self.pause)
         try:
             await self._round.run()
         finally:
@@ -119,12 +124,14 @@ class _Round:
         database: Database,
         handlers: Mapping[WorkKind, Handler],
         concurrency: int,
+        grace: float,
         now: Callable[[], float],
         pause: float,
     ) -> None:
         self._database = database
         self._handlers = handlers
         self._concurrency = concurrency
+        self._grace = grace
         self._now = now
         self._pause = pause
         self._wake = asyncio.Event()
@@ -148,10 +155,7 @@ class _Round:
                 if not handed_out:
                     await self._sleep()
         finally:
-            tasks = list(self._at_work.values())
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end(self._at_work.values(), self._grace)
 
     def expect(self, work: Sequence[Work]) -> None:
         """Looks at the lanes of this work when it is due."""
@@ -236,6 +240,19 @@ class _Round:
                 await self._wake.wait()
         except TimeoutError:
             pass
+
+
+async def end(at_work: Iterable[asyncio.Task[Any]], grace: float) -> None:
+    """Lets tasks finish within so many seconds, and cuts off those that do not."""
+    tasks = list(at_work)
+    try:
+        if tasks:
+            await asyncio.wait(tasks, timeout=grace)
+    finally:
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=_TIDYING)
 
 
 def _find_lanes(connection: Connection) -> list[tuple[WorkKind, str, float, float]]:

@@ -22,7 +22,7 @@ from sqlalchemy.util import await_only
 
 from connector.errors import ConfigurationError
 from runtime.databases import PostgreSQL
-from runtime.dispatching import LANE_LIMIT, PAUSE, PUT, PUT_OR_MOVE, TAKE_OUT, Handler
+from runtime.dispatching import LANE_LIMIT, PAUSE, PUT, PUT_OR_MOVE, TAKE_OUT, Handler, end
 from runtime.entries import Work, WorkKind
 from runtime.statements import listed
 from runtime.tables import WORK
@@ -141,14 +141,14 @@ class PgQueue:
             for each in work:
                 self._worker.register(each.kind, each.lane)
 
-    async def run(self, handlers: Mapping[WorkKind, Handler], *, concurrency: int = 64) -> None:
+    async def run(self, handlers: Mapping[WorkKind, Handler], *, concurrency: int = 64, grace: float = 0.0) -> None:
         """See Dispatcher. While the database is away it is tried again and again."""
         pause, longest = _PAUSES
         while True:
             began = self._now()
             try:
                 async with self._work(handlers) as worker:
-                    await worker.run(max(concurrency, 4 * _BATCH))
+                    await worker.run(max(concurrency, 4 * _BATCH), grace)
             except Exception as error:  # noqa: BLE001 - whatever it is, due work has to be handed out
                 _LOG.warning("the database does not answer (%s); it is tried again", type(error).__name__)
             pause = _PAUSES[0] if self._now() - began > longest else min(2 * pause, longest)
@@ -257,8 +257,8 @@ class _Worker:
     def _open_lanes(self) -> set[Any]:
         return {name for name in self._manager.entrypoint_registry if self._by_lane[name] < LANE_LIMIT}
 
-    async def run(self, concurrency: int) -> None:
-        """Works until cancelled; raises whatever the database raises."""
+    async def run(self, concurrency: int, grace: float) -> None:
+        """Works until cancelled, and then finishes within the grace; raises whatever the database raises."""
         for kind in self._handlers:
             self.register(kind, "")
         running = asyncio.create_task(
@@ -274,14 +274,16 @@ class _Worker:
             asyncio.create_task(self._probe_listener()),
             asyncio.create_task(self._manager.shutdown.wait()),
         ]
+        left = 0.0
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            left = grace
+            raise
         finally:
-            # What is at work is stopped, and handed back while there is still a connection to do it with.
-            for task in self._at_work.values():
-                if task is not None:
-                    task.cancel()
             self._manager.shutdown.set()
+            # What is cut off is handed back while there is still a connection to do it with.
+            await end([task for task in self._at_work.values() if task is not None], left)
             await asyncio.wait([running], timeout=HEARTBEAT)
             for each in ends:
                 each.cancel()

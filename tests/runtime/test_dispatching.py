@@ -410,3 +410,39 @@ async def test_what_was_done_while_it_was_being_looked_for_is_not_handed_out_aga
             await until(lambda: len(seen) == 30)
             await asyncio.sleep(0.5)
     assert set(seen.values()) == {1}
+
+
+async def test_K14_what_is_at_work_at_the_end_may_finish_within_the_grace_and_is_cut_off_beyond_it(
+    journal: Journal,
+) -> None:
+    go_on, begun, finished, cut = asyncio.Event(), set[str](), [], []
+
+    async def handle(id: str) -> None:
+        begun.add(id)
+        try:
+            await (go_on.wait() if id == "quick" else asyncio.Event().wait())
+        except asyncio.CancelledError:
+            cut.append(id)
+            raise
+        finished.append(id)
+        await journal.unschedule("poll", [id])
+
+    await journal.schedule([Work("poll", id, 0.0) for id in ("quick", "slow")])
+    task = asyncio.create_task(journal.dispatcher.run({"poll": handle}, grace=0.5))
+    await until(lambda: begun == {"quick", "slow"})
+    task.cancel()
+    await journal.schedule([Work("poll", "late", 0.0)])
+    await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.wait([task], timeout=PATIENCE)
+    assert task.cancelled()
+    assert (begun, finished, cut) == ({"quick", "slow"}, ["quick"], ["slow"])
+    handed_out: list[str] = []
+
+    async def handle_rest(id: str) -> None:
+        handed_out.append(id)
+        await journal.unschedule("poll", [id])
+
+    async with running(journal, poll=handle_rest):
+        await until(lambda: len(handed_out) == 2)
+    assert sorted(handed_out) == ["late", "slow"]

@@ -17,7 +17,7 @@ import httpx2
 import pytest
 
 from runtime.keys import Key
-from tests.runtime.processes import ROOT, Subscriber, message, post, process
+from tests.runtime.processes import ROOT, Arrival, Subscriber, message, post, process
 from tests.runtime.served import PATH
 
 pytestmark = pytest.mark.anyio
@@ -134,3 +134,29 @@ async def test_K14_a_sigterm_with_1000_messages_half_sent_takes_no_more_and_answ
     assert not (tmp_path / ".connector" / "server.json").exists()
     assert len(acknowledged) == 1000
     assert kept(tmp_path) == Counter(acknowledged)
+
+
+async def test_K14_a_delivery_that_has_begun_is_finished_after_a_sigterm_and_not_made_again(tmp_path: Path) -> None:
+    go_on = asyncio.Event()
+
+    async def answer(_: Arrival) -> int:
+        await go_on.wait()
+        return 204
+
+    async with Subscriber(answer) as subscriber, httpx2.AsyncClient(trust_env=False, timeout=30) as client:
+        environment = {"CONNECTOR_KEY": Key.generate().to_text(), "CONNECTOR_SUBSCRIBER_ORIGINS": subscriber.origin}
+        async with process(tmp_path, environment=environment) as (server, url):
+            made = await client.post(url + "/api/subscriptions", json={"url": subscriber.origin + "/hook"})
+            assert made.status_code == 201
+            assert await post(client, url, "begun") == 202
+            await subscriber.until(lambda: subscriber.arrivals)
+            server.send_signal(signal.SIGTERM)
+            await until_refused(urlsplit(url).port)
+            go_on.set()
+            assert await asyncio.wait_for(server.wait(), 60) == 0
+        async with process(tmp_path, environment=environment) as (_, url):
+            found = (await client.get(url + "/api/deliveries")).json()["deliveries"]
+            assert [each["state"] for each in found] == ["delivered"]
+            assert await post(client, url, "later") == 202
+            await subscriber.until(lambda: len(subscriber.arrivals) > 1)
+    assert list(subscriber.counts.values()) == [1, 1]
