@@ -36,9 +36,10 @@ if TYPE_CHECKING:
         UnknownOperation,
         UnknownOutcome,
     )
+    from connector.events import map_event
     from connector.kinds import add_kind
     from connector.linting import find_lints
-    from connector.mapping import Chunk, Result, map_event, map_response
+    from connector.mapping import Chunk, Result, map_response
     from connector.messages import Event, Headers, Request, Response, Stream
     from connector.parsing import find_problems, parse_connector
     from connector.workflows import Automation, InputMapping, parse_automation, parse_mapping
@@ -116,7 +117,7 @@ _HOMES = {
     "build_request": "connector.building",
     "find_lints": "connector.linting",
     "find_problems": "connector.parsing",
-    "map_event": "connector.mapping",
+    "map_event": "connector.events",
     "map_response": "connector.mapping",
     "parse_automation": "connector.workflows",
     "parse_connector": "connector.parsing",

@@ -1,49 +1,33 @@
-"""The way in: a Response becomes a Result through an operation's selectors; an inbound Request becomes an Event.
+"""The way in: a Response becomes a Result through an operation's selectors, and a message of a stream a Chunk.
 
 Reading is strict (what two readers could understand differently is refused), mapping is forgiving (what is missing is
-None, what does not fit its type stays raw and is reported). Whether a status is an error to raise is the caller's.
+None, what does not fit its type stays raw and is reported). Whether a status is an error to raise is the caller's;
+messages that come uninvited are `events`'s, and what a provider says of a failure is `wording`'s.
 """
 
 from __future__ import annotations
 
-import re
-import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from connector.answers import BYTE_ORDER_MARK, RESPONSE_KINDS, kind_of, parse_json
 from connector.convertors import to_text
-from connector.definitions import Field, Operation, Webhook
+from connector.definitions import Field, Operation
 from connector.errors import MappingError
-from connector.messages import Event, Request, Response, mask_bytes
+from connector.messages import Request, Response, mask_bytes
 from connector.pagination import explain_more
 from connector.streams import STREAM_KINDS, Message
-
-if TYPE_CHECKING:
-    import datetime
 
 #: Where the records of a list are looked for when the definition does not say (dialect rule 11).
 USUAL_ROOTS = ("data", "items", "results", "records", "value", "entries")
 _SNIPPET = 200
-#: Where providers put their words, the most telling first; case, `_` and `-` do not matter.
-_WORDS = (
-    *("message", "errordescription", "detail", "details", "description", "errorsummary", "errormessage"),
-    *("errormessages", "faultstring", "fault", "error", "errors", "title", "reason", "value"),
-)
-_HTML_TITLE = re.compile(r"<title>([^<]*)</title>", re.IGNORECASE)
 #: How many places of an answer are tried when nothing matched.
 _MAX_CANDIDATES = 500
-_SCALAR = "it is a single JSON value, where fields are selected"
-#: The media type of a form (HTML, application/x-www-form-urlencoded serialising).
-FORM = "application/x-www-form-urlencoded"
-#: A form has at most this many fields.
-_MAX_FORM = 1000
-_EVENT_ID = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
-_MAX_WORDS = 1000
-_MAX_WORDS_DEPTH = 8
+#: What is wrong with a document in which no field can be.
+SCALAR = "it is a single JSON value, where fields are selected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +91,7 @@ def map_response(operation: Operation, response: Response) -> Result:
     except ValueError as error:
         raise _unreadable(response, str(error), expected="XML" if declared == "xml" else "JSON") from None
     if operation.fields and not isinstance(document, (dict, list)):
-        raise _unreadable(response, _SCALAR)
+        raise _unreadable(response, SCALAR)
     errors = operation.policies.errors
     if errors.is_failure(document):
         return Result(ok=False, status=response.status, raw=document)
@@ -126,7 +110,7 @@ def map_document(operation: Operation, status: int, document: Any) -> Result:
     if not operation.fields:
         return Result(ok=True, status=status, raw=document)
     if not isinstance(document, (dict, list)):
-        raise MappingError(_SCALAR)
+        raise MappingError(SCALAR)
     if operation.lists:
         rows, said = find_records(operation, document)
         records = map_records(operation.fields, rows, report)
@@ -220,7 +204,7 @@ class ChunkReader:
         if not fields:
             return Chunk(None, document, message.event, message.id)
         if not isinstance(document, (dict, list)):
-            raise _unreadable(Response(self._status, body=data), f"in a message of the stream, {_SCALAR}")
+            raise _unreadable(Response(self._status, body=data), f"in a message of the stream, {SCALAR}")
         report = self._report
         mapped = map_fields(fields, document, report)
         if not report.unfit:
@@ -404,93 +388,3 @@ def read_leniently(response: Response) -> Any:
         return read_json(response)
     except MappingError:
         return response.body.decode("utf-8", "replace")
-
-
-def provider_message(raw: Any) -> str:
-    """The provider's own words in the body of a failure, from the members that providers use; empty if none.
-
-    Looks for `message`, `error_description`, `detail`, `error` and their like, nested ones too, whatever their case;
-    for the `{"loc", "msg"}` entries of a validation error; and for texts by the name of an input below `errors`.
-    """
-    return _words_in(raw, 0)[:_MAX_WORDS]
-
-
-def _words_in(raw: Any, depth: int) -> str:
-    if depth > _MAX_WORDS_DEPTH:
-        return ""
-    if isinstance(raw, str):
-        title = _HTML_TITLE.search(raw)
-        return " ".join((title[1] if title else raw).split())[:_SNIPPET]
-    if isinstance(raw, list):
-        return "; ".join(text for item in raw[:5] if (text := _words_in(item, depth + 1)))
-    if not isinstance(raw, dict):
-        return ""
-    members = {name.lower().replace("_", "").replace("-", ""): value for name, value in raw.items()}
-    if isinstance(members.get("msg"), str):
-        place = members.get("loc")
-        where = ".".join(map(str, place)) + ": " if isinstance(place, list) else ""
-        return where + _words_in(members["msg"], depth + 1)
-    for name in _WORDS:
-        value = members.get(name)
-        if name == "errors" and isinstance(value, dict) and all(isinstance(item, list) for item in value.values()):
-            # {"errors": {"email": ["is taken"]}}: the names are those of inputs.
-            said = ((key, _words_in(item, depth + 1)) for key, item in list(value.items())[:5])
-            text = "; ".join(f"{key}: {words}" for key, words in said if words)
-        else:
-            text = _words_in(value, depth + 1)
-        if text:
-            return text
-    return ""
-
-
-def map_event(webhook: Webhook, request: Request, *, now: datetime.datetime) -> Event:
-    """An inbound request as an Event: its payload fields, and CloudEvents' attributes.
-
-    The id is the sender's `webhook-id` where it is one, else made from the route, the body and the time. Raises
-    MappingError for a body that is not JSON, or a single JSON value where payload fields are selected.
-    """
-    import hashlib  # only whoever receives events needs it
-
-    document = read_message(webhook, request)
-    given = request.headers.get("webhook-id", "")
-    body = request.body if isinstance(request.body, bytes) else b""
-    made = hashlib.sha256(b"\0".join((webhook.path.encode(), body, now.isoformat().encode())))
-    id = given if _EVENT_ID.match(given) else f"evt_{made.hexdigest()[:32]}"
-    return make_event(webhook, document, id=id, connection="default", now=now)
-
-
-def read_message(webhook: Webhook, request: Request) -> Any:
-    """The document in an inbound request: JSON, or the fields of a form by name if it says that it is one.
-
-    Raises MappingError for a body that is neither, and for a single JSON value where payload fields are selected.
-    """
-    body = request.body if isinstance(request.body, bytes) else b""
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    try:
-        document = _read_form(body) if content_type == FORM else parse_json(body)
-    except ValueError as error:
-        raise MappingError(f"the body of the message cannot be read: {error}", operation=webhook.id) from None
-    if webhook.payload and not isinstance(document, (dict, list)):
-        raise MappingError(f"the body of the message cannot be used: {_SCALAR}", operation=webhook.id)
-    return document
-
-
-def make_event(webhook: Webhook, document: Any, *, id: str, connection: str, now: datetime.datetime) -> Event:
-    """The Event that a document says, for a connection of that name (`default` for the connector's own)."""
-    import datetime
-
-    data = map_fields(webhook.payload, document)
-    subject = data.get("id")
-    return Event(
-        id=id,
-        source=f"/{webhook.connector}/{connection}",
-        type=webhook.id,
-        subject=None if subject is None else str(subject),
-        time=now.astimezone(datetime.UTC).isoformat().replace("+00:00", "Z"),
-        data=data,
-    )
-
-
-def _read_form(body: bytes) -> dict[str, str]:
-    pairs = urllib.parse.parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FORM, errors="strict")
-    return dict(pairs)

@@ -27,7 +27,8 @@ from connector.errors import (
     UnknownOperation,
     did_you_mean,
 )
-from connector.mapping import Chunk, make_event
+from connector.events import make_event
+from connector.mapping import Chunk
 from runtime import documents
 from runtime.administration import ADMINISTRATION
 from runtime.entries import Filter, NewEvent, StoredEvent

@@ -10,8 +10,9 @@ from typing import Any
 from connector.configuring import SHORTEST_TOKEN, Config
 from connector.definitions import Operation
 from connector.errors import MappingError, RateLimited, ResponseError
-from connector.mapping import Result, map_response, provider_message, read_leniently
+from connector.mapping import Result, map_response, read_leniently
 from connector.messages import Request, Response, without_query
+from connector.wording import provider_message
 from runtime.retries import is_limit, read_wait
 
 _HINTS = {

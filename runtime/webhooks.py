@@ -26,7 +26,7 @@ from connector.convertors import to_text
 from connector.definitions import Connector, Webhook
 from connector.digests import same_text
 from connector.errors import ConfigurationError, InvalidSignature, MappingError, RequestRefused
-from connector.mapping import FORM, make_event, read_message
+from connector.events import FORM, make_event, read_message
 from connector.messages import Headers, Request
 from connector.signatures import Verified, message_id, split_secrets
 from runtime.entries import NewEvent

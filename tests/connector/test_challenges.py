@@ -8,7 +8,7 @@ import pytest
 from connector.challenges import Challenge
 from connector.digests import hmac_text
 from connector.errors import InvalidDefinition, InvalidSignature
-from connector.mapping import map_event, read_message
+from connector.events import map_event, read_message
 from connector.messages import Headers, Request
 from connector.parsing import find_problems, parse_connector
 

@@ -15,20 +15,20 @@ from hypothesis import strategies as st
 from connector.answers import MAX_DEPTH, parse_json
 from connector.definitions import Connector, Operation
 from connector.errors import MappingError
+from connector.events import map_event
 from connector.mapping import (
     explain_nothing,
     find_records,
     map_document,
-    map_event,
     map_fields,
     map_records,
     map_response,
-    provider_message,
     read_json,
     read_leniently,
 )
 from connector.messages import Headers, Request, Response
 from connector.parsing import parse_connector
+from connector.wording import provider_message
 
 SHIPPED = Path(__file__).parents[2] / "definitions" / "mistral-ai"
 NOW = datetime.datetime(2026, 5, 1, 12, 0, tzinfo=datetime.timezone(datetime.timedelta(hours=2)))

@@ -1,0 +1,79 @@
+"""Messages that come uninvited: an inbound Request becomes an Event through the payload fields of its webhook.
+
+Who sent it has been verified by then (`signatures`); fields are found as in answers (`mapping`). What is kept of it,
+and where it goes, is the runtime's.
+"""
+
+from __future__ import annotations
+
+import re
+import urllib.parse
+from typing import TYPE_CHECKING, Any
+
+from connector.answers import parse_json
+from connector.definitions import Webhook
+from connector.errors import MappingError
+from connector.mapping import SCALAR, map_fields
+from connector.messages import Event, Request
+
+if TYPE_CHECKING:
+    import datetime
+
+#: The media type of a form (HTML, application/x-www-form-urlencoded serialising).
+FORM = "application/x-www-form-urlencoded"
+#: A form has at most this many fields.
+_MAX_FORM = 1000
+_EVENT_ID = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
+
+
+def map_event(webhook: Webhook, request: Request, *, now: datetime.datetime) -> Event:
+    """An inbound request as an Event: its payload fields, and CloudEvents' attributes.
+
+    The id is the sender's `webhook-id` where it is one, else made from the route, the body and the time. Raises
+    MappingError for a body that is not JSON, or a single JSON value where payload fields are selected.
+    """
+    import hashlib  # only whoever receives events needs it
+
+    document = read_message(webhook, request)
+    given = request.headers.get("webhook-id", "")
+    body = request.body if isinstance(request.body, bytes) else b""
+    made = hashlib.sha256(b"\0".join((webhook.path.encode(), body, now.isoformat().encode())))
+    id = given if _EVENT_ID.match(given) else f"evt_{made.hexdigest()[:32]}"
+    return make_event(webhook, document, id=id, connection="default", now=now)
+
+
+def read_message(webhook: Webhook, request: Request) -> Any:
+    """The document in an inbound request: JSON, or the fields of a form by name if it says that it is one.
+
+    Raises MappingError for a body that is neither, and for a single JSON value where payload fields are selected.
+    """
+    body = request.body if isinstance(request.body, bytes) else b""
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    try:
+        document = _read_form(body) if content_type == FORM else parse_json(body)
+    except ValueError as error:
+        raise MappingError(f"the body of the message cannot be read: {error}", operation=webhook.id) from None
+    if webhook.payload and not isinstance(document, (dict, list)):
+        raise MappingError(f"the body of the message cannot be used: {SCALAR}", operation=webhook.id)
+    return document
+
+
+def make_event(webhook: Webhook, document: Any, *, id: str, connection: str, now: datetime.datetime) -> Event:
+    """The Event that a document says, for a connection of that name (`default` for the connector's own)."""
+    import datetime
+
+    data = map_fields(webhook.payload, document)
+    subject = data.get("id")
+    return Event(
+        id=id,
+        source=f"/{webhook.connector}/{connection}",
+        type=webhook.id,
+        subject=None if subject is None else str(subject),
+        time=now.astimezone(datetime.UTC).isoformat().replace("+00:00", "Z"),
+        data=data,
+    )
+
+
+def _read_form(body: bytes) -> dict[str, str]:
+    pairs = urllib.parse.parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FORM, errors="strict")
+    return dict(pairs)
