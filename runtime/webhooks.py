@@ -320,11 +320,11 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
 
     A little more than the limit is read and dropped, so that a client that sends its body first hears the answer.
     """
-    fields = dict(scope["headers"])
-    if (length := fields.get(b"content-length")) is not None:
-        if b"transfer-encoding" in fields:
-            raise RequestRefused(400, "a body is framed in one way", headers={"Connection": "close"})
-        if not length.isdigit() or len(length) > 12 or int(length) > limit + _DROPPED:
+    names = [name for name, _ in scope["headers"]]
+    if b"content-length" in names and b"transfer-encoding" in names:
+        raise RequestRefused(400, "a body is framed in one way", headers={"Connection": "close"})
+    for name, value in scope["headers"]:
+        if name == b"content-length" and (not value.isdigit() or len(value) > 12 or int(value) > limit + _DROPPED):
             raise _too_large(limit)
     chunks, size, more = [], 0, True
     while more:

@@ -344,3 +344,10 @@ async def test_an_answer_leaves_in_one_segment(fast: bool) -> None:
     await asyncio.gather(*state.tasks)
     assert segments.pieces == [b"HTTP/1.1 202 Accepted\r\ncontent-length: 4\r\n\r\nkept"]
     protocol.connection_lost(None)
+
+
+def test_what_is_loaded_when_a_server_begins_is_no_more_collected() -> None:
+    looks = "import gc, sys; print(gc.get_freeze_count() > 1000, gc.get_threshold()[0], sys.getswitchinterval())"
+    tuned = f"from runtime.serving import tune_process; tune_process(); {looks}"
+    done = subprocess.run([sys.executable, "-c", tuned], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "50000", "0.0005"]

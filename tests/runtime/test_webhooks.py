@@ -17,10 +17,10 @@ from typing import Any, cast
 import httpx2
 import pytest
 
-from connector.errors import ConfigurationError, JournalUnavailable
+from connector.errors import ConfigurationError, JournalUnavailable, RequestRefused
 from connector.parsing import parse_connector
 from connector.signatures import sign
-from runtime.webhooks import Rate, find_routes
+from runtime.webhooks import Rate, find_routes, read_body
 from tests.runtime.served import DEMO, PATH, SECRET, Served, served, settings_in
 
 pytestmark = pytest.mark.anyio
@@ -454,3 +454,13 @@ def test_two_connectors_with_one_path_are_refused_at_the_start() -> None:
     other["handle"] = "other"
     with pytest.raises(ConfigurationError, match="other things/made and demo things/made both have the webhook path"):
         find_routes([parse_connector(DEMO), parse_connector(other)])
+
+
+@pytest.mark.parametrize("first", [b"9" * 12, b"-1", b"1" * 13])
+async def test_T68_each_length_that_a_request_states_is_looked_at(first: bytes) -> None:
+    async def receive() -> dict[str, object]:
+        return {"type": "http.request", "body": b"{}"}
+
+    with pytest.raises(RequestRefused) as refused:
+        await read_body({"headers": [(b"content-length", first), (b"content-length", b"2")]}, receive, 100)
+    assert refused.value.status == 413
