@@ -6,7 +6,12 @@ Which bytes are hashed, and with what, `signatures` and `challenges` say.
 from __future__ import annotations
 
 import binascii
+import functools
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import hmac
 
 
 def same_text(given: str, expected: str) -> bool:
@@ -24,9 +29,19 @@ def hmac_text(algorithm: str, encoding: str, secret: str, message: bytes) -> str
 
 def keyed_hash(algorithm: str, key: bytes, content: bytes) -> bytes:
     """HMAC (RFC 2104); nothing for an empty key, which would be everybody's."""
+    if not key:
+        return b""
+    made = _keyed(algorithm, key).copy()
+    made.update(content)
+    return made.digest()
+
+
+@functools.lru_cache(maxsize=64)
+def _keyed(algorithm: str, key: bytes) -> hmac.HMAC:
+    """What has read the key, which takes longer than a message does."""
     import hmac  # only whoever receives or delivers needs it
 
-    return hmac.digest(key, content, algorithm) if key else b""
+    return hmac.new(key, digestmod=algorithm)
 
 
 def is_among(given: Iterable[bytes], expected: Iterable[bytes]) -> bool:

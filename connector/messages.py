@@ -37,8 +37,9 @@ class Headers(Mapping[str, str]):
     @classmethod
     def from_wire(cls, fields: Iterable[tuple[bytes, bytes]]) -> Self:
         """Fields as bytes, their names in lower case already, as ASGI has them."""
-        made = cls()
-        known = made._fields
+        made = cls.__new__(cls)
+        known: dict[str, tuple[str, str]] = {}
+        made._fields = known
         for raw, value in fields:
             name, text = raw.decode("latin-1"), value.decode("latin-1")
             known[name] = (name, f"{known[name][1]}, {text}" if name in known else text)

@@ -8,6 +8,7 @@ newer version or another process's is refused in words, and never made anew in s
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib
 import os
 import sqlite3
@@ -24,6 +25,8 @@ from connector.errors import ConfigurationError
 from runtime.files import make_home, try_lock
 from runtime.migrations import HEAD, VERSIONS
 from runtime.statements import Prepared
+from runtime.worker import Worker
+from runtime.writeahead import PAGES, ROWS, WriteAhead
 
 R = TypeVar("R")
 
@@ -76,6 +79,8 @@ class SQLite:
 
     #: How a commit is flushed: with NORMAL a power cut would lose what was acknowledged, which a test shows.
     synchronous = "FULL"
+    #: When the write-ahead log is put into the database; see `writeahead`.
+    checkpoint_rows, checkpoint_pages = ROWS, PAGES
     dialect: Literal["sqlite", "postgresql"] = "sqlite"
 
     def __init__(self, path: Path | None, *, read_only: bool = False) -> None:
@@ -84,10 +89,12 @@ class SQLite:
         self._lock: int | None = None
         #: The writer's connection, kept from one transaction to the next.
         self._writing: Connection | None = None
-        self._writer = ThreadPoolExecutor(1, "journal-writer")
-        self._readers = self._writer if path is None else ThreadPoolExecutor(_READERS, "journal-reader")
+        self._writer = Worker("journal-writer")
+        #: None where a memory has to be read by the one who writes it.
+        self._readers = ThreadPoolExecutor(_READERS, "journal-reader") if path is not None else None
         self.engine = self._make_engine(writes=not read_only)
         self._reading = self.engine if path is None or read_only else self._make_engine(writes=False)
+        self._log = WriteAhead(self._open, self.checkpoint_rows) if path is not None and not read_only else None
         try:
             if path is not None:
                 self._open_file(path, read_only=read_only)
@@ -116,10 +123,12 @@ class SQLite:
 
     async def transact(self, run: Callable[[Connection], R]) -> R:
         """See Database."""
-        return await asyncio.get_running_loop().run_in_executor(self._writer, self._transact, run)
+        return await self._writer.run(functools.partial(self._transact, run))
 
     async def read(self, run: Callable[[Connection], R]) -> R:
         """See Database."""
+        if self._readers is None:
+            return await self._writer.run(functools.partial(self._read, run))
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, run)
 
     async def close(self) -> None:
@@ -131,7 +140,7 @@ class SQLite:
             self._writing = self.engine.connect()
         try:
             with self._writing.begin():
-                return run(self._writing)
+                result = run(self._writing)
         except DBAPIError:
             # After a failed write or flush nobody knows what the connection still believes, so it is opened anew.
             writing, self._writing = self._writing, None
@@ -139,14 +148,20 @@ class SQLite:
                 writing.invalidate()
             writing.close()
             raise
+        if self._log is not None:
+            self._log.committed(self._writing.connection.driver_connection)
+        return result
 
     def _read(self, run: Callable[[Connection], R]) -> R:
         with self._reading.begin() as connection:
             return run(connection)
 
     def _close(self) -> None:
-        self._writer.shutdown()
-        self._readers.shutdown()
+        self._writer.close()
+        if self._readers is not None:
+            self._readers.shutdown()
+        if self._log is not None:
+            self._log.close()
         if self._writing is not None:
             self._writing.close()
         self._reading.dispose()
@@ -159,22 +174,23 @@ class SQLite:
         """A connection of the driver. Its own transactions are off: `BEGIN` of the engine is the only one."""
         return sqlite3.connect(name, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
 
-    def _make_engine(self, *, writes: bool) -> Engine:
-        def connect() -> Any:
-            name = (
-                ":memory:" if self.path is None else f"{self.path.absolute().as_uri()}?mode={'rw' if writes else 'ro'}"
-            )
-            made = self._connect(name)
-            try:
-                if writes:
-                    made.execute("PRAGMA journal_mode=WAL")
-                    made.execute(f"PRAGMA synchronous={self.synchronous}")
-                made.execute(f"PRAGMA cache_size=-{_CACHE}")
-            except BaseException:
-                made.close()
-                raise
-            return made
+    def _open(self, *, writes: bool = True) -> Any:
+        """A connection of the driver, with its settings."""
+        name = ":memory:" if self.path is None else f"{self.path.absolute().as_uri()}?mode={'rw' if writes else 'ro'}"
+        made = self._connect(name)
+        try:
+            if writes:
+                made.execute("PRAGMA journal_mode=WAL")
+                made.execute(f"PRAGMA synchronous={self.synchronous}")
+                made.execute(f"PRAGMA wal_autocheckpoint={self.checkpoint_pages}")
+            made.execute(f"PRAGMA cache_size=-{_CACHE}")
+        except BaseException:
+            made.close()
+            raise
+        return made
 
+    def _make_engine(self, *, writes: bool) -> Engine:
+        connect = functools.partial(self._open, writes=writes)
         if self.path is None:
             engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool)
         else:

@@ -58,8 +58,7 @@ def _derived(prefix: str, *parts: str) -> str:
     return f"{prefix}_{hashlib.sha256(text.encode()).hexdigest()[:_ID_DIGITS]}"
 
 
-@dataclass(frozen=True, slots=True)
-class NewEvent:
+class NewEvent(NamedTuple):
     """An event that has yet to be kept; its id becomes `event_id(connection, event.type, dedupe)`."""
 
     #: `mistral-ai` or `mistral-ai:team-b`.

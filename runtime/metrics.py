@@ -6,27 +6,27 @@ no secret can be one (hazard T55).
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+import collections
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from runtime.entries import Health
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
-class Metrics:
+class Metrics(Collector):
     """The counters of one application."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self._messages = Counter(
-            "connector_webhook_messages_total",
-            "Messages that came to webhooks, by what was answered.",
-            ("connector", "status"),
-            registry=self._registry,
-        )
-        #: The counter of each connector and status, which the library would look for among all of them.
-        self._counters: dict[tuple[str, int], Counter] = {}
+        #: How many messages, by connector and status. A counter of the library has a lock, and takes ten times as long.
+        self._messages = collections.Counter[tuple[str, int]]()
+        self._registry.register(self)
         self._requests = Histogram(
             "connector_api_request_seconds",
             "Requests to the interface, by route and status.",
@@ -46,11 +46,19 @@ class Metrics:
         }
 
     def count_message(self, connector: str, status: int) -> None:
-        """One message of a webhook was answered."""
-        counter = self._counters.get((connector, status))
-        if counter is None:
-            counter = self._counters[connector, status] = self._messages.labels(connector, str(status))
-        counter.inc()
+        """One message of a webhook was answered; told on the event loop alone."""
+        self._messages[connector, status] += 1
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """What `count_message` counted, as the library asks for it."""
+        family = CounterMetricFamily(
+            "connector_webhook_messages",
+            "Messages that came to webhooks, by what was answered.",
+            labels=("connector", "status"),
+        )
+        for (connector, status), count in self._messages.items():
+            family.add_metric((connector, str(status)), count)
+        yield family
 
     def observe_request(self, route: str, status: int, seconds: float) -> None:
         """One request to the interface was answered; `route` is its template."""

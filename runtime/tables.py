@@ -61,7 +61,7 @@ EVENTS = Table(
     Column("content_type", Text, nullable=False),
     Column("raw", LargeBinary, nullable=False),
     Column("digest", LargeBinary, nullable=False),
-    Index("events_once", "connection", "trigger", "dedupe", unique=True),
+    Index("events_by_trigger", "connection", "trigger", "seq"),
 )
 
 SUBSCRIPTIONS = Table(

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import Connection, create_engine, text
 
 from connector.errors import ConfigurationError, NotInJournal
 from connector.messages import Event
 from runtime import migrations
-from runtime.databases import SQLite, migrate
+from runtime.databases import PostgreSQL, SQLite, migrate
 from runtime.entries import (
     Attempt,
     Checkpoint,
@@ -442,6 +442,45 @@ async def test_the_migrations_make_the_tables_of_the_code() -> None:
         assert compare_metadata(context, METADATA) == []
         assert context.get_current_revision() == migrations.HEAD == migrations.VERSIONS[-1]
     await database.close()
+
+
+#: An event as every version of the tables has it.
+_KEPT = text(
+    "INSERT INTO events (seq, id, connection, trigger, source, time, data, origin, received, hops, content_type, raw,"
+    " digest) VALUES (1, 'evt_1', 'mistral-ai', 'a/b', '/x', '', '{}', 'webhook', 0, 0, '', :none, :none)"
+)
+
+
+@pytest.mark.parametrize("version", migrations.VERSIONS[:-1])
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+async def test_F5_tables_of_every_older_version_are_brought_to_this_one_with_what_is_in_them(
+    request: pytest.FixtureRequest, tmp_path: Path, dialect: str, version: str
+) -> None:
+    def make(connection: Connection) -> None:
+        migrate(connection, "x", to=version)
+        connection.execute(_KEPT, {"none": b""})
+
+    def differ(connection: Connection) -> list[Any]:
+        return list(compare_metadata(MigrationContext.configure(connection), METADATA))
+
+    if dialect == "sqlite":
+        url = f"sqlite:///{tmp_path}/journal.db"
+        engine = create_engine(url)
+        with engine.begin() as connection:
+            make(connection)
+            assert differ(connection) != []
+        engine.dispose()
+    else:
+        server: Server = request.getfixturevalue("postgres")
+        url = await server.create(f"version_{version}")
+        database = PostgreSQL(url.replace("postgresql://", "postgresql+asyncpg://"))
+        await database.transact(make)
+        await database.close()
+    async with await Journal.open(url) as journal:
+        assert journal.database.migrated_from == version
+        # PgQueuer's tables are its own.
+        assert [each for each in await journal.read(differ) if "pgqueuer" not in str(each)] == []
+        assert [each.event.id for each in await journal.events(trigger="a/b")] == ["evt_1"]
 
 
 async def test_ids_of_one_thing_are_the_same_everywhere() -> None:

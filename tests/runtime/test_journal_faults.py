@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import OperationalError
 
 from connector.errors import JournalUnavailable
 from connector.messages import Event
-from runtime.databases import SQLite
+from runtime import writeahead
+from runtime.databases import SQLite, migrate
 from runtime.dispatching import Embedded, _find_due
 from runtime.entries import Attempt, NewEvent, Subscription, Work
 from runtime.journal import Journal
@@ -66,6 +67,46 @@ def test_F2_on_a_disk_whose_writes_and_flushes_fail_nothing_is_acknowledged_in_v
     assert verdict["acknowledged"] == 240
     assert verdict["refused"] > 0
     assert [verdict[each] for each in ("lost", "twice", "deliveries_absent", "damaged")] == [0, 0, 0, 0]
+
+
+class Tidy(SQLite):
+    """A database whose log is put into it after a few rows, and never by a commit."""
+
+    checkpoint_rows, checkpoint_pages = 10, 1_000_000
+
+
+@pytest.mark.anyio
+async def test_F3_the_log_is_put_into_the_database_beside_commits_and_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writeahead, "LONG", 50)
+    async with over(Tidy(tmp_path / "journal.db")) as journal:
+        for number in range(400):
+            await journal.append([new(str(number))])
+        # Each append writes three pages, some two million bytes in all, had the log not begun anew.
+        assert (tmp_path / "journal.db-wal").stat().st_size < 1_000_000
+        assert len(await journal.events(limit=1000)) == 400
+    assert sqlite3.connect(tmp_path / "journal.db").execute("SELECT count(*) FROM events").fetchone() == (400,)
+
+
+@pytest.mark.anyio
+async def test_F2_a_log_that_cannot_be_put_into_the_database_loses_nothing(tmp_path: Path) -> None:
+    class Unable(Tidy):
+        opened = 0
+
+        def _connect(self, name: str) -> Any:
+            # The writer's comes first, then that of the checkpoints.
+            self.opened += 1
+            if self.opened == 2:
+                raise sqlite3.OperationalError("unable to open database file")
+            return super()._connect(name)
+
+    database = Unable(tmp_path / "journal.db")
+    async with over(database) as journal:
+        for number in range(100):
+            await journal.append([new(str(number))])
+        assert database.opened > 1
+        assert len(await journal.events(limit=1000)) == 100
 
 
 class Failing(SQLite):
@@ -228,6 +269,33 @@ def test_K13_a_kill_while_the_tables_are_made_leaves_all_or_none(tmp_path: Path,
             await journal.append([new("1")])
 
     asyncio.run(go_on())
+
+
+@pytest.mark.parametrize(
+    "statement", ["DROP INDEX events_once", "CREATE INDEX events_by_trigger", "UPDATE alembic_version"]
+)
+def test_K13_a_kill_while_tables_are_brought_to_this_version_leaves_the_old_or_the_new(
+    tmp_path: Path, statement: str
+) -> None:
+    path = tmp_path / "journal.db"
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        migrate(connection, "x", to="0001")
+    engine.dispose()
+    kill_within(path, statement, lambda journal: journal.health())
+    left = sqlite3.connect(path)
+    assert left.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
+    indexes = {name for (name,) in left.execute("SELECT name FROM sqlite_master WHERE type = 'index'")}
+    assert indexes & {"events_once", "events_by_trigger"} == {"events_once"}
+    left.close()
+
+    async def go_on() -> list[str]:
+        async with await Journal.open(f"sqlite:///{path}") as journal:
+            assert journal.database.migrated_from == "0001"
+            await journal.append([new("1")])
+            return await journal.check()
+
+    assert asyncio.run(go_on()) == []
 
 
 @pytest.mark.parametrize("statement", ["DELETE FROM attempts", "DELETE FROM deliveries", "DELETE FROM events"])

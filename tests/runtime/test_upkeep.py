@@ -16,6 +16,7 @@ from connector.messages import Event
 from runtime.cli import cli
 from runtime.entries import Attempt, NewEvent, Run, Subscription
 from runtime.journal import Journal
+from runtime.migrations import HEAD
 from tests.runtime.postgres import Server
 
 pytestmark = pytest.mark.anyio
@@ -142,8 +143,8 @@ def run(folder: Path, *words: str) -> tuple[int, object, str]:
 
 
 def test_the_commands_make_copy_and_check_a_journal(tmp_path: Path) -> None:
-    assert run(tmp_path, "migrate")[:2] == (0, {"from": None, "to": "0001"})
-    assert run(tmp_path, "migrate")[:2] == (0, {"from": "0001", "to": "0001"})
+    assert run(tmp_path, "migrate")[:2] == (0, {"from": None, "to": HEAD})
+    assert run(tmp_path, "migrate")[:2] == (0, {"from": HEAD, "to": HEAD})
     assert run(tmp_path, "check")[:2] == (0, {"ok": True, "problems": []})
     code, copied, _ = run(tmp_path, "backup", str(tmp_path / "copy.db"))
     assert code == 0
@@ -157,8 +158,8 @@ def test_the_commands_say_it_in_words(tmp_path: Path) -> None:
         for words in (["check"], ["migrate"], ["migrate"], ["check"], ["backup", str(tmp_path / "copy.db")])
     ]
     assert "no such file" in said[0]
-    assert "0001 now (none before)" in said[1]
-    assert "0001 already" in said[2]
+    assert f"{HEAD} now (none before)" in said[1]
+    assert f"{HEAD} already" in said[2]
     assert "the journal is sound" in said[3]
     assert "bytes written to" in said[4]
 

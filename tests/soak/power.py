@@ -39,8 +39,9 @@ from runtime.space import disk_usage
 
 #: Appends of one run, and how many at the same time.
 APPENDS, SENDERS = 40, 4
-#: Pages of the log after which it is put into the database, so that a run does that several times.
-CHECKPOINT = 30
+#: Rows after which the log is put into the database beside other commits, and pages after which a commit does it, so
+#: that a run does both several times.
+CHECKPOINT_ROWS, CHECKPOINT_PAGES = 15, 40
 SECTOR = 512
 
 _names = itertools.count()
@@ -193,8 +194,12 @@ class Connected:
     def cursor(self) -> Cursor:
         return Cursor(self._connection)
 
-    def execute(self, statement: str) -> None:
-        self._connection.execute(statement).fetchall()
+    @property
+    def total_changes(self) -> int:
+        return int(self._connection.total_changes())
+
+    def execute(self, statement: str) -> list[Any]:
+        return list(self._connection.execute(statement))
 
     def create_function(self, *_: Any, **__: Any) -> None:
         """SQLAlchemy's REGEXP, which nothing here uses."""
@@ -214,15 +219,15 @@ class Connected:
 class Simulated(SQLite):
     """The journal's own database, on a disk whose power can be cut."""
 
+    checkpoint_rows, checkpoint_pages = CHECKPOINT_ROWS, CHECKPOINT_PAGES
+
     def __init__(self, path: Path, disk: Disk, synchronous: str) -> None:
         self._disk = disk
         self.synchronous = synchronous
         super().__init__(path)
 
     def _connect(self, name: str) -> Any:
-        connected = Connected(name, self._disk)
-        connected.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT}")
-        return connected
+        return Connected(name, self._disk)
 
 
 def new(number: int) -> NewEvent:
