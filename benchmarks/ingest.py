@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from benchmarks.measuring import Row, time_flush
+from benchmarks.measuring import TRIES, Host, Row, time_flush
 from connector.signatures import sign
 
 T = TypeVar("T")
@@ -38,8 +38,6 @@ CONNECTIONS = 50
 SECONDS = 0.5
 RATE = 1000
 TURNS = 16
-#: The share of the processors that the host may take during a spell, and how often a spell is made to get there.
-STOLEN, TRIES = 0.02, 6
 SERVERS = ("bare", "ours")
 #: What a plain installation does not have.
 SPEED = ("httptools", "uvloop")
@@ -262,13 +260,11 @@ class Turns:
         for number in range(TRIES):
             messages = _messages(f"{label}-{number}", most)
             with contextlib.closing(Load(self._port)) as load:
-                cpu, (time_before, stolen_before) = _cpu(self._pid), _processors()
-                begun = time.perf_counter()
+                host, cpu, begun = Host(), _cpu(self._pid), time.perf_counter()
                 found = spell(load, messages)
-                seconds = time.perf_counter() - begun
-                cpu, (time_after, stolen_after) = _cpu(self._pid) - cpu, _processors()
+                seconds, cpu, disturbed = time.perf_counter() - begun, _cpu(self._pid) - cpu, host.disturbs()
             self._failed += load.failed
-            if stolen_after - stolen_before <= STOLEN * (time_after - time_before):
+            if not disturbed:
                 break
             self._again += 1
         return found, seconds, cpu
@@ -304,14 +300,6 @@ def _cpu(pid: int) -> float:
         fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS
     return 0.0
-
-
-def _processors() -> tuple[int, int]:
-    """The time of all processors, and how much of it the host took, in ticks; 0 where the system does not say."""
-    with contextlib.suppress(OSError):
-        fields = [int(each) for each in Path("/proc/stat").read_text("ascii").partition("\n")[0].split()[1:9]]
-        return sum(fields), fields[7]
-    return 0, 0
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import statistics
@@ -15,6 +16,9 @@ from pathlib import Path
 
 #: Rounds of each measurement; candidates take turns within a round, so that a slow spell meets all of them.
 ROUNDS = 9
+#: The share of the processors that the host of a rented machine may take during a spell, and how often a spell is made
+#: to get there.
+STOLEN, TRIES = 0.02, 6
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,26 @@ class Row:
             compared = self.figure if self.ratio is None else self.ratio
             verdict = f"{'≤' if compared <= self.bar else 'MISSED'} {self.bar:g}{'' if self.ratio is None else '×'}"
         return [self.name, f"{self.figure:,.2f} {self.unit}" if self.unit else "", ratio, verdict]
+
+
+class Host:
+    """Whether the host of a rented machine takes its processors for others, from when this is made."""
+
+    def __init__(self) -> None:
+        self._before = self._read()
+
+    @staticmethod
+    def _read() -> tuple[int, int]:
+        """The time of all processors, and how much of it the host took, in ticks; 0 where the system does not say."""
+        with contextlib.suppress(OSError):
+            fields = [int(each) for each in Path("/proc/stat").read_text("ascii").partition("\n")[0].split()[1:9]]
+            return sum(fields), fields[7]
+        return 0, 0
+
+    def disturbs(self) -> bool:
+        """True if it took more than a spell allows."""
+        (time_before, stolen_before), (time_after, stolen_after) = self._before, self._read()
+        return stolen_after - stolen_before > STOLEN * (time_after - time_before)
 
 
 def time_flush(folder: Path) -> float:

@@ -1,7 +1,8 @@
 """`connector` as it is, which kills itself with SIGKILL at a point of a transaction: `killed_server.py serve …`.
 
 `KILL_AT` names the point, and it counts once the file `KILL_ARMED` is there, which holds how often the point is passed
-before it kills. With `--role api` nothing but messages is written, so each transaction is one of theirs.
+before it kills. With `--role api` nothing but messages is written, so each transaction is one of theirs; K7 and K8 are
+those that record an outcome, K9 and K10 those that keep what a poll found.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from sqlalchemy import Pool, event
 from runtime.cli import main
 
 POINT, ARMED = os.environ["KILL_AT"], Path(os.environ["KILL_ARMED"])
-inserted = False
+#: Points that the transaction has come to, and meets once it is committed.
+written: set[str] = set()
 passed = 0
 
 
@@ -32,15 +34,20 @@ def meet(point: str) -> None:
 
 def traced(statement: str) -> None:
     """What SQLite is about to do."""
-    global inserted  # noqa: PLW0603 - of the one transaction that there is at a time
     if statement.startswith("BEGIN IMMEDIATE"):
-        # Messages were read and verified.
-        inserted = False
+        # Messages were read and verified, or the answer of a poll.
+        written.clear()
         meet("K1")
+        meet("K9")
     elif statement.startswith(("INSERT INTO events", "INSERT OR FAIL INTO events")):
-        inserted = True
-    elif statement.startswith("COMMIT") and inserted:
-        meet("K2")
+        written.add("K2")
+    elif statement.startswith("UPDATE deliveries"):
+        written.add("K8" if "'dead'" in statement else "K7")
+    elif statement.startswith("INSERT INTO sightings"):
+        written.add("K10")
+    elif statement.startswith("COMMIT"):
+        for point in written:
+            meet(point)
 
 
 @event.listens_for(Pool, "connect")
@@ -51,7 +58,7 @@ def connected(connection: Any, _: Any) -> None:
 
 def returned(_frame: Any, kind: str, function: Any) -> None:
     """A function of C returned: the commit is done, and nobody was told."""
-    if kind == "c_return" and inserted and getattr(function, "__name__", "") == "commit":
+    if kind == "c_return" and "K2" in written and getattr(function, "__name__", "") == "commit":
         meet("K3")
 
 

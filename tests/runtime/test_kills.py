@@ -73,6 +73,109 @@ async def test_K1_K2_K3_K4_a_server_killed_around_its_commit_loses_nothing_ackno
         assert (len(subscriber.counts), set(subscriber.counts.values())) == (6, {1})
 
 
+@pytest.mark.parametrize(
+    ("point", "status", "state"), [("K6", 204, "delivered"), ("K7", 204, "delivered"), ("K8", 410, "dead")]
+)
+async def test_K6_K7_K8_a_server_killed_before_an_outcome_is_kept_delivers_again_with_the_same_id(
+    tmp_path: Path, point: str, status: int, state: str
+) -> None:
+    killed, armed = asyncio.Event(), tmp_path / "armed"
+
+    async def answer(_: Arrival) -> int:
+        if point == "K6":
+            await killed.wait()
+        return status
+
+    def states() -> list[tuple[str, int]]:
+        with contextlib.closing(sqlite3.connect(tmp_path / ".connector" / "journal.db")) as journal:
+            return journal.execute("SELECT state, attempts FROM deliveries").fetchall()
+
+    async with Subscriber(answer) as subscriber, httpx2.AsyncClient(trust_env=False, timeout=30) as client:
+        environment = {"CONNECTOR_KEY": Key.generate().to_text(), "CONNECTOR_SUBSCRIBER_ORIGINS": subscriber.origin}
+        at = {**environment, "KILL_ARMED": str(armed), "KILL_AT": point}
+        async with process(tmp_path, environment=at, program=KILLED) as (server, url):
+            made = await client.post(url + "/api/subscriptions", json={"url": subscriber.origin + "/hook"})
+            assert made.status_code == 201
+            armed.write_text("1", "utf-8")
+            assert await post(client, url, "m") == 202
+            await subscriber.until(lambda: subscriber.arrivals)
+            if point == "K6":
+                server.kill()
+            assert await asyncio.wait_for(server.wait(), 60) == -signal.SIGKILL
+            killed.set()
+        assert states() == [("pending", 0)]
+        async with process(tmp_path, environment=environment) as (server, _):
+            await subscriber.until(lambda: len(subscriber.arrivals) > 1)
+            server.send_signal(signal.SIGTERM)
+            assert await asyncio.wait_for(server.wait(), 60) == 0
+    # The outcome that nobody kept is as if it had not been.
+    assert states() == [(state, 1)]
+    first, again = subscriber.arrivals
+    assert again.id == first.id
+    assert int(again.headers["webhook-timestamp"]) >= int(first.headers["webhook-timestamp"])
+
+
+#: A provider without webhooks, whose jobs are asked for.
+JOBS = {
+    "handle": "jobs",
+    "service": {"baseURL": "https://jobs.example", "auth": {"method": "bearer", "params": {"token": "{{key}}"}}},
+    "resources": [
+        {
+            "handle": "jobs", "endpoint": "/jobs", "fields": [{"name": "id", "type": "String"}],
+            "operations": {"list": {"method": "GET", "records": ["data"]}},
+            "webhooks": [
+                {
+                    "event": "created", "path": "/webhooks/jobs/created", "payload": [{"name": "id", "type": "String"}],
+                    "poll": {"operation": "jobs.list", "interval": 60, "when": "new", "start": "all"},
+                }
+            ],
+        }
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("point", ["K9", "K10"])
+async def test_K9_K10_a_server_killed_while_it_keeps_what_a_poll_found_asks_again_and_has_each_event_once(
+    tmp_path: Path, point: str
+) -> None:
+    armed = tmp_path / "armed"
+    answer = json.dumps({"data": [{"id": "a"}, {"id": "b"}]}).encode()
+
+    async def provide(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                # The next transaction is that which keeps this answer.
+                armed.write_text("1", "utf-8")
+                head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+                writer.write(head % len(answer) + answer)
+        writer.close()
+
+    (tmp_path / "jobs.json").write_text(json.dumps(JOBS), "utf-8")
+    provider = await asyncio.start_server(provide, "127.0.0.1", 0)
+    async with provider, Subscriber() as subscriber, httpx2.AsyncClient(trust_env=False, timeout=30) as client:
+        environment = {
+            "CONNECTOR_KEY": Key.generate().to_text(),
+            "CONNECTOR_SUBSCRIBER_ORIGINS": subscriber.origin,
+            "CONNECTOR_BASE_URL__JOBS": f"http://127.0.0.1:{provider.sockets[0].getsockname()[1]}",
+            "CONNECTOR_SECRET__JOBS__KEY": "canary-of-a-poll",
+        }
+        async with process(tmp_path, "--role", "api", environment=environment) as (_, url):
+            made = await client.post(url + "/api/subscriptions", json={"url": subscriber.origin + "/hook"})
+            assert made.status_code == 201
+        at = {**environment, "KILL_ARMED": str(armed), "KILL_AT": point}
+        async with process(tmp_path, "--role", "poller", environment=at, program=KILLED) as (server, _):
+            assert await asyncio.wait_for(server.wait(), 60) == -signal.SIGKILL
+        assert armed.exists()
+        assert kept(tmp_path) == Counter()
+        with contextlib.closing(sqlite3.connect(tmp_path / ".connector" / "journal.db")) as journal:
+            assert journal.execute("SELECT * FROM sightings").fetchall() == []
+        async with process(tmp_path, environment=environment):
+            await subscriber.until(lambda: len(subscriber.arrivals) > 1)
+    assert len(kept(tmp_path)) == 2
+    assert set(kept(tmp_path).values()) == {1}
+    assert sorted(each.event["data"]["id"] for each in subscriber.arrivals) == ["a", "b"]
+
+
 async def until_refused(port: int | None) -> None:
     """Waits until nobody listens any more."""
     async with asyncio.timeout(10):
