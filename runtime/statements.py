@@ -20,8 +20,9 @@ from sqlalchemy.ext.compiler import compiles
 from runtime.tables import to_json
 
 #: Rows that one statement inserts into SQLite at most. After each statement the thread has to wait for its turn to go
-#: on, which takes longer than the statement.
-_TOGETHER = 16
+#: on, which takes longer than the statement; more rows of fifteen columns would be more parameters than an older SQLite
+#: takes, which are 999.
+_TOGETHER = 64
 #: The values of a row to insert, as SQLite's dialect has them.
 _ROW = re.compile(r"(?<=VALUES )\([?, ]+\)")
 

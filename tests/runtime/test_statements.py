@@ -51,16 +51,16 @@ async def test_as_many_rows_are_there_as_were_inserted_each_with_its_own_values(
 
 async def test_a_row_that_is_there_already_is_replaced_or_kept_among_many(database: Database) -> None:
     await database.transact(lambda connection: _INSERT.run(connection, rows(5)))
-    await database.transact(lambda connection: _KEEP.run(connection, rows(20, due=2.0)))
-    assert [due for *_, due in await found(database)] == [1.0] * 5 + [2.0] * 15
-    await database.transact(lambda connection: _REPLACE.run(connection, rows(30, due=3.0)))
-    assert await found(database) == rows(30, due=3.0)
+    await database.transact(lambda connection: _KEEP.run(connection, rows(150, due=2.0)))
+    assert [due for *_, due in await found(database)] == [1.0] * 5 + [2.0] * 145
+    await database.transact(lambda connection: _REPLACE.run(connection, rows(170, due=3.0)))
+    assert await found(database) == rows(170, due=3.0)
 
 
 async def test_of_many_rows_none_is_there_if_one_cannot_be(database: Database) -> None:
     await database.transact(lambda connection: _INSERT.run(connection, rows(1)))
     with pytest.raises(DBAPIError) as refused:
-        await database.transact(lambda connection: _INSERT.run(connection, rows(20)[::-1]))
+        await database.transact(lambda connection: _INSERT.run(connection, rows(150)[::-1]))
     assert "dlv_" not in str(refused.value)
     assert await found(database) == rows(1)
 
@@ -72,7 +72,7 @@ async def test_one_statement_inserts_many_rows_into_sqlite_and_needs_no_file_for
     def insert_all(connection: Any) -> None:
         driver: sqlite3.Connection = connection.connection.driver_connection
         driver.set_trace_callback(seen.append)
-        _INSERT.run(connection, rows(40))
+        _INSERT.run(connection, rows(140))
         driver.set_trace_callback(None)
 
     await database.transact(insert_all)
