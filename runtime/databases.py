@@ -1,8 +1,9 @@
 """Databases that a journal can live in, SQLite by default and PostgreSQL by URL: opened, locked, migrated, closed.
 
 Both run plain functions of a SQLAlchemy connection, each in one transaction, off the event loop: SQLite in a thread
-(one for writing, some beside it for reading), PostgreSQL over asyncpg. A file that is damaged, gone, not writable, of a
-newer version or another process's is refused in words, and never made anew in silence (hazards F5, F6).
+(one for writing, some beside it for reading, one for its log), PostgreSQL over asyncpg. A file that is damaged, gone,
+not writable, of a newer version or another process's is refused in words, and never made anew in silence (hazards F5,
+F6).
 """
 
 from __future__ import annotations

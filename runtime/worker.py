@@ -38,15 +38,18 @@ class Worker:
 
     def _work(self) -> None:
         while (asked := self._asked.get()) is not None:
-            answer, call = asked
-            try:
-                result = call()
-            except BaseException as error:  # noqa: BLE001 - it belongs to whoever asked
-                _tell(answer, answer.set_exception, error)
-            else:
-                _tell(answer, answer.set_result, result)
+            _answer(*asked)
             # Nothing is held until the next one is asked for.
-            del asked, answer, call
+            del asked
+
+
+def _answer(answer: asyncio.Future[Any], call: Callable[[], Any]) -> None:
+    try:
+        result = call()
+    except BaseException as error:  # noqa: BLE001 - it belongs to whoever asked
+        _tell(answer, answer.set_exception, error)
+    else:
+        _tell(answer, answer.set_result, result)
 
 
 def _tell(answer: asyncio.Future[Any], tell: Callable[[Any], None], what: Any) -> None:

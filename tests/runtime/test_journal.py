@@ -146,6 +146,21 @@ async def test_events_are_found_by_place_connection_trigger_and_time(journal: Jo
     assert await found(until=clock.now) == [1, 2]
 
 
+async def test_events_of_a_trigger_are_read_in_their_order_from_an_index() -> None:
+    async with await Journal.open("sqlite://") as journal:
+        plan = await journal.read(
+            lambda connection: connection.execute(
+                text(
+                    "EXPLAIN QUERY PLAN SELECT seq FROM events"
+                    " WHERE connection = 'a' AND trigger = 'b' AND seq > 5 ORDER BY seq LIMIT 100"
+                )
+            ).fetchall()
+        )
+    assert [row[3] for row in plan] == [
+        "SEARCH events USING COVERING INDEX events_by_trigger (connection=? AND trigger=? AND seq>?)"
+    ]
+
+
 async def test_C1_order_is_that_of_arrival_whatever_the_clock_says(journal: Journal, clock: Clock) -> None:
     for step in (3600.0, -7200.0, -3 * 86400.0):
         await journal.append([new(str(step))])
