@@ -346,8 +346,13 @@ async def test_an_answer_leaves_in_one_segment(fast: bool) -> None:
     protocol.connection_lost(None)
 
 
-def test_what_is_loaded_when_a_server_begins_is_no_more_collected() -> None:
-    looks = "import gc, sys; print(gc.get_freeze_count() > 1000, gc.get_threshold()[0], sys.getswitchinterval())"
-    tuned = f"from runtime.serving import tune_process; tune_process(); {looks}"
-    done = subprocess.run([sys.executable, "-c", tuned], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["True", "50000", "0.0005"]
+async def test_what_is_loaded_when_a_server_begins_is_no_more_collected(tmp_path: Path) -> None:
+    looks = "gc.get_freeze_count() > 1000, gc.get_threshold()[0], sys.getswitchinterval()"
+    program = (
+        "import atexit, gc, pathlib, sys; from runtime.cli import main; "
+        f"atexit.register(lambda: pathlib.Path('tuned').write_text(repr(({looks})))); main()"
+    )
+    async with process(tmp_path, program=("-c", program)) as (server, _):
+        server.terminate()
+        assert await asyncio.wait_for(server.wait(), 60) == 0
+    assert (tmp_path / "tuned").read_text("utf-8") == "(True, 50000, 0.0005)"
