@@ -18,7 +18,7 @@ from sqlalchemy import Pool, event
 from runtime.cli import main
 
 POINT, ARMED = os.environ["KILL_AT"], Path(os.environ["KILL_ARMED"])
-#: Points that the transaction has come to, and meets once it is committed.
+#: Points of what the transaction has written, which are met right before its commit.
 written: set[str] = set()
 passed = 0
 
