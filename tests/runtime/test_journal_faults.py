@@ -50,7 +50,9 @@ def soak(name: str, *options: str) -> Any:
 
 def test_K1_to_K10_a_kill_at_any_point_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
     verdict = soak("kills.py", "--kills", "1", "--events", "2000", "--folder", str(tmp_path))
-    assert verdict["kills"] == {f"K{number}": 1 for number in range(1, 11)}
+    # It goes on until there are events enough, and then a point may be met once more.
+    assert verdict["kills"].keys() == {f"K{number}" for number in range(1, 11)}
+    assert min(verdict["kills"].values()) >= 1
     assert verdict["acknowledged"] >= 2000
     assert (verdict["lost"], verdict["twice_in_the_journal"], verdict["deliveries_absent"]) == (0, 0, 0)
 
