@@ -1,8 +1,9 @@
 """`connector` as it is, which kills itself with SIGKILL at a point of a transaction: `killed_server.py serve …`.
 
 `KILL_AT` names the point, and it counts once the file `KILL_ARMED` is there, which holds how often the point is passed
-before it kills. With `--role api` nothing but messages is written, so each transaction is one of theirs; K7 and K8 are
-those that record an outcome, K9 and K10 those that keep what a poll found.
+before it kills. With `--role api` nothing but messages is written, so each transaction is one of theirs; K5 is where a
+delivery that was handed out is read, K7 and K8 are the transactions that record an outcome, K9 and K10 those that keep
+what a poll found.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ written: set[str] = set()
 passed = 0
 
 
-def meet(point: str) -> None:
-    """Kills this process if it is at its point, often enough."""
+def meet(point: str, thread: str = "journal-writer") -> None:
+    """Kills this process if that thread of it is at its point, often enough."""
     global passed  # noqa: PLW0603 - a counter of this process
-    if point == POINT and threading.current_thread().name.startswith("journal-writer") and ARMED.exists():
+    if point == POINT and threading.current_thread().name.startswith(thread) and ARMED.exists():
         passed += 1
         if passed >= int(ARMED.read_text("utf-8")):
             os.kill(os.getpid(), signal.SIGKILL)
@@ -45,6 +46,8 @@ def traced(statement: str) -> None:
         written.add("K8" if "'dead'" in statement else "K7")
     elif statement.startswith("INSERT INTO sightings"):
         written.add("K10")
+    elif "FROM deliveries JOIN events" in statement:
+        meet("K5", "journal-reader")
     elif statement.startswith("COMMIT"):
         for point in written:
             meet(point)
