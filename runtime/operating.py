@@ -45,13 +45,12 @@ def serve(everywhere: Everywhere, *, host: str, port: int, roles: tuple[str, ...
     from runtime.app import create_app
     from runtime.gate import check_bind
     from runtime.runtime import Runtime
-    from runtime.serving import new_event_loop, tune_process
+    from runtime.serving import new_event_loop
 
     chosen = [word.strip() for each in roles for word in each.split(",") if word.strip()] or list(ROLES)
     settings = everywhere.settings()
     check_bind(host, settings.admin_token)
     app = create_app(Runtime(settings=settings), roles=chosen)
-    tune_process()
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         interrupted = runner.run(_serve(everywhere, app, host, port))
     if interrupted:
@@ -62,7 +61,7 @@ def serve(everywhere: Everywhere, *, host: str, port: int, roles: tuple[str, ...
 async def _serve(everywhere: Everywhere, app: FastAPI, host: str, port: int) -> bool:
     from runtime import printing
     from runtime.app import put_webhooks_first
-    from runtime.serving import announced, listen, serve
+    from runtime.serving import announced, listen, serve, tune_process
 
     backend = app.state.backend
     settings = backend.runtime.settings
@@ -78,6 +77,8 @@ async def _serve(everywhere: Everywhere, app: FastAPI, host: str, port: int) -> 
             printing.say("note", f"serving at {url}; the interface is described at {url}/docs; Ctrl-C to stop")
 
         async with app.router.lifespan_context(app):
+            # With all that is loaded by now; what comes from here on is of messages and deliveries.
+            tune_process()
             with announced(settings.home, url):
                 stopping, whole = backend.stopping, put_webhooks_first(app)
                 return await serve(whole, listener, limits=settings.limits, stopping=stopping, on_ready=on_ready)
