@@ -3,10 +3,10 @@
 Both servers are uvicorn in a process of their own, on the same event loop and the same parser of HTTP: those of the
 extra `speed`, and those of a plain installation. A third process sends them the same signed messages: over fifty
 connections as fast as they are answered, then a thousand a second whether answered or not. It is a bare loop over
-epoll, so that it takes as little as possible of the cores that it shares with them. The servers take turns of half a
-second, many of them, since a core of a rented machine can be twice as fast in one second as in the next, and a spell
-during which the host took the processors for others is made again; the figures are those of all spells together. The
-time of a flush to the disk stands beside them.
+epoll, so that it takes as little as possible of the cores that it shares with them. The servers take turns of a quarter
+of a second, many of them, since a core of a rented machine can be twice as fast in one second as in the next, and a
+spell during which the host took the processors for others is made again; the figures are those of all spells together.
+The time of a flush to the disk stands beside them.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 PATH = "/webhooks/bench/made"
 CONNECTIONS = 50
 #: Seconds of each spell, messages a second when they come whether answered or not, and turns of each server.
-SECONDS = 0.5
+SECONDS = 0.25
 RATE = 1000
-TURNS = 16
+TURNS = 40
 SERVERS = ("bare", "ours")
 #: What a plain installation does not have.
 SPEED = ("httptools", "uvloop")

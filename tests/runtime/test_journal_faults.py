@@ -11,6 +11,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -89,6 +90,18 @@ async def test_F3_the_log_is_put_into_the_database_beside_commits_and_begins_ane
         assert (tmp_path / "journal.db-wal").stat().st_size < 1_000_000
         assert len(await journal.events(limit=1000)) == 400
     assert sqlite3.connect(tmp_path / "journal.db").execute("SELECT count(*) FROM events").fetchone() == (400,)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives a thread a priority of its own")
+@pytest.mark.anyio
+async def test_the_thread_of_checkpoints_stands_back_behind_all_others(tmp_path: Path) -> None:
+    async with over(Tidy(tmp_path / "journal.db")) as journal:
+        for number in range(100):
+            await journal.append([new(str(number))])
+        threads = {each.name: os.getpriority(os.PRIO_PROCESS, each.native_id or 0) for each in threading.enumerate()}
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    back = {name: priority for name, priority in threads.items() if priority != own}
+    assert back == {"journal-checkpoint_0": own + writeahead.NICENESS}
 
 
 @pytest.mark.anyio
