@@ -9,13 +9,26 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from connector.configuring import Service, missing_value
-from connector.errors import InputError, InputProblem, did_you_mean
+from connector.errors import ConfigurationError, InputError, InputProblem, did_you_mean
 from runtime.settings import Settings
 from runtime.store import Kind, Store
 from runtime.vault import Vault, destination
 
-#: Values that every connection may have, whatever its definition declares: they say how its messages are verified.
-INBOUND: Mapping[str, Kind] = {"webhookSecret": "secret", "unsigned": "value"}
+#: Values that every connection may have, whatever its definition declares: they say how its messages are verified, and
+#: whether those without an id collapse.
+INBOUND: Mapping[str, Kind] = {"webhookSecret": "secret", "unsigned": "value", "dedupe": "value"}
+#: What tells messages without an id apart: nothing, so that each is an event, or their bodies.
+DEDUPES = ("none", "body")
+
+
+def check_dedupe(connection: str, given: Any) -> str:
+    """One of DEDUPES; raises ConfigurationError for another word."""
+    if given not in DEDUPES:
+        raise ConfigurationError(
+            f"{connection}: 'dedupe' cannot be {str(given)[:70]!r}",
+            hint="'body' makes one event of messages without an id that have the same body, 'none' one of each",
+        )
+    return str(given)
 
 
 def check_names(service: Service, connection: str, names: Iterable[str]) -> None:
@@ -35,9 +48,14 @@ def enter_values(
     URL is missing, since a secret is bound to an origin.
     """
     check_names(service, connection, values)
-    empty = [name for name, value in values.items() if not isinstance(value, (str, int, float)) or value == ""]
-    if empty or not values:
-        problems = [InputProblem(name, f"{name}: expected a text that is not empty") for name in empty]
+    problems = [
+        InputProblem(name, f"{name}: expected a text that is not empty")
+        for name, value in values.items()
+        if not isinstance(value, (str, int, float)) or value == ""
+    ]
+    if values.get("dedupe", "none") not in ("", *DEDUPES):
+        problems.append(InputProblem("dedupe", f"dedupe: expected one of {', '.join(DEDUPES)}"))
+    if problems or not values:
         raise InputError(connection, problems or [InputProblem("values", "there is no value to store")])
     # What is entered anew need not be readable any more.
     known = vault.values(connection, service.placeholders.keys() - values.keys())

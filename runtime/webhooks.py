@@ -29,6 +29,7 @@ from connector.errors import ConfigurationError, InvalidSignature, MappingError,
 from connector.events import FORM, make_event, read_message
 from connector.messages import Headers, Request
 from connector.signatures import Verified, message_id, split_secrets
+from runtime.entering import check_dedupe
 from runtime.entries import NewEvent
 from runtime.files import make_home
 from runtime.journal import Journal
@@ -44,8 +45,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 #: Told of each answer: the connector and the status.
 Count = Callable[[str, int], None]
 
-#: The values of a connection that say how its messages are verified.
-SECRET, UNSIGNED = "webhookSecret", "unsigned"
+#: The values of a connection that say how its messages are verified, and what tells those apart that have no id.
+SECRET, UNSIGNED, DEDUPE = "webhookSecret", "unsigned", "dedupe"
 #: An event that was passed on more often by runtimes like this one is in a loop (hazard T75).
 MAX_HOPS = 5
 #: Seconds for which the values of a connection are not looked up again.
@@ -74,6 +75,8 @@ class Door:
     secrets: tuple[str, ...] = field(repr=False)
     unsigned: bool = False
     token: str = field(default="", repr=False)
+    #: True if of messages without an id those with one body are one; by default nothing is collapsed (hazard T74).
+    by_body: bool = False
     until: float = 0.0
 
 
@@ -91,14 +94,15 @@ class Doors:
         now = self._clock()
         door = self._known.get(connection)
         if door is None or not now <= door.until <= now + _FRESH:
-            values = self._vault.values(connection, (SECRET, UNSIGNED))
+            values = self._vault.values(connection, (SECRET, UNSIGNED, DEDUPE))
             text = str(values.get(SECRET) or "")
             keys = tuple(each for each in split_secrets(text) if each) if text.strip() else ()
             unsigned = str(values.get(UNSIGNED, "")).lower() in ("true", "1", "yes")
             token = self._token(connection, text) if unsigned else ""
             if len(self._known) >= _MOST_DOORS:
                 self._known.clear()
-            door = self._known[connection] = Door(connection, keys, unsigned, token, now + _FRESH)
+            by_body = check_dedupe(connection, values.get(DEDUPE, "none")) == "body"
+            door = self._known[connection] = Door(connection, keys, unsigned, token, by_body, now + _FRESH)
         return door
 
     def _token(self, connection: str, secret: str) -> str:
@@ -290,6 +294,8 @@ class Ingress:
         found = verified.id
         if found is None and selector is not None and isinstance(value := selector.find_one(document), (str, int)):
             found = to_text(value)
+        if found is None and door.by_body and isinstance(request.body, bytes):
+            found = f"sha256:{hashlib.sha256(request.body).hexdigest()}"
         now = datetime.datetime.fromtimestamp(self._clock(), tz=datetime.UTC)
         name = door.connection.partition(":")[2] or "default"
         event = make_event(webhook, document, id="", connection=name, now=now)  # the journal makes the id

@@ -343,7 +343,7 @@ async def test_T56_values_of_a_connection_are_written_and_never_read(guarded: Se
         seen += answer.text
     shown = (await guarded.client.get(url, headers=headers)).json()
     assert {each["name"]: each["set"] for each in shown["values"]} == {
-        "apiToken": True, "webhookSecret": True, "unsigned": False,
+        "apiToken": True, "webhookSecret": True, "unsigned": False, "dedupe": False,
     }  # fmt: skip
     assert (await guarded.send(path="/webhooks/demo/made?connection=team-b")).status_code == 202
     wrong = await guarded.client.put(url, json={"apiTken": CANARY}, headers=headers)

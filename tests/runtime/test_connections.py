@@ -99,6 +99,7 @@ def test_a_value_on_the_command_line_is_refused_and_not_repeated(words: list[str
         (["mistral-ai", "apiTokn"], CANARY, 6, "did you mean 'apiToken'?"),
         (["mistral-a", "apiToken"], CANARY, 2, "did you mean 'mistral-ai'?"),
         (["mistral-ai", "apiToken"], "", 6, "expected a text that is not empty"),
+        (["mistral-ai", "dedupe"], "boddy", 6, "dedupe: expected one of none, body"),
         (["mistral-ai", "apiToken"], f"{CANARY}\nmore", 6, "apiToken: "),
         (["mistral-ai", "apiToken"], b"\xff\xfe", 2, "no UTF-8 text"),
         (["mistral-ai", "apiToken", "--base-url", "ftp://x"], CANARY, 6, "base URL"),

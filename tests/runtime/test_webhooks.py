@@ -354,6 +354,33 @@ async def test_T74_messages_without_an_id_are_never_taken_for_one(server: Served
     assert [each["dedupe"] for each in found] == ["none", "none"]
 
 
+async def test_T74_messages_of_one_body_are_one_if_the_operator_says_so(tmp_path: Path) -> None:
+    async with served(settings_in(tmp_path, CONNECTOR_SECRET__DEMO__DEDUPE="body")) as server:
+        headers = {"authorization": f"Bearer {SECRET}", "content-type": "application/json"}
+
+        async def send(body: bytes, **more: str) -> str:
+            answer = await server.client.post(server.url + PATH, content=body, headers=headers | more)
+            assert answer.status_code == 202
+            return str(answer.json()["event"])
+
+        first = await send(b'{"id": "t"}')
+        assert await send(b'{"id": "t"}') == first
+        # White space is part of a body, and an id says more than it.
+        assert len({first, await send(b'{"id":"t"}'), await send(b'{"id": "t"}', **{"webhook-id": "m-1"})}) == 3
+        found = (await server.client.get(server.url + "/api/events")).json()["events"]
+        assert [("dedupe" in each, each["id"] == first) for each in found] == [(False, True), *[(False, False)] * 2]
+
+
+async def test_T74_a_word_that_does_not_say_what_collapses_is_refused_and_loses_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with served(settings_in(tmp_path, CONNECTOR_SECRET__DEMO__DEDUPE="boddy")) as server:
+        answer = await server.send()
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
+        assert await count(server) == 0
+    assert "demo: 'dedupe' cannot be 'boddy'" in caplog.text
+
+
 SLACK = {
     "handle": "chat",
     "service": {
