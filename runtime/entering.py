@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from connector.configuring import Service, missing_value
-from connector.errors import ConfigurationError, InputError, InputProblem, did_you_mean
+from connector.errors import InputError, InputProblem, did_you_mean
 from runtime.settings import Settings
 from runtime.store import Kind, Store
 from runtime.vault import Vault, destination
@@ -19,16 +19,6 @@ from runtime.vault import Vault, destination
 INBOUND: Mapping[str, Kind] = {"webhookSecret": "secret", "unsigned": "value", "dedupe": "value"}
 #: What tells messages without an id apart: nothing, so that each is an event, or their bodies.
 DEDUPES = ("none", "body")
-
-
-def check_dedupe(connection: str, given: Any) -> str:
-    """One of DEDUPES; raises ConfigurationError for another word."""
-    if given not in DEDUPES:
-        raise ConfigurationError(
-            f"{connection}: 'dedupe' cannot be {str(given)[:70]!r}",
-            hint="'body' makes one event of messages without an id that have the same body, 'none' one of each",
-        )
-    return str(given)
 
 
 def check_names(service: Service, connection: str, names: Iterable[str]) -> None:

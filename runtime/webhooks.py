@@ -29,7 +29,7 @@ from connector.errors import ConfigurationError, InvalidSignature, MappingError,
 from connector.events import FORM, make_event, read_message
 from connector.messages import Headers, Request
 from connector.signatures import Verified, message_id, split_secrets
-from runtime.entering import check_dedupe
+from runtime.entering import DEDUPES
 from runtime.entries import NewEvent
 from runtime.files import make_home
 from runtime.journal import Journal
@@ -99,9 +99,9 @@ class Doors:
             keys = tuple(each for each in split_secrets(text) if each) if text.strip() else ()
             unsigned = str(values.get(UNSIGNED, "")).lower() in ("true", "1", "yes")
             token = self._token(connection, text) if unsigned else ""
+            by_body = _is_by_body(connection, values.get(DEDUPE, "none"))
             if len(self._known) >= _MOST_DOORS:
                 self._known.clear()
-            by_body = check_dedupe(connection, values.get(DEDUPE, "none")) == "body"
             door = self._known[connection] = Door(connection, keys, unsigned, token, by_body, now + _FRESH)
         return door
 
@@ -112,6 +112,15 @@ class Doors:
         """
         root = secret.encode() or _read_root(self._home)
         return hashlib.blake2b(connection.encode(), key=hashlib.sha256(root).digest(), digest_size=16).hexdigest()
+
+
+def _is_by_body(connection: str, dedupe: Any) -> bool:
+    if dedupe not in DEDUPES:
+        raise ConfigurationError(
+            f"{connection}: 'dedupe' cannot be {str(dedupe)[:70]!r}",
+            hint="'body' makes one event of messages without an id that have the same body, 'none' one of each",
+        )
+    return bool(dedupe == "body")
 
 
 def _read_root(home: Path) -> bytes:

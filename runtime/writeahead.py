@@ -36,7 +36,7 @@ class WriteAhead:
         """`connect` opens a connection for nothing else; `rows` make it time for a checkpoint."""
         self._connect = connect
         self._rows = rows
-        self._thread = ThreadPoolExecutor(1, "journal-checkpoint")
+        self._thread = ThreadPoolExecutor(1, "journal-checkpoint", initializer=_stand_back)
         self._connection: Any = None
         self._running: Future[int] | None = None
         #: The rows that the writer's connection had written when the last checkpoint began.
@@ -60,7 +60,6 @@ class WriteAhead:
 
     def _run(self) -> int:
         if self._connection is None:
-            _stand_back()
             self._connection = self._connect()
         return _put(self._connection)
 

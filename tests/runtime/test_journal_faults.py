@@ -92,10 +92,24 @@ async def test_F3_the_log_is_put_into_the_database_beside_commits_and_begins_ane
     assert sqlite3.connect(tmp_path / "journal.db").execute("SELECT count(*) FROM events").fetchone() == (400,)
 
 
+class Unable(Tidy):
+    """One whose first checkpoint finds no connection."""
+
+    opened = 0
+
+    def _connect(self, name: str) -> Any:
+        # The writer's comes first, then that of the checkpoints.
+        self.opened += 1
+        if self.opened == 2:
+            raise sqlite3.OperationalError("unable to open database file")
+        return super()._connect(name)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives a thread a priority of its own")
 @pytest.mark.anyio
 async def test_the_thread_of_checkpoints_stands_back_behind_all_others(tmp_path: Path) -> None:
-    async with over(Tidy(tmp_path / "journal.db")) as journal:
+    # Not further back after a checkpoint that could not be made.
+    async with over(Unable(tmp_path / "journal.db")) as journal:
         for number in range(100):
             await journal.append([new(str(number))])
         threads = {each.name: os.getpriority(os.PRIO_PROCESS, each.native_id or 0) for each in threading.enumerate()}
@@ -106,16 +120,6 @@ async def test_the_thread_of_checkpoints_stands_back_behind_all_others(tmp_path:
 
 @pytest.mark.anyio
 async def test_F2_a_log_that_cannot_be_put_into_the_database_loses_nothing(tmp_path: Path) -> None:
-    class Unable(Tidy):
-        opened = 0
-
-        def _connect(self, name: str) -> Any:
-            # The writer's comes first, then that of the checkpoints.
-            self.opened += 1
-            if self.opened == 2:
-                raise sqlite3.OperationalError("unable to open database file")
-            return super()._connect(name)
-
     database = Unable(tmp_path / "journal.db")
     async with over(database) as journal:
         for number in range(100):
