@@ -21,7 +21,7 @@ from connector.templates import Template, Unrenderable, Values, encode_header
 from connector.tokens import Grant
 from connector.urls import encode_query
 
-#: A token that already begins with a scheme is sent as it is (dialect, table of auth methods).
+#: A token that already begins with a scheme is sent as it is (language rule 21).
 _SCHEME = re.compile(r"[A-Za-z][\w-]* +\S")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 #: Headers that frame the message or route it; a definition or a connection may never set them (hazard T27).

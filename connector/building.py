@@ -57,7 +57,7 @@ def build_request(operation: Operation, inputs: Mapping[str, Any], config: Confi
     if isinstance(body, Stream):
         headers, body = _settle(headers, body)
     if body == b"":
-        # Its whole template was left out: no body, and so no type of one (dialect rules 4 and 9).
+        # Its whole template was left out: no body, and so no type of one (language rules 4 and 9).
         body, headers = None, [field for field in headers if field[0].lower() != "content-type"]
     if query:
         url = f"{url}?{query}"
@@ -111,7 +111,7 @@ def _fill_from_connection(
 ) -> tuple[Mapping[str, Any], frozenset[str]]:
     """Adds what the connection knows to the values; gives the values for URL and headers, and what is secret.
 
-    In the URL and the headers a shadowed name is the connection's, in query and body the caller's (dialect rule 6).
+    In the URL and the headers a shadowed name is the connection's, in query and body the caller's (language rule 6).
     Raises MissingCredentials.
     """
     service = operation.service

@@ -2,7 +2,7 @@
 
 A convertor takes what a caller or a provider gave and returns the declared type without losing anything, or raises
 ValueError with a sentence that never repeats the value (it may be secret). The same rule serves inputs (where a
-failure refuses the call) and answers (where the value stays raw and is reported): `dialect.md` rules 3 and 12.
+failure refuses the call) and answers (where the value stays raw and is reported): language rules 3 and 12.
 Nothing here knows where a value comes from or goes to; that is templates' and mapping's work.
 """
 

@@ -118,7 +118,7 @@ class Webhook:
 
     @property
     def id(self) -> str:
-        """The trigger id, `<resource>/<event>` (dialect rule 14)."""
+        """The trigger id, `<resource>/<event>` (language rule 14)."""
         return f"{self.resource}/{self.event}"
 
 
@@ -178,7 +178,7 @@ class Operation:
 
     @property
     def lists(self) -> bool:
-        """True if its answer holds records: it declares them, or it is named `list` (dialect rule 11)."""
+        """True if its answer holds records: it declares them, or it is named `list` (language rule 11)."""
         return self.records is not None or self.name == "list"
 
 
@@ -227,7 +227,7 @@ class Step(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CustomOperation:
-    """An operation made of steps, which share one map of variables (dialect rule 18).
+    """An operation made of steps, which share one map of variables (language rule 18).
 
     `inputs` are what the caller gives, `output` the fields of the result. It has whatever else an Operation is asked
     for; what concerns the answer is that of the last step, where this is a call.

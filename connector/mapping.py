@@ -21,7 +21,7 @@ from connector.messages import Request, Response, mask_bytes
 from connector.pagination import explain_more
 from connector.streams import STREAM_KINDS, Message
 
-#: Where the records of a list are looked for when the definition does not say (dialect rule 11).
+#: Where the records of a list are looked for when the definition does not say (language rule 11).
 USUAL_ROOTS = ("data", "items", "results", "records", "value", "entries")
 _SNIPPET = 200
 #: How many places of an answer are tried when nothing matched.
@@ -311,7 +311,7 @@ def _matched(fields: Mapping[str, Any]) -> int:
 
 
 def find_records(operation: Operation, document: Any) -> tuple[list[Any], str]:
-    """The records of a list answer and, where their place was inferred, a sentence that says so (dialect rule 11)."""
+    """The records of a list answer and, where their place was inferred, a sentence that says so (language rule 11)."""
     if operation.records is not None:
         found = operation.records.find_one(document)
         if isinstance(found, list):
@@ -335,7 +335,7 @@ def _is_record_list(value: Any) -> bool:
 
 
 def explain_nothing(fields: Sequence[Field], document: Any, where: str = "") -> str:
-    """Says that nothing matched and, if the fields match elsewhere, where (dialect rule 13).
+    """Says that nothing matched and, if the fields match elsewhere, where (language rule 13).
 
     >>> explain_nothing(fields, {"data": [{"id": "a"}]})   # doctest: +SKIP
     '0 of 10 fields matched; 9 of 10 match at $.data[*]'

@@ -134,7 +134,7 @@ class Request:
     `url` is absolute and fully encoded; `body` is bytes, a Stream where a file is read only while it is sent, or None
     for no body at all. `secrets` are the texts that must
     not be shown, in each form in which they occur in this request. `own_headers` are the names, in lower case, that the
-    operation declares itself: they win over what auth would add (dialect rule 9).
+    operation declares itself: they win over what auth would add (language rule 9).
     """
 
     method: str

@@ -1,7 +1,7 @@
 """The one flat namespace of an operation: which names it declares and uses, and which of them the connection fills.
 
-Names are gathered while the pieces of an operation are read (Usage); what they come to is dialect rules 4 to 6. How the
-pieces are read is for `operations` to say.
+Names are gathered while the pieces of an operation are read (Usage); what they come to is language rules 4 to 6. How
+the pieces are read is for `operations` to say.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def find_namespace(
         landing = {"query", "body"} if place == VARIABLE else {place} & {"query", "body"}
         if landing & set(places.get(name, ())):
             own.add(name)
-    # Dialect rule 6: what the connection knows by that name fills URL and headers always, query and body only where
+    # Language rule 6: what the connection knows by that name fills URL and headers always, query and body only where
     # the operation does not declare the name for itself.
     connection = places.keys() & (service.placeholders.keys() if usage.filled is None else usage.filled)
     bound = frozenset(connection - own)
@@ -86,7 +86,7 @@ def find_namespace(
             if not broken:
                 reader.complain("W_UNUSED", f"{name!r} is declared and used nowhere", each.path, "remove it")
         elif name not in bound:
-            # A path always needs its value (dialect rule 4).
+            # A path always needs its value (language rule 4).
             must = each.placeholder.required or ("path" in places[name] and each.placeholder.default is None)
             inputs[name] = replace(each.placeholder, required=must)
     for name, (kind, path) in first_use.items():

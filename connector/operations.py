@@ -27,7 +27,7 @@ from connector.templates import MAX_SLOTS, PathTemplate, Placeholder, QueryPair,
 from connector.trees import LIST_STYLES, BodyOptions, ListStyle, SlotUse
 from connector.urls import encode_literal, has_dot_segment
 
-#: The type that an undeclared name gets where it stands in a body, if not String (dialect rule 5).
+#: The type that an undeclared name gets where it stands in a body, if not String (language rule 5).
 _UNDECLARED = {"bare": "Any", "condition": "Any", "file": "File"}
 Headers = list[tuple[str, Template]]
 Parts = tuple[str | Slot, ...]
@@ -370,7 +370,7 @@ def _response(
 
 
 def _repeating(pair: QueryPair, inputs: Mapping[str, Placeholder], pairs: Sequence[QueryPair]) -> QueryPair:
-    """The pair with the type of its one slot known, wherever that was declared (dialect rule 8)."""
+    """The pair with the type of its one slot known, wherever that was declared (language rule 8)."""
     slot = pair.value.only_slot
     if pair.explodes:
         return replace(pair, reserved=frozenset(each.name for each in pairs if each is not pair))

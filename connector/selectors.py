@@ -1,7 +1,7 @@
 """Where a value sits in an answer: Selector, compiled once, with `find_one` and `find_all`.
 
 A selector walks lists and objects of parsed JSON and touches nothing else; whatever is missing is None, never an
-error (dialect rule 10). JSONPath text that is a plain walk becomes one; what a walk cannot say goes to jsonpath-ng,
+error (language rule 10). JSONPath text that is a plain walk becomes one; what a walk cannot say goes to jsonpath-ng,
 without its extensions, which can hang on a regular expression (hazard T51).
 """
 

@@ -250,9 +250,9 @@ def read_custom_operation(
 ) -> CustomOperation:
     """One custom operation, complete; its problems go to the reader.
 
-    A name that a step uses and that nothing before it provides is an input of the operation as well (dialect rule 5).
+    A name that a step uses and that nothing before it provides is an input of the operation as well (language rule 5).
     One that is `built_in` is no template of its connector: whatever a value of the connection is called, its inputs are
-    the caller's (dialect rule 6).
+    the caller's (language rule 6).
     """
     declared = {
         name: Declaration(reader.placeholder(name, entry, where, inside="meta"), where)

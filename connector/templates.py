@@ -1,6 +1,6 @@
 """Text with `{{name}}` in it: Placeholder (declared), Slot (used), Template (compiled), and what a place demands.
 
-A template is read once, at load, with Jinja's lexer: data, `{{`, one name, `}}`, and nothing else (dialect rule 1).
+A template is read once, at load, with Jinja's lexer: data, `{{`, one name, `}}`, and nothing else (language rule 1).
 Rendering substitutes in one pass and encodes each value for the place it lands in (rule 2), so no value is ever read
 as template text. Bodies have their own module, since a JSON body is a tree and not text.
 """
@@ -106,7 +106,7 @@ def _lexer() -> Lexer:
 
 
 def split_template(text: str) -> tuple[str | Slot, ...]:
-    """The text as literal parts and slots, in order; raises TemplateSyntaxError for all else (dialect rule 1).
+    """The text as literal parts and slots, in order; raises TemplateSyntaxError for all else (language rule 1).
 
     >>> split_template("/{{ id }}/cancel")
     ('/', Slot(name='id'), '/cancel')
@@ -200,7 +200,7 @@ class Template:
     def render(self, values: Values, encode: Callable[[str], str] = str) -> str | None:
         """The text with each value encoded in its place; None if it is one slot and its value was not supplied.
 
-        Inside a longer text a value that was not supplied is empty (dialect rule 4). Raises Unrenderable.
+        Inside a longer text a value that was not supplied is empty (language rule 4). Raises Unrenderable.
         """
         if self.literal is not None:
             return self.literal

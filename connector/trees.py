@@ -1,7 +1,7 @@
 """Body trees: a JSON value with placeholders in it, compiled once, filled for each request.
 
 A tree is what keeps a value from changing the shape of a body: slots become values before anything is serialised, so
-none can add or replace a member (dialect rule 2). How a filled tree is written on the wire is `bodies`' to say.
+none can add or replace a member (language rule 2). How a filled tree is written on the wire is `bodies`' to say.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ LIST_STYLES: tuple[ListStyle, ...] = ("repeat", "brackets", "indexes")
 class BodyOptions:
     """What a body needs to know of its operation.
 
-    `structured` are the names declared Array or Object, which stay so even between quotes (dialect rule 3), `files`
+    `structured` are the names declared Array or Object, which stay so even between quotes (language rule 3), `files`
     those declared File, `lists` how a form writes lists.
     """
 
@@ -54,7 +54,7 @@ _NO_NAMES: frozenset[str] = frozenset()
 
 
 class _Absent:
-    """The value of a slot that was not supplied, so that its member or item is dropped (dialect rule 4)."""
+    """The value of a slot that was not supplied, so that its member or item is dropped (language rule 4)."""
 
 
 ABSENT = _Absent()

@@ -1,6 +1,6 @@
 """What a URL may be: an origin, a host part given by a connection, the encoding of a path segment or query value.
 
-An origin is `scheme://host[:port]` in its normal form, which is what a credential is bound to (dialect rule 7).
+An origin is `scheme://host[:port]` in its normal form, which is what a credential is bound to (language rule 7).
 Nothing here resolves a name or decides which addresses may be reached; that is the runtime's guard.
 """
 

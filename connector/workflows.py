@@ -23,7 +23,7 @@ from connector.templates import Template
 Context = Mapping[str, Any]
 #: The name of the event in a context.
 EVENT = "event"
-#: What a value that is not there is, until somebody drops it (dialect rule 4: it is not supplied).
+#: What a value that is not there is, until somebody drops it (language rule 4: it is not supplied).
 MISSING: Any = object()
 
 

@@ -1,6 +1,6 @@
 """Which connectors there are: the shipped ones, then those of the operator's folders, each read when first asked for.
 
-A connector is a file `<handle>.json` or a folder `<handle>/` as `dialect.md` part 2 lays it out. Files are read and
+A connector is a file `<handle>.json` or a folder `<handle>/` as language rule 22 lays it out. Files are read and
 handed to the language; what they mean is its business. A handle that stands in a later folder replaces the earlier
 one as a whole. A connector that was read stays as it is until a reload of it succeeds.
 """

@@ -253,7 +253,7 @@ def _shape_of(operation: Operation, progress: Progress | None) -> _Shape:
         # A `*` already gives a list of what it leads to; a plain walk leads to the list itself.
         row = root.at(walk if Every() in walk else (*walk, Every()))
     elif operation.lists and operation.response not in STREAM_KINDS:
-        # Of what is understood without `records`, a bare array is the plainest (dialect rule 11).
+        # Of what is understood without `records`, a bare array is the plainest (language rule 11).
         row = root.at((Every(),))
     for each, walk in _walks(operation.fields):
         part = row.at(walk, every=each.multivalue)

@@ -1,4 +1,4 @@
-"""Types: what becomes what without loss, and what is refused without being repeated (dialect rules 3 and 12)."""
+"""Types: what becomes what without loss, and what is refused without being repeated (language rules 3 and 12)."""
 
 from __future__ import annotations
 

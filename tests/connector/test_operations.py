@@ -486,7 +486,7 @@ def test_the_first_type_decides_on_a_quoted_slot_too() -> None:
     assert text.body.encode({"a": "b"}) == b'{"a":"b"}'
 
 
-# What the connection knows (dialect rule 6)
+# What the connection knows (language rule 6)
 
 HOST = {"baseURL": "https://demo.example/{{account}}"}
 

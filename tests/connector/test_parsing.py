@@ -54,7 +54,7 @@ def places(problems: list[Problem]) -> list[tuple[int | None, int | None, str]]:
     return [(each.line, each.column, each.code) for each in problems]
 
 
-# Accepted shapes (dialect, part 1)
+# Accepted shapes (language rule 19)
 
 
 def test_service_and_resources_are_two_documents_or_one_connector_as_text_or_values() -> None:

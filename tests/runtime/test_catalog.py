@@ -53,7 +53,7 @@ def test_a_folder_of_connectors_one_connector_and_one_file_are_all_found(tmp_pat
     assert "things.read" in Catalog([tmp_path / "all" / "whole.json"]).get("whole").operations
 
 
-def test_a_connector_folder_is_laid_out_as_the_dialect_says(tmp_path: Path) -> None:
+def test_a_connector_folder_is_laid_out_as_the_language_says(tmp_path: Path) -> None:
     folder = write(
         tmp_path / "demo",
         service=SERVICE,
