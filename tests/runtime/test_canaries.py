@@ -1,4 +1,4 @@
-"""Secrets planted wherever the product takes one, and looked for in all that leaves it (hazards T53 to T58, figure 11).
+"""Secrets planted wherever the product takes one, and looked for in all that leaves it (hazards T53 to T58).
 
 One scenario, with every logger at DEBUG: each way to authenticate is called against a provider that echoes whatever it
 is sent, in successes, in refusals and in garbage; connections are stored, listed, shown and logged in. Then logs, both

@@ -1,4 +1,4 @@
-"""A subscriber that is really down for ten minutes while events come, and then is back (figure 13, hazard S1).
+"""A subscriber that is really down for ten minutes while events come, and then is back (hazard S1).
 
     PYTHONPATH=. python tests/soak/outage.py                 ten minutes
     PYTHONPATH=. python tests/soak/outage.py --seconds 90    a shorter outage
