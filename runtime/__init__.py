@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         UnknownOperation,
         UnknownOutcome,
     )
+    from runtime.app import create_app
     from runtime.catalog import Catalog
     from runtime.runtime import Runtime
     from runtime.settings import Limits, Settings, load_settings
@@ -65,6 +66,7 @@ __all__ = [
     "UnknownOperation",
     "UnknownOutcome",
     "Vault",
+    "create_app",
     "load_settings",
 ]
 
@@ -75,6 +77,7 @@ _HOMES = {
     "Runtime": "runtime.runtime",
     "Settings": "runtime.settings",
     "Vault": "runtime.vault",
+    "create_app": "runtime.app",
     "load_settings": "runtime.settings",
 }
 

@@ -1,8 +1,9 @@
 """The application that `connector serve` runs, and the router that a host includes: wiring, lifespan, health, docs.
 
-`create_app` makes the interface, and `put_webhooks_first` what is served: webhooks are found by their exact raw path,
-and their messages come in crowds. The journal is open, and the work of the chosen roles is done, for as long as the
-application lives. What the routes do is `api`'s, and how the server treats its clients is `serving`'s.
+`create_app` makes all of it, and `put_webhooks_first` what `connector serve` serves: webhooks are found by their exact
+raw path before the application has its turn, since their messages come in crowds. The journal is open, and the work of
+the chosen roles is done, for as long as the application lives. What the routes do is `api`'s, and how the server treats
+its clients is `serving`'s.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -70,9 +71,9 @@ def open_backend(runtime: Runtime, *, webhooks: bool = True) -> Backend:
 
 
 def create_app(runtime: Runtime, *, roles: Iterable[str] = ROLES, webhooks: bool = True) -> FastAPI:
-    """The whole application over a runtime; `roles` are what this process does.
+    """The whole application over a runtime, webhooks included; `roles` are what this process does.
 
-    Without `webhooks` there are none, and no connector is read before it is asked for.
+    Without `webhooks` there are none, and no connector is read before it is requested. Raises ConfigurationError.
     """
     backend, chosen = open_backend(runtime, webhooks=webhooks), frozenset(roles)
     if unknown := chosen - set(ROLES):
@@ -88,6 +89,7 @@ def create_app(runtime: Runtime, *, roles: Iterable[str] = ROLES, webhooks: bool
     app.state.backend, app.state.roles = backend, chosen
     if "api" in chosen:
         app.include_router(build_router(backend))
+        app.router.routes.extend(_webhook_routes(backend.ingress))
     app.include_router(_status_router(backend))
     app.add_exception_handler(HTTPException, _answer_http)
     app.add_exception_handler(Exception, _answer_any)
@@ -111,12 +113,17 @@ def build_host_router(runtime: Runtime) -> APIRouter:
     """Webhooks and interface for an application of a host: `app.include_router(runtime.router())`."""
     backend = open_backend(runtime)
     router = APIRouter(lifespan=lambda _: _live(backend, frozenset(ROLES)))
-    for raw in backend.ingress.routes:
-        path = raw.decode()
-        for each in (path, path + "/{token}"):
-            router.routes.append(StarletteRoute(each, _Exact(backend.ingress), include_in_schema=False))
+    router.routes.extend(_webhook_routes(backend.ingress))
     router.include_router(build_router(backend))
     return router
+
+
+def _webhook_routes(ingress: Ingress) -> Iterator[StarletteRoute]:
+    """The path of each webhook, and the same with a token after it."""
+    for raw in ingress.routes:
+        path = raw.decode()
+        for each in (path, path + "/{token}"):
+            yield StarletteRoute(each, _Exact(ingress), include_in_schema=False)
 
 
 class _Exact:

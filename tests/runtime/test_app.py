@@ -447,6 +447,21 @@ async def test_a_host_includes_webhooks_and_interface_in_its_own_application(tmp
         assert is_problem(await client.get("/api/events/none"))
 
 
+async def test_the_application_takes_webhooks_whatever_server_it_is_given_to(tmp_path: Path) -> None:
+    app = create_app(Runtime(settings=settings_in(tmp_path)), roles=["api"])
+    async with app.router.lifespan_context(app), httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(app), base_url="http://localhost"
+    ) as client:  # fmt: skip
+        served_here = Served("http://localhost", 0, None, client)  # type: ignore[arg-type]
+        assert (await served_here.send()).status_code == 202
+        assert (await served_here.send(secret="whsec_" + "A" * 32)).status_code == 401
+        answer = await client.get("/api/events")
+        assert [each["subject"] for each in answer.json()["events"]] == ["t-1"]
+        # `%61` is an `a`, and the path is not the declared one.
+        assert (await served_here.send(path="/webhooks/demo/m%61de")).status_code == 404
+        assert is_problem(await client.post("/webhooks/demo/none", json={}))
+
+
 def test_a_role_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="unknown role 'pollr'"):
         create_app(Runtime(settings=load_settings({}, tmp_path)), roles=["pollr"])
