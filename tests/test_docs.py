@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import click
 import pytest
@@ -42,6 +43,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 README = ROOT / "README.md"
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_PROGRAM = re.compile(r"^```python\n(.*?)^```$(?:\n\n^```text\n(.*?)^```$)?", re.DOTALL | re.MULTILINE)
 _CODE = re.compile(r"[EW]_[A-Z_]+\Z")
 POLICIES = {"rateLimit", "retry", "errors", "idempotent"}
 #: Codes of the command line's own failures, which are no ConnectorError and no problem of a definition.
@@ -265,14 +267,21 @@ def test_a_command_on_a_page_works(page: Path, line: str, workplace: Path) -> No
     assert (result.exit_code, bool(result.stdout or result.stderr)) == (0, True), result.stderr
 
 
-@pytest.mark.parametrize(
-    ("page", "code"),
-    [(page, code) for page in PAGES for code in blocks(page, "python")],
-    ids=lambda value: getattr(value, "name", ""),
-)
-def test_python_on_a_page_runs(page: Path, code: str, workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    exec(compile(code, str(page), "exec"), {"__name__": "__main__"})
-    assert capsys.readouterr().out.startswith("200 [")
+def programs(page: Path) -> list[tuple[str, str]]:
+    """The Python blocks of a page, each with what the text block right below it says it prints."""
+    return re.findall(_PROGRAM, page.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if programs(page)], ids=lambda page: page.name)
+def test_python_on_a_page_runs_and_prints_what_it_says(
+    page: Path, workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The blocks of one page are one program: a later one uses what an earlier one made."""
+    names: dict[str, Any] = {"__name__": "__main__"}
+    for code, expected in programs(page):
+        exec(compile(code, str(page), "exec"), names)
+        printed = capsys.readouterr().out
+        assert printed == expected if expected else printed.startswith("200 ["), code
 
 
 def test_the_example_program_runs(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
