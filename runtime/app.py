@@ -23,6 +23,7 @@ from starlette.routing import Route as StarletteRoute
 from connector.definitions import Connector
 from connector.errors import ConfigurationError, InvalidDefinition, JournalUnavailable, RequestRefused
 from runtime import delivery
+from runtime.announcing import CHALLENGE_LENGTH
 from runtime.api import build_router
 from runtime.automations import Automations, read_automations
 from runtime.client import Client
@@ -251,9 +252,10 @@ def _status_router(backend: Backend) -> APIRouter:
         return Response(backend.metrics.show(health), media_type=CONTENT_TYPE)
 
     @router.get("/healthz")
-    async def healthz() -> Answer:
-        """The process answers."""
-        return Answer({"status": "ok"})
+    async def healthz(challenge: str = "") -> Answer:
+        """The process answers; to a challenge with a proof that it is the server which its home announces."""
+        proof = {"proof": backend.start_key.prove(challenge)} if 0 < len(challenge) <= CHALLENGE_LENGTH else {}
+        return Answer({"status": "ok"} | proof)
 
     @router.get("/readyz", responses={503: PROBLEMS[503]})
     async def readyz() -> Response:

@@ -94,10 +94,10 @@ def migrate(everywhere: Everywhere) -> None:
 
     from runtime import printing
     from runtime.migrations import HEAD
-    from runtime.remote import find_server
+    from runtime.remote import is_running
 
     # The tables of a server that runs are of its version, and a file of its own is nobody else's to change.
-    running = find_server(everywhere.settings()) is not None
+    running = is_running(everywhere.settings())
 
     async def run() -> str | None:
         async with await _open(everywhere, read_only=running) as opened:

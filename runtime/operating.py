@@ -60,8 +60,9 @@ def serve(everywhere: Everywhere, *, host: str, port: int, roles: tuple[str, ...
 
 async def _serve(everywhere: Everywhere, app: FastAPI, host: str, port: int) -> bool:
     from runtime import printing
+    from runtime.announcing import announced
     from runtime.app import put_webhooks_first
-    from runtime.serving import announced, listen, serve, tune_process
+    from runtime.serving import listen, serve, tune_process
 
     backend = app.state.backend
     settings = backend.runtime.settings
@@ -79,7 +80,7 @@ async def _serve(everywhere: Everywhere, app: FastAPI, host: str, port: int) -> 
         async with app.router.lifespan_context(app):
             # With all that is loaded by now; what comes from here on is of messages and deliveries.
             tune_process()
-            with announced(settings.home, url):
+            with announced(settings.home, url, backend.start_key):
                 stopping, whole = backend.stopping, put_webhooks_first(app)
                 return await serve(whole, listener, limits=settings.limits, stopping=stopping, on_ready=on_ready)
 
@@ -185,16 +186,14 @@ def show_event(everywhere: Everywhere, id: str) -> None:
 @click.pass_obj
 def tail(everywhere: Everywhere, *, connection: str | None, trigger: str | None, after: int | None) -> None:
     """Show events as they come, one JSON document a line, until interrupted. Needs a running server."""
-    from connector.errors import ConfigurationError
-    from runtime.remote import find_server
+    from runtime.remote import follow
 
-    server = find_server(everywhere.settings())
-    if server is None:
-        raise ConfigurationError("no server runs with this home", hint="start one: connector serve")
-    asked = {"connection": connection, "trigger": trigger, "after": after}
-    for line in server.lines("/api/events/stream" + _query(asked)):
+    def show(line: str) -> None:
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
+
+    asked = {"connection": connection, "trigger": trigger, "after": after}
+    follow(everywhere.settings(), "/api/events/stream" + _query(asked), show)
 
 
 @events.command("replay")

@@ -1,147 +1,175 @@
-"""The HTTP interface asked by the command line: that of the running server, or else of this very process.
+"""The HTTP interface that commands use: that of the running server, or else of this very process.
 
-A journal in a file belongs to one process, so a verb asks the server if there is one (it says so in its home), and
-otherwise opens the journal itself and asks the same routes without a socket. So every verb is written once.
+A journal in a file belongs to one process, so a command turns to the server of its home if one runs, and otherwise
+opens the journal itself and uses the same routes without a socket. So every command is written once.
+
+A server gets the admin token only after it has proved, on the same connection, that it is the one that the home
+announces; anything else that listens on its port is as good as no server.
 """
 
 from __future__ import annotations
 
 import asyncio
-import http.client
+import contextlib
 import json
-import urllib.parse
-from collections.abc import Iterator
-from dataclasses import dataclass
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from connector.errors import ConnectorError, JournalUnavailable, RequestRefused, TransportError
-from runtime.serving import SERVER_FILE
+from connector.errors import ConfigurationError, JournalUnavailable, RequestRefused, TransportError
+from connector.streams import SseDecoder
+from runtime.announcing import StartKey, find_announcement
 
 if TYPE_CHECKING:
+    import httpx2
+
     from runtime.settings import Settings
 
-_TIMEOUT = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteServer:
-    """A server that runs here."""
-
-    host: str
-    port: int
-    token: str | None
-
-    def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """The status and the document that it answers; raises TransportError where it does not."""
-        with _Exchange(self, method, path, body, "application/json") as response:
-            text = response.read()
-            return response.status, json.loads(text) if text else None
-
-    def lines(self, path: str) -> Iterator[str]:
-        """The `data` of each message of a stream, without end."""
-        with _Exchange(self, "GET", path, None, "text/event-stream") as response:
-            if response.status != 200:
-                _refuse(response.status, json.loads(response.read()))
-            for line in response:
-                if line.startswith(b"data: "):
-                    yield line[6:].decode().rstrip("\n")
-
-
-class _Exchange:
-    """One request, and its answer while the block lasts."""
-
-    def __init__(self, server: RemoteServer, method: str, path: str, body: Any, accept: str) -> None:
-        self._connection = http.client.HTTPConnection(
-            server.host, server.port, timeout=None if "stream" in accept else _TIMEOUT
-        )
-        self._request = (method, path, None if body is None else json.dumps(body))
-        self._headers = {"Accept": accept}
-        if body is not None:
-            self._headers["Content-Type"] = "application/json"
-        if server.token is not None:
-            self._headers["Authorization"] = f"Bearer {server.token}"
-
-    def __enter__(self) -> http.client.HTTPResponse:
-        try:
-            self._connection.request(*self._request, headers=self._headers)
-            return self._connection.getresponse()
-        except (OSError, http.client.HTTPException) as error:
-            self._connection.close()
-            raise TransportError(f"the running server does not answer: {error}", sent=False) from None
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.close()
-
-
-def find_server(settings: Settings) -> RemoteServer | None:
-    """The server that runs with this home, or None."""
-    try:
-        url = json.loads((settings.home / SERVER_FILE).read_text("utf-8"))["url"]
-        place = urllib.parse.urlsplit(url)
-        server = RemoteServer(place.hostname or "127.0.0.1", place.port or 80, settings.admin_token)
-        return server if server.ask("GET", "/healthz")[0] == 200 else None
-    except (OSError, ValueError, KeyError, TypeError, TransportError):
-        return None
+#: Seconds that the server may take for each piece of an answer, and for its whole proof.
+_TIMEOUT, _PROVING = 30.0, 2.0
+#: Bytes that the answer with the proof, and a message of a stream, may have.
+_PROOF_BYTES, _MESSAGE_BYTES = 1024, 64 * 1024 * 1024
 
 
 def ask(settings: Settings, method: str, path: str, body: Any = None) -> Any:
-    """The document that a route answers, of the running server or of this process; raises what it refuses."""
-    server = find_server(settings)
-    status, document = (
-        server.ask(method, path, body) if server else asyncio.run(_ask_here(settings, method, path, body))
-    )
-    if status >= 400:
-        _refuse(status, document)
-    return document
+    """The document that a route answers, of the running server or of this process.
+
+    Raises RequestRefused and JournalUnavailable for what the route refuses, TransportError where the server fails.
+    """
+    return asyncio.run(_ask(settings, method, path, body))
 
 
-async def _ask_here(settings: Settings, method: str, path: str, body: Any) -> tuple[int, Any]:
+def is_running(settings: Settings) -> bool:
+    """True if a server runs with this home."""
+
+    async def find() -> bool:
+        async with _server(settings) as client:
+            return client is not None
+
+    return asyncio.run(find())
+
+
+def follow(settings: Settings, path: str, show: Callable[[str], object]) -> None:
+    """Shows the data of each message of a stream of the running server, until the stream ends.
+
+    Raises ConfigurationError where no server runs, and else as `ask` does.
+    """
+    asyncio.run(_follow(settings, path, show))
+
+
+async def _ask(settings: Settings, method: str, path: str, body: Any) -> Any:
+    async with contextlib.AsyncExitStack() as stack:
+        client = await stack.enter_async_context(_server(settings))
+        if client is None:
+            client = await stack.enter_async_context(_here(settings, path))
+        with _translated():
+            response = await client.request(method, path, json=body)
+        return _read(response)
+
+
+async def _follow(settings: Settings, path: str, show: Callable[[str], object]) -> None:
+    async with _server(settings) as client:
+        if client is None:
+            raise ConfigurationError("no server runs with this home", hint="start one: connector serve")
+        decoder = SseDecoder(_MESSAGE_BYTES)
+        with _translated():
+            async with client.stream("GET", path, headers={"Accept": "text/event-stream"}, timeout=None) as response:
+                if response.status_code != 200:
+                    await response.aread()
+                    _read(response)
+                async for piece in response.aiter_bytes():
+                    for message in decoder.feed(piece):
+                        show(message.data.decode())
+
+
+@contextlib.asynccontextmanager
+async def _server(settings: Settings) -> AsyncIterator[httpx2.AsyncClient | None]:
+    """A client of the server that runs with this home, or None."""
+    found = find_announcement(settings.home)
+    if found is None:
+        yield None
+        return
+    import httpx2
+
+    limits = httpx2.Limits(max_connections=1)
+    try:
+        opened = httpx2.AsyncClient(base_url=found.url, trust_env=False, timeout=_TIMEOUT, limits=limits)
+    except (httpx2.InvalidURL, ValueError):
+        yield None
+        return
+    async with opened as client:
+        if await _is_ours(client, found.key):
+            client.headers.update(_credentials(settings))
+            yield client
+        else:
+            yield None
+
+
+async def _is_ours(client: httpx2.AsyncClient, key: StartKey) -> bool:
+    """True if what listens there proves that it knows the key of the announced start."""
+    import httpx2
+
+    challenge, text = secrets.token_hex(32), b""
+    try:
+        async with (
+            asyncio.timeout(_PROVING),
+            client.stream("GET", "/healthz", params={"challenge": challenge}) as response,
+        ):
+            async for piece in response.aiter_raw():
+                text += piece
+                if len(text) > _PROOF_BYTES:
+                    return False
+        return key.is_proved_by(challenge, json.loads(text)["proof"])
+    except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError, ValueError, KeyError, TypeError, RecursionError):
+        return False
+
+
+@contextlib.asynccontextmanager
+async def _here(settings: Settings, path: str) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of the same routes in this process."""
+    import httpx2
+
     from runtime.app import create_app
     from runtime.runtime import Runtime
 
     # To read every connector takes longer than all the rest.
     app = create_app(Runtime(settings=settings), roles=("api",), webhooks=path.startswith("/api/webhooks"))
-    async with app.router.lifespan_context(app):
-        return await _ask_application(app, settings.admin_token, method, path, body)
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(
+            base_url="http://localhost", transport=httpx2.ASGITransport(app=app), headers=_credentials(settings)
+        ) as client,
+    ):
+        yield client
 
 
-async def _ask_application(app: Any, token: str | None, method: str, path: str, body: Any) -> tuple[int, Any]:
-    """One request to an ASGI application, without a socket."""
-    raw_path, _, query = path.partition("?")
-    content = b"" if body is None else json.dumps(body).encode()
-    headers = [(b"host", b"localhost"), (b"content-length", str(len(content)).encode())]
-    if body is not None:
-        headers.append((b"content-type", b"application/json"))
-    if token is not None:
-        headers.append((b"authorization", f"Bearer {token}".encode()))
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "http_version": "1.1",
-        "server": ("localhost", 80),
-        "client": ("127.0.0.1", 0),
-        "scheme": "http",
-        "method": method,
-        "root_path": "",
-        "path": urllib.parse.unquote(raw_path),
-        "raw_path": raw_path.encode(),
-        "query_string": query.encode(),
-        "headers": headers,
-    }
-    messages: list[dict[str, Any]] = []
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": content, "more_body": False}
-
-    async def send(message: dict[str, Any]) -> None:
-        messages.append(message)
-
-    await app(scope, receive, send)
-    text = b"".join(each.get("body", b"") for each in messages[1:])
-    return messages[0]["status"], json.loads(text) if text else None
+def _credentials(settings: Settings) -> dict[str, str]:
+    return {} if settings.admin_token is None else {"Authorization": f"Bearer {settings.admin_token}"}
 
 
-def _refuse(status: int, document: Any) -> None:
-    message, hint = str(document.get("detail", "")), str(document.get("hint", ""))
-    error: ConnectorError = RequestRefused(status, message, hint=hint, document=document)
-    raise JournalUnavailable(message, hint=hint) if status == 503 else error
+@contextlib.contextmanager
+def _translated() -> Any:
+    """The failures of a connection as TransportError."""
+    import httpx2
+
+    try:
+        yield
+    except httpx2.HTTPError as error:
+        sent = not isinstance(error, (httpx2.ConnectError, httpx2.ConnectTimeout))
+        why = str(error) or type(error).__name__
+        raise TransportError(f"the running server does not answer: {why}", sent=sent) from None
+
+
+def _read(response: httpx2.Response) -> Any:
+    """The document of an answer; raises what it refuses."""
+    try:
+        document = json.loads(response.content) if response.content else None
+    except (ValueError, RecursionError):
+        raise TransportError(f"the running server answered {response.status_code} without JSON") from None
+    if response.status_code < 400:
+        return document
+    told = document if isinstance(document, Mapping) else {}
+    message, hint = str(told.get("detail", "")), str(told.get("hint", ""))
+    if response.status_code == 503:
+        raise JournalUnavailable(message, hint=hint)
+    raise RequestRefused(response.status_code, message, hint=hint, document=told)

@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 
 from connector.answers import parse_json
 from connector.errors import ConnectorError, InputError, InputProblem, RequestRefused
+from runtime.announcing import StartKey
 from runtime.gate import Gate
 from runtime.metrics import Metrics
 from runtime.problems import problem_bytes
@@ -91,6 +92,8 @@ class Backend:
     poller: Poller | None = None
     registrations: Registrations | None = None
     automations: Sequence[Automation] = ()
+    #: Proves to commands that this server is the one which its home announces.
+    start_key: StartKey = field(default_factory=StartKey)
     #: Set when the server ends, so that streams end too.
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 

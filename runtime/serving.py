@@ -12,13 +12,10 @@ import asyncio
 import contextlib
 import errno
 import gc
-import json
-import os
 import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import h11
@@ -31,7 +28,6 @@ except ImportError:  # without the extra `speed`
     HttpToolsProtocol = asyncio.Protocol  # type: ignore[assignment, misc]  # what nobody uses then
 
 from connector.errors import ConfigurationError
-from runtime.files import make_home
 from runtime.settings import Limits
 
 #: Seconds that answers which have begun may take after the end was asked for (hazard K14).
@@ -42,8 +38,6 @@ SWITCHING = 0.0005
 #: New objects after which the collector looks at the youngest. A message makes dozens, which all go by themselves; with
 #: Python's own 700 the collector took a twentieth of the time of each.
 COLLECTING = 50_000
-#: The file that names the running server, in the home of the runtime.
-SERVER_FILE = "server.json"
 #: File descriptors that are not for clients: the journal, providers, subscribers.
 _OWN_FILES = 64
 _TOO_MANY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -338,15 +332,3 @@ async def serve(
         server.should_exit = True
         await running
     return server.interrupted
-
-
-@contextlib.contextmanager
-def announced(home: Path, url: str) -> Iterator[None]:
-    """Says in the home of the runtime where its server is, for as long as it runs."""
-    make_home(home)
-    path = home / SERVER_FILE
-    path.write_text(json.dumps({"url": url, "pid": os.getpid()}), "utf-8")
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
