@@ -18,6 +18,7 @@ import pytest
 
 from runtime.keys import Key
 from tests.runtime.processes import ROOT, process
+from tests.runtime.served import DEMO
 
 pytestmark = pytest.mark.anyio
 
@@ -31,6 +32,7 @@ class Home:
     def __init__(self, path: Path) -> None:
         path.mkdir()
         self.path = path
+        (path / "demo.json").write_text(json.dumps(DEMO), "utf-8")
         self.environment = {"CONNECTOR_ADMIN_TOKEN": TOKEN, "CONNECTOR_KEY": Key.generate().to_text()}
 
     def serve(self, *words: str) -> contextlib.AbstractAsyncContextManager[tuple[asyncio.subprocess.Process, str]]:
