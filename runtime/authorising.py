@@ -1,9 +1,9 @@
 """Tokens of connections: obtained, renewed before they end, saved before they are used, and not asked for in vain.
 
 What the token requests are is the language's (`connector.oauth`); here they are sent, one renewal at a time for each
-connection however many calls wait for it (hazard K11). A renewal that has begun is finished and saved even if the call
-that began it is cancelled, for its answer may be the only copy of a refresh token. After a failure the token endpoint
-is left in peace (hazard P3).
+connection however many calls, and processes with one store, wait for it (hazard K11). A renewal that has begun is
+finished and saved even if the call that began it is cancelled, for its answer may be the only copy of a refresh token.
+After a failure the token endpoint is left in peace (hazard P3).
 """
 
 from __future__ import annotations
@@ -111,15 +111,30 @@ class Authoriser:
             task.exception()  # whoever waited for it may have been cancelled; then nobody else looks at it
 
     async def _renew(self, connection: str, auth: GrantAuth, config: Config, refused: Grant | None) -> Grant:
+        # Another process, or a login, may have saved a newer one.
+        if connection not in self._unsaved and (saved := self._saved(connection, refused)) is not None:
+            return saved
+        async with self._vault.renewing(connection):
+            return await self._renew_alone(connection, auth, config, refused)
+
+    def _saved(self, connection: str, refused: Grant | None) -> Grant | None:
+        """The grant that was saved last, if it can be used as it is."""
+        grant = Grant.from_json(self._vault.grant(connection))
+        if grant is None or not _differs(grant, refused) or not grant.is_fresh(self._clock()):
+            return None
+        self._known[connection] = grant
+        return grant
+
+    async def _renew_alone(self, connection: str, auth: GrantAuth, config: Config, refused: Grant | None) -> Grant:
+        """A grant that can be used, while no other process renews it."""
         if connection in self._unsaved:
             return await self._keep(connection, self._unsaved[connection])
+        # Read again, since the process that was waited for has renewed it.
+        if (saved := self._saved(connection, refused)) is not None:
+            return saved
         now = self._clock()
-        # Another process, or a login, may have saved a newer one.
         stored = self._vault.grant(connection)
         grant = Grant.from_json(stored)
-        if grant is not None and _differs(grant, refused) and grant.is_fresh(now):
-            self._known[connection] = grant
-            return grant
         rejected, at = self._rejected.get(connection, (None, 0.0))
         if refused is not None and rejected == refused and 0 <= now - at < PAUSE:
             return refused

@@ -257,13 +257,15 @@ class Runtime:
         request = login_step(
             connection, lambda: code_request(connector.service, config.values, code, redirect_uri, verifier)
         )
-        response = await self._calls.ask_for_token(request, operation=f"{connection} login", origin=None)
-        try:
-            grant = read_grant(response, self.clock(), secrets=request.secrets)
-        except NeedsReauthorization as error:
-            hint = f"run again: connector connections login {connection}"
-            raise NeedsReauthorization(connection, error.errors, hint=hint) from None
-        await self.vault.save_grant(connection, grant.to_json())
+        # A renewal of the grant before would save its own over the one of this login.
+        async with self.vault.renewing(connection):
+            response = await self._calls.ask_for_token(request, operation=f"{connection} login", origin=None)
+            try:
+                grant = read_grant(response, self.clock(), secrets=request.secrets)
+            except NeedsReauthorization as error:
+                hint = f"run again: connector connections login {connection}"
+                raise NeedsReauthorization(connection, error.errors, hint=hint) from None
+            await self.vault.save_grant(connection, grant.to_json())
         self._calls.authoriser.forget(connection)
 
     async def call(

@@ -279,15 +279,23 @@ class Store:
             raise ConfigurationError(f"encrypted store {self.path}: {text}") from None
         self._read = None, _Document()
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Holds the lock file: against other processes, and against other threads. A kill lets go of it."""
+    def open_lock(self, name: str = "") -> int:
+        """The descriptor of a lock file next to the store, for `try_lock`; `name` is what it guards, or all by default.
+
+        It is never removed: another process may be about to lock it. Raises ConfigurationError.
+        """
         make_home(self.path.parent)
+        suffix = f".{name}.lock" if name else ".lock"
         try:
-            lock = os.open(self.path.with_name(self.path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+            return os.open(self.path.with_name(self.path.name + suffix), os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             text = (error.strerror or "it cannot be locked").lower()
             raise ConfigurationError(f"encrypted store {self.path}: {text}") from None
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Holds the lock file: against other processes, and against other threads. A kill lets go of it."""
+        lock = self.open_lock()
         try:
             deadline = time.monotonic() + self._patience
             while not try_lock(lock):

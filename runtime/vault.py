@@ -8,22 +8,28 @@ the origin that it was entered for (`bind`). Nothing here checks a value; the se
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import hashlib
 import json
+import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from connector.configuring import Config, environment_name
-from connector.errors import ConfigurationError, OriginChanged
+from connector.errors import ConfigurationError, OriginChanged, TransportError
 from connector.oauth import OAuthClient
 from connector.templates import Unrenderable, render_url
 from connector.urls import origin_of
+from runtime.files import try_lock
 from runtime.store import Entry, Store
 
 #: The name of a connection's grant in the store; no value is named so.
 GRANT = ""
+#: Seconds to wait for another process that renews the same grant, which is given up before that; and between two tries.
+_PATIENCE, _TRY = 120.0, 0.02
 
 
 class Vault:
@@ -127,6 +133,32 @@ class Vault:
             return
         write, origin = self._store.write, self._origins.get(connection, "")
         await asyncio.to_thread(write, connection, {GRANT: dict(grant)}, origin=origin, kinds={GRANT: "grant"})
+
+    @contextlib.asynccontextmanager
+    async def renewing(self, connection: str) -> AsyncIterator[None]:
+        """Holds a connection's grant against every other process, from reading it to saving it; waits its turn.
+
+        A provider that rotates refresh tokens takes each of them once, and may revoke the grant at the second time. A
+        kill lets go of it. Without a store, grants are this process's and nothing is held. Raises TransportError where
+        another process holds it for too long.
+        """
+        import asyncio
+
+        if self._store is None or not await asyncio.to_thread(self._store.can_write):
+            yield
+            return
+        lock = self._store.open_lock("grant-" + hashlib.sha256(connection.encode()).hexdigest()[:16])
+        try:
+            try:
+                async with asyncio.timeout(_PATIENCE):
+                    while not try_lock(lock):  # noqa: ASYNC110 - what another process holds has no event
+                        await asyncio.sleep(_TRY)
+            except TimeoutError:
+                message = f"another process has been renewing the token of {connection} for {_PATIENCE:.0f} s"
+                raise TransportError(message, hint="end that process if it hangs", sent=False) from None
+            yield
+        finally:
+            os.close(lock)
 
     def _stored(self, connection: str, name: str) -> Entry | None:
         """The entry of a value that comes from the store, because nothing before it has one."""

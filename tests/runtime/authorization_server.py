@@ -166,7 +166,7 @@ class Server(AuthorizationServer):
         self.client = Client(self)
         self.client_auth = "client_secret_basic"
         self.public_key: Any = RSA_KEY
-        self.expires_in = 3600
+        self.expires_in: float = 3600
         self.codes: dict[str, Code] = {}
         self.tokens: list[Token] = []
         #: What was asked of the token endpoint, in order.
