@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import json
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from connector.errors import ConfigurationError, JournalUnavailable, RequestRefused, TransportError
@@ -148,7 +148,7 @@ def _credentials(settings: Settings) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _translated() -> Any:
+def _translated() -> Iterator[None]:
     """The failures of a connection as TransportError."""
     import httpx2
 
