@@ -215,11 +215,17 @@ class _Connection:
         return event
 
     def begin_again(self) -> bool:
-        """True if both sides are done with a request and its answer, and another request may follow."""
-        done = not self._closed and self._protocol.our_state is self._protocol.their_state is h11.DONE
-        if done:
-            self._protocol.start_next_cycle()
-        return done
+        """True if both sides are done with a request and its answer, and another request may follow.
+
+        Bytes behind the answer would be read as the next one (hazard T46), so they end the connection: what h11 holds,
+        even if it is only the beginning of a head, and what it has not received yet.
+        """
+        protocol = self._protocol
+        done = not self._closed and protocol.our_state is protocol.their_state is h11.DONE
+        if not done or protocol.trailing_data[0] or self.wire.holds_bytes:
+            return False
+        protocol.start_next_cycle()
+        return True
 
     def close(self) -> None:
         """Ends the connection."""

@@ -27,7 +27,8 @@ STORE: Final = 64 * 1024
 class Wire(asyncio.BufferedProtocol):
     """A connection that watches the head of each answer: its size, and that it did not come before the request.
 
-    h11 limits one head, but takes any number of interim answers (hazard T46).
+    h11 limits one head, but takes any number of interim answers (hazard T46). `sent` is True from the moment when bytes
+    of the latest request were handed to the socket: until then the other side cannot have acted.
     """
 
     def __init__(self, head_bytes: int) -> None:
@@ -36,6 +37,7 @@ class Wire(asyncio.BufferedProtocol):
         self._left: int | None = None
         #: The head of a request until what follows it is there as well: one packet in place of two.
         self._head = b""
+        self.sent = False
         self._store = memoryview(bytearray(STORE))
         self._start = self._end = 0
         self._ended = self._lost = False
@@ -47,11 +49,19 @@ class Wire(asyncio.BufferedProtocol):
         """Begins a request with its head; at least one `write` follows."""
         self._left = self._head_bytes
         self._head = head
+        self.sent = False
 
     async def write(self, data: bytes) -> None:
-        """Sends what follows the head of a request, its end being empty. Raises ConnectionResetError."""
+        """Sends what follows the head of a request, its end being empty.
+
+        Raises ConnectionResetError, and TransportError where the other side spoke before the request began.
+        """
+        if not self.sent and self.holds_bytes:
+            # Nothing was asked yet: it is left over from an answer before, which may have been another tenant's.
+            raise TransportError("an answer was there before its request was sent", hint=NOT_SENT, sent=False)
         if self._ended:
             raise ConnectionResetError
+        self.sent = True
         if len(data) <= STORE:
             data = self._head + data
         else:
@@ -81,14 +91,16 @@ class Wire(asyncio.BufferedProtocol):
 
     def end_head(self) -> None:
         """The head of the answer is complete."""
-        if self._left == self._head_bytes:
-            # Left over from the answer before, which may have been another tenant's.
-            raise TransportError("an answer was there before its request was sent", hint=MAYBE_SENT)
         self._left = None
+
+    @property
+    def holds_bytes(self) -> bool:
+        """True while bytes have come that were not read."""
+        return self._start < self._end
 
     def is_quiet(self) -> bool:
         """True while the other side neither closes the connection nor says anything unasked."""
-        if self._ended or self._start < self._end:
+        if self._ended or self.holds_bytes:
             return False
         # What came since the event loop last looked.
         number = self._transport.get_extra_info("socket").fileno()

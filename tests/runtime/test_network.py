@@ -6,15 +6,16 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
 from connector.errors import TransportError
-from connector.messages import Request
+from connector.messages import Request, Stream
 from runtime.client import Client
 from runtime.guard import Guard
 from runtime.settings import Limits
+from runtime.wires import NOT_SENT
 from tests.runtime.faults import MIB, FaultServer
 
 pytestmark = pytest.mark.anyio
@@ -39,7 +40,7 @@ def provider(*plays: Callable[[socket.socket], None]) -> Iterator[str]:
                 with connection:
                     play(connection)
 
-        thread = threading.Thread(target=serve)
+        thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
         thread.join(10)
@@ -95,6 +96,96 @@ async def test_T46_a_connection_on_which_somebody_spoke_unasked_is_not_used_agai
             for _ in range(turns):
                 await asyncio.sleep(0)
             assert await ask(client, url) == b"second"
+
+
+#: What a hostile or broken provider writes behind an answer, in the same segment.
+SMUGGLED = {
+    "the beginning of a head": b"HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\nX-Smuggled: ",
+    "one byte": b"H",
+    "a whole second answer": b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nanother's",
+}
+ENDINGS = {
+    "content-length": ("GET", FIRST, b"first"),
+    "chunked": ("GET", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n0\r\n\r\n", b"first"),
+    "no body": ("GET", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b""),
+    "204": ("GET", b"HTTP/1.1 204 No Content\r\n\r\n", b""),
+    "304": ("GET", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", b""),
+    "HEAD": ("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", b""),
+}
+
+
+@pytest.mark.parametrize("behind", SMUGGLED.values(), ids=list(SMUGGLED))
+@pytest.mark.parametrize("ending", ENDINGS.values(), ids=list(ENDINGS))
+@pytest.mark.parametrize("streamed", [False, True], ids=["read whole", "streamed"])
+async def test_T46_bytes_behind_an_answer_are_never_those_of_the_next(
+    ending: tuple[str, bytes, bytes], behind: bytes, streamed: bool
+) -> None:
+    method, answer, body = ending
+
+    def smuggle(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(answer + behind)
+        # Where the connection is used again, what began as an answer becomes a whole one.
+        if connection.recv(4096):
+            connection.sendall(b"\r\n\r\nanother's")
+
+    def reply(connection: socket.socket) -> None:
+        assert connection.recv(4096).startswith(b"POST ")
+        connection.sendall(SECOND)
+
+    with provider(smuggle, reply) as url:
+        async with Client(Guard({url})) as client:
+            request = Request(method, url)
+            if streamed:
+                async with client.stream(request, operation="files.list") as opened:
+                    assert (await opened.read()).body == body
+            else:
+                assert (await client.send(request, operation="files.list")).body == body
+            assert await ask(client, url, b"{}") == b"second"
+
+
+async def test_T46_the_body_that_follows_an_answer_to_HEAD_is_not_the_next_answer() -> None:
+    def with_body(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(FIRST)
+        assert connection.recv(4096) == b""
+
+    def reply(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(SECOND)
+
+    with provider(with_body, reply) as url:
+        async with Client(Guard({url})) as client:
+            assert (await client.send(Request("HEAD", url), operation="files.list")).body == b""
+            assert await ask(client, url, b"{}") == b"second"
+
+
+async def test_T46_what_comes_while_a_source_is_read_is_not_the_answer() -> None:
+    """The head of an upload leaves with its first piece; until then nothing was asked, and nothing can answer."""
+    unasked, seen = threading.Event(), threading.Event()
+
+    def speak(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(FIRST)
+        unasked.wait(10)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nanother's")
+        seen.set()
+        assert connection.recv(4096) == b""
+
+    async def slow() -> AsyncIterator[bytes]:
+        unasked.set()
+        await asyncio.to_thread(seen.wait, 10)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        yield b"piece"
+
+    with provider(speak) as url:
+        async with Client(Guard({url})) as client:
+            assert await ask(client, url) == b"first"
+            with pytest.raises(TransportError, match="before its request") as caught:
+                await client.send(Request("POST", url, body=Stream((slow(),))), operation="files.create")
+    assert not caught.value.sent
+    assert caught.value.hint == NOT_SENT
 
 
 async def test_who_answers_before_all_was_sent_and_closes_is_heard() -> None:
