@@ -25,7 +25,7 @@ from connector.errors import MappingError, TransportError
 from connector.messages import Headers, Request, Response, Stream
 from runtime.guard import Guard, refuse_other_origin
 from runtime.inflating import INFLATE_STEP, find_inflater
-from runtime.network import Answer, ByteStream, Fields, Network, Substitute, Transport, system_trust
+from runtime.network import Answer, Attempt, ByteStream, Fields, Network, Substitute, Transport, system_trust
 from runtime.settings import Limits
 from runtime.uploads import find_length
 from runtime.wires import MAYBE_SENT, NOT_SENT
@@ -42,6 +42,9 @@ _INVALID: Final = "look for line breaks and text outside ASCII in its method and
 _MEANINGS: Final = {
     "ConnectTimeout": ("no connection was made in time", NOT_SENT),
     "ConnectError": ("no connection could be made", NOT_SENT),
+    "PoolTimeout": ("no connection was free in time", NOT_SENT),
+    "ProxyError": ("the proxy made no connection", NOT_SENT),
+    "UnsupportedProtocol": ("the transport does not speak the protocol of the URL", NOT_SENT),
     "LocalProtocolError": ("the request is not valid HTTP/1.1", _INVALID),
     "RemoteProtocolError": ("expected an answer in HTTP/1.1, but what came is not one", MAYBE_SENT),
     "ReadError": ("the connection broke before an answer came", MAYBE_SENT),
@@ -111,18 +114,18 @@ class Client:
         Raises BlockedAddress if the guard or `origin` forbids the URL, TransportError if no complete answer came within
         the limits, and MappingError if its body came but cannot be inflated. The errors hold the request masked.
         """
-        deadline = asyncio.timeout(self._limits.deadline)
+        deadline, attempt = asyncio.timeout(self._limits.deadline), Attempt()
         try:
             if origin is not None:
                 refuse_other_origin(request.url, origin)
             async with deadline:
-                return await self._exchange(request)
+                return await self._exchange(request, attempt)
         except _UNWORDED as error:
-            failure = _find_meaning(error)
+            failure = _find_meaning(error, attempt)
         except TimeoutError:
             if not deadline.expired():
                 raise
-            failure = _Failure(TransportError, f"no complete answer within {self._limits.deadline:g} s", MAYBE_SENT)
+            failure = self._find_delay(attempt, "no complete answer")
         # Made anew out here, the error keeps alive neither the half-read answer nor, as its `__context__`, an exception
         # of the libraries with a header field in its text.
         raise failure.as_error(request, operation)
@@ -152,24 +155,32 @@ class Client:
             await answer.stream.aclose()
 
     async def _open(self, request: Request, operation: str, origin: str | None) -> tuple[Answer, Headers]:
-        deadline = asyncio.timeout(self._limits.deadline)
+        deadline, attempt = asyncio.timeout(self._limits.deadline), Attempt()
         try:
             if origin is not None:
                 refuse_other_origin(request.url, origin)
             async with deadline:
-                answer = await self._transport.open(request, _header_fields(request))
+                answer = await self._transport.open(request, _header_fields(request), attempt)
                 try:
                     return answer, _read_headers(answer)
                 except TransportError:
                     await answer.stream.aclose()
                     raise
         except _UNWORDED as error:
-            failure = _find_meaning(error)
+            failure = _find_meaning(error, attempt)
         except TimeoutError:
             if not deadline.expired():
                 raise
-            failure = _Failure(TransportError, f"no answer within {self._limits.deadline:g} s", MAYBE_SENT)
+            failure = self._find_delay(attempt, "no answer")
         raise failure.as_error(request, operation)
+
+    def _find_delay(self, attempt: Attempt, missing: str) -> _Failure:
+        """What it means that the deadline has passed."""
+        seconds = f"within {self._limits.deadline:g} s"
+        if attempt.sent:
+            return _Failure(TransportError, f"{missing} {seconds}", MAYBE_SENT)
+        message = f"the request was not sent {seconds}: it was still {attempt.step}"
+        return _Failure(TransportError, message, NOT_SENT, {"sent": False})
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -181,8 +192,8 @@ class Client:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    async def _exchange(self, request: Request) -> Response:
-        answer = await self._transport.open(request, _header_fields(request))
+    async def _exchange(self, request: Request, attempt: Attempt) -> Response:
+        answer = await self._transport.open(request, _header_fields(request), attempt)
         try:
             headers = _read_headers(answer)
             return Response(answer.status, headers, await self._read_body(answer.stream, headers))
@@ -274,7 +285,7 @@ class StreamedResponse:
                 try:
                     piece = await anext(pieces, None)
                 except _UNWORDED as error:
-                    failure = _find_meaning(error)
+                    failure = _find_meaning(error, None)
                 else:
                     if piece is None:
                         return
@@ -332,8 +343,21 @@ def _read_headers(answer: Answer) -> Headers:
     return headers
 
 
-def _find_meaning(error: Exception) -> _Failure:
-    """What an error means, without the texts of the libraries."""
+def _find_meaning(error: Exception, attempt: Attempt | None) -> _Failure:
+    """What an error means, without the texts of the libraries; `attempt` is None once the answer has begun."""
+    sent = attempt is None or attempt.sent
+    if sent and isinstance(error, h11.LocalProtocolError):
+        message = "the body did not have the length that was declared, so it was not sent to its end"
+        return _Failure(TransportError, message, f"a file must not change while it is sent; {MAYBE_SENT}")
+    failure = _read_error(error)
+    if sent or failure.kind is MappingError:
+        return failure
+    # The connection broke, or was spoken on, before a byte of the request was handed to it.
+    hint = failure.hint.replace(MAYBE_SENT, NOT_SENT)
+    return failure._replace(hint=hint, again={**failure.again, "sent": False})
+
+
+def _read_error(error: Exception) -> _Failure:
     if isinstance(error, TransportError):
         again = {"sent": error.sent, "temporary": error.temporary}
         return _Failure(type(error), error.message, error.hint, again)

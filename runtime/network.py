@@ -48,11 +48,24 @@ class Answer(NamedTuple):
     stream: ByteStream
 
 
+class Attempt:
+    """How far one attempt to send a request has come, for the caller that stops waiting for it.
+
+    `sent` is False while no byte of the request can have left, and `step` is what the attempt waits for until then.
+    """
+
+    __slots__ = ("sent", "step")
+
+    def __init__(self) -> None:
+        self.sent = False
+        self.step = "being prepared"
+
+
 class Transport(Protocol):
     """The seam: what is put here sends a request as far as the head of its answer. Another HTTP library fits in."""
 
-    async def open(self, request: Request, fields: Fields) -> Answer:
-        """Sends the request; gives the head of its answer."""
+    async def open(self, request: Request, fields: Fields, attempt: Attempt) -> Answer:
+        """Sends the request, keeping `attempt` up to date; returns the head of its answer."""
 
     async def aclose(self) -> None:
         """Closes every connection."""
@@ -65,8 +78,9 @@ class Substitute:
         self._transport = transport
         self.aclose = transport.aclose
 
-    async def open(self, request: Request, fields: Fields) -> Answer:
+    async def open(self, request: Request, fields: Fields, attempt: Attempt) -> Answer:
         """Hands the request to the stand-in."""
+        attempt.sent = True  # nothing is known of what it does
         content = read_stream(request.body) if isinstance(request.body, Stream) else request.body
         answer = await self._transport.handle_async_request(
             httpx.Request(request.method, request.url, headers=fields, content=content)
@@ -88,16 +102,20 @@ class Network:
         self._busy: set[_Connection] = set()
         self._idle = _Idle()
 
-    async def open(self, request: Request, fields: Fields) -> Answer:
+    async def open(self, request: Request, fields: Fields, attempt: Attempt) -> Answer:
         """Sends the request over a connection that is kept, or a new one that the guard allows."""
         destination = self._guard.check(request.url)
         origin = destination.origin
         if "host" not in request.headers:
             fields.insert(0, (b"Host", origin.authority.encode("ascii")))
         head = h11.Request(method=request.method, target=destination.target, headers=fields)
-        connection = await self._take(origin)
+        connection = await self._take(origin, attempt)
+        attempt.step = "waiting for the source of its body"
         try:
-            answer = await connection.ask(head, request.body)
+            try:
+                answer = await connection.ask(head, request.body)
+            finally:
+                attempt.sent = connection.wire.sent
         except BaseException:
             connection.close()
             self._give_back(connection)
@@ -112,8 +130,9 @@ class Network:
         self._idle.close(keep=0)
         await asyncio.sleep(0)  # their sockets are closed in the next turn of the loop
 
-    async def _take(self, origin: Origin) -> _Connection:
+    async def _take(self, origin: Origin, attempt: Attempt) -> _Connection:
         """A connection to an origin for one request; waits while as many as there may be are in use."""
+        attempt.step = f"waiting for one of the {self._limits.connections} connections, which are all in use"
         await self._places.acquire()
         self._taken += 1
         try:
@@ -122,6 +141,7 @@ class Network:
                 connection.close()
             if connection is None:
                 self._idle.close(keep=self._limits.connections - self._taken)
+                attempt.step = f"connecting to {origin.host} port {origin.port}"
                 wire = await connect(self._guard, origin, self._limits, self._ssl)
                 connection = _Connection(origin, wire, self._limits.head_bytes)
         except BaseException:
@@ -225,6 +245,7 @@ class _Connection:
         if not done or protocol.trailing_data[0] or self.wire.holds_bytes:
             return False
         protocol.start_next_cycle()
+        self.wire.sent = False
         return True
 
     def close(self) -> None:

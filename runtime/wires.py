@@ -27,8 +27,8 @@ STORE: Final = 64 * 1024
 class Wire(asyncio.BufferedProtocol):
     """A connection that watches the head of each answer: its size, and that it did not come before the request.
 
-    h11 limits one head, but takes any number of interim answers (hazard T46). `sent` is True from the moment when bytes
-    of the latest request were handed to the socket: until then the other side cannot have acted.
+    h11 limits one head, but takes any number of interim answers (hazard T46). `sent` becomes True when the first
+    bytes of a request are handed to the socket: until then the other side cannot have acted on it.
     """
 
     def __init__(self, head_bytes: int) -> None:
@@ -49,7 +49,6 @@ class Wire(asyncio.BufferedProtocol):
         """Begins a request with its head; at least one `write` follows."""
         self._left = self._head_bytes
         self._head = head
-        self.sent = False
 
     async def write(self, data: bytes) -> None:
         """Sends what follows the head of a request, its end being empty.
