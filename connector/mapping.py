@@ -7,7 +7,7 @@ messages that come uninvited are `events`'s, and what a provider says of a failu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from operator import itemgetter
@@ -19,10 +19,14 @@ from connector.definitions import Field, Operation
 from connector.errors import MappingError
 from connector.messages import Request, Response, mask_bytes
 from connector.pagination import explain_more
-from connector.streams import STREAM_KINDS, Message
+from connector.streams import MESSAGES_PER_TURN, STREAM_KINDS, Message, cut
 
 #: Where the records of a list are looked for when the definition does not say (language rule 11).
 USUAL_ROOTS = ("data", "items", "results", "records", "value", "entries")
+#: A stream that is read whole has at most so many values: its messages, each counted once for every field.
+MAX_VALUES = 1_000_000
+#: What a message takes at least, in fields: it has a value of its own even if few are selected in it.
+_MESSAGE_FIELDS = 10
 _SNIPPET = 200
 #: How many places of an answer are tried when nothing matched.
 _MAX_CANDIDATES = 500
@@ -80,12 +84,13 @@ def map_response(operation: Operation, response: Response) -> Result:
     if not kind.maps:
         return Result(ok=True, status=response.status, raw=kind.read(response.body))
     if declared in STREAM_KINDS:
-        check_stream_type(operation, response)
-        reader = ChunkReader(operation, declared, limit=len(response.body), status=response.status)
-        chunks = [*reader.feed(response.body), *reader.finish()]
-        if chunks and not chunks[-1].ok:
-            return Result(ok=False, status=response.status, raw=chunks[-1].raw)
-        return combine(operation, chunks, response.status)
+        turns = map_stream(operation, response)
+        while True:
+            try:
+                next(turns)
+            except StopIteration as end:
+                result: Result = end.value
+                return result
     try:
         document = kind.read(response.body)
     except ValueError as error:
@@ -102,6 +107,43 @@ def map_response(operation: Operation, response: Response) -> Result:
             said = f"these are not all records: {more}, and the definition declares no `pagination`"
             return replace(result, warnings=(*result.warnings, said))
     return result
+
+
+def is_stream(operation: Operation, response: Response) -> bool:
+    """True for a success that `map_stream` reads: a whole stream, with something in it."""
+    kind = kind_of(operation.response, response.content_type)
+    status = response.status
+    return kind in STREAM_KINDS and 200 <= status < 300 and status != 204 and bool(response.body.strip())
+
+
+def map_stream(operation: Operation, response: Response) -> Generator[None, None, Result]:
+    """What `map_response` does with a whole stream, a bounded share of it at a time.
+
+    It yields wherever other tasks may have their turn. Raises as `map_response` does, and MappingError for a stream of
+    so many messages that their values would take many times the memory of its bytes.
+    """
+    check_stream_type(operation, response)
+    status = response.status
+    limit = MAX_VALUES // max(_MESSAGE_FIELDS, len(operation.fields))
+    reader = ChunkReader(
+        operation, kind_of(operation.response, response.content_type), limit=len(response.body), status=status
+    )
+    whole, count = _Whole(operation), 0
+    for part in chain(cut(response.body), [None]):
+        for chunk in reader.finish() if part is None else reader.feed(part):
+            if not chunk.ok:
+                return Result(ok=False, status=status, raw=chunk.raw)
+            count += 1
+            if count > limit:
+                message = f"the stream has more than {limit} messages, too many for one result"
+                raise MappingError(message, hint="read it message by message: Runtime.stream", response=response)
+            whole.add(chunk)
+            if not count % MESSAGES_PER_TURN:
+                yield
+        if reader.ended and part is not None:
+            break
+        yield
+    return whole.result(status)
 
 
 def map_document(operation: Operation, status: int, document: Any) -> Result:
@@ -225,22 +267,50 @@ def combine(operation: Operation, chunks: Iterable[Chunk], status: int = 200) ->
     For a list operation each chunk is a record. For any other, the texts of a field in `join` are put one after the
     other, and each other field has the last value that is not null.
     """
-    found = list(chunks)
-    warnings = tuple(dict.fromkeys(warning for chunk in found for warning in chunk.warnings))
-    raw = [chunk.raw for chunk in found]
-    if not operation.fields:
-        return Result(ok=True, status=status, raw=raw, warnings=warnings)
-    rows = [chunk.fields for chunk in found if chunk.fields is not None]
-    if operation.lists:
-        return Result(ok=True, status=status, records=rows, raw=raw, warnings=warnings)
-    fields: dict[str, Any] = {}
-    for each in operation.fields:
-        values = [row[each.name] for row in rows if row[each.name] is not None]
-        if each.name in operation.join and values:
-            fields[each.name] = "".join(value if isinstance(value, str) else to_text(value) for value in values)
-        else:
-            fields[each.name] = values[-1] if values else None
-    return Result(ok=True, status=status, fields=fields, raw=raw, warnings=warnings)
+    whole = _Whole(operation)
+    for chunk in chunks:
+        whole.add(chunk)
+    return whole.result(status)
+
+
+class _Whole:
+    """What the chunks of a stream come to, taken together one by one."""
+
+    def __init__(self, operation: Operation) -> None:
+        self._operation = operation
+        self._raw: list[Any] = []
+        self._records: list[dict[str, Any]] = []
+        self._fields: dict[str, Any] = {each.name: None for each in operation.fields}
+        self._texts: dict[str, list[str]] = {name: [] for name in self._fields if name in operation.join}
+        self._warnings: dict[str, None] = {}
+
+    def add(self, chunk: Chunk) -> None:
+        """Takes the next chunk in."""
+        self._raw.append(chunk.raw)
+        self._warnings.update(dict.fromkeys(chunk.warnings))
+        if chunk.fields is None:
+            return
+        if self._operation.lists:
+            self._records.append(chunk.fields)
+            return
+        for name in self._fields:
+            value = chunk.fields[name]
+            if value is None:
+                continue
+            if name in self._texts:
+                self._texts[name].append(value if isinstance(value, str) else to_text(value))
+            else:
+                self._fields[name] = value
+
+    def result(self, status: int) -> Result:
+        """All of it."""
+        warnings = tuple(self._warnings)
+        if not self._operation.fields:
+            return Result(ok=True, status=status, raw=self._raw, warnings=warnings)
+        if self._operation.lists:
+            return Result(ok=True, status=status, records=self._records, raw=self._raw, warnings=warnings)
+        joined = {name: "".join(texts) for name, texts in self._texts.items() if texts}
+        return Result(ok=True, status=status, fields=self._fields | joined, raw=self._raw, warnings=warnings)
 
 
 def map_fields(fields: Sequence[Field], document: Any, report: _Report | None = None) -> dict[str, Any]:

@@ -6,10 +6,16 @@ proportion to the bytes it is fed, however they are cut.
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator
+from typing import Final, NamedTuple, Protocol
 
+#: How much of a stream is cut into lines at once, in bytes: it may be as many lines, each a value of its own. Where
+#: other tasks wait, they have their turn between two parts.
+PART: Final = 16 * 1024
+#: How many messages are read before other tasks have their turn: one of few bytes takes as long as many bytes.
+MESSAGES_PER_TURN: Final = 64
+
+_COLON = ord(":")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -33,6 +39,15 @@ class Decoder(Protocol):
         """What the end of the stream completes."""
 
 
+def cut(data: bytes) -> Iterator[bytes]:
+    """Bytes in parts of at most PART, so that what is made of one of them at a time is little, whatever is in it."""
+    if len(data) <= PART:
+        yield data
+        return
+    for start in range(0, len(data), PART):
+        yield data[start : start + PART]
+
+
 class _Lines:
     """Bytes cut into lines, a line being held until its end has come."""
 
@@ -40,19 +55,19 @@ class _Lines:
         self._limit = limit
         self._held = bytearray()
 
-    def take(self, pieces: Iterable[bytes], ends: tuple[bytes, ...]) -> Iterator[bytes]:
-        """The complete lines in pieces that keep their line ends, which may be any of `ends`."""
-        for piece in pieces:
-            if len(self._held) + len(piece) > self._limit:
-                self.check(len(self._held) + len(piece))
-            if not piece.endswith(ends):
-                self._held += piece
-            elif self._held:
-                line = bytes(self._held + piece)
+    def take(self, lines: list[bytes]) -> Iterator[bytes]:
+        """The complete lines among these, of which the last one has no end yet; what was held belongs to the first."""
+        rest = lines.pop()
+        for line in lines:
+            if self._held:
+                self.check(len(self._held) + len(line))
+                line = bytes(self._held + line)  # noqa: PLW2901 - the same line
                 self._held.clear()
-                yield line.rstrip(b"\r\n")
-            else:
-                yield piece.rstrip(b"\r\n")
+            if len(line) > self._limit:
+                self.check(len(line))
+            yield line
+        self.check(len(self._held) + len(rest))
+        self._held += rest
 
     def rest(self) -> bytes:
         """What had no end."""
@@ -73,8 +88,8 @@ class SseDecoder:
 
     def __init__(self, limit: int) -> None:
         self._lines = _Lines(limit)
-        self._data: list[bytes] = []
-        self._size = 0
+        #: The data of the message, a line end behind each of its lines: a million lines take no more than their bytes.
+        self._data = bytearray()
         self._event = ""
         self._id = ""
         self._after_cr = False
@@ -82,39 +97,46 @@ class SseDecoder:
 
     def feed(self, data: bytes) -> Iterator[Message]:
         """The messages that these bytes complete; raises ValueError for one beyond the limit."""
-        if self._after_cr and data:
-            data = data.removeprefix(b"\n")  # the second half of a CR LF
-            self._after_cr = False
-        self._after_cr |= data.endswith(b"\r")
-        for line in self._lines.take(data.splitlines(keepends=True), (b"\n", b"\r")):
-            if not self._started:
-                self._started = True
-                line = line.removeprefix(_BYTE_ORDER_MARK)  # noqa: PLW2901 - the same line
-            if line:
-                self._read(line)
-            elif (message := self._dispatch()) is not None:
-                yield message
+        for part in cut(data):
+            yield from self._feed(part)
 
     def finish(self) -> Iterator[Message]:
         """Nothing: a message without its empty line is not complete."""
         return iter(())
 
+    def _feed(self, data: bytes) -> Iterator[Message]:
+        if self._after_cr and data:
+            data = data.removeprefix(b"\n")  # the second half of a CR LF
+            self._after_cr = False
+        self._after_cr |= data.endswith(b"\r")
+        lines = data.splitlines()
+        if not lines or data.endswith((b"\n", b"\r")):
+            lines.append(b"")
+        for line in self._lines.take(lines):
+            if not self._started:
+                self._started = True
+                line = line.removeprefix(_BYTE_ORDER_MARK)  # noqa: PLW2901 - the same line
+            if not line:
+                if (message := self._dispatch()) is not None:
+                    yield message
+            elif line[0] != _COLON:
+                self._read(line)
+
     def _read(self, line: bytes) -> None:
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"data":
-            self._size += len(value) + 1
-            self._lines.check(self._size)
-            self._data.append(value)
+            self._lines.check(len(self._data) + len(value) + 1)
+            self._data += value
+            self._data += b"\n"
         elif name == b"event":
             self._event = value.decode("utf-8", "replace")
         elif name == b"id" and b"\0" not in value:
             self._id = value.decode("utf-8", "replace")
 
     def _dispatch(self) -> Message | None:
-        found = Message(b"\n".join(self._data), self._event, self._id) if self._data else None
+        found = Message(bytes(self._data[:-1]), self._event, self._id) if self._data else None
         self._data.clear()
-        self._size = 0
         self._event = ""
         return found
 
@@ -127,9 +149,10 @@ class NdjsonDecoder:
 
     def feed(self, data: bytes) -> Iterator[Message]:
         """The lines that these bytes complete; raises ValueError for one beyond the limit."""
-        for line in self._lines.take(io.BytesIO(data), (b"\n",)):
-            if line.strip():
-                yield Message(line)
+        for part in cut(data):
+            for line in self._lines.take(part.split(b"\n")):
+                if line.strip():
+                    yield Message(line.rstrip(b"\r"))
 
     def finish(self) -> Iterator[Message]:
         """The last line, if it had no end."""

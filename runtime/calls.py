@@ -94,7 +94,7 @@ class Calls:
                         self.authoriser.reject(connection, grant)
             config = replace(config, tokens=config.tokens | grant.secrets)
         response = sent.response
-        result = map_answer(found, config, request, response, label)
+        result = await map_answer(found, config, request, response, label)
         result = replace(result, request=request.masked(), attempts=sent.attempts, run=uuid.uuid4().hex)
         if not result.ok:
             raise failure_of(found, label, result, response.masked(request.secrets), self._clock())

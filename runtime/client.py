@@ -23,8 +23,9 @@ import httpx2 as httpx
 
 from connector.errors import MappingError, TransportError
 from connector.messages import Headers, Request, Response, Stream
+from runtime.clocks import Turns
 from runtime.guard import Guard, refuse_other_origin
-from runtime.inflating import INFLATE_STEP, find_inflater
+from runtime.inflating import find_inflater, share_of
 from runtime.network import Answer, Attempt, ByteStream, Fields, Network, Substitute, Transport, system_trust
 from runtime.settings import Limits
 from runtime.uploads import find_length
@@ -204,15 +205,13 @@ class Client:
     async def _read_body(self, stream: ByteStream, headers: Headers) -> bytes:
         inflater = find_inflater(headers)
         body = bytearray()  # not a list of pieces: 32 MiB in chunks of two bytes would be a gigabyte of them
-        received = count = 0
+        received, turns = 0, Turns()
         chunks = aiter(stream)
         try:
             async for chunk in chunks:
                 received += len(chunk)
-                count += 1
                 self._refuse_beyond_limit(received)
-                if not count % CHUNKS_PER_TURN:
-                    await asyncio.sleep(0)
+                await turns.spend(1 / CHUNKS_PER_TURN)
                 if inflater is None:
                     body += chunk
                     continue
@@ -222,8 +221,7 @@ class Client:
                     for piece in inflater.feed(chunk):
                         body += piece
                         self._refuse_beyond_limit(len(body))
-                        if len(piece) == INFLATE_STEP:
-                            await asyncio.sleep(0)
+                        await turns.spend(share_of(piece))
         except _BROKEN_OFF:
             expected = headers.get("content-length", "an unknown number of")
             message = f"the answer broke off after {received} of {expected} bytes"
@@ -277,7 +275,7 @@ class StreamedResponse:
         return Response(self.status, self.headers, bytes(body))
 
     async def __aiter__(self) -> AsyncGenerator[bytes, None]:
-        """The body in pieces, inflated; at most INFLATE_STEP bytes of it are held (hazard T44)."""
+        """The body in pieces, inflated; no more than one step of it is held (hazard T44)."""
         chunks = aiter(self._stream)
         pieces = self._inflate(chunks)
         try:
@@ -299,21 +297,20 @@ class StreamedResponse:
 
     async def _inflate(self, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
         inflater = find_inflater(self.headers)
-        received = given = count = 0
+        received, given, turns = 0, 0, Turns()
         try:
             while (chunk := await self._next(chunks)) is not None:
                 received += len(chunk)
-                count += 1
                 for piece in [chunk] if inflater is None else inflater.feed(chunk):
                     given += len(piece)
                     if max(received, given) > self._limits.stream_bytes:
                         limit = self._limits.stream_bytes
                         raise _too_large(limit).as_error(self._request, "")
-                    yield piece
-                    if len(piece) == INFLATE_STEP:
-                        await asyncio.sleep(0)
-                if not count % CHUNKS_PER_TURN:
-                    await asyncio.sleep(0)
+                    if piece:
+                        yield piece
+                    if inflater is not None:
+                        await turns.spend(share_of(piece))
+                await turns.spend(1 / CHUNKS_PER_TURN)
         except _BROKEN_OFF:
             raise TransportError(f"the stream broke off after {received} bytes", hint=MAYBE_SENT) from None
         if inflater is not None and received:

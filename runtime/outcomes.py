@@ -5,12 +5,13 @@ Nothing is sent here, and no operation is chosen; that is `runtime`'s.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from connector.configuring import SHORTEST_TOKEN, Config
 from connector.definitions import Operation
 from connector.errors import MappingError, RateLimited, ResponseError
-from connector.mapping import Result, map_response, read_leniently
+from connector.mapping import Result, is_stream, map_response, map_stream, read_leniently
 from connector.messages import Request, Response, without_query
 from connector.wording import provider_message
 from runtime.retries import is_limit, read_wait
@@ -64,7 +65,7 @@ def document_of(result: Result, response: Response, config: Config) -> Any:
     return result.raw
 
 
-def map_answer(operation: Operation, config: Config, request: Request, response: Response, label: str) -> Result:
+async def map_answer(operation: Operation, config: Config, request: Request, response: Response, label: str) -> Result:
     """The mapped answer, without secrets that the provider echoes (hazard T53).
 
     What a failure says is stored and shown, so every credential in it is masked; in a success a token is, and what auth
@@ -75,15 +76,29 @@ def map_answer(operation: Operation, config: Config, request: Request, response:
         made = (form for form in request.secrets - config.secrets if len(form) >= SHORTEST_TOKEN)
         hidden = config.tokens.union(made)
     try:
-        result = map_response(operation, response.masked(hidden) if hidden else response)
+        result = await _map(operation, response.masked(hidden) if hidden else response)
         # What the definition calls a failure may have come with a status of success.
         failed = not result.ok and response.status < 300
-        return map_response(operation, response.masked(request.secrets)) if failed else result
+        return await _map(operation, response.masked(request.secrets)) if failed else result
     except MappingError:
         response = response.masked(request.secrets)
         try:
-            return map_response(operation, response)
+            return await _map(operation, response)
         except MappingError as error:
             raise MappingError(
                 error.message, hint=error.hint, operation=label, request=request.masked(), response=response
             ) from None
+
+
+async def _map(operation: Operation, response: Response) -> Result:
+    """The answer mapped; a stream that came whole has any number of messages, so other tasks have turns meanwhile."""
+    if not is_stream(operation, response):
+        return map_response(operation, response)
+    turns = map_stream(operation, response)
+    while True:
+        try:
+            next(turns)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+        await asyncio.sleep(0)

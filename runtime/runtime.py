@@ -371,7 +371,7 @@ class Runtime:
             # The token that auth obtained is masked in what comes, as the connection's own tokens are.
             config = replace(config, tokens=config.tokens | (sent.secrets - config.secrets))
             if answer is not None and not streams(found, answer.content_type):
-                result, answer = map_answer(found, config, sent, await answer.read(), label), None
+                result, answer = await map_answer(found, config, sent, await answer.read(), label), None
                 if not result.ok:
                     result = replace(result, request=sent.masked())
                     raise failure_of(found, label, result, Response(result.status), self.clock())

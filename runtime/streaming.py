@@ -14,7 +14,8 @@ from connector.definitions import Operation
 from connector.errors import MappingError
 from connector.mapping import Chunk, ChunkReader, Result, check_stream_type
 from connector.messages import Request, Response, mask
-from connector.streams import STREAM_KINDS
+from connector.streams import MESSAGES_PER_TURN, PART, STREAM_KINDS, cut
+from runtime.clocks import Turns
 from runtime.settings import Limits
 
 if TYPE_CHECKING:
@@ -92,11 +93,16 @@ async def read_chunks(
         reader = ChunkReader(operation, kind, limit=limits.message_bytes, status=answer.status, hidden=hidden)
         try:
             check_stream_type(operation, Response(answer.status, answer.headers))
+            # A provider chooses how many lines and messages its bytes are, and each takes time.
+            turns = Turns()
             async for piece in pieces:
-                for chunk in reader.feed(piece):
-                    yield chunk
-                if reader.ended:
-                    return
+                for part in cut(piece):
+                    for chunk in reader.feed(part):
+                        yield chunk
+                        await turns.spend(1 / MESSAGES_PER_TURN)
+                    if reader.ended:
+                        return
+                    await turns.spend(len(part) / PART)
             for chunk in reader.finish():
                 yield chunk
         except MappingError as error:

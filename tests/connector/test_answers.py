@@ -15,11 +15,12 @@ from connector.answers import RESPONSE_KINDS, _fast_reader, parse_json
 from connector.building import build_request
 from connector.definitions import Operation
 from connector.errors import InvalidDefinition, MappingError
-from connector.mapping import Chunk, ChunkReader, combine, map_response
+from connector.mapping import Chunk, ChunkReader, combine, is_stream, map_response, map_stream
 from connector.messages import Headers, Response
 from connector.parsing import find_problems, parse_connector
 from connector.policies import ErrorMap, Policies, Sign
 from connector.selectors import Selector
+from connector.streams import MESSAGES_PER_TURN, PART
 
 FIELDS = [
     {"name": "text", "type": "String", "selector": ["delta"]},
@@ -270,3 +271,31 @@ def nest(depth: int, opening: str = "[", closing: str = "]", inside: str = "1") 
 )
 def test_T47_both_readers_agree_on_what_another_reader_could_understand_differently(text: str, expected: str) -> None:
     assert both_outcomes(text.encode()) == (expected, expected)
+
+
+@pytest.mark.parametrize(("count", "refused"), [(10, False), (11, True)])
+def test_T44_a_stream_of_too_many_messages_for_one_result_is_refused(
+    monkeypatch: pytest.MonkeyPatch, count: int, refused: bool
+) -> None:
+    monkeypatch.setattr("connector.mapping.MAX_VALUES", 100)
+    found, response = operation("ndjson", fields=[]), answer(b"1\n" * count, "application/x-ndjson")
+    if not refused:
+        assert map_response(found, response).raw == [1] * count
+        return
+    with pytest.raises(MappingError, match="more than 10 messages"):
+        map_response(found, response)
+
+
+def test_a_stream_that_is_read_whole_leaves_turns_to_others() -> None:
+    found, response = operation("ndjson", fields=[]), answer(b"1\n" * 10_000, "application/x-ndjson")
+    turns = sum(1 for _ in map_stream(found, response))
+    assert turns >= 10_000 // MESSAGES_PER_TURN
+
+
+@pytest.mark.parametrize("kind", ["sse", "ndjson"])
+def test_a_stream_of_many_parts_is_read_as_one(kind: str) -> None:
+    line = b"data: 1\r\n\r\n" if kind == "sse" else b"1\r\n"
+    found, response = operation(kind, fields=[]), answer(line * PART, "text/event-stream" if kind == "sse" else "")
+    assert map_response(found, response).raw == [1] * PART
+    assert is_stream(found, response)
+    assert not is_stream(found, answer(b" ", "text/event-stream"))
