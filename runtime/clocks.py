@@ -1,7 +1,7 @@
 """The clock that due times are measured with, and the turns of the event loop that long work leaves to others.
 
-The clock begins with the wall clock's time, and is steady from then on: a step of the wall clock (by hand, by NTP) would
-make everything due at once, or nothing for hours (hazard C1).
+The clock begins with the wall clock's time, and is steady from then on: a step of the wall clock (by hand, by NTP)
+would make everything due at once, or nothing for hours (hazard C1).
 """
 
 from __future__ import annotations
