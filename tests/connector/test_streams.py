@@ -76,6 +76,8 @@ def test_how_the_bytes_are_cut_changes_nothing(kind: str, data: list[bytes], cut
 def test_a_message_beyond_the_limit_is_refused(kind: str, data: bytes) -> None:
     with pytest.raises(ValueError, match="larger than 16 bytes"):
         decode(kind, data, tuple(range(0, len(data), 4)), limit=16)
+    with pytest.raises(ValueError, match="larger than 16 bytes"):
+        decode(kind, data + b"\n", limit=16)
 
 
 @pytest.mark.parametrize("kind", STREAM_KINDS)

@@ -132,7 +132,7 @@ async def test_T44_many_lines_in_few_bytes_take_little_memory(
         try:
             with contextlib.suppress(MappingError):
                 if streamed:
-                    chunks = runtime.stream("demo", "s.read", {})
+                    chunks: Any = runtime.stream("demo", "s.read", {})
                     async with asyncio.timeout(60), contextlib.aclosing(chunks):
                         count = 0
                         async for _ in chunks:

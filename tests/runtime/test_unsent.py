@@ -64,7 +64,8 @@ async def test_a_call_that_waits_for_a_connection_in_vain_was_not_sent(provider:
         )
         async with Runtime(tmp_path, settings=settings) as runtime, contextlib.AsyncExitStack() as stack:
             for _ in range(2):
-                chunks = await stack.enter_async_context(contextlib.aclosing(runtime.stream("slow", "s.read", {})))
+                chunks: Any = runtime.stream("slow", "s.read", {})
+                await stack.enter_async_context(contextlib.aclosing(chunks))
                 await anext(chunks)
             with pytest.raises(TransportError, match="waiting for one of the 2 connections") as caught:
                 await runtime.call("other", "s.create", {})
