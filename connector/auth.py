@@ -1,21 +1,21 @@
 """How a request is authenticated: one class per family of methods, one row per method name.
 
-A method is read from the auth block, says which values of a connection it uses, and adds them in `flow`. One that needs
-a token first has a `grantor` as well, whose token requests are made before (`oauth`). What all of them share is the
-Carrier: a header, a query parameter or a cookie, and what stands before the token in it. No I/O happens here, and
-nothing decides where a request may go.
+A method is read from the auth block, names the values of a connection that it uses, and adds them in `apply`. A method
+that needs a token first has a `grantor` too, whose token requests are made before (`connector.oauth`). All of them use
+a Carrier: a header, a query parameter or a cookie, and the prefix of the token in it. No I/O happens here, and nothing
+decides where a request may go.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Self
 
 from connector.grants import GRANTS, ReadAuth, read_grantor
 from connector.messages import MASK, Request, Response, secret_forms
-from connector.oauth import Grantor
+from connector.protocols import Auth, Grantor, Moment, NoAuth
 from connector.selectors import Selector
 from connector.templates import Template, Unrenderable, Values, encode_header
 from connector.tokens import Grant
@@ -34,8 +34,6 @@ FORBIDDEN_HEADERS = frozenset(
 _COOKIE = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*\Z")
 PLACES = ("header", "query", "cookie")
 
-Flow = Generator[Request, Response, None]
-
 
 def check_header_name(name: str) -> str:
     """The name, if it is a token (RFC 9110, section 5.6.2) and does not frame the message; raises ValueError."""
@@ -52,38 +50,6 @@ def carried_names(auth: Auth, values: Values, place: str) -> frozenset[str]:
     names = {(each.name.render(values) or "").lower() for each in carriers}
     in_cookie = any(each.place == "cookie" for each in getattr(auth, "carriers", ()))
     return frozenset(names | {"cookie"} if in_cookie and place == "header" else names)
-
-
-class Auth(Protocol):
-    """One way to authenticate."""
-
-    @property
-    def names(self) -> frozenset[str]:
-        """Names of all values of a connection that it uses."""
-
-    @property
-    def credentials(self) -> frozenset[str]:
-        """Names of the values that are masked wherever a request or a failure is shown."""
-
-    @property
-    def secrets(self) -> frozenset[str]:
-        """Those of them that are masked in a successful answer too: tokens and passwords, not user names."""
-
-    def flow(self, request: Request, values: Values) -> Flow:
-        """Yields the request with the credentials in it; raises Unrenderable for a value that cannot be used."""
-
-
-@dataclass(frozen=True, slots=True)
-class NoAuth:
-    """Nothing is added."""
-
-    names: frozenset[str] = frozenset()
-    credentials: frozenset[str] = frozenset()
-    secrets: frozenset[str] = frozenset()
-
-    def flow(self, request: Request, values: Values) -> Flow:  # noqa: ARG002 - the shape of an Auth
-        """Yields the request as it is."""
-        yield request
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +121,11 @@ class TokenAuth:
         """All of its values."""
         return self.credentials
 
-    def flow(self, request: Request, values: Values) -> Flow:
-        """Yields the request with each token in its place."""
+    def apply(self, request: Request, values: Values, moment: Moment) -> Request:  # noqa: ARG002 - the shape of an Auth
+        """Returns the request with each token in its place."""
         for each in self.tokens:
             request = each.carrier.carry(request, _credential(each.token, values), values)
-        yield request
+        return request
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +152,8 @@ class BasicAuth:
         """The password; where there is none, the user name is a key (Stripe)."""
         return frozenset(self.password.names or self.username.names)
 
-    def flow(self, request: Request, values: Values) -> Flow:
-        """Yields the request with the header; its encoded form is a secret as well."""
+    def apply(self, request: Request, values: Values, moment: Moment) -> Request:  # noqa: ARG002 - the shape of an Auth
+        """Returns the request with the header; its encoded form is a secret as well."""
         import base64  # one method of several needs it
 
         username = self.username.render(values) or ""
@@ -197,7 +163,7 @@ class BasicAuth:
             raise Unrenderable((*self.username.names, "username")[0], reason)
         encoded = base64.b64encode(f"{username}:{password}".encode()).decode()
         request = replace(request, secrets=request.secrets | secret_forms(encoded))
-        yield self.carrier.carry(request, encoded, values, "Basic")
+        return self.carrier.carry(request, encoded, values, "Basic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,12 +193,15 @@ class RefreshSignal:
 class GrantAuth:
     """A token that is obtained first: the OAuth 2 grants, `jwt_bearer`, `google_service_account`, `token_exchange`.
 
-    Whoever sends its requests asks `grantor` for a grant, saves it, and gives it to `flow`.
+    The caller obtains a grant from `grantor`, saves it, and authenticates with `with_grant(grant)`. So every method is
+    applied in the same way, and a token request is never taken for the operation's.
     """
 
     grantor: Grantor
     carrier: Carrier
     stale: RefreshSignal = RefreshSignal()
+    #: The grant whose token is sent; None while there is none.
+    grant: Grant | None = None
 
     @property
     def carriers(self) -> tuple[Carrier, ...]:
@@ -254,11 +223,16 @@ class GrantAuth:
         """All of them."""
         return self.grantor.credentials
 
-    def flow(self, request: Request, values: Values, grant: Grant | None = None) -> Flow:
-        """Yields the request with the token of the grant; without a grant it shows `***` in its place."""
+    def with_grant(self, grant: Grant | None) -> Self:
+        """Returns the method with a grant to send."""
+        return replace(self, grant=grant)
+
+    def apply(self, request: Request, values: Values, moment: Moment) -> Request:  # noqa: ARG002 - the shape of an Auth
+        """Returns the request with the token of the grant; without a grant it shows `***` in its place."""
+        grant = self.grant
         if grant is not None:
             request = replace(request, secrets=request.secrets | grant.secrets)
-        yield self.carrier.carry(request, MASK if grant is None else grant.token, values)
+        return self.carrier.carry(request, MASK if grant is None else grant.token, values)
 
 
 def _header_name(template: Template, values: Values) -> str:

@@ -11,12 +11,13 @@ import json
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Self
 
 from connector.convertors import to_text
 from connector.markup import count_marks, escape_value
 from connector.messages import Stream, is_source
 from connector.multipart import MultipartBody
+from connector.protocols import Body
 from connector.templates import (
     Slot,
     Template,
@@ -42,31 +43,6 @@ from connector.trees import (
 )
 
 _dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-
-
-class Body(Protocol):
-    """A compiled body template of one kind."""
-
-    #: The media type sent when a definition names none.
-    content_type: ClassVar[str]
-    #: True if `content_type` is sent whatever media type the definition names.
-    retyped: ClassVar[bool]
-    #: True if files can be read while they are sent.
-    streams: ClassVar[bool]
-
-    @classmethod
-    def from_json(cls, source: Any, options: BodyOptions = PLAIN) -> Self:
-        """Compiles the template as it stands in the definition; raises TemplateSyntaxError."""
-
-    @classmethod
-    def accepts(cls, media_type: str) -> bool:
-        """True if bodies of this (lower-case) media type are of this kind."""
-
-    def uses(self) -> Iterator[SlotUse]:
-        """Every use of a placeholder."""
-
-    def encode(self, values: Values) -> bytes | Stream:
-        """The body with the values filled in; raises Unrenderable."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from connector.bodies import BinaryBody, Body, FormBody, TextBody, XmlBody
+from connector.bodies import BinaryBody, FormBody, TextBody, XmlBody
 from connector.convertors import to_text
 from connector.definitions import Operation
 from connector.describing import input_schema
 from connector.multipart import FilePart, MultipartBody
+from connector.protocols import Body
 from connector.templates import Placeholder, Slot
 from connector.trees import ArrayNode, BareSlot, Constant, Node, ObjectNode, QuotedSlot, Text
 

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from connector.auth import Auth, NoAuth, method_key
+from connector.auth import method_key
 from connector.convertors import to_text
 from connector.errors import InputError, InputProblem, MissingCredentials
 from connector.messages import Request, secret_forms
 from connector.policies import Policies
+from connector.protocols import Auth, Moment, NoAuth
 from connector.selectors import Selector
 from connector.signatures import Signature, Undeclared
 from connector.templates import Placeholder, Template, Unrenderable
@@ -126,7 +127,7 @@ class Service:
         if not errors and not auth.credentials & missing:
             try:
                 # What a credential must be is its method's to say, so it is tried on a request that nobody sends.
-                next(auth.flow(Request("GET", "https://nowhere.invalid"), texts))
+                auth.apply(Request("GET", "https://nowhere.invalid"), texts, Moment(time=0.0, nonce="sample"))
             except Unrenderable as error:
                 errors.append(InputProblem(error.name, f"{error.name}: {error}"))
         if errors:

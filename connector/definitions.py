@@ -11,14 +11,13 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from connector.bodies import Body
 from connector.challenges import Challenge
 from connector.configuring import Config, Service
 from connector.convertors import Convertor
 from connector.errors import UnknownOperation
 from connector.messages import Request
-from connector.pagination import Pagination
 from connector.policies import Policies
+from connector.protocols import Body, Pagination
 from connector.selectors import Selector
 from connector.templates import PathTemplate, Placeholder, QueryPair, Template
 from connector.triggers import Poll

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from connector.auth import Auth, BasicAuth, GrantAuth
-from connector.bodies import BinaryBody, Body, FormBody
+from connector.auth import BasicAuth, GrantAuth
+from connector.bodies import BinaryBody, FormBody
 from connector.body_schemas import BodySchemas
 from connector.configuring import Service
 from connector.convertors import to_text
 from connector.definitions import Connector, Operation
 from connector.describing import answer_schema, input_schema, payload_schema
+from connector.protocols import Auth, Body
 from connector.spec_names import is_placeholder
 from connector.templates import Placeholder, Slot, Template
 from connector.trees import BareSlot

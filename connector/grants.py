@@ -14,13 +14,13 @@ from connector.oauth import (
     AuthorizationCode,
     ClientCredentials,
     GoogleServiceAccount,
-    Grantor,
     JwtBearer,
     OAuthClient,
     TokenExchange,
     TokenRequest,
     param_name,
 )
+from connector.protocols import Grantor
 from connector.selectors import Selector
 from connector.templates import Slot, Template
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import json
 import urllib.parse
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from connector.convertors import to_text
-from connector.messages import Headers, Request, Response, secret_forms
+from connector.messages import Headers, Request, secret_forms
+from connector.protocols import Renewal
 from connector.selectors import Selector
 from connector.templates import PathTemplate, QueryPair, Template, Unrenderable, Values, render_query, render_url
 from connector.tokens import Grant, make_grant, read_document, read_grant, refusal, unusable
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 _PUBLIC = frozenset({"grant_type", "client_id", "redirect_uri", "scope", "audience", "resource"})
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _GOOGLE_TOKEN_URL = "https://oauth2.googleapis.com/token"
-
-Renewal = Generator[Request, Response, Grant]
 
 #: The params of grants by their names without case, `-` and `_`, each with its name in our words.
 PARAMS: Mapping[str, str] = {
@@ -161,25 +160,6 @@ class OAuthClient:
             secrets |= frozenset() if name in _PUBLIC else secret_forms(text)
         body = urllib.parse.urlencode(fields).encode()
         return Request("POST", render_url(self.token_url, values), Headers(headers), body, secrets)
-
-
-class Grantor(Protocol):
-    """One way to obtain a token."""
-
-    @property
-    def names(self) -> frozenset[str]:
-        """The values of the connection that it uses."""
-
-    @property
-    def credentials(self) -> frozenset[str]:
-        """Those of them that are secret."""
-
-    def renew(self, values: Values, grant: Grant | None, now: float, base: str) -> Renewal:
-        """Yields the token requests and returns the new grant.
-
-        `grant` is the one there was, `base` the base URL of the connection. Raises Unrenderable for a value that is
-        missing or cannot be used, NeedsReauthorization for a refusal, TransportError where the answer says nothing.
-        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,15 @@ from typing import Any
 
 from connector.answers import RESPONSE_KINDS
 from connector.auth import check_header_name
-from connector.bodies import BODY_KINDS, Body, WholeBody, find_body_kind
+from connector.bodies import BODY_KINDS, WholeBody, find_body_kind
 from connector.configuring import Service
 from connector.convertors import to_text
 from connector.definitions import Field, Operation
 from connector.errors import did_you_mean, unknown_kind
 from connector.namespaces import Usage, find_namespace
-from connector.pagination import PAGINATION_STYLES, Pagination
+from connector.pagination import PAGINATION_STYLES
 from connector.policies import Policies, read_idempotency
+from connector.protocols import Body, Pagination
 from connector.reading import Declarations, Reader, text_path
 from connector.schema import Path
 from connector.selectors import Selector

@@ -10,11 +10,12 @@ import re
 import urllib.parse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Self
 
 from connector.convertors import to_text
 from connector.errors import BlockedAddress, MappingError
 from connector.messages import Headers, Request, Response, without_query
+from connector.protocols import Pagination
 from connector.selectors import Selector
 from connector.urls import encode_query, origin_of
 
@@ -42,23 +43,6 @@ class Page:
     document: Any
     records: tuple[Any, ...]
     seen: int
-
-
-class Pagination(Protocol):
-    """One style of paging."""
-
-    def next_request(self, page: Page) -> Request | None:
-        """The request of the next page, or None if this was the last.
-
-        Raises MappingError where the provider says that there is more but not how to get it, BlockedAddress where the
-        next page would be at another origin (hazard T38).
-        """
-
-    def total(self, document: Any) -> int | None:
-        """How many records there are in all pages, if the answer says so."""
-
-    def at_start(self, request: Request) -> bool:
-        """True if the request asks for the first page."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,12 @@ import re
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Self
 
 from connector.digests import decode_text, from_base64, is_among, keyed_hash, to_base64
 from connector.errors import InvalidSignature, unknown_kind
 from connector.messages import Request
+from connector.protocols import Scheme
 from connector.templates import Slot, Template
 
 #: Seconds that a message may be old, or ahead of our clock, where the definition says nothing.
@@ -49,20 +50,6 @@ class Verified(NamedTuple):
 
     id: str | None = None
     timestamp: int | None = None
-
-
-class Scheme(Protocol):
-    """A way to verify; one row of SIGNATURE_SCHEMES."""
-
-    @classmethod
-    def from_json(cls, source: Source, template: ReadTemplate) -> Self:
-        """Reads the signature block; raises ValueError with a sentence for what it cannot mean."""
-
-    def verify(self, request: Request, secrets: Sequence[str], now: float) -> Verified:
-        """What was verified of a request with its raw body; `now` is in seconds since the epoch.
-
-        Raises InvalidSignature, whatever is wrong.
-        """
 
 
 @dataclass(frozen=True, slots=True)

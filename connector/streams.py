@@ -7,7 +7,10 @@ proportion to the bytes it is fed, however they are cut.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from connector.protocols import Decoder
 
 #: How much of a stream is cut into lines at once, in bytes: it may be as many lines, each a value of its own. Where
 #: other tasks wait, they have their turn between two parts.
@@ -25,18 +28,6 @@ class Message(NamedTuple):
     data: bytes
     event: str = ""
     id: str = ""
-
-
-class Decoder(Protocol):
-    """What reads one stream. Each message may have `limit` bytes."""
-
-    def __init__(self, limit: int) -> None: ...
-
-    def feed(self, data: bytes) -> Iterator[Message]:
-        """The messages that these bytes complete; raises ValueError for one beyond the limit."""
-
-    def finish(self) -> Iterator[Message]:
-        """What the end of the stream completes."""
 
 
 def cut(data: bytes) -> Iterator[bytes]:

@@ -6,6 +6,7 @@ and where tokens come from `authorising`'s.
 
 from __future__ import annotations
 
+import secrets
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,13 +18,13 @@ from connector.definitions import Connector, Operation
 from connector.errors import InputProblem, MissingCredentials
 from connector.mapping import Result
 from connector.messages import Request, Response, Stream
+from connector.protocols import Auth, Moment
 from connector.templates import Unrenderable
-from connector.tokens import Grant
 from connector.urls import origin_of
 from runtime.authorising import Authoriser
 from runtime.guard import Guard
 from runtime.outcomes import failure_of, map_answer
-from runtime.sending import Sender, Sleep, Transmits
+from runtime.sending import Authorise, Sender, Sent, Sleep, Transmits
 from runtime.settings import Settings
 from runtime.vault import Vault, variable_name
 
@@ -44,11 +45,16 @@ class Calls:
         transport: httpx2.AsyncBaseTransport | None,
         clock: Callable[[], float],
         sleep: Sleep,
+        nonce: Callable[[], str] = secrets.token_urlsafe,
     ) -> None:
-        """`transport`, `clock` (seconds since the epoch) and `sleep` stand for the network, the time and waiting."""
+        """`transport`, `clock` (seconds since the epoch) and `sleep` replace the network, the time and waiting.
+
+        `nonce` returns a text that no other attempt has.
+        """
         self._settings = settings
         self._transport = transport
         self._clock = clock
+        self._nonce = nonce
         self._client: Client | None = None
         self._sender = Sender(clock=clock, sleep=sleep, total=settings.limits.retrying)
         #: The tokens of connections.
@@ -77,28 +83,57 @@ class Calls:
         if found.idempotency_header and found.idempotency_header not in request.headers:
             request = request.with_header(found.idempotency_header, str(uuid.uuid4()))
         sender = client or self.open_client()
-        auth, grant = config.auth, None
-        if isinstance(auth, GrantAuth):
+
+        async def send(auth: Auth) -> Sent:
+            authorise = self.authorising(connection, connector, config, auth)
+            origin = config.origin
+            return await self._sender.send(
+                sender, request, found, authorise=authorise, connection=connection, origin=origin
+            )
+
+        auth = config.auth
+        if not isinstance(auth, GrantAuth):
+            sent = await send(auth)
+        else:
             grant = await self.authoriser.grant(connection, auth, config)
-        bare, request = request, authorise(connector, config, request, connection, grant)
-        sent = await self._sender.send(sender, request, found, connection=connection, origin=config.origin)
-        if isinstance(auth, GrantAuth) and grant is not None:
-            if auth.stale.is_in(sent.response) and (not isinstance(bare.body, Stream) or bare.body.repeatable):
+            sent = await send(auth.with_grant(grant))
+            if auth.stale.is_in(sent.response) and (not isinstance(request.body, Stream) or request.body.repeatable):
                 first, refused = sent.attempts, grant
                 grant = await self.authoriser.grant(connection, auth, config, refused=refused)
                 if grant is not refused:
-                    request = authorise(connector, config, bare, connection, grant)
-                    sent = await self._sender.send(sender, request, found, connection=connection, origin=config.origin)
+                    sent = await send(auth.with_grant(grant))
                     sent = replace(sent, attempts=first + sent.attempts)
                     if auth.stale.is_in(sent.response):
                         self.authoriser.reject(connection, grant)
             config = replace(config, tokens=config.tokens | grant.secrets)
+        request = sent.request
         response = sent.response
         result = await map_answer(found, config, request, response, label)
         result = replace(result, request=request.masked(), attempts=sent.attempts, run=uuid.uuid4().hex)
         if not result.ok:
             raise failure_of(found, label, result, response.masked(request.secrets), self._clock())
         return result, response
+
+    def authorising(self, connection: str, connector: Connector, config: Config, auth: Auth) -> Authorise:
+        """Returns what adds the credentials of a connection to one attempt after the other.
+
+        Raises MissingCredentials for values that are missing, and so does the function for one that cannot be used.
+        """
+        missing = frozenset() if isinstance(auth, GrantAuth) else auth.credentials & config.missing
+        if missing:
+            error = missing_value(connector.service, missing)
+            hint = "set " + ", ".join(variable_name(connection, name) for name in sorted(missing))
+            raise MissingCredentials(connection, error.errors, hint=hint)
+
+        def authorise(request: Request) -> Request:
+            try:
+                return auth.apply(request, config.values, Moment(time=self._clock(), nonce=self._nonce()))
+            except Unrenderable as error:
+                problem = InputProblem(error.name, f"{error.name}: {error}")
+                hint = "correct the values of this connection"
+                raise MissingCredentials(connection, [problem], hint=hint) from None
+
+        return authorise
 
     async def ask_for_token(self, request: Request, *, operation: str, origin: str | None) -> Response:
         """The answer to a token request; raises TransportError or MappingError."""
@@ -113,20 +148,3 @@ class Calls:
             guard = Guard(frozenset(map(origin_of, self._settings.named_base_urls())))
             self._client = Client(guard, self._settings.limits, transport=self._transport)
         return self._client
-
-
-def authorise(connector: Connector, config: Config, request: Request, connection: str, grant: Grant | None) -> Request:
-    """The request with the credentials in it, their problems as errors of the connection."""
-    auth = config.auth
-    missing = frozenset() if isinstance(auth, GrantAuth) else auth.credentials & config.missing
-    if missing:
-        error = missing_value(connector.service, missing)
-        hint = "set " + ", ".join(variable_name(connection, name) for name in sorted(missing))
-        raise MissingCredentials(connection, error.errors, hint=hint)
-    try:
-        if isinstance(auth, GrantAuth):
-            return next(auth.flow(request, config.values, grant))
-        return next(auth.flow(request, config.values))
-    except Unrenderable as error:
-        problem = InputProblem(error.name, f"{error.name}: {error}")
-        raise MissingCredentials(connection, [problem], hint="correct the values of this connection") from None

@@ -36,7 +36,7 @@ from connector.steps import run_steps
 from connector.tokens import Grant, read_grant
 from connector.workflows import InputMapping, parse_mapping
 from runtime.authorising import login_step
-from runtime.calls import Calls, authorise
+from runtime.calls import Calls
 from runtime.catalog import Catalog
 from runtime.outcomes import document_of, failure_of, map_answer
 from runtime.paging import MAX_PAGES, read_page, walk
@@ -225,14 +225,15 @@ class Runtime:
             request = call.request
         else:
             request = build_request(found, load_files(found, inputs), config)
-        grant = None
-        if isinstance(config.auth, GrantAuth):
+        auth = config.auth
+        if isinstance(auth, GrantAuth):
             # A token is not fetched to be shown.
             grant = Grant.from_json(self.vault.grant(connection))
             if grant is None and show_secrets:
                 problem = InputProblem("grant", "no token has been obtained yet")
                 raise MissingCredentials(connection, [problem], hint="call the operation once")
-        with_auth = authorise(connector, config, request, connection, grant)
+            auth = auth.with_grant(grant)
+        with_auth = self._calls.authorising(connection, connector, config, auth)(request)
         return with_auth if show_secrets else with_auth.masked()
 
     def authorization_url(self, connection: str, redirect_uri: str, *, state: str, verifier: str) -> str:
@@ -365,9 +366,9 @@ class Runtime:
             return
         found, config, request = begun.operation, begun.config, begun.request
         label = f"{connection} {found.label}"
-        async with Opening(self._calls.open_client(), request) as opening:
+        async with Opening(self._calls.open_client()) as opening:
             result, _ = await self._calls.make(connection, begun.connector, found, config, request, opening)
-            answer, sent = opening.answer, opening.request
+            answer, sent = opening.answer, opening.request or request
             # The token that auth obtained is masked in what comes, as the connection's own tokens are.
             config = replace(config, tokens=config.tokens | (sent.secrets - config.secrets))
             if answer is not None and not streams(found, answer.content_type):

@@ -32,12 +32,17 @@ class Transmits(Protocol):
         """The answer, whatever its status; raises TransportError or MappingError."""
 
 
-@dataclass(frozen=True, slots=True)
+#: Returns a request with its credentials, made anew for each attempt.
+Authorise = Callable[[Request], Request]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """An answer, and how many attempts it took."""
+    """An answer, the request that it answers, as it was sent last, and how many attempts there were."""
 
     response: Response
-    attempts: int = 1
+    request: Request
+    attempts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,22 +83,30 @@ class Sender:
         self._breakers: dict[str, Breaker] = {}
 
     async def send(
-        self, client: Transmits, request: Request, operation: Operation, *, connection: str, origin: str | None
+        self,
+        client: Transmits,
+        request: Request,
+        operation: Operation,
+        *,
+        authorise: Authorise,
+        connection: str,
+        origin: str,
     ) -> Sent:
-        """The answer to a request of an operation; the same request is sent again as its policies allow.
+        """The answer to a request of an operation, which is sent again as its policies allow.
 
-        `origin` is where alone it may go; None lets a request of auth go where its definition says.
+        `authorise` adds the credentials to each attempt just before it is sent, so that a nonce or a timestamp is new
+        each time. `origin` is the only one that the request may go to.
 
         Raises TransportError where no answer came, UnknownOutcome where the provider may have acted all the same,
         MappingError for a body that cannot be inflated.
         """
         label = f"{connection} {operation.label}"
-        # A request that auth makes on its way (for a token) is not the operation's own.
-        idempotent = operation.idempotent if request.method == operation.method else request.method in SAFE_METHODS
         pace = self._pace(connection, operation)
-        rules = _Rules(operation.policies.retry, idempotent, operation.policies.errors.retry_after)
-        outcome, attempts = await self._repeat(client, request, label, pace, origin, rules)
-        return Sent(_final(outcome, idempotent=idempotent), attempts)
+        rules = _Rules(operation.policies.retry, operation.idempotent, operation.policies.errors.retry_after)
+        outcome, sent, attempts = await self._repeat(
+            client, request, authorise, rules, label=label, pace=pace, origin=origin
+        )
+        return Sent(response=_final(outcome, idempotent=operation.idempotent), request=sent, attempts=attempts)
 
     async def ask(self, client: Transmits, request: Request, *, label: str, origin: str | None) -> Response:
         """The answer to a request for a token, which belongs to no operation.
@@ -103,7 +116,9 @@ class Sender:
         of a rotated refresh token (hazard K11). Raises TransportError where no answer came, and MappingError.
         """
         rules = _Rules(Retry(), request.method in SAFE_METHODS, patient=True)
-        outcome, _ = await self._repeat(client, request, label, Pace(None), origin, rules)
+        outcome, *_ = await self._repeat(
+            client, request, lambda bare: bare, rules, label=label, pace=Pace(None), origin=origin
+        )
         if isinstance(outcome, TransportError):
             raise outcome
         return outcome
@@ -112,12 +127,14 @@ class Sender:
         self,
         client: Transmits,
         request: Request,
+        authorise: Authorise,
+        rules: _Rules,
+        *,
         label: str,
         pace: Pace,
         origin: str | None,
-        rules: _Rules,
-    ) -> tuple[Response | TransportError, int]:
-        """The last answer or error, and how many attempts it took."""
+    ) -> tuple[Response | TransportError, Request, int]:
+        """The last answer or error, the request that it belongs to, and how many attempts there were."""
         repeatable = not isinstance(request.body, Stream) or request.body.repeatable
         elapsed = pace.held(self._monotonic())
         if elapsed:
@@ -126,13 +143,13 @@ class Sender:
         while True:
             attempt += 1
             started = self._monotonic()
-            outcome = await self._attempt(client, request, label, pace, origin)
+            outcome, sent = await self._attempt(client, request, authorise, label=label, pace=pace, origin=origin)
             elapsed += self._monotonic() - started
             told = None
             again = rules.idempotent
             if isinstance(outcome, Response):
                 if outcome.status < 400:
-                    return outcome, attempt
+                    return outcome, sent, attempt
                 told = read_wait(outcome, self._clock(), rules.header)
                 again |= rules.patient and outcome.status == 503 and told is not None
             decision = decide(
@@ -146,7 +163,7 @@ class Sender:
                 told=told,
             )
             if isinstance(decision, Enough) or not repeatable:
-                return outcome, attempt
+                return outcome, sent, attempt
             if decision.told and isinstance(outcome, Response) and is_limit(outcome):
                 pace.hold(self._monotonic() + decision.delay)
             await self._sleep(decision.delay)
@@ -162,25 +179,22 @@ class Sender:
         return pace
 
     async def _attempt(
-        self, client: Transmits, request: Request, label: str, pace: Pace, origin: str | None
-    ) -> Response | TransportError:
+        self, client: Transmits, request: Request, authorise: Authorise, *, label: str, pace: Pace, origin: str | None
+    ) -> tuple[Response | TransportError, Request]:
         wait = pace.take(self._monotonic())
         if wait:
             await self._sleep(wait)
         async with pace.slots or contextlib.nullcontext():
+            request = authorise(request)
             asked = origin or origin_of(request.url)
             breaker = self._breakers.get(asked)
             if breaker is None:
                 breaker = self._breakers[asked] = Breaker()
             if rest := breaker.wait(self._monotonic()):
                 message = f"{label}: not sent, since too many of the last calls to {asked} failed"
-                return TransportError(
-                    message,
-                    hint=f"it is tried again in {rest:.0f} s",
-                    request=request.masked(),
-                    sent=False,
-                    temporary=False,
-                )
+                hint = f"it is tried again in {rest:.0f} s"
+                shown = request.masked()
+                return TransportError(message, hint=hint, request=shown, sent=False, temporary=False), request
             outcome: Response | TransportError | None = None
             try:
                 outcome = await client.send(request, operation=label, origin=origin)
@@ -193,7 +207,7 @@ class Sender:
                     breaker.note(self._monotonic(), failed=outcome.status >= 500)
                 else:
                     breaker.note(self._monotonic(), failed=outcome.temporary)
-            return outcome
+            return outcome, request
 
 
 def _final(outcome: Response | TransportError, *, idempotent: bool) -> Response:

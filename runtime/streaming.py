@@ -27,15 +27,14 @@ _BODILESS = frozenset({204, 205})
 class Opening:
     """Sends requests as a client does, but leaves the body of an operation's own success to be read.
 
-    A request of auth (for a token, say) and a failure are read whole. Leaving the block closes what is open.
+    A failure is read whole. Leaving the block closes what is open.
     """
 
-    def __init__(self, client: Client, own: Request) -> None:
+    def __init__(self, client: Client) -> None:
         self._client = client
-        self._own = own
         self._stack = contextlib.AsyncExitStack()
         #: The request that was sent last.
-        self.request = own
+        self.request: Request | None = None
         #: The answer whose body was left, once there is one.
         self.answer: StreamedResponse | None = None
 
@@ -44,9 +43,7 @@ class Opening:
         self.answer, self.request = None, request
         await self._stack.aclose()
         found = await self._stack.enter_async_context(self._client.stream(request, operation=operation, origin=origin))
-        # Auth may add a parameter to the query; it never shortens the URL.
-        is_own = request.method == self._own.method and request.url.startswith(self._own.url)
-        if not is_own or not 200 <= found.status < 300 or found.status in _BODILESS:
+        if not 200 <= found.status < 300 or found.status in _BODILESS:
             return await found.read()
         self.answer = found
         return Response(found.status, found.headers)

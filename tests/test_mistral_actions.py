@@ -13,12 +13,14 @@ import pytest
 from connector.definitions import CustomOperation
 from connector.errors import InputError
 from connector.messages import Headers, Request, Response
+from connector.protocols import Moment
 from connector.steps import run_steps
 from runtime import Catalog, Runtime
 from runtime.mock import MockProvider
 from runtime.samples import read_example
 from tests.mistral_judge import BESIDE, VARIABLE, Spec, answer_complaints, complaints, find_spec, is_defect, load_spec
 
+MOMENT = Moment(time=1_800_000_000.0, nonce="n-1")
 CONNECTOR = Catalog().get("mistral-ai")
 EXAMPLES = Catalog().examples("mistral-ai")
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(8)
@@ -109,7 +111,7 @@ def request_of(handle: str, inputs: dict[str, Any]) -> Request:
     assert isinstance(custom, CustomOperation)
     config = CONNECTOR.service.configure({"apiToken": "test-key"})
     call = next(run_steps(custom, inputs, config))
-    return next(config.auth.flow(call.request, config.values))
+    return config.auth.apply(call.request, config.values, MOMENT)
 
 
 @pytest.mark.parametrize(("handle", "inputs", "body"), CASES)

@@ -11,11 +11,13 @@ import pytest
 
 from connector.building import build_request
 from connector.openapi import Imported, from_openapi
+from connector.protocols import Moment
 from connector.spec_text import parse_spec
 from runtime.samples import read_example
 from tests.mistral_judge import BESIDE, VARIABLE, Spec, answer_complaints, complaints, find_spec, load_spec
 from tests.spec_values import inputs_of
 
+MOMENT = Moment(time=1_800_000_000.0, nonce="n-1")
 #: Of 154 endpoints so many have to be called right (issue: at least 150), minimal and full.
 MINIMAL = 154
 FULL = 154
@@ -42,7 +44,7 @@ def judged(spec: Spec, imported: Imported, *, full: bool) -> Iterator[tuple[str,
     for operation in imported.connector.operations.values():
         config = operation.service.configure({"token": "test-key"})
         request = build_request(operation, inputs_of(operation, full=full), config)
-        signed = next(config.auth.flow(request, config.values))
+        signed = config.auth.apply(request, config.values, MOMENT)
         yield sources[operation.id], complaints(spec, sources[operation.id], signed)
 
 

@@ -18,11 +18,13 @@ import pytest
 from connector.building import build_request
 from connector.definitions import Operation
 from connector.messages import Headers, Request, Response
+from connector.protocols import Moment
 from connector.templates import Placeholder
 from runtime.catalog import Catalog
 from runtime.samples import read_example
 from tests.mistral_judge import BESIDE, DEFECTS, VARIABLE, Spec, answer_complaints, complaints, find_spec, load_spec
 
+MOMENT = Moment(time=1_800_000_000.0, nonce="n-1")
 TABLE: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "mistral_operations.json").read_text("utf-8"))
 CONNECTOR = Catalog().get("mistral-ai")
 EXAMPLES = Catalog().examples("mistral-ai")
@@ -68,7 +70,7 @@ def inputs_of(operation: Operation, *, full: bool) -> dict[str, Any]:
 def request_of(operation: Operation, *, full: bool) -> Request:
     """The request as it would leave."""
     config = operation.service.configure({"apiToken": "test-key"})
-    return next(config.auth.flow(build_request(operation, inputs_of(operation, full=full), config), config.values))
+    return config.auth.apply(build_request(operation, inputs_of(operation, full=full), config), config.values, MOMENT)
 
 
 @pytest.mark.parametrize("full", [False, True], ids=["minimal", "full"])

@@ -13,8 +13,10 @@ from connector.errors import InputError
 from connector.mapping import map_response
 from connector.messages import Headers, Request, Response
 from connector.parsing import parse_connector
+from connector.protocols import Moment
 from connector.steps import load_built_in, run_steps
 
+MOMENT = Moment(time=1_800_000_000.0, nonce="n-1")
 BEARER = {"method": "bearer", "params": {"token": "{{token}}"}}
 
 
@@ -28,7 +30,7 @@ def custom_of(**service: Any) -> CustomOperation:
 def build(inputs: dict[str, Any], **service: Any) -> Request:
     custom = custom_of(**service)
     config = custom.service.configure({"token": "secret-canary"})
-    return next(config.auth.flow(next(run_steps(custom, inputs, config)).request, config.values))
+    return config.auth.apply(next(run_steps(custom, inputs, config)).request, config.values, MOMENT)
 
 
 def refusal(inputs: dict[str, Any], **service: Any) -> InputError:

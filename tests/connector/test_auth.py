@@ -23,9 +23,11 @@ from connector.configuring import Service
 from connector.errors import ConnectorError, InvalidDefinition, MissingCredentials
 from connector.messages import MASK, Headers, Request, Response, secret_forms
 from connector.parsing import parse_connector
+from connector.protocols import Moment
 from connector.templates import Unrenderable
 from connector.tokens import Grant
 
+MOMENT = Moment(time=1_800_000_000.0, nonce="n-1")
 REQUEST = Request("GET", "https://api.example.com/v1", Headers({"Accept": "application/json"}))
 
 
@@ -38,11 +40,8 @@ def read(method: str, params: Mapping[str, Any] | None = None) -> Auth:
 
 
 def added(auth: Auth, values: Mapping[str, str], request: Request = REQUEST) -> dict[str, str]:
-    """The headers that one step of the flow adds."""
-    flow = auth.flow(request, values)
-    sent = next(flow)
-    with pytest.raises(StopIteration):
-        flow.send(Response(200))
+    """The headers that a method adds."""
+    sent = auth.apply(request, values, MOMENT)
     return {name: value for name, value in sent.headers.items() if name not in request.headers}
 
 
@@ -132,12 +131,14 @@ def test_only_tokens_are_credentials_and_not_the_names_of_their_headers() -> Non
 
 def test_an_operations_own_header_wins_over_auth() -> None:
     request = Request("GET", "https://h/", Headers({"Authorization": "own"}), own_headers=frozenset({"authorization"}))
-    assert next(read("bearer", {"token": "{{t}}"}).flow(request, {"t": "k"})).headers == {"Authorization": "own"}
+    assert read("bearer", {"token": "{{t}}"}).apply(request, {"t": "k"}, MOMENT).headers == {"Authorization": "own"}
 
 
 def test_auth_wins_over_a_header_of_the_service() -> None:
     request = Request("GET", "https://h/", Headers({"authorization": "service"}))
-    assert next(read("bearer", {"token": "{{t}}"}).flow(request, {"t": "k"})).headers == {"Authorization": "Bearer k"}
+    assert read("bearer", {"token": "{{t}}"}).apply(request, {"t": "k"}, MOMENT).headers == {
+        "Authorization": "Bearer k"
+    }
 
 
 @pytest.mark.parametrize(
@@ -163,7 +164,7 @@ def test_basic_may_have_no_password() -> None:
 
 
 def test_the_encoded_form_of_basic_is_a_secret_too() -> None:
-    request = next(read("basic", {"username": "{{u}}", "password": "{{p}}"}).flow(REQUEST, {"u": "ann", "p": "pw"}))
+    request = read("basic", {"username": "{{u}}", "password": "{{p}}"}).apply(REQUEST, {"u": "ann", "p": "pw"}, MOMENT)
     assert request.masked().headers["Authorization"] == "Basic ***"
 
 
@@ -197,13 +198,13 @@ def test_a_header_that_frames_or_routes_the_message_is_refused(name: str) -> Non
     with pytest.raises(ValueError, match="header's name|transport"):
         check_header_name(name)
     with pytest.raises(Unrenderable) as caught:
-        next(read("api_token", {"token": "{{t}}", "headerName": "{{h}}"}).flow(REQUEST, {"t": "k", "h": name}))
+        read("api_token", {"token": "{{t}}", "headerName": "{{h}}"}).apply(REQUEST, {"t": "k", "h": name}, MOMENT)
     assert caught.value.name == "h"
 
 
 def test_T27_a_fixed_header_that_frames_the_message_is_refused_by_name() -> None:
     with pytest.raises((Unrenderable, ConnectorError)):
-        next(read("api_token", {"token": "{{t}}", "headerName": "Host"}).flow(REQUEST, {"t": "k"}))
+        read("api_token", {"token": "{{t}}", "headerName": "Host"}).apply(REQUEST, {"t": "k"}, MOMENT)
 
 
 @pytest.mark.parametrize(
@@ -220,7 +221,7 @@ def test_T27_a_fixed_header_that_frames_the_message_is_refused_by_name() -> None
 def test_a_token_that_no_header_carries_is_refused_and_never_echoed(value: str) -> None:
     auth = read("api_token", {"token": "{{t}}"})
     with pytest.raises(Unrenderable) as caught:
-        next(auth.flow(REQUEST, {"t": value}))
+        auth.apply(REQUEST, {"t": value}, MOMENT)
     assert caught.value.name == "t"
     assert "canary" not in str(caught.value)
 
@@ -228,14 +229,14 @@ def test_a_token_that_no_header_carries_is_refused_and_never_echoed(value: str) 
 @pytest.mark.parametrize("token", ["{{t}}", "Token {{t}}"])
 def test_a_token_that_is_not_set_is_refused(token: str) -> None:
     with pytest.raises(Unrenderable) as caught:
-        next(read("api_token", {"token": token}).flow(REQUEST, {}))
+        read("api_token", {"token": token}).apply(REQUEST, {}, MOMENT)
     assert caught.value.name == "t"
 
 
 @pytest.mark.parametrize("values", [{}, {"u": "a:b", "p": "c"}])
 def test_basic_without_a_user_or_with_a_colon_in_it_is_refused(values: Mapping[str, str]) -> None:
     with pytest.raises(Unrenderable) as caught:
-        next(read("basic", {"username": "{{u}}", "password": "{{p}}"}).flow(REQUEST, values))
+        read("basic", {"username": "{{u}}", "password": "{{p}}"}).apply(REQUEST, values, MOMENT)
     assert caught.value.name == "u"
 
 
@@ -269,14 +270,14 @@ def test_a_prefix_and_a_name_are_the_definitions_to_say(
 def test_a_cookie_stands_beside_others() -> None:
     request = Request("GET", "https://h/", Headers({"Cookie": "a=1"}))
     auth = auth_of({**BEARER, "in": "cookie", "name": "sid"}).auth
-    assert next(auth.flow(request, {"t": "k"})).headers == {"Cookie": "a=1; sid=k"}
+    assert auth.apply(request, {"t": "k"}, MOMENT).headers == {"Cookie": "a=1; sid=k"}
 
 
 @pytest.mark.parametrize(("url", "mark"), [("https://h/x", "?"), ("https://h/x?a=1", "&")])
 def test_a_token_in_the_query_is_encoded_and_masked(url: str, mark: str) -> None:
     auth = auth_of({**BEARER, "in": "query", "name": "api key"}).auth
     secrets = secret_forms("k&canary")
-    sent = next(auth.flow(Request("GET", url, secrets=secrets), {"t": "k&canary"}))
+    sent = auth.apply(Request("GET", url, secrets=secrets), {"t": "k&canary"}, MOMENT)
     assert sent.url == f"{url}{mark}api%20key=k%26canary"
     assert "canary" not in sent.masked().url
 
@@ -291,7 +292,7 @@ def test_basic_may_travel_in_another_header() -> None:
 def test_a_token_that_no_cookie_carries_is_refused(token: str) -> None:
     auth = auth_of({**BEARER, "in": "cookie", "name": "sid"}).auth
     with pytest.raises(Unrenderable):
-        next(auth.flow(REQUEST, {"t": token}))
+        auth.apply(REQUEST, {"t": token}, MOMENT)
 
 
 @pytest.mark.parametrize(
@@ -344,8 +345,8 @@ def test_a_definition_says_how_an_ended_token_is_refused(
 def test_a_grant_is_masked_wherever_its_request_is_shown() -> None:
     auth = auth_of({"method": "jwt_bearer"}).auth
     assert isinstance(auth, GrantAuth)
-    assert next(auth.flow(REQUEST, {})).headers["Authorization"] == f"Bearer {MASK}"
-    sent = next(auth.flow(REQUEST, {}, Grant("canary-token", 0.0)))
+    assert auth.apply(REQUEST, {}, MOMENT).headers["Authorization"] == f"Bearer {MASK}"
+    sent = auth.with_grant(Grant("canary-token", 0.0)).apply(REQUEST, {}, MOMENT)
     assert sent.headers["Authorization"] == "Bearer canary-token"
     assert "canary" not in str(dict(sent.masked().headers)) + repr(sent)
     assert (auth.secrets, auth.names) == ({"privateKey"}, {"privateKey", "issuer", "tokenURL"})

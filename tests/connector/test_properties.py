@@ -24,7 +24,9 @@ from connector.building import build_request
 from connector.definitions import Connector, Operation
 from connector.errors import InputError
 from connector.parsing import parse_connector
+from connector.protocols import Moment
 
+MOMENT = Moment(time=1_800_000_000.0, nonce="n-1")
 SHIPPED = Path(__file__).parents[2] / "definitions" / "mistral-ai"
 EXAMPLES = int(os.environ.get("CONNECTOR_EXAMPLES", "60"))
 TEXTS = {name: (SHIPPED / f"{name}.json").read_text("utf-8") for name in ("service", "resources", "overlay")}
@@ -216,7 +218,7 @@ def test_any_inputs_make_the_intended_request_or_are_refused(operation_id: str) 
             assert request.body is not None
             assert intended_body(source["bodyTemplate"], values) == json.loads(request.body.decode())
         assert "sk-canary" not in request.url + repr(request)
-        with_auth = next(CONNECTOR.service.auth.flow(request, config.values))
+        with_auth = CONNECTOR.service.auth.apply(request, config.values, MOMENT)
         assert {name.lower() for name in with_auth.headers} == {*declared, "authorization"}
         assert (with_auth.url, with_auth.body) == (request.url, request.body)
 

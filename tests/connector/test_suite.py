@@ -27,10 +27,12 @@ from connector.errors import InputError
 from connector.mapping import map_response
 from connector.messages import Headers, Response
 from connector.parsing import parse_connector
+from connector.protocols import Moment
 from connector.selectors import Selector
 from connector.steps import run_steps
 from connector.tokens import Grant
 
+MOMENT = Moment(time=1_800_000_000.0, nonce="n-1")
 ROOT = Path(__file__).parents[2]
 
 
@@ -61,9 +63,9 @@ def test_the_inputs_make_the_request(case: dict[str, Any]) -> None:
         return
     bare = build_request(operation, case["inputs"], config)
     if isinstance(config.auth, GrantAuth):
-        request = next(config.auth.flow(bare, config.values, Grant.from_json(case.get("grant", {}))))
+        request = config.auth.with_grant(Grant.from_json(case.get("grant", {}))).apply(bare, config.values, MOMENT)
     else:
-        request = next(config.auth.flow(bare, config.values))
+        request = config.auth.apply(bare, config.values, MOMENT)
     expected = case["request"]
     assert (expected["method"], expected["url"]) == (request.method, request.url)
     assert Headers(expected["headers"]) == request.headers

@@ -18,11 +18,13 @@ from connector.auth import GrantAuth
 from connector.building import build_request
 from connector.definitions import Connector
 from connector.messages import Headers, Stream
+from connector.protocols import Moment
 from connector.tokens import Grant
 from runtime import Catalog, Runtime
 from runtime.mock import MockProvider
 from tests.providers.standins import serving
 
+MOMENT = Moment(time=1_800_000_000.0, nonce="n-1")
 GOLDEN = Path(__file__).parent
 CATALOG = Catalog()
 #: The published connector has its requests in `tests/suite`.
@@ -53,9 +55,9 @@ def test_the_inputs_make_exactly_the_golden_request(handle: str, case: dict[str,
     config = connector.service.configure(case["config"])
     request = build_request(connector.operation(case["operation"]), case["inputs"], config)
     if isinstance(config.auth, GrantAuth):
-        request = next(config.auth.flow(request, config.values, Grant.from_json(case["grant"])))
+        request = config.auth.with_grant(Grant.from_json(case["grant"])).apply(request, config.values, MOMENT)
     else:
-        request = next(config.auth.flow(request, config.values))
+        request = config.auth.apply(request, config.values, MOMENT)
     expected = case["request"]
     assert (expected["method"], expected["url"]) == (request.method, request.url)
     assert Headers(expected["headers"]) == request.headers

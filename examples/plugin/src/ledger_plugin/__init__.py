@@ -16,11 +16,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
-from connector.auth import Flow
 from connector.bodies import JsonBody
 from connector.grants import ReadAuth
 from connector.messages import Request, Stream
 from connector.pagination import Page, ReadSelector
+from connector.protocols import Moment
 from connector.templates import Template, TemplateSyntaxError, Unrenderable, Values
 from connector.trees import ABSENT, PLAIN, BodyOptions, Node, SlotUse
 
@@ -47,8 +47,8 @@ class LedgerSignature:
         """Those that are masked in a successful answer too."""
         return self.credentials
 
-    def flow(self, request: Request, values: Values) -> Flow:
-        """Yields the signed request. The signature is no secret: it is good for this request alone."""
+    def apply(self, request: Request, values: Values, moment: Moment) -> Request:  # noqa: ARG002 - this one is not timed
+        """Returns the signed request. The signature is not a secret: it is valid for this request alone."""
         if isinstance(request.body, Stream):
             raise Unrenderable("secret", "a body that is read while it is sent cannot be signed")
         secret = self.secret.render(values) or ""
@@ -59,7 +59,7 @@ class LedgerSignature:
         signed = f"{request.method}\n{target}\n{hashlib.sha256(request.body or b'').hexdigest()}"
         signature = hmac.new(secret.encode(), signed.encode(), hashlib.sha256).hexdigest()
         key = self.key.render_header(values)
-        yield request.with_header("Authorization", f"Ledger key={key}, signature={signature}")
+        return request.with_header("Authorization", f"Ledger key={key}, signature={signature}")
 
 
 def read_signature(source: Mapping[str, Any], read: ReadAuth) -> LedgerSignature:

@@ -1,0 +1,158 @@
+"""What a row of a table has to be: the protocols that built-in kinds and plug-ins implement.
+
+All of them are pure. They receive what they need as arguments, the clock and chance included, and never do I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+
+from connector.messages import Request, Response, Stream
+
+if TYPE_CHECKING:
+    from connector.pagination import Page
+    from connector.signatures import ReadTemplate, Verified
+    from connector.streams import Message
+    from connector.templates import Values
+    from connector.tokens import Grant
+    from connector.trees import BodyOptions, SlotUse
+
+#: Yields token requests, is sent the response to each, and returns a grant.
+Renewal = Generator[Request, Response, "Grant"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """When an attempt is made: clock and chance as values, so that signing a request is pure and can be repeated.
+
+    `time` is in seconds since the epoch, `nonce` is a text that no other attempt has.
+    """
+
+    time: float
+    nonce: str
+
+
+class Auth(Protocol):
+    """One way to authenticate; a row of AUTH_METHODS returns one."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of all values of a connection that it uses."""
+
+    @property
+    def credentials(self) -> frozenset[str]:
+        """Names of the values that are masked wherever a request or a failure is shown."""
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Those of them that are masked in a successful answer too: tokens and passwords, not user names."""
+
+    def apply(self, request: Request, values: Values, moment: Moment) -> Request:
+        """Returns the request with the credentials in it; raises Unrenderable for a value that cannot be used.
+
+        It is called for every attempt, with a new moment and the request as it was before authentication. It makes no
+        request of its own: a method that needs a token first has a Grantor (`connector.auth.GrantAuth`).
+        """
+
+
+class Grantor(Protocol):
+    """One way to obtain a token; a row of GRANTS returns one."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The values of the connection that it uses."""
+
+    @property
+    def credentials(self) -> frozenset[str]:
+        """Those of them that are secret."""
+
+    def renew(self, values: Values, grant: Grant | None, now: float, base: str) -> Renewal:
+        """Yields the token requests, is sent the response to each, and returns the new grant.
+
+        `grant` is the one there was, `now` seconds since the epoch, `base` the base URL of the connection. Raises
+        Unrenderable for a value that is missing or cannot be used, NeedsReauthorization for a refusal, TransportError
+        for an answer without a usable token.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class NoAuth:
+    """The method `none`: nothing is added."""
+
+    names: frozenset[str] = frozenset()
+    credentials: frozenset[str] = frozenset()
+    secrets: frozenset[str] = frozenset()
+
+    def apply(self, request: Request, values: Values, moment: Moment) -> Request:  # noqa: ARG002 - the shape of an Auth
+        """Returns the request as it is."""
+        return request
+
+
+class Body(Protocol):
+    """A compiled body template of one kind."""
+
+    #: The media type sent when a definition names none.
+    content_type: ClassVar[str]
+    #: True if `content_type` is sent whatever media type the definition names.
+    retyped: ClassVar[bool]
+    #: True if files can be read while they are sent.
+    streams: ClassVar[bool]
+
+    @classmethod
+    def from_json(cls, source: Any, options: BodyOptions = ...) -> Self:
+        """Compiles the template as it stands in the definition; raises TemplateSyntaxError."""
+
+    @classmethod
+    def accepts(cls, media_type: str) -> bool:
+        """True if bodies of this (lower-case) media type are of this kind."""
+
+    def uses(self) -> Iterator[SlotUse]:
+        """Every use of a placeholder."""
+
+    def encode(self, values: Values) -> bytes | Stream:
+        """The body with the values filled in; raises Unrenderable."""
+
+
+class Pagination(Protocol):
+    """One style of paging."""
+
+    def next_request(self, page: Page) -> Request | None:
+        """The request of the next page, or None if this was the last.
+
+        Raises MappingError where the provider says that there is more but not how to get it, BlockedAddress where the
+        next page would be at another origin (hazard T38).
+        """
+
+    def total(self, document: Any) -> int | None:
+        """How many records there are in all pages, if the answer says so."""
+
+    def at_start(self, request: Request) -> bool:
+        """True if the request asks for the first page."""
+
+
+class Decoder(Protocol):
+    """What reads one stream. Each message may have `limit` bytes."""
+
+    def __init__(self, limit: int) -> None: ...
+
+    def feed(self, data: bytes) -> Iterator[Message]:
+        """The messages that these bytes complete; raises ValueError for one beyond the limit."""
+
+    def finish(self) -> Iterator[Message]:
+        """What the end of the stream completes."""
+
+
+class Scheme(Protocol):
+    """A way to verify; one row of SIGNATURE_SCHEMES."""
+
+    @classmethod
+    def from_json(cls, source: Mapping[str, Any], template: ReadTemplate) -> Self:
+        """Reads the signature block; raises ValueError with a sentence for what it cannot mean."""
+
+    def verify(self, request: Request, secrets: Sequence[str], now: float) -> Verified:
+        """What was verified of a request with its raw body; `now` is in seconds since the epoch.
+
+        Raises InvalidSignature, whatever is wrong.
+        """
