@@ -18,6 +18,8 @@ EVERY = "*"
 _WALK = re.compile(r"\$(?:\.[A-Za-z_][\w\-]*|\[(?:0|[1-9]\d*|\*|'[^'\\]*'|\"[^\"\\]*\")\])*\Z")
 _WALK_STEP = re.compile(r"\.([A-Za-z_][\w\-]*)|\[(?:(\d+)|(\*)|'([^']*)'|\"([^\"]*)\")\]")
 _MAX_JSONPATH = 1000
+#: The nodes of jsonpath-ng that may follow the root; `Wildcard` is one of its own in newer versions only.
+_JSONPATH_SEGMENTS = ("Fields", "Index", "Slice", "Wildcard")
 #: Each `"*"` is a list within a list in the result.
 _MAX_LEVELS = 32
 
@@ -199,13 +201,22 @@ def _from_jsonpath(text: str) -> Selector:
         # jsonpath-ng's own operators (`parent` can square the work as well) are no JSONPath (RFC 9535).
         raise ValueError("a JSONPath holds no '`' and no '|'")
     # Needed by few definitions and slow to import.
-    from jsonpath_ng import Child, Fields, Index, Root
+    from jsonpath_ng import Child, Descendants, Fields, Index, Root
     from jsonpath_ng.parser import parse
 
     try:
         path = parse(text)
     except Exception:  # noqa: BLE001 - the parser raises bare Exception, and its lexer others
         raise ValueError("the JSONPath cannot be read") from None
+
+    def is_path(node: Any, *, first: bool) -> bool:
+        # Everything that is not listed is refused: jsonpath-ng parses operators that it cannot run.
+        if isinstance(node, (Child, Descendants)):
+            return is_path(node.left, first=first) and is_path(node.right, first=False)
+        return type(node).__name__ in (("Root",) if first else _JSONPATH_SEGMENTS)
+
+    if not is_path(path, first=True):
+        raise ValueError("a JSONPath consists of `$`, names, indexes, slices, `*` and one `..`, without operators")
 
     def is_single(node: Any) -> bool:
         if isinstance(node, Child):

@@ -1034,3 +1034,14 @@ def test_the_overlay_mends_what_the_published_page_has_wrong() -> None:
     sent = json.loads(body.encode({"model": "m", "documentType": "image_url", "documentUrl": "u"}))
     assert sent["document"] == {"type": "image_url", "image_url": "u"}
     assert [pair.name for pair in operations["batch-jobs.list"].query if pair.explodes] == ["metadata"]
+
+
+def test_a_jsonpath_with_an_operator_is_refused_at_its_place() -> None:
+    things = {**THINGS, "fields": [{"name": "id", "selector": "$.a where $.b"}]}
+    text = json.dumps([things], indent=1)
+    found = find_problems(text, kind="resources", file="resources.json")
+    [problem] = [each for each in found if each.code == "E_SELECTOR"]
+    assert problem.file == "resources.json"
+    assert problem.line is not None
+    assert "where" in text.splitlines()[problem.line - 1]
+    assert "without operators" in problem.message

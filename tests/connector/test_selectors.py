@@ -147,6 +147,33 @@ def test_what_cannot_be_read_or_could_hang_is_refused(source: Any) -> None:
         Selector.from_json(source)
 
 
+@pytest.mark.filterwarnings("ignore:The `&`:DeprecationWarning")
+@pytest.mark.parametrize(
+    "source",
+    [
+        "$.a & $.b",
+        "$.a where $.b",
+        "$.a where b",
+        "$.(a where b)",
+        "$.a wherenot b",
+        "$..a wherenot b",
+        "$..b where $.a",
+        "$.$.a",
+        "$.a.$",
+        "$..$",
+    ],
+)
+def test_operators_that_only_the_parser_knows_are_refused_with_the_rule(source: str) -> None:
+    with pytest.raises(ValueError, match="names, indexes, slices"):
+        Selector.from_json(source)
+
+
+@pytest.mark.parametrize("source", ["$.a - $.b", "$.a + 1", "$.a * 2", "$.a.`len`", "$.a.`sub(/x/, y)`", "$.a | $.b"])
+def test_arithmetic_and_named_operators_are_refused(source: str) -> None:
+    with pytest.raises(ValueError, match="JSONPath"):
+        Selector.from_json(source)
+
+
 DOCUMENTS = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=3),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
@@ -180,7 +207,7 @@ def test_without_a_star_a_selector_is_a_plain_walk(steps: list[str | int], docum
     assert _literal(document, steps) == Selector.from_json(steps).find_one(document)
 
 
-@pytest.mark.parametrize("path", ["$..a", "$.a[0:1]", "$.*", "$..*", "$.a where b", "$.a[-1].b"])
+@pytest.mark.parametrize("path", ["$..a", "$.a[0:1]", "$.*", "$..*", "$..a[0:1].*", "$.a[-1].b"])
 @settings(max_examples=20)
 @given(document=DOCUMENTS)
 def test_T51_no_jsonpath_fails_on_any_document(path: str, document: Any) -> None:
