@@ -295,6 +295,17 @@ def test_the_example_definition_has_no_problems() -> None:
     assert find_problems_in(ROOT / "examples" / "definitions") == []
 
 
+@pytest.mark.parametrize(
+    ("page", "definition"),
+    [(page, text) for page in PAGES for text in blocks(page, "json") if '"service"' in text],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_a_definition_on_a_page_has_no_problems(page: Path, definition: str, tmp_path: Path) -> None:
+    path = tmp_path / f"{json.loads(definition)['handle']}.json"
+    path.write_text(definition, "utf-8")
+    assert find_problems_in(path) == [], page.name
+
+
 def test_the_table_of_connectors_has_a_row_for_each_that_is_shipped() -> None:
     text = (ROOT / "docs" / "connectors.md").read_text("utf-8")
     listed = re.findall(r"^\| `([\w.-]+)` \|", text, re.MULTILINE)
