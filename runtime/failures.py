@@ -46,6 +46,8 @@ EXIT_CODES: Mapping[type[BaseException], int] = {
     TransportError: 7,
     click.Abort: 130,
     KeyboardInterrupt: 130,
+    #: What a shell says of a program that SIGPIPE ended (128 + 13).
+    BrokenPipeError: 141,
 }
 #: What the provider's own failures (5xx) exit with.
 PROVIDER_FAILED = 5

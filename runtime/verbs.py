@@ -7,10 +7,10 @@ is used.
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,6 +84,19 @@ class Verb(click.Command):
         self.params += _everywhere()
 
 
+class ReaderGone(Exception):  # noqa: N818 - not an error: `head` has seen enough
+    """The reader of stdout or stderr has closed it, as `head` does."""
+
+
+@contextlib.contextmanager
+def _noticing_readers() -> Iterator[None]:
+    # Click would exit 1 for a broken pipe by itself, before `main` sees it.
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise ReaderGone from error
+
+
 class Verbs(click.Group):
     """The group of all verbs. Its `main` is the one place where failures become words and exit codes."""
 
@@ -92,6 +105,16 @@ class Verbs(click.Group):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params += _everywhere()
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """As Click's, which prints `--help` and `--version`; raises ReaderGone where no one reads them."""
+        with _noticing_readers():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As Click's; raises ReaderGone where no one reads what the command prints."""
+        with _noticing_readers():
+            return super().invoke(ctx)
 
     def main(  # type: ignore[override]  # one signature for both of Click's modes
         self,
@@ -105,12 +128,18 @@ class Verbs(click.Group):
         words = sys.argv[1:] if args is None else list(args)
         _accept_any_text()
         try:
-            answer = super().main(args, prog_name or PROGRAM, standalone_mode=False, **extra)
-            sys.stdout.flush()
-            code = answer if isinstance(answer, int) else 0
-        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, it becomes an exit code
-            # Asked of the words themselves, since a command line that cannot be read has no options yet.
-            code = _report(error, as_json="--json" in words[: words.index("--") if "--" in words else None])
+            try:
+                answer = super().main(args, prog_name or PROGRAM, standalone_mode=False, **extra)
+                sys.stdout.flush()
+                code = answer if isinstance(answer, int) else 0
+            except (ReaderGone, BrokenPipeError):
+                raise
+            except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, it becomes an exit code
+                # Asked of the words themselves, since a command line that cannot be read has no options yet.
+                code = _report(error, as_json="--json" in words[: words.index("--") if "--" in words else None])
+                sys.stdout.flush()
+        except (ReaderGone, BrokenPipeError):
+            code = _end_unread()
         if standalone_mode:
             sys.exit(code)
         return code
@@ -123,12 +152,19 @@ def _accept_any_text() -> None:
             reconfigure(errors="backslashreplace")
 
 
+def _end_unread() -> int:
+    """Ends as a program that SIGPIPE ended would: quietly, with the exit code that shells give it."""
+    from runtime.failures import EXIT_CODES
+
+    # What is left has nowhere to go, and Python would complain at exit.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+    return EXIT_CODES[BrokenPipeError]
+
+
 def _report(error: BaseException, *, as_json: bool) -> int:
     """Says what failed, on stderr and, `as_json`, as one document on stdout; returns the exit code."""
-    if isinstance(error, OSError) and error.errno == errno.EPIPE:
-        # Whoever read stdout has gone. What is left of it has nowhere to go, and Python would complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     if isinstance(error, click.ClickException) and not as_json:
         error.show()
         return 2

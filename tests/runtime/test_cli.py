@@ -586,15 +586,60 @@ def test_the_command_runs_as_a_process_and_keeps_its_streams_apart() -> None:
     assert err.startswith("error: ")
 
 
+UNREAD = (
+    ("--help",),
+    ("--version",),
+    ("call", "--help"),
+    ("list",),
+    ("list", "mistral-ai"),
+    ("list", "mistral-ai", "--json"),
+    ("list", "absent", "--json"),
+    ("describe", *CHAT),
+    ("lint", "--json"),
+    ("render", *CHAT, *HELLO, "-o", "curl"),
+    ("call", *CHAT, *HELLO, "--mock"),
+    ("call", "mistral-ai", "chat-completions.stream", *HELLO, "--mock"),
+    ("call", "mistral-ai", "chat-completions.stream", *HELLO, "--mock", "--json"),
+    ("export", "markdown", "mistral-ai"),
+    ("mock", "mistral-ai", "--port", "0", "--json"),
+    ("doctor",),
+    ("completion", "bash"),
+)
+
+
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_reader_that_goes_away_gets_no_traceback(unbuffered: str) -> None:
+@pytest.mark.parametrize("words", UNREAD, ids=" ".join)
+def test_a_command_that_no_one_reads_ends_quietly_as_by_sigpipe(words: tuple[str, ...], unbuffered: str) -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    env = {"PYTHONUNBUFFERED": unbuffered}
-    with start("list", "mistral-ai", env=env, stdout=writing, stderr=subprocess.PIPE) as process:
+    with start(*words, env={"PYTHONUNBUFFERED": unbuffered}, stdout=writing, stderr=subprocess.PIPE) as process:
         os.close(writing)
         _, err = process.communicate(timeout=20)
-    assert (process.returncode, err) == (1, "")
+    assert process.returncode == 141
+    assert "report" not in err
+    assert "Traceback" not in err
+    assert "Broken" not in err
+
+
+@pytest.mark.parametrize("words", [("list", "absent"), ("nonsense",), ("lint",)], ids=" ".join)
+def test_a_command_whose_errors_no_one_reads_ends_as_quietly(words: tuple[str, ...]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with start(*words, stdout=writing, stderr=writing) as process:
+        os.close(writing)
+        assert process.wait(timeout=20) == 141
+
+
+def test_one_line_of_a_long_answer_is_enough() -> None:
+    with start("list", "mistral-ai", stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith("operation")
+        process.stdout.close()
+        err = process.stderr.read()
+        # All of it may have been in the pipe before the reader left.
+        assert process.wait(timeout=20) in (0, 141)
+    assert err == ""
 
 
 def test_a_terminal_that_wants_no_colour_gets_no_escape() -> None:
