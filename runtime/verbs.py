@@ -84,7 +84,7 @@ class Verb(click.Command):
         self.params += _everywhere()
 
 
-class ReaderGone(Exception):  # noqa: N818 - not an error: `head` has seen enough
+class ReaderGone(Exception):
     """The reader of stdout or stderr has closed it, as `head` does."""
 
 

@@ -586,6 +586,7 @@ def test_the_command_runs_as_a_process_and_keeps_its_streams_apart() -> None:
     assert err.startswith("error: ")
 
 
+MESSAGES = 'messages:=[{"role": "user", "content": "Hello"}]'
 UNREAD = (
     ("--help",),
     ("--version",),
@@ -598,8 +599,8 @@ UNREAD = (
     ("lint", "--json"),
     ("render", *CHAT, *HELLO, "-o", "curl"),
     ("call", *CHAT, *HELLO, "--mock"),
-    ("call", "mistral-ai", "chat-completions.stream", *HELLO, "--mock"),
-    ("call", "mistral-ai", "chat-completions.stream", *HELLO, "--mock", "--json"),
+    ("call", "mistral-ai", "chat-completions.stream", HELLO[0], MESSAGES, "--mock"),
+    ("call", "mistral-ai", "chat-completions.stream", HELLO[0], MESSAGES, "--mock", "--json"),
     ("export", "markdown", "mistral-ai"),
     ("mock", "mistral-ai", "--port", "0", "--json"),
     ("doctor",),
