@@ -19,19 +19,22 @@ if TYPE_CHECKING:
 
 @click.group(cls=Verbs)
 def triggers() -> None:
-    """See what makes events, and poll at once."""
+    """List triggers, choose which are polled, and poll now."""
 
 
 @click.group(cls=Verbs)
 def automations() -> None:
-    """See what is done when an event comes, and try it."""
+    """List and test automations, and show their runs."""
 
 
 @triggers.command("list")
 @click.argument("connection", shell_complete=complete_connector, metavar="[CONNECTION]", required=False)
 @click.pass_obj
 def list_triggers(everywhere: Everywhere, connection: str | None) -> None:
-    """Show the triggers of connections that have their values: how each is made, and what its last poll said."""
+    """List the triggers of connections, and their last polls.
+
+    Only connections that have all their values are listed.
+    """
     from urllib.parse import quote
 
     from runtime import printing
@@ -51,7 +54,7 @@ def list_triggers(everywhere: Everywhere, connection: str | None) -> None:
 @click.argument("trigger", metavar="TRIGGER")
 @click.pass_obj
 def poll_now(everywhere: Everywhere, connection: str, trigger: str) -> None:
-    """Poll for a trigger at once, and show what came of it."""
+    """Poll for a trigger now, and show the outcome."""
     from runtime import printing
     from runtime.remote import ask
 
@@ -70,9 +73,9 @@ def poll_now(everywhere: Everywhere, connection: str, trigger: str) -> None:
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...")
 @click.pass_obj
 def enable(everywhere: Everywhere, connection: str, trigger: str, inputs: tuple[str, ...]) -> None:
-    """Poll for a trigger, with inputs (name=text, name:=json) where its operation needs some.
+    """Start to poll for a trigger.
 
-    Without any the inputs stay as they were.
+    Inputs (name=text, name:=json) are those that its operation needs. Without any the previous ones are kept.
     """
     from runtime.inputs import Item, gather_inputs
 
@@ -92,7 +95,7 @@ def enable(everywhere: Everywhere, connection: str, trigger: str, inputs: tuple[
 @click.argument("trigger", metavar="TRIGGER")
 @click.pass_obj
 def disable(everywhere: Everywhere, connection: str, trigger: str) -> None:
-    """Poll for a trigger no more."""
+    """Stop polling for a trigger."""
     _choose_poll(everywhere, "disable", {"connection": connection, "trigger": trigger})
 
 
@@ -112,7 +115,7 @@ def _choose_poll(everywhere: Everywhere, verb: str, body: dict[str, Any]) -> Non
 @automations.command("list")
 @click.pass_obj
 def list_automations(everywhere: Everywhere) -> int:
-    """Show the automations and what is wrong with them."""
+    """List the automations, and what is wrong with them."""
     from connector.errors import InvalidDefinition
     from runtime import printing
     from runtime.automations import find_automation_lints, read_automations
@@ -143,9 +146,10 @@ def _automation_row(automation: Automation) -> dict[str, Any]:
 @click.option("--event", "source", type=click.File("rb"), metavar="-|FILE", help="The event's data, as a JSON object.")
 @click.pass_obj
 def test(everywhere: Everywhere, automation: str, source: IO[bytes] | None) -> int:
-    """Show what an automation would send for an event, without sending it.
+    """Show what an automation would send for an event.
 
-    Without --event a sample of its trigger is taken; recorded answers stand in for those of earlier steps.
+    Nothing is sent. Without --event a sample event of its trigger is used. Recorded examples replace the answers of
+    earlier steps.
     """
     from runtime import documents, printing
     from runtime.automations import Automations, event_document, read_automations
@@ -224,7 +228,10 @@ def _event(runtime: Runtime, automation: Automation, data: bytes | None) -> Even
 @click.argument("automation", metavar="[AUTOMATION]", required=False)
 @click.pass_obj
 def runs(everywhere: Everywhere, automation: str | None) -> None:
-    """Show the runs of automations, the newest first, and why one failed or waits."""
+    """List the runs of automations, newest first.
+
+    For each: why it failed or waits.
+    """
     from urllib.parse import quote
 
     from runtime import printing

@@ -81,7 +81,7 @@ def render(
 @_inputs
 @_inputs_from
 @_base_url
-@click.option("--mock", is_flag=True, help="Ask the built-in provider; needs no secret and sends nothing.")
+@click.option("--mock", is_flag=True, help="Use the built-in provider: needs no secret, sends nothing.")
 @click.option("--all", "everything", is_flag=True, help="Read all pages of a list.")
 @click.option("--max-pages", type=click.IntRange(1), metavar="N", help="With --all: stop after N pages.")
 @click.option(

@@ -53,7 +53,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     help="Show the version and exit.",
 )
 def cli() -> None:
-    """Call the APIs that connectors describe, and look at the connectors themselves."""
+    """Call the APIs that connectors describe, and inspect the connectors."""
 
 
 @click.command(cls=Verb)
@@ -63,9 +63,9 @@ def cli() -> None:
 )
 @click.pass_obj
 def mock(everywhere: Everywhere, connectors: tuple[str, ...], port: int) -> None:
-    """Serve the built-in providers until interrupted.
+    """Serve mock providers until interrupted.
 
-    They are made from definitions and their examples; without CONNECTOR all are served.
+    They are made from definitions and their examples. Without CONNECTOR all are served.
     """
     import asyncio
 
@@ -91,9 +91,9 @@ def mock(everywhere: Everywhere, connectors: tuple[str, ...], port: int) -> None
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_obj
 def completion(everywhere: Everywhere, shell: str) -> None:
-    """Print a script that completes commands.
+    """Print a shell completion script.
 
-    It knows connectors and operations too: eval "$(connector completion bash)"
+    It completes connectors and operations too: eval "$(connector completion bash)"
     """
     from click.shell_completion import get_completion_class
 

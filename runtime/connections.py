@@ -29,12 +29,12 @@ _base_url = click.option(
 
 @click.group(cls=Verbs)
 def connections() -> None:
-    """Set up connections: their values, stored encrypted."""
+    """Set up connections; their values are stored encrypted."""
 
 
 @click.group(cls=Verbs)
 def secrets() -> None:
-    """Store single values, and change the key they are encrypted with."""
+    """Store single values, and rotate the encryption key."""
 
 
 @connections.command("set")
@@ -55,7 +55,7 @@ def set_(
 ) -> None:
     """Enter the values of a connection.
 
-    Asks for each on a terminal; what is left empty stays as it is. Nothing is stored unless all of it is right.
+    On a terminal it prompts for each; an empty answer keeps the value. Nothing is stored unless all values are valid.
     """
     desk = _Desk(everywhere, connection, base_url)
     if source is not None and from_variables:
@@ -74,7 +74,7 @@ def set_(
 @connections.command("list")
 @click.pass_obj
 def list_(everywhere: Everywhere) -> None:
-    """Show what is stored: names, origins and times."""
+    """List what is stored: names, origins and times."""
     import dataclasses
 
     from runtime import printing
@@ -95,7 +95,7 @@ def list_(everywhere: Everywhere) -> None:
 @click.argument("name", metavar="[NAME]", required=False)
 @click.pass_obj
 def remove(everywhere: Everywhere, connection: str, name: str | None) -> None:
-    """Remove a connection with all that is stored of it, or one of its values."""
+    """Remove a connection, or one of its values."""
     from connector.errors import ConfigurationError, did_you_mean
     from runtime import printing
 
@@ -122,7 +122,7 @@ def remove(everywhere: Everywhere, connection: str, name: str | None) -> None:
 def login(everywhere: Everywhere, connection: str, port: int, wait: float) -> None:
     """Log in to a provider in the browser (OAuth 2).
 
-    Its tokens are stored encrypted, and renewed by whoever calls the connection.
+    Its tokens are stored encrypted, and renewed when the connection is called.
     """
     import asyncio
 
@@ -175,7 +175,7 @@ def set_secret(
 ) -> None:
     """Store one value of a connection.
 
-    It comes from a prompt without echo, from stdin if that is no terminal, or from a variable.
+    It comes from a prompt without echo, from stdin if that is not a terminal, or from a variable.
     """
     if surplus or "=" in name:
         # Said without the words themselves: one of them is likely to be the secret.
@@ -190,10 +190,10 @@ def set_secret(
 @secrets.command("rotate")
 @click.pass_obj
 def rotate(everywhere: Everywhere) -> None:
-    """Encrypt everything that is stored with another key.
+    """Encrypt everything that is stored with a new key.
 
-    The new key is CONNECTOR_KEY, the one before CONNECTOR_OLD_KEY; without the former a new one is made and kept in the
-    keyring of the system. May be interrupted and repeated.
+    The new key is CONNECTOR_KEY, the old one CONNECTOR_OLD_KEY. Without CONNECTOR_KEY a new key is created and kept in
+    the keyring of the system. It can be interrupted and repeated.
     """
     from runtime import printing
 

@@ -26,7 +26,7 @@ SHOWN = 40
 
 @click.group("import", cls=Verbs)
 def import_() -> None:
-    """Make connectors from what others wrote."""
+    """Import connectors (OpenAPI)."""
 
 
 @import_.command("openapi")
@@ -36,15 +36,17 @@ def import_() -> None:
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(),
     metavar="DIR",
-    help="The folder that the connector's folder is made in, instead of this one.",
+    help="Where to create the folder of the connector, instead of here.",
 )
-@click.option("--handle", metavar="HANDLE", default="", help="The connector's name, instead of one from the title.")
+@click.option(
+    "--handle", metavar="HANDLE", default="", help="The name of the connector, instead of one from the title."
+)
 @click.pass_obj
 def import_openapi(everywhere: Everywhere, *, source: str, out: Path, handle: str) -> None:
-    """Make a connector from an OpenAPI file (3.0, 3.1).
+    """Import a connector from an OpenAPI file (3.0, 3.1).
 
-    Writes the folder HANDLE and reports what was kept, guessed and lost. Imported again, it shows what changed; what
-    stands in overlay.json is kept.
+    Writes the folder HANDLE and reports what was kept, guessed and lost. A second import shows what changed, and keeps
+    overlay.json.
     """
     from connector.openapi import from_openapi
     from runtime import printing
@@ -129,7 +131,7 @@ def _print_some(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 @click.group("export", cls=Verbs)
 def export() -> None:
-    """Write connectors in the forms that others read."""
+    """Export connectors as OpenAPI, tool schemas or Markdown."""
 
 
 _connector = click.argument("connector", shell_complete=complete_connector, metavar="CONNECTOR")
@@ -143,7 +145,7 @@ _out = click.option(
 @_out
 @click.pass_obj
 def export_openapi(everywhere: Everywhere, *, connector: str, out: Path | None) -> None:
-    """Write a connector as an OpenAPI 3.1 document, in JSON."""
+    """Export a connector as an OpenAPI 3.1 document in JSON."""
     from connector.exporting import to_openapi
 
     catalog = everywhere.catalog()
@@ -159,12 +161,12 @@ def export_openapi(everywhere: Everywhere, *, connector: str, out: Path | None) 
     type=click.Choice(["mcp", "functions"]),
     default="mcp",
     show_default=True,
-    help="Who reads them: MCP, or function calling.",
+    help="The format: MCP, or function calling.",
 )
 @_out
 @click.pass_obj
 def export_tools(everywhere: Everywhere, *, connector: str, form: Any, out: Path | None) -> None:
-    """Write the operations of a connector as tools for models, with JSON Schemas."""
+    """Export operations as tools for models, with JSON Schemas."""
     from connector.tools import to_tools
 
     _give(to_tools(everywhere.catalog().of(connector), form), out)
@@ -175,7 +177,10 @@ def export_tools(everywhere: Everywhere, *, connector: str, form: Any, out: Path
 @_out
 @click.pass_obj
 def export_markdown(everywhere: Everywhere, *, connector: str, out: Path | None) -> None:
-    """Write a connector as a page to read: its values, operations, inputs, fields and triggers."""
+    """Export a connector as a Markdown page.
+
+    It lists values, operations, inputs, fields and triggers.
+    """
     from connector.pages import to_markdown
 
     text = to_markdown(everywhere.catalog().of(connector))

@@ -79,7 +79,7 @@ def describe(everywhere: Everywhere, connector: str, operation: str | None) -> N
 def lint(everywhere: Everywhere, paths: tuple[Path, ...]) -> int:
     """Check definitions for errors and warnings.
 
-    A PATH is a connector, a folder of connectors or a JSON file; without one the whole catalogue is checked.
+    A PATH is a connector, a folder of connectors or a JSON file. By default the whole catalogue is checked.
     """
     from connector.errors import InvalidDefinition, problem_document
     from runtime import printing
@@ -107,7 +107,8 @@ def lint(everywhere: Everywhere, paths: tuple[Path, ...]) -> int:
 def doctor(everywhere: Everywhere) -> int:
     """Check whether everything is in place.
 
-    Python, libraries, plug-ins, catalogue, secrets (only their names), state folder, clock. Nothing is sent or changed.
+    It checks Python, libraries, plug-ins, catalogue, secrets (only their names), state folder and clock. Nothing is sent
+    or changed.
     """
     import dataclasses
     import datetime

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=Verbs)
 def journal() -> None:
-    """Look after the journal of events and deliveries."""
+    """Back up, check and migrate the journal."""
 
 
 async def _open(everywhere: Everywhere, *, read_only: bool) -> Journal:
@@ -35,9 +35,9 @@ async def _open(everywhere: Everywhere, *, read_only: bool) -> Journal:
 @click.argument("target", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE")
 @click.pass_obj
 def backup(everywhere: Everywhere, target: Path) -> None:
-    """Write a copy of the journal, as of this moment, while it is in use.
+    """Write a copy of the journal, even while it is in use.
 
-    Of a PostgreSQL, pg_dump makes one.
+    For PostgreSQL use pg_dump.
     """
     import asyncio
 
@@ -58,9 +58,9 @@ def backup(everywhere: Everywhere, target: Path) -> None:
 @journal.command()
 @click.pass_obj
 def check(everywhere: Everywhere) -> int:
-    """Read the whole journal and say what is wrong with it, also while it is in use.
+    """Check the whole journal, even while it is in use.
 
-    Exits with 1 if anything is.
+    Exits 1 if anything is wrong.
     """
     import asyncio
 
@@ -86,9 +86,9 @@ def check(everywhere: Everywhere) -> int:
 @journal.command()
 @click.pass_obj
 def migrate(everywhere: Everywhere) -> None:
-    """Make the journal's tables, or bring them to this version.
+    """Create the tables of the journal, or upgrade them.
 
-    `connector serve` does the same when it starts; here it is done beforehand, and the version is said.
+    `connector serve` does the same when it starts. This does it beforehand, and prints the version.
     """
     import asyncio
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 DEFAULT_PORT = 8787
 ROLES = ("api", "poller", "delivery")
-_connection = click.option("--connection", metavar="CONNECTION", help="Only those of this connection.")
-_trigger = click.option("--trigger", metavar="TRIGGER", help="Only those of this trigger.")
+_connection = click.option("--connection", metavar="CONNECTION", help="Only events of this connection.")
+_trigger = click.option("--trigger", metavar="TRIGGER", help="Only events of this trigger.")
 
 
 @click.command("serve", cls=Verb)
@@ -32,13 +32,13 @@ _trigger = click.option("--trigger", metavar="TRIGGER", help="Only those of this
     "roles",
     multiple=True,
     metavar="ROLE[,ROLE]",
-    help="What this process does: api, poller, delivery; all of it unless told.",
+    help="What this process does: api, poller, delivery. By default all of them.",
 )
 @click.pass_obj
 def serve(everywhere: Everywhere, *, host: str, port: int, roles: tuple[str, ...]) -> int:
-    """Take webhooks, answer the HTTP interface, poll and deliver, until told to end.
+    """Run the server: webhooks, HTTP API, polls and deliveries.
 
-    SIGTERM lets what has begun finish and exits 0.
+    After SIGTERM it finishes what has begun and exits 0.
     """
     import asyncio
 
@@ -87,13 +87,13 @@ async def _serve(everywhere: Everywhere, app: FastAPI, host: str, port: int) -> 
 
 @click.group(cls=Verbs)
 def webhooks() -> None:
-    """See where providers send their messages."""
+    """List webhooks, and subscribe to them at providers."""
 
 
 @webhooks.command("list")
 @click.pass_obj
 def list_webhooks(everywhere: Everywhere) -> None:
-    """Show each webhook, its URL, and how its messages are verified."""
+    """List webhooks, their URLs and how they are verified."""
     from runtime import printing
     from runtime.remote import ask
 
@@ -110,7 +110,7 @@ def list_webhooks(everywhere: Everywhere) -> None:
 @click.argument("trigger", metavar="TRIGGER")
 @click.pass_obj
 def subscribe(everywhere: Everywhere, connection: str, trigger: str) -> None:
-    """Ask the provider to send the messages of a webhook here.
+    """Subscribe to a webhook at its provider.
 
     Needs the public URL (CONNECTOR_PUBLIC_URL) and the connection's webhookSecret.
     """
@@ -122,7 +122,7 @@ def subscribe(everywhere: Everywhere, connection: str, trigger: str) -> None:
 @click.argument("trigger", metavar="TRIGGER")
 @click.pass_obj
 def unsubscribe(everywhere: Everywhere, connection: str, trigger: str) -> None:
-    """Tell the provider that the messages of a webhook are no longer wanted."""
+    """Unsubscribe from a webhook at its provider."""
     _register(everywhere, "unsubscribe", connection, trigger)
 
 
@@ -140,19 +140,19 @@ def _register(everywhere: Everywhere, verb: str, connection: str, trigger: str) 
 
 @click.group(cls=Verbs)
 def events() -> None:
-    """Look at events, and deliver them once more."""
+    """List, follow and replay events."""
 
 
 @events.command("list")
 @_connection
 @_trigger
-@click.option("--after", type=click.IntRange(0), metavar="N", help="Only those behind this sequence number.")
+@click.option("--after", type=click.IntRange(0), metavar="N", help="Only events after this sequence number.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many at most.")
 @click.pass_obj
 def list_events(
     everywhere: Everywhere, *, connection: str | None, trigger: str | None, after: int | None, limit: int
 ) -> None:
-    """Show the newest events, or with --after those that come next."""
+    """List the newest events, or with --after the ones that follow."""
     from runtime import printing
     from runtime.remote import ask
 
@@ -182,10 +182,13 @@ def show_event(everywhere: Everywhere, id: str) -> None:
 @events.command("tail")
 @_connection
 @_trigger
-@click.option("--after", type=click.IntRange(0), metavar="N", help="Begin behind this sequence number, not now.")
+@click.option("--after", type=click.IntRange(0), metavar="N", help="Start after this sequence number instead of now.")
 @click.pass_obj
 def tail(everywhere: Everywhere, *, connection: str | None, trigger: str | None, after: int | None) -> None:
-    """Show events as they come, one JSON document a line, until interrupted. Needs a running server."""
+    """Show events as they arrive, one JSON document per line.
+
+    Runs until interrupted. Needs a running server.
+    """
     from runtime.remote import follow
 
     def show(line: str) -> None:
@@ -200,7 +203,7 @@ def tail(everywhere: Everywhere, *, connection: str | None, trigger: str | None,
 @click.argument("id", metavar="EVENT")
 @click.pass_obj
 def replay(everywhere: Everywhere, id: str) -> None:
-    """Deliver an event once more to every subscription that had it."""
+    """Deliver an event again to every subscription that received it."""
     from runtime import printing
     from runtime.remote import ask
 
@@ -217,7 +220,10 @@ def replay(everywhere: Everywhere, id: str) -> None:
 @click.argument("trigger", metavar="TRIGGER")
 @click.pass_obj
 def send_test(everywhere: Everywhere, connection: str, trigger: str) -> None:
-    """Make a sample event of the shape that real ones have, and deliver it like them."""
+    """Create a sample event and deliver it.
+
+    It has the shape of a real one.
+    """
     from runtime import printing
     from runtime.remote import ask
 

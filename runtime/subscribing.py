@@ -20,29 +20,35 @@ _id = click.argument("id", metavar="ID")
 
 @click.group(cls=Verbs)
 def subscriptions() -> None:
-    """Say who gets which events, in signed requests."""
+    """Manage event subscriptions."""
 
 
 @click.group(cls=Verbs)
 def deliveries() -> None:
-    """Look at deliveries, and make them again."""
+    """List and retry deliveries."""
 
 
 @subscriptions.command("add")
 @click.argument("url", metavar="URL")
 @click.option("--connection", metavar="CONNECTION", help="Events of this connection only.")
-@click.option("--trigger", "triggers", multiple=True, metavar="TRIGGER", help="Of this trigger only. May be repeated.")
+@click.option(
+    "--trigger", "triggers", multiple=True, metavar="TRIGGER", help="Events of this trigger only. May be repeated."
+)
 @click.option(
     "--where",
     "conditions",
     multiple=True,
     metavar="FIELD=TEXT",
-    help="Where a field is this; FIELD:=JSON, a list: one of.",
+    help="Where the field has this value; FIELD:=JSON with a list: any of.",
 )
 @click.option("--ordered", is_flag=True, help="Later events of one subject wait for earlier ones.")
-@click.option("--rate", type=click.IntRange(1), metavar="N", help="At most N deliveries in a second.")
+@click.option("--rate", type=click.IntRange(1), metavar="N", help="At most N deliveries per second.")
 @click.option(
-    "--header", "headers", multiple=True, metavar="NAME=VARIABLE", help="A header field, its value from this variable."
+    "--header",
+    "headers",
+    multiple=True,
+    metavar="NAME=VARIABLE",
+    help="A header field; its value comes from this variable.",
 )
 @click.pass_obj
 def add(
@@ -56,9 +62,9 @@ def add(
     rate: int | None,
     headers: tuple[str, ...],
 ) -> None:
-    """Send events to a URL.
+    """Send events to a URL, in signed requests.
 
-    Shows the signing secret, which cannot be shown again.
+    Prints the signing secret, which cannot be shown again.
     """
     from runtime import printing
     from runtime.remote import ask
@@ -84,7 +90,7 @@ def add(
 @subscriptions.command("list")
 @click.pass_obj
 def list_subscriptions(everywhere: Everywhere) -> None:
-    """Show who gets which events, and how their endpoints are."""
+    """List subscriptions and the state of their endpoints."""
     import asyncio
 
     from runtime import documents, printing
@@ -117,7 +123,7 @@ def _change(everywhere: Everywhere, method: str, id: str, verb: str = "") -> Any
 @_id
 @click.pass_obj
 def remove(everywhere: Everywhere, id: str) -> None:
-    """Send events there no more; what is pending is dead."""
+    """Remove a subscription; its pending deliveries are dead."""
     from runtime import printing
 
     removed = _change(everywhere, "DELETE", id)
@@ -131,7 +137,10 @@ def remove(everywhere: Everywhere, id: str) -> None:
 @_id
 @click.pass_obj
 def rotate(everywhere: Everywhere, id: str) -> None:
-    """Show a new signing secret; the one before signs beside it for a day."""
+    """Create a new signing secret.
+
+    The previous secret still signs, in addition to the new one, for a day.
+    """
     from runtime import printing
 
     rotated = _change(everywhere, "POST", id, "/rotate")
@@ -146,7 +155,7 @@ def rotate(everywhere: Everywhere, id: str) -> None:
 @_id
 @click.pass_obj
 def enable(everywhere: Everywhere, id: str) -> None:
-    """Send events again to an endpoint that was disabled."""
+    """Enable an endpoint that was disabled."""
     from runtime import printing
 
     changed = _change(everywhere, "POST", id, "/enable")
@@ -158,17 +167,15 @@ def enable(everywhere: Everywhere, id: str) -> None:
 
 
 @deliveries.command("list")
-@click.option("--state", type=click.Choice(STATES), help="Only those that are so.")
-@click.option("--subscription", metavar="ID", help="Only those to this subscription.")
-@click.option("--event", metavar="ID", help="Only those of this event.")
-@click.option(
-    "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="So many, the newest first."
-)
+@click.option("--state", type=click.Choice(STATES), help="Only deliveries in this state.")
+@click.option("--subscription", metavar="ID", help="Only deliveries to this subscription.")
+@click.option("--event", metavar="ID", help="Only deliveries of this event.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many at most.")
 @click.pass_obj
 def list_deliveries(
     everywhere: Everywhere, *, state: Any, subscription: str | None, event: str | None, limit: int
 ) -> None:
-    """Show deliveries, the newest first."""
+    """List deliveries, newest first."""
     import asyncio
 
     from runtime import documents, printing
@@ -217,19 +224,19 @@ def show(everywhere: Everywhere, id: str) -> None:
 
 @deliveries.command("retry")
 @click.argument("ids", nargs=-1, metavar="[ID]...")
-@click.option("--state", type=click.Choice(STATES), help="All that are so.")
+@click.option("--state", type=click.Choice(STATES), help="All in this state.")
 @click.option("--subscription", metavar="ID", help="All to this subscription.")
 @click.option("--connection", metavar="CONNECTION", help="All of events of this connection.")
 @click.option("--trigger", metavar="TRIGGER", help="All of events of this trigger.")
-@click.option("--since", metavar="TIME", help="All of events received from then on (RFC 3339).")
-@click.option("--until", metavar="TIME", help="All of events received before then.")
+@click.option("--since", metavar="TIME", help="All of events received from this time on (RFC 3339).")
+@click.option("--until", metavar="TIME", help="All of events received before this time.")
 @click.pass_obj
 def retry(
     everywhere: Everywhere, /, *, ids: tuple[str, ...], since: str | None, until: str | None, **chosen: Any
 ) -> None:
-    """Make deliveries again: those named, or all that fit.
+    """Retry deliveries: those named, or all that match.
 
-    They begin anew, with the same id for the subscriber.
+    They start over, with the same id for the subscriber.
     """
     from runtime import printing
     from runtime.remote import ask

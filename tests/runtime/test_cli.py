@@ -18,6 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -730,3 +731,30 @@ def test_the_mock_needs_no_credential_that_is_declared_without_being_required(tm
     resource = {"handle": "things", "endpoint": "/things", "fields": [], "operations": operations}
     path = write(tmp_path / "demo.json", {"handle": "demo", "service": service, "resources": [resource]})
     assert run("call", "demo", "things.read", "--mock", "--definitions", path).exit_code == 0
+
+
+def find_commands(
+    command: click.Command, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """A command and all below it, each with the words that lead to it."""
+    yield path, command
+    for name, each in getattr(command, "commands", {}).items():
+        yield from find_commands(each, (*path, name))
+
+
+@pytest.mark.parametrize(
+    ("path", "command"), [pytest.param(*each, id=" ".join(each[0])) for each in find_commands(cli)]
+)
+def test_the_help_of_a_command_fits_80_columns_and_is_not_cut_off(
+    path: tuple[str, ...], command: click.Command
+) -> None:
+    shown = CliRunner().invoke(cli, [*path, "--help"], terminal_width=80).stdout
+    lines = shown.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [line for line in lines[1:] if line.rstrip().endswith("...")] == []
+    words = " ".join(shown.split())
+    assert (command.help or "").partition(".")[0] in words
+    for each in getattr(command, "commands", {}).values():
+        assert f"{(each.help or '').partition('.')[0]}." in words
+    for phrase in ("unless told", "whoever", "one that", "nobody", " beside "):
+        assert phrase not in words
