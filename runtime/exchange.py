@@ -39,7 +39,7 @@ def import_() -> None:
     help="Where to create the folder of the connector, instead of here.",
 )
 @click.option(
-    "--handle", metavar="HANDLE", default="", help="The name of the connector, instead of one from the title."
+    "--handle", metavar="HANDLE", default="", help="The name of the connector. By default it comes from the title."
 )
 @click.pass_obj
 def import_openapi(everywhere: Everywhere, *, source: str, out: Path, handle: str) -> None:

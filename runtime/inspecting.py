@@ -107,8 +107,8 @@ def lint(everywhere: Everywhere, paths: tuple[Path, ...]) -> int:
 def doctor(everywhere: Everywhere) -> int:
     """Check whether everything is in place.
 
-    It checks Python, libraries, plug-ins, catalogue, secrets (only their names), state folder and clock. Nothing is sent
-    or changed.
+    It checks Python, libraries, plug-ins, catalogue, secrets (only their names), state folder and clock.
+    Nothing is sent or changed.
     """
     import dataclasses
     import datetime

@@ -32,7 +32,7 @@ def deliveries() -> None:
 @click.argument("url", metavar="URL")
 @click.option("--connection", metavar="CONNECTION", help="Events of this connection only.")
 @click.option(
-    "--trigger", "triggers", multiple=True, metavar="TRIGGER", help="Events of this trigger only. May be repeated."
+    "--trigger", "triggers", multiple=True, metavar="TRIGGER", help="Events of this trigger only. Repeatable."
 )
 @click.option(
     "--where",
@@ -48,7 +48,7 @@ def deliveries() -> None:
     "headers",
     multiple=True,
     metavar="NAME=VARIABLE",
-    help="A header field; its value comes from this variable.",
+    help="A header field, with the value of this variable.",
 )
 @click.pass_obj
 def add(
