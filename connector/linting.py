@@ -1,18 +1,21 @@
 """What a definition may hold and its author would want to know: warnings that need its examples to be seen.
 
 Warnings that the text alone shows (an undeclared name, an unknown key) come from `parsing`, with line and column. Here
-the definition is tried on recorded answers: a lint never refuses a definition.
+the definition is tried on recorded answers: a lint never refuses a definition. `find_lints` points into the connector
+as a whole, and `place_lints` leads each pointer to its file, line and column.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from connector.definitions import Connector, Operation
 from connector.errors import MappingError, Problem, did_you_mean
 from connector.mapping import map_document
+from connector.overlays import IDENTITIES
+from connector.schema import Document, Finding, Path
 
 Examples = Mapping[str, Any]
 
@@ -21,10 +24,18 @@ def find_lints(connector: Connector, examples: Examples) -> list[Problem]:
     """The warnings of a definition tried on its examples.
 
     `examples` are keyed by operation id; each is `{status?, headers?, body}` or a list of them, played in order.
+    A pointer without a file leads into the whole connector, with named things by their names:
+    `/resources/files/operations/list`.
     Codes: `W_EXAMPLE_UNKNOWN`, `W_EXAMPLE_MISSING`, `W_EXAMPLE_SHAPE`, `W_FIELDS_UNMATCHED`, `W_MAPPING`,
     `W_RECORDS_INFERRED`, `W_TRIGGER_OPERATION`.
     """
     problems = [*_unknown(connector, examples), *_unmade(connector)]
+    resource_of = {id: resource.handle for resource in connector.resources.values() for id in resource.operations}
+
+    def pointer_to(operation: Operation) -> str:
+        resource = resource_of[operation.id]
+        return _pointer("resources", resource, "operations", operation.id[len(resource) + 1 :])
+
     tried: dict[int, _Tried] = {}
     problems += _lint_custom(connector, examples)
     for operation in connector.operations.values():
@@ -34,7 +45,7 @@ def find_lints(connector: Connector, examples: Examples) -> list[Problem]:
                     "W_RECORDS_INFERRED",
                     f"{operation.id} does not say where its records are",
                     'declare `records`, for example ["data"]',
-                    _pointer(operation),
+                    pointer_to(operation),
                 )
             )
         if operation.id in examples:
@@ -43,7 +54,7 @@ def find_lints(connector: Connector, examples: Examples) -> list[Problem]:
             problems += _try(operation, examples[operation.id], together, f"examples/{operation.id}.json")
         elif examples:
             hint = f"add examples/{operation.id}.json"
-            problems.append(Problem("W_EXAMPLE_MISSING", f"{operation.id} has no example", hint, _pointer(operation)))
+            problems.append(Problem("W_EXAMPLE_MISSING", f"{operation.id} has no example", hint, pointer_to(operation)))
     return problems + [problem for each in tried.values() for problem in each.unmatched()]
 
 
@@ -51,19 +62,22 @@ def _unmade(connector: Connector) -> Iterator[Problem]:
     """Triggers that no operation will ever make, since theirs is not there."""
     known = sorted({*connector.operations, *connector.custom_operations})
     for webhook in connector.webhooks:
-        polled = [webhook.poll.operation] if webhook.poll is not None else []
-        for name in [*webhook.after, *polled]:
-            if name not in known:
-                pointer = f"/{webhook.resource}/webhooks/{webhook.event}"
-                message = f"{webhook.id} waits for {name!r}, which is no operation"
-                yield Problem("W_TRIGGER_OPERATION", message, did_you_mean(str(name), known), pointer)
+        where = ("resources", webhook.resource, "webhooks", webhook.event)
         poll = webhook.poll
+        named: list[tuple[str, tuple[str, ...]]] = [
+            (name, ("after", str(place))) for place, name in enumerate(webhook.after)
+        ]
+        named += [(poll.operation, ("poll", "operation"))] if poll is not None else []
+        for name, inside in named:
+            if name not in known:
+                message = f"{webhook.id} waits for {name!r}, which is no operation"
+                yield Problem("W_TRIGGER_OPERATION", message, did_you_mean(str(name), known), _pointer(*where, *inside))
         operation = connector.operations.get(poll.operation) if poll is not None else None
         if poll is not None and operation is not None:
             takes = sorted({*operation.inputs, *operation.from_connection})
             for name in poll.inputs:
                 if name not in takes:
-                    pointer = f"/{webhook.resource}/webhooks/{webhook.event}/poll/inputs/{name}"
+                    pointer = _pointer(*where, "poll", "inputs", name)
                     message = f"{webhook.id} asks {operation.id} with {name!r}, which is no input of it"
                     yield Problem("W_TRIGGER_OPERATION", message, did_you_mean(name, takes), pointer)
 
@@ -74,14 +88,16 @@ class _Tried:
 
     operation: Operation
     matched: set[str] = field(default_factory=set)
-    bodies: int = 0
+    #: Where the bodies are that were tried, in its example.
+    bodies: list[str] = field(default_factory=list)
 
     def unmatched(self) -> Iterator[Problem]:
         names = ", ".join(each.name for each in self.operation.fields if each.name not in self.matched)
         if self.bodies and names:
             hint = "correct the selectors, or give the operation its own `fields`"
             file = f"examples/{self.operation.id}.json"
-            yield Problem("W_FIELDS_UNMATCHED", f"{self.operation.id}: nothing matches {names}", hint, "/body", file)
+            message = f"{self.operation.id}: nothing matches {names}"
+            yield Problem("W_FIELDS_UNMATCHED", message, hint, self.bodies[0], file)
 
 
 def _unknown(connector: Connector, examples: Examples) -> Iterator[Problem]:
@@ -98,42 +114,96 @@ def _lint_custom(connector: Connector, examples: Examples) -> Iterator[Problem]:
         if name in examples:
             file, example = f"examples/{name}.json", examples[name]
             several = len(custom.calls) > 1 and isinstance(example, list)
-            for call, answer in zip(custom.calls, example if several else [example], strict=False):
+            answers = [(f"/{place}", each) for place, each in enumerate(example)] if several else [("", example)]
+            for call, (pointer, answer) in zip(custom.calls, answers, strict=False):
                 together = _Tried(call)
-                yield from _try(call, answer, together, file)
+                yield from _try(call, answer, together, file, pointer)
                 yield from together.unmatched()
         elif examples and any(not call.path.is_open for call in custom.calls):
             hint = f"add examples/{name}.json"
-            yield Problem("W_EXAMPLE_MISSING", f"{name} has no example", hint, f"/{name}")
+            yield Problem("W_EXAMPLE_MISSING", f"{name} has no example", hint, _pointer("operations", name))
 
 
-def _try(operation: Operation, example: Any, together: _Tried, file: str) -> Iterator[Problem]:
-    said: set[str] = set()
+def _try(operation: Operation, example: Any, together: _Tried, file: str, pointer: str = "") -> Iterator[Problem]:
+    """Maps the answers of an example, which is at `pointer` of its file."""
+    said: dict[str, str] = {}
     bodies = []
-    for place, answer in enumerate(example if isinstance(example, list) else [example]):
+    listed = isinstance(example, list)
+    for place, answer in enumerate(example if listed else [example]):
+        here = f"{pointer}/{place}" if listed else pointer
         status = answer.get("status", 200) if isinstance(answer, Mapping) else None
         if not isinstance(answer, Mapping) or type(status) is not int:
-            pointer = f"/{place}" if isinstance(example, list) else ""
             hint = 'write {"status": 200, "headers": {}, "body": …}'
-            yield Problem("W_EXAMPLE_SHAPE", f"{operation.id}: the example is no answer", hint, pointer, file)
+            yield Problem("W_EXAMPLE_SHAPE", f"{operation.id}: the example is no answer", hint, here, file)
         elif 200 <= status < 300 and answer.get("body") is not None and operation.response == "json":
-            bodies.append(answer["body"])
-    for body in bodies:
+            bodies.append((f"{here}/body", answer["body"]))
+    for here, body in bodies:
         try:
             result = map_document(operation, 200, body)
         except MappingError as error:
-            yield Problem("W_MAPPING", error.message, "", "/body", file)
+            yield Problem("W_MAPPING", error.message, "", here, file)
             continue
         # That the root of the records is inferred has been said of the operation.
         inferred = operation.records is None
-        said |= {warning for warning in result.warnings if not (inferred and warning.startswith("records:"))}
+        for warning in result.warnings:
+            if not (inferred and warning.startswith("records:")):
+                said.setdefault(warning, here)
         for row in result.records or [result.fields or {}]:
             together.matched |= {name for name, value in row.items() if value not in (None, [])}
-    for warning in sorted(said):
-        yield Problem("W_MAPPING", f"{operation.id}: {warning}", "correct the field's type", "/body", file)
-    together.bodies += len(bodies)
+    for warning, here in sorted(said.items()):
+        yield Problem("W_MAPPING", f"{operation.id}: {warning}", "correct the field's type", here, file)
+    together.bodies += [here for here, _ in bodies]
 
 
-def _pointer(operation: Operation) -> str:
-    resource, _, name = operation.id.rpartition(".")
-    return f"/{resource}/operations/{name}"
+def _pointer(*steps: str) -> str:
+    return "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in steps)
+
+
+def place_lints(
+    problems: Iterable[Problem], documents: Sequence[Document], examples: Mapping[str, Document]
+) -> list[Problem]:
+    """The problems of `find_lints` with the file, line and column of what each is about.
+
+    `documents` are those of the connector, an overlay last; `examples` are keyed by operation id. A problem is placed
+    in the document that holds most of the way that its pointer leads.
+    """
+    files: list[tuple[str | None, Document]] = [(None, each) for each in documents]
+    files += [(f"examples/{name}.json", each) for name, each in examples.items()]
+    placed: list[tuple[str | None, Document, list[Finding]]] = [
+        (file, replace(each, defects=()), []) for file, each in files
+    ]
+    for problem in problems:
+        steps = [step.replace("~1", "/").replace("~0", "~") for step in problem.pointer.split("/")[1:]]
+        known = [(*_follow(each, steps), found) for file, each, found in placed if file == problem.file]
+        _, path, found = min(known, key=lambda each: each[0])
+        found.append(Finding(problem.code, problem.message, path, problem.hint))
+    return [problem for _, document, findings in placed for problem in document.problems(findings)]
+
+
+def _follow(document: Document, steps: Sequence[str]) -> tuple[int, Path]:
+    """How many steps lead out of the document, and the path of the last that does not."""
+    if document.kind in ("resources", "operations"):
+        # Such a document is one member of the whole connector.
+        if steps[0] != document.kind:
+            return len(steps), ()
+        steps = steps[1:]
+    path: list[str | int] = []
+    value = document.value
+    for step in steps:
+        key: str | int | None = None
+        if isinstance(value, Mapping):
+            key = step if step in value else None
+        elif isinstance(value, list):
+            key = _place_of(step, value)
+        if key is None:
+            break
+        path.append(key)
+        value = value[key]
+    return len(steps) - len(path), tuple(path)
+
+
+def _place_of(step: str, items: Sequence[Any]) -> int | None:
+    for place, item in enumerate(items):
+        if isinstance(item, Mapping) and step in [item.get(name) for name in IDENTITIES]:
+            return place
+    return int(step) if step.isdecimal() and int(step) < len(items) else None

@@ -13,6 +13,7 @@ import functools
 import json
 import math
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -148,7 +149,7 @@ class Document:
     def problems(self, findings: Iterable[Finding]) -> list[Problem]:
         """The findings, and the document's own defects, as problems in the order of the file."""
         listed = list(findings)
-        positions = Positions(self.text) if self.text is not None and listed else None
+        positions = Positions(self.text, deepest=sys.maxsize) if self.text is not None and listed else None
         placed = [
             self._problem(
                 each, positions.find(each.path, at_key=each.at_key) if positions is not None else (None, None)
@@ -198,7 +199,8 @@ class Positions:
     with half a surrogate pair; each with its line and column.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, deepest: int = MAX_NESTING) -> None:
+        self._deepest = deepest
         self._values: dict[Path, int] = {}
         self._keys: dict[Path, int] = {}
         self._line_starts = [0, *(newline.end() for newline in re.finditer("\n", text))]
@@ -219,7 +221,7 @@ class Positions:
         return line, offset - self._line_starts[line - 1] + 1
 
     def _read(self, tokens: Iterator[tuple[str, int]], token: str, offset: int, path: Path) -> None:
-        if len(path) > MAX_NESTING:
+        if len(path) > self._deepest:
             raise _TooDeep
         self._values[path] = offset
         if token == "{":

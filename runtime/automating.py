@@ -118,13 +118,13 @@ def list_automations(everywhere: Everywhere) -> int:
     """List the automations, and what is wrong with them."""
     from connector.errors import InvalidDefinition
     from runtime import printing
-    from runtime.automations import find_automation_lints, read_automations
+    from runtime.automations import lint_automations, read_automations
     from runtime.failures import EXIT_CODES
 
     settings = everywhere.settings()
     catalog = everywhere.catalog()
-    found, problems = read_automations(settings.automations)
-    problems += [problem for each in found for problem in find_automation_lints(each, catalog)]
+    found, _ = read_automations(settings.automations)
+    problems = lint_automations(settings.automations, catalog)
     rows = [_automation_row(each) for each in found]
     if everywhere.json:
         printing.print_document(rows)

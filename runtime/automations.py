@@ -34,6 +34,7 @@ from connector.errors import (
 )
 from connector.mapping import Chunk, Result, map_response
 from connector.messages import Event, Request
+from connector.schema import Document, Finding
 from connector.workflows import EVENT, MISSING, Automation, Step, read_automation
 from runtime.catalog import Catalog
 from runtime.entries import Run, StoredEvent
@@ -260,11 +261,33 @@ def _kept(result: Result) -> dict[str, Any]:
 
 def read_automations(folder: Path) -> tuple[list[Automation], list[Problem]]:
     """The automations in a folder, `*.json`, and what is wrong with them; no folder is no automation."""
-    found: list[Automation] = []
+    documents, problems = _read_documents(folder)
+    return [automation for automation, _ in documents], problems
+
+
+def lint_automations(folder: Path, catalog: Catalog) -> list[Problem]:
+    """What is wrong with the automations in a folder, each with file, line and column, `find_automation_lints` too."""
+    documents, problems = _read_documents(folder)
+    for automation, document in documents:
+        findings = [
+            Finding(each.code, each.message, _steps(each.pointer), each.hint)
+            for each in find_automation_lints(automation, catalog)
+        ]
+        problems += replace(document, defects=()).problems(findings)
+    return problems
+
+
+def _steps(pointer: str) -> tuple[str | int, ...]:
+    return tuple(int(step) if step.isdecimal() else step for step in pointer.split("/")[1:])
+
+
+def _read_documents(folder: Path) -> tuple[list[tuple[Automation, Document]], list[Problem]]:
+    found: list[tuple[Automation, Document]] = []
     problems: list[Problem] = []
     for file in sorted(folder.glob("*.json")) if folder.is_dir() else ():
         try:
-            automation, said = read_automation(file.read_text("utf-8"), file=str(file))
+            document = Document.from_text(file.read_text("utf-8"), "automation", str(file))
+            automation, said = read_automation(document)
         except InvalidDefinition as error:
             problems += error.problems
             continue
@@ -272,19 +295,23 @@ def read_automations(folder: Path) -> tuple[list[Automation], list[Problem]]:
             problems.append(Problem("E_JSON", "the file cannot be read as UTF-8", "", "", str(file), 1, 1))
             continue
         problems += said
-        if any(each.handle == automation.handle for each in found):
+        if any(each.handle == automation.handle for each, _ in found):
             message = f"automation {automation.handle!r} stands twice"
-            problems.append(Problem("E_DOUBLED", message, "handles are unique", "/handle", str(file)))
+            doubled = Finding("E_DOUBLED", message, ("handle",), "handles are unique")
+            problems += replace(document, defects=()).problems([doubled])
         elif not any(problem.is_error for problem in said):
-            found.append(automation)
+            found.append((automation, document))
     return found, problems
 
 
-def find_automation_lints(automation: Automation, catalog: Catalog, *, file: str | None = None) -> Iterator[Problem]:
-    """What an automation names that the catalogue does not have: connectors, triggers, operations, inputs."""
+def find_automation_lints(automation: Automation, catalog: Catalog) -> Iterator[Problem]:
+    """What an automation names that the catalogue does not have: connectors, triggers, operations, inputs.
+
+    Each has a pointer into the automation; `lint_automations` knows the file.
+    """
 
     def tell(message: str, pointer: str, hint: str = "") -> Problem:
-        return Problem("W_AUTOMATION", message, hint, pointer, file)
+        return Problem("W_AUTOMATION", message, hint, pointer)
 
     try:
         connector = catalog.of(automation.connection)

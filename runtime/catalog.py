@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from connector.answers import MAX_DEPTH
 from connector.definitions import Connector
 from connector.errors import (
     ConfigurationError,
@@ -22,9 +23,9 @@ from connector.errors import (
     UnknownConnector,
     did_you_mean,
 )
-from connector.linting import find_lints
+from connector.linting import find_lints, place_lints
 from connector.parsing import find_problems, merge_documents, read_connector
-from connector.schema import MAX_BYTES, Document, Kind
+from connector.schema import MAX_BYTES, Document, Kind, nesting
 from runtime.entries import SYSTEM_TRIGGERS
 from runtime.plugins import load_plugins
 
@@ -142,14 +143,26 @@ def find_problems_in(path: Path) -> list[Problem]:
 
 def read_examples(place: Path) -> dict[str, Any]:
     """The recorded answers beside a definition, by operation id; raises InvalidDefinition for one that is not JSON."""
-    examples: dict[str, Any] = {}
+    return {name: document.value for name, document in _example_documents(place).items()}
+
+
+def _example_documents(place: Path) -> dict[str, Document]:
+    examples: dict[str, Document] = {}
     folder = place / "examples"
     for file in sorted(folder.glob("*.json")) if folder.is_dir() else ():
+        text = _read_text(file, _MAX_EXAMPLE_BYTES)
         try:
-            examples[file.stem] = json.loads(_read_text(file, _MAX_EXAMPLE_BYTES))
+            value = json.loads(text)
+            too_deep = nesting(value) > MAX_DEPTH
+        except RecursionError:
+            too_deep = True
         except json.JSONDecodeError as error:
             problem = Problem("E_JSON", f"not JSON: {error.msg.lower()}", "", "", str(file), error.lineno, error.colno)
             raise InvalidDefinition([problem]) from None
+        if too_deep:
+            message = f"the example nests deeper than {MAX_DEPTH}"
+            raise InvalidDefinition([Problem("E_LIMIT", message, "", "", str(file), 1, 1)])
+        examples[file.stem] = Document(value, "connector", text, str(file))
     return examples
 
 
@@ -244,9 +257,13 @@ def _lint(place: Path, handle: str) -> list[Problem]:
     connector, problems = _read(place, handle, lint=True)
     if connector is not None:
         try:
-            problems += find_lints(connector, read_examples(place))
+            examples = _example_documents(place)
         except InvalidDefinition as error:
-            problems += error.problems
+            return problems + list(error.problems)
+        lints = find_lints(connector, {name: document.value for name, document in examples.items()})
+        head, resources, overlay, operations = _documents(place)
+        documents = [each for each in (head, *resources, operations, overlay) if each is not None]
+        problems += place_lints(lints, documents, examples)
     return problems
 
 

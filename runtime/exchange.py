@@ -48,14 +48,18 @@ def import_openapi(everywhere: Everywhere, *, source: str, out: Path, handle: st
     Writes the folder HANDLE and reports what was kept, guessed and lost. A second import shows what changed, and keeps
     overlay.json.
     """
+    from connector.errors import InvalidDefinition
     from connector.openapi import from_openapi
     from runtime import printing
-    from runtime.specs import read_spec, write_connector
+    from runtime.specs import place_problems, read_spec, write_connector
 
     with printing.progress(f"importing {source}"):
         document = read_spec(source, everywhere.settings())
         url = source if source.startswith(("http://", "https://")) else ""
-        imported = from_openapi(document, handle=handle, source_url=url)
+        try:
+            imported = from_openapi(document, handle=handle, source_url=url)
+        except InvalidDefinition as error:
+            raise place_problems(error, source) from None
         written = write_connector(imported, out)
     if everywhere.json:
         printing.print_document(_document(imported, written))

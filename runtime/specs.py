@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,26 @@ def read_spec(source: str, settings: Settings) -> Any:
     except OSError as error:
         raise ConfigurationError(f"{path}: {(error.strerror or 'it cannot be read').lower()}") from None
     return parse_spec(data, str(path))
+
+
+def place_problems(error: InvalidDefinition, source: str) -> InvalidDefinition:
+    """What is wrong with a specification, with the file and the line of the member that each problem points at."""
+    try:
+        text = Path(source).read_text("utf-8", "replace")
+    except OSError:
+        text = ""  # it came from a URL
+    return InvalidDefinition(
+        [replace(each, file=source, **_find_member(text, each.pointer)) for each in error.problems]
+    )
+
+
+def _find_member(text: str, pointer: str) -> dict[str, int]:
+    name = re.escape(pointer[1:])
+    found = re.search(rf"(?:^|[{{,])[ \t]*([\"']?{name}[\"']?[ \t]*:)", text, re.MULTILINE) if name else None
+    if found is None:
+        return {"line": 1, "column": 1}
+    line_start = text.rfind("\n", 0, found.start(1)) + 1
+    return {"line": text.count("\n", 0, line_start) + 1, "column": found.start(1) - line_start + 1}
 
 
 async def _fetch(url: str, settings: Settings) -> bytes:

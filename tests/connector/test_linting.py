@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from connector.definitions import Connector
 from connector.errors import Problem
-from connector.linting import find_lints
-from connector.parsing import parse_connector
+from connector.linting import find_lints, place_lints
+from connector.parsing import parse_connector, read_connector
+from connector.schema import Document, Kind
 
 MESSAGE = {"type": "mime_build", "mime_build": {"to": "a@b.c", "subject": "s", "body": "b"}}
 FIELDS = [{"name": "id", "type": "String"}, {"name": "size", "type": "Integer"}]
@@ -58,7 +60,7 @@ def test_an_operation_without_an_example_is_told_where_others_have_one() -> None
             "W_EXAMPLE_MISSING",
             "things.read has no example",
             "add examples/things.read.json",
-            "/things/operations/read",
+            "/resources/things/operations/read",
         )
     ]
 
@@ -152,9 +154,9 @@ def test_a_trigger_that_waits_for_an_operation_that_is_not_there_is_told() -> No
     connector = parse_connector({"handle": "demo", "service": service}, [resource])
     found = find_lints(connector, {})
     assert [(each.code, each.pointer, each.hint) for each in found] == [
-        ("W_TRIGGER_OPERATION", "/things/webhooks/a", "did you mean 'things.read'?"),
-        ("W_TRIGGER_OPERATION", "/things/webhooks/b", "did you mean 'things.read'?"),
-        ("W_TRIGGER_OPERATION", "/things/webhooks/d/poll/inputs/knd", "did you mean 'kind'?"),
+        ("W_TRIGGER_OPERATION", "/resources/things/webhooks/a/after/0", "did you mean 'things.read'?"),
+        ("W_TRIGGER_OPERATION", "/resources/things/webhooks/b/poll/operation", "did you mean 'things.read'?"),
+        ("W_TRIGGER_OPERATION", "/resources/things/webhooks/d/poll/inputs/knd", "did you mean 'kind'?"),
     ]
 
 
@@ -182,6 +184,49 @@ def test_each_call_of_a_custom_operation_is_tried_on_its_own_answer() -> None:
 
 def test_a_custom_operation_without_an_example_is_told_where_others_have_one() -> None:
     found = find_lints(custom(ONE), {"other": answer({})})
-    assert ("W_EXAMPLE_MISSING", "do has no example", "/do") in [
+    assert ("W_EXAMPLE_MISSING", "do has no example", "/operations/do") in [
         (each.code, each.message, each.pointer) for each in found
+    ]
+
+
+def test_each_lint_is_placed_in_the_document_that_holds_what_it_is_about() -> None:
+    def written(value: Any, kind: Kind, file: str) -> Document:
+        return Document.from_text(json.dumps(value, indent=1), kind, file)
+
+    listing = {"handle": "list", "method": "GET"}
+    other = {"handle": "others", "endpoint": "/others", "operations": [listing]}
+    step = {"type": "http", "http": {"method": "GET", "path": "/a"}}
+    head = written(
+        {"handle": "demo", "service": {"baseURL": "https://demo.example"}, "resources": [other]}, "connector", "head"
+    )
+    things = {
+        "handle": "things",
+        "endpoint": "/things",
+        "operations": {"read": {"method": "GET"}},
+        "webhooks": [{"event": "a/b", "path": "/webhooks/demo/a", "after": ["others.list", "things.raed"]}],
+    }
+    resources = written([things], "resources", "resources")
+    operations = written({"do": {"steps": [step]}}, "operations", "operations")
+    overlay = written(
+        {"resources": {"things": {"operations": {"list": {"method": "GET"}}, "fields": 5}}}, "overlay", "overlay"
+    )
+    connector, _ = read_connector(head, resources, operations=operations)
+    assert connector is not None
+    examples = {"others.list": Document([7, {"body": []}], "connector", "[7,\n {}]", "others.list.json")}
+    found = find_lints(connector, {name: each.value for name, each in examples.items()})
+    found += [
+        Problem("W_IN_OVERLAY", "", "", "/resources/things/operations/list/x"),
+        Problem("W_BELOW", "", "", "/resources/things/fields/0/1"),
+        Problem("W_INDEX", "", "", "/resources/things/webhooks/9"),
+    ]
+    placed = place_lints(found, [head, resources, operations, overlay], examples)
+    assert [(each.file, each.line, each.code, each.pointer) for each in placed] == [
+        ("head", 11, "W_RECORDS_INFERRED", "/resources/0/operations/0"),
+        ("resources", 6, "W_EXAMPLE_MISSING", "/0/operations/read"),
+        ("resources", 10, "W_INDEX", "/0/webhooks"),
+        ("resources", 16, "W_TRIGGER_OPERATION", "/0/webhooks/0/after/1"),
+        ("operations", 2, "W_EXAMPLE_MISSING", "/do"),
+        ("overlay", 5, "W_IN_OVERLAY", "/resources/things/operations/list"),
+        ("overlay", 9, "W_BELOW", "/resources/things/fields"),
+        ("others.list.json", 1, "W_EXAMPLE_SHAPE", "/0"),
     ]

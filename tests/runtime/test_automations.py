@@ -289,7 +289,7 @@ async def test_what_an_automation_names_is_looked_for_in_the_catalogue(world: Wo
         {"call": "demo/things.read", "inputs": {"idd": 1}},
     ]
     broken = parse_automation({"handle": "auto", "on": "demo/things/mad", "do": steps})
-    found = [(each.pointer, each.hint) for each in find_automation_lints(broken, world.runtime.catalog, file="a.json")]
+    found = [(each.pointer, each.hint) for each in find_automation_lints(broken, world.runtime.catalog)]
     assert found == [
         ("/on", "did you mean 'things/made'?"),
         ("/do/0/call", "did you mean 'things.read'?"),
