@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -34,6 +34,7 @@ from runtime.journal import Journal
 from runtime.metrics import CONTENT_TYPE, Metrics
 from runtime.poller import Poller
 from runtime.registering import RENEWAL, Registrations
+from runtime.reloading import Reloader
 from runtime.routing import PROBLEM_SCHEMA, PROBLEMS, Answer, Backend, make_route_class, problem_response
 from runtime.store import open_store
 from runtime.subscribers import Subscribers, subscriber_guard
@@ -48,35 +49,45 @@ _LOG = logging.getLogger(__name__)
 ROLES = ("api", "poller", "delivery")
 #: Seconds between two looks for values that were entered.
 _LOOK = 2.0
+#: Seconds between two looks for definitions that were edited.
+_RELOAD = 1.0
 #: Seconds between two removals of what is old.
 _TIDY = 3600.0
 #: Seconds that deliveries, polls and steps which have begun may take after the end was asked for (hazard K14).
 _GRACE = 5.0
 
 
-def open_backend(runtime: Runtime, *, webhooks: bool = True) -> Backend:
+def open_backend(runtime: Runtime, *, webhooks: bool = True, reload: bool = False) -> Backend:
     """What the routes act on: every connector that can be read has its webhooks, where they matter.
 
-    Raises ConfigurationError where two of them have one path.
+    With `reload` it has what takes edited definitions. Raises ConfigurationError where two of them have one path.
     """
     settings, metrics = runtime.settings, Metrics()
     ingress = Ingress(
-        find_routes(_readable(runtime) if webhooks else ()),
+        {},
         Doors(runtime.vault, settings.home, runtime.clock),
         limits=settings.limits,
         public_url=settings.public_url,
         clock=runtime.clock,
         count=metrics.count_message,
     )
-    return Backend(runtime, ingress, Gate(settings.admin_token), metrics)
+    reloader = Reloader(runtime, ingress) if reload else None
+    if webhooks:
+        ingress.routes = find_routes(_readable(runtime))
+    return Backend(runtime, ingress, Gate(settings.admin_token), metrics, reloader=reloader)
 
 
-def create_app(runtime: Runtime, *, roles: Iterable[str] = ROLES, webhooks: bool = True) -> FastAPI:
+def create_app(
+    runtime: Runtime, *, roles: Iterable[str] = ROLES, webhooks: bool = True, reload: bool = False
+) -> FastAPI:
     """The whole application over a runtime, webhooks included; `roles` are what this process does.
 
-    Without `webhooks` there are none, and no connector is read before it is requested. Raises ConfigurationError.
+    Without `webhooks` there are none, and no connector is read before it is requested. With `reload` definitions that
+    are edited while it runs are used from then on.
+
+    Raises ConfigurationError.
     """
-    backend, chosen = open_backend(runtime, webhooks=webhooks), frozenset(roles)
+    backend, chosen = open_backend(runtime, webhooks=webhooks, reload=reload), frozenset(roles)
     if unknown := chosen - set(ROLES):
         raise ConfigurationError(f"unknown role {min(unknown)!r}", hint=f"known: {', '.join(ROLES)}")
     app = FastAPIOffline(
@@ -155,6 +166,8 @@ async def _live(backend: Backend, roles: frozenset[str]) -> AsyncIterator[None]:
         work = [run(handlers, concurrency=delivery.CONCURRENCY, grace=_GRACE)] if handlers else []
         if "poller" in roles and backend.poller is not None:
             work += [_tidy(runtime, journal), _watch(runtime, backend.poller)]
+        if backend.reloader is not None:
+            work += [follow_definitions(backend.reloader, backend.poller if "poller" in roles else None)]
         running = [asyncio.create_task(each) for each in work]
         ending = asyncio.create_task(_end(running, backend.stopping))
         try:
@@ -231,6 +244,20 @@ async def _watch(runtime: Runtime, poller: Poller) -> None:
         except (ConfigurationError, JournalUnavailable) as error:
             _LOG.warning("polls were not put in line: %s", error.message)
         await asyncio.sleep(_LOOK)
+
+
+async def follow_definitions(
+    reloader: Reloader, poller: Poller | None, wait: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(_RELOAD)
+) -> None:
+    """Takes edited definitions after each `wait`, their polls too where there is a poller, until it is cancelled."""
+    while True:
+        await wait()
+        try:
+            taken = await reloader.look()
+            if poller is not None and taken:
+                await poller.follow(taken)
+        except Exception as error:  # noqa: BLE001 - the next edit must be seen, whatever this one did
+            _LOG.warning("edited definitions could not be taken: %s", getattr(error, "message", type(error).__name__))
 
 
 def _readable(runtime: Runtime) -> Iterable[Connector]:

@@ -7,8 +7,10 @@ one as a whole. A connector that was read stays as it is until a reload of it su
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +45,8 @@ class Catalog:
         Raises ConfigurationError for a path that is not there or holds no connector.
         """
         self._places = dict(_find_places(shipped_definitions()))
-        for path in paths:
+        self._paths = tuple(paths)
+        for path in self._paths:
             found = dict(_find_places(path))
             if not found:
                 raise ConfigurationError(
@@ -69,12 +72,27 @@ class Catalog:
 
     def reload(self, handle: str) -> Connector:
         """Reads the connector again. If it has errors, InvalidDefinition is raised and the one read before stays."""
-        connector, problems = _read(self._place(handle), handle)
-        errors = [problem for problem in problems if problem.is_error]
-        if connector is None or errors:
-            raise InvalidDefinition(errors)
-        self._connectors[handle] = connector
+        connector = self._connectors[handle] = read_place(self._place(handle), handle)
         return connector
+
+    def loaded(self) -> dict[str, Connector]:
+        """The connectors that have been read so far, by handle."""
+        return dict(self._connectors)
+
+    def editions(self) -> dict[str, Edition]:
+        """The connectors of the operator's folders as they are on the disk now; safe to call from another thread."""
+        places: dict[str, Path] = {}
+        for path in self._paths:
+            # A folder that is not there right now has no connectors.
+            with contextlib.suppress(ConfigurationError, OSError):
+                places |= _find_places(path)
+        return {handle: Edition.of(place) for handle, place in places.items()}
+
+    def take(self, handle: str, place: Path, connector: Connector | None) -> None:
+        """Uses a connector that was read from a place from now on; None is one that cannot be read."""
+        self._places[handle] = place
+        if connector is not None:
+            self._connectors[handle] = connector
 
     def check_triggers(self, connection: str, triggers: Iterable[str]) -> None:
         """Raises InputError for a connector or a trigger that nobody declares, since its events would never come.
@@ -113,6 +131,39 @@ class Catalog:
             return self._places[handle]
         except KeyError:
             raise UnknownConnector(handle, self._places) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Edition:
+    """One version of a connector's files: two that differ were written at different times."""
+
+    place: Path
+    #: Of each file: its path, and its time, size and inode, which show an edit in place and a rename over it.
+    files: tuple[tuple[Path, int, int, int], ...]
+
+    @classmethod
+    def of(cls, place: Path) -> Edition:
+        """What is on the disk now; a file that cannot be seen is left out."""
+        files = []
+        for path in [place] if place.suffix == ".json" and place.is_file() else _files(place):
+            with contextlib.suppress(OSError):
+                status = path.stat()
+                files.append((path, status.st_mtime_ns, status.st_size, status.st_ino))
+        return cls(place, tuple(files))
+
+
+def _files(place: Path) -> list[Path]:
+    names = (*_HEADS, "resources.json", "overlay.json", "operations.json")
+    return [*(place / name for name in names), *sorted((place / "resources").glob("*.json"))]
+
+
+def read_place(place: Path, handle: str) -> Connector:
+    """The connector in a file or folder; raises InvalidDefinition."""
+    connector, problems = _read(place, handle)
+    errors = [problem for problem in problems if problem.is_error]
+    if connector is None or errors:
+        raise InvalidDefinition(errors)
+    return connector
 
 
 def shipped_definitions() -> Path:

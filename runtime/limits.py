@@ -26,11 +26,11 @@ class Pace:
     """The rate and the concurrency of one connection."""
 
     def __init__(self, limit: RateLimit | None) -> None:
-        self._limit = limit or RateLimit()
+        self.limit = limit or RateLimit()
         #: When the requests let through so far would be spent if they were spread evenly.
         self._spent = 0.0
         self._held = 0.0
-        concurrency = self._limit.concurrency
+        concurrency = self.limit.concurrency
         self.slots = asyncio.Semaphore(concurrency) if concurrency is not None else None
 
     def take(self, now: float) -> float:
@@ -38,12 +38,12 @@ class Pace:
 
         No more than `requests` begin in any `per` seconds: a burst of them may begin at once.
         """
-        if self._limit.requests is None:
+        if self.limit.requests is None:
             return 0.0
-        share = self._limit.per / self._limit.requests
+        share = self.limit.per / self.limit.requests
         self._spent = max(self._spent, now) + share
         # A turn is free as soon as no more than a whole period is spent in advance.
-        return max(0.0, self._spent - self._limit.per - now)
+        return max(0.0, self._spent - self.limit.per - now)
 
     def hold(self, until: float) -> None:
         """Says that the provider asked for rest until then."""

@@ -34,10 +34,12 @@ _trigger = click.option("--trigger", metavar="TRIGGER", help="Only events of thi
     metavar="ROLE[,ROLE]",
     help="What this process does: api, poller, delivery. By default all of them.",
 )
+@click.option("--no-reload", is_flag=True, help="Ignore edits of definitions, as in production.")
 @click.pass_obj
-def serve(everywhere: Everywhere, *, host: str, port: int, roles: tuple[str, ...]) -> int:
+def serve(everywhere: Everywhere, *, host: str, port: int, roles: tuple[str, ...], no_reload: bool) -> int:
     """Run the server: webhooks, HTTP API, polls and deliveries.
 
+    An edited definition is used at once if it is valid.
     After SIGTERM it finishes what has begun and exits 0.
     """
     import asyncio
@@ -50,7 +52,7 @@ def serve(everywhere: Everywhere, *, host: str, port: int, roles: tuple[str, ...
     chosen = [word.strip() for each in roles for word in each.split(",") if word.strip()] or list(ROLES)
     settings = everywhere.settings()
     check_bind(host, settings.admin_token)
-    app = create_app(Runtime(settings=settings), roles=chosen)
+    app = create_app(Runtime(settings=settings), roles=chosen, reload=not no_reload)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         interrupted = runner.run(_serve(everywhere, app, host, port))
     if interrupted:

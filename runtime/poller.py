@@ -92,6 +92,20 @@ class Poller:
                 mended.append(Work("poll", poll.id, now, poll.connection))
         await self._journal.schedule(mended, replace=True)
 
+    async def follow(self, handles: Sequence[str]) -> None:
+        """Polls as the edited definitions of these connectors say: what is new now, what was later no later than that.
+
+        What they no longer declare ends when it would be due.
+        """
+        await self.schedule()
+        now, sooner = self._clock(), []
+        for poll in await self.polls.all():
+            if poll.connection.partition(":")[0] in handles:
+                due = (await self._load(poll)).get("due", now)
+                if due > now + poll.interval:
+                    sooner.append(Work("poll", poll.id, now + poll.interval, poll.connection))
+        await self._journal.schedule(sooner, replace=True)
+
     async def handle(self, id: str) -> None:
         """Makes one poll, and says when the next one is due; raises nothing that a provider can cause."""
         poll = await self.polls.find(id)

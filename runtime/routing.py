@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from runtime.journal import Journal
     from runtime.poller import Poller
     from runtime.registering import Registrations
+    from runtime.reloading import Reloader
     from runtime.runtime import Runtime
     from runtime.subscribers import Subscribers
 
@@ -94,6 +95,8 @@ class Backend:
     automations: Sequence[Automation] = ()
     #: Proves to commands that this server is the one which its home announces.
     start_key: StartKey = field(default_factory=StartKey)
+    #: What takes edited definitions, where they are taken.
+    reloader: Reloader | None = None
     #: Set when the server ends, so that streams end too.
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 

@@ -103,7 +103,7 @@ class Runtime:
         #: Seconds since the epoch.
         self.clock = clock
         self._own_calls = OwnCalls()
-        self._configs: dict[str, Config] = {}
+        self._configs: dict[str, tuple[Connector, Config]] = {}
         self._configured = self.vault.version()
         self._calls = Calls(self.settings, self.vault, transport=transport, clock=clock, sleep=sleep)
 
@@ -410,10 +410,11 @@ class Runtime:
         if (version := self.vault.version()) != self._configured:
             # A command, or another process, entered or removed a value.
             self._configs, self._configured = {}, version
-        config = self._configs.get(connection)
-        if config is None:
-            config = self._configs[connection] = self._configure(connection, connector, {})
-        return config
+        known = self._configs.get(connection)
+        if known is None or known[0] is not connector:
+            # The values were not looked up yet, or an edited definition took the place of the one they were for.
+            known = self._configs[connection] = connector, self._configure(connection, connector, {})
+        return known[1]
 
     def _configure(self, connection: str, connector: Connector, stand_ins: Mapping[str, str]) -> Config:
         values = self.vault.values(connection, connector.service.placeholders)

@@ -17,7 +17,7 @@ from typing import Protocol
 from connector.definitions import Operation
 from connector.errors import TransportError, UnknownOutcome
 from connector.messages import Request, Response, Stream
-from connector.policies import SAFE_METHODS, Retry
+from connector.policies import SAFE_METHODS, RateLimit, Retry
 from connector.urls import origin_of
 from runtime.limits import Breaker, Pace
 from runtime.retries import Enough, decide, is_limit, read_wait
@@ -174,7 +174,8 @@ class Sender:
         limit = operation.policies.rate_limit
         own = operation.id if limit is not operation.service.policies.rate_limit else ""
         pace = self._paces.get((connection, own))
-        if pace is None:
+        if pace is None or pace.limit != (limit or RateLimit()):
+            # The first call, or the first one since the definition was edited.
             pace = self._paces[connection, own] = Pace(limit)
         return pace
 

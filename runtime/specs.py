@@ -58,7 +58,7 @@ def place_problems(error: InvalidDefinition, source: str) -> InvalidDefinition:
     )
 
 
-def _find_member(text: str, pointer: str) -> dict[str, int]:
+def _find_member(text: str, pointer: str) -> dict[str, Any]:
     name = re.escape(pointer[1:])
     found = re.search(rf"(?:^|[{{,])[ \t]*([\"']?{name}[\"']?[ \t]*:)", text, re.MULTILINE) if name else None
     if found is None:

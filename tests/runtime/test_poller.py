@@ -423,3 +423,25 @@ async def test_time_without_a_poll_that_saw_the_whole_list_forgets_nothing(aging
     assert await live(aging, 5) == ([], 0)
     aging.provider.jobs = [a]
     assert await live(aging, 70) == ([], 0)
+
+
+async def test_an_edited_interval_brings_the_next_poll_forward_and_a_longer_one_leaves_it(world: World) -> None:
+    slow = webhook("job.created", poll=poll("new", interval=3600))
+    world.write(world.folder, [slow])
+    world.runtime.catalog.reload("demo")
+    await world.poll()
+    assert (await world.state())["due"] == world.now + 3600
+    due: list[tuple[str, float]] = []
+
+    async def schedule(work: Any, *, replace: bool = False) -> None:
+        due.extend((each.id, each.due) for each in work if replace)
+
+    world.journal.schedule = schedule  # type: ignore[method-assign]
+    await world.poller.follow(["demo"])
+    assert due == []
+    world.write(world.folder, [webhook("job.created", poll=poll("new", interval=60))])
+    world.runtime.catalog.reload("demo")
+    await world.poller.follow(["other"])
+    assert due == []
+    await world.poller.follow(["demo"])
+    assert due == [("demo jobs.list", world.now + 60)]
