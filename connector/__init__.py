@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from connector.building import build_request
-    from connector.configuring import Config, Service
-    from connector.definitions import Connector, CustomOperation, Field, Operation, Resource, Webhook
     from connector.errors import (
         BlockedAddress,
         ConfigurationError,
@@ -41,6 +39,8 @@ if TYPE_CHECKING:
     from connector.linting import find_lints
     from connector.mapping import Chunk, Result, map_response
     from connector.messages import Event, Headers, Request, Response, Stream
+    from connector.model.definition import Connector, CustomOperation, Field, Operation, Resource, Webhook
+    from connector.model.service import Config, Service
     from connector.parsing import find_problems, parse_connector
     from connector.workflows import Automation, InputMapping, parse_automation, parse_mapping
 
@@ -98,21 +98,21 @@ __all__ = [
 _HOMES = {
     "Automation": "connector.workflows",
     "Chunk": "connector.mapping",
-    "Config": "connector.definitions",
-    "Connector": "connector.definitions",
-    "CustomOperation": "connector.definitions",
+    "Config": "connector.model.definition",
+    "Connector": "connector.model.definition",
+    "CustomOperation": "connector.model.definition",
     "Event": "connector.messages",
-    "Field": "connector.definitions",
+    "Field": "connector.model.definition",
     "Headers": "connector.messages",
     "InputMapping": "connector.workflows",
-    "Operation": "connector.definitions",
+    "Operation": "connector.model.definition",
     "Request": "connector.messages",
-    "Resource": "connector.definitions",
+    "Resource": "connector.model.definition",
     "Response": "connector.messages",
     "Result": "connector.mapping",
-    "Service": "connector.definitions",
+    "Service": "connector.model.definition",
     "Stream": "connector.messages",
-    "Webhook": "connector.definitions",
+    "Webhook": "connector.model.definition",
     "add_kind": "connector.kinds",
     "build_request": "connector.building",
     "find_lints": "connector.linting",

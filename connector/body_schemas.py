@@ -10,8 +10,8 @@ from typing import Any
 
 from connector.bodies import BinaryBody, FormBody, TextBody, XmlBody
 from connector.convertors import to_text
-from connector.definitions import Operation
 from connector.describing import input_schema
+from connector.model.definition import Operation
 from connector.multipart import FilePart, MultipartBody
 from connector.protocols import Body
 from connector.templates import Placeholder, Slot

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from connector.convertors import to_text
-from connector.definitions import Connector, Field, Operation
+from connector.model.definition import Connector, Field, Operation
 from connector.templates import Placeholder, Template
 
 #: A value of one of these types is one of the other as well.

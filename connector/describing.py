@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from connector.definitions import AnyOperation, Field, Operation
+from connector.model.definition import AnyOperation, Field, Operation
 from connector.selectors import Every, Selector, Walk, read_walk, show_walk
 from connector.templates import Placeholder
 

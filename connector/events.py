@@ -11,10 +11,10 @@ import urllib.parse
 from typing import TYPE_CHECKING, Any
 
 from connector.answers import parse_json
-from connector.definitions import Webhook
 from connector.errors import MappingError
 from connector.mapping import SCALAR, map_fields
 from connector.messages import Event, Request
+from connector.model.definition import Webhook
 
 if TYPE_CHECKING:
     import datetime

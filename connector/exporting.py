@@ -13,10 +13,10 @@ from typing import Any
 from connector.auth import BasicAuth, GrantAuth
 from connector.bodies import BinaryBody, FormBody
 from connector.body_schemas import BodySchemas
-from connector.configuring import Service
 from connector.convertors import to_text
-from connector.definitions import Connector, Operation
 from connector.describing import answer_schema, input_schema, payload_schema
+from connector.model.definition import Connector, Operation
+from connector.model.service import Service
 from connector.protocols import Auth, Body
 from connector.spec_names import is_placeholder
 from connector.templates import Placeholder, Slot, Template

@@ -15,9 +15,9 @@ from typing import Any
 
 from connector.answers import BYTE_ORDER_MARK, RESPONSE_KINDS, kind_of, parse_json
 from connector.convertors import to_text
-from connector.definitions import Field, Operation
 from connector.errors import MappingError
 from connector.messages import Request, Response, mask_bytes
+from connector.model.definition import Field, Operation
 from connector.pagination import explain_more
 from connector.streams import MESSAGES_PER_TURN, STREAM_KINDS, Message, cut
 

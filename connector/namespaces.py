@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
-from connector.configuring import Service
 from connector.convertors import CONVERTORS
+from connector.model.service import Service
 from connector.reading import Declaration, Declarations, Reader
 from connector.schema import Path
 from connector.templates import Placeholder, Template

@@ -22,7 +22,7 @@ from connector.templates import PathTemplate, QueryPair, Template, Unrenderable,
 from connector.tokens import Grant, make_grant, read_document, read_grant, refusal, unusable
 
 if TYPE_CHECKING:
-    from connector.configuring import Service
+    from connector.model.service import Service
 
 #: Fields of a token request that are no secret (RFC 6749, section 2.2: nor is the client's id).
 _PUBLIC = frozenset({"grant_type", "client_id", "redirect_uri", "scope", "audience", "resource"})

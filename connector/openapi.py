@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from connector.definitions import Connector
 from connector.errors import InvalidDefinition, Problem
+from connector.model.definition import Connector
 from connector.parsing import read_connector
 from connector.spec_answers import read_fields
 from connector.spec_examples import read_example

@@ -13,13 +13,13 @@ from typing import Any
 from connector.answers import RESPONSE_KINDS
 from connector.auth import check_header_name
 from connector.bodies import BODY_KINDS, WholeBody, find_body_kind
-from connector.configuring import Service
 from connector.convertors import to_text
-from connector.definitions import Field, Operation
 from connector.errors import did_you_mean, unknown_kind
+from connector.model.definition import Field, Operation
+from connector.model.policies import Policies, read_idempotency
+from connector.model.service import Service
 from connector.namespaces import Usage, find_namespace
 from connector.pagination import PAGINATION_STYLES
-from connector.policies import Policies, read_idempotency
 from connector.protocols import Body, Pagination
 from connector.reading import Declarations, Reader, text_path
 from connector.schema import Path

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from connector.convertors import to_text
-from connector.definitions import Connector, CustomOperation, Field, Operation
+from connector.model.definition import Connector, CustomOperation, Field, Operation
 from connector.templates import Placeholder, Template
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>#|!~])")

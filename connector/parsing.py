@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from connector.challenges import Challenge, read_challenge
-from connector.configuring import Service
-from connector.definitions import Connector, CustomOperation, Operation, Registration, Resource, Webhook
 from connector.errors import InvalidDefinition, Problem
+from connector.model.challenges import Challenge, read_challenge
+from connector.model.definition import Connector, CustomOperation, Operation, Registration, Resource, Webhook
+from connector.model.polls import Poll
+from connector.model.service import Service
 from connector.operations import NOWHERE, Endpoint, check_path, read_operation
 from connector.overlays import Merge
 from connector.reading import Reader, text_path
@@ -23,7 +24,6 @@ from connector.selectors import Selector
 from connector.services import read_service
 from connector.steps import CustomOperations, read_custom_operation
 from connector.templates import Template
-from connector.triggers import Poll
 from connector.urls import has_dot_segment
 from connector.workflows import read_automation
 

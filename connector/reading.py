@@ -15,9 +15,9 @@ from typing import Any
 
 from connector.auth import check_header_name
 from connector.convertors import CONVERTORS, Convertor, find_convertor, read_default, to_text
-from connector.definitions import Field
 from connector.encodings import FILE_ENCODINGS
 from connector.errors import unknown_kind
+from connector.model.definition import Field
 from connector.schema import Finding, Path
 from connector.selectors import Selector
 from connector.templates import (

@@ -10,9 +10,9 @@ import datetime
 from typing import Any
 
 from connector.convertors import to_text
-from connector.definitions import Webhook
 from connector.mapping import map_fields
 from connector.messages import Event
+from connector.model.definition import Webhook
 
 
 def after_call(webhook: Webhook, document: Any, *, source: str, run: str, now: datetime.datetime) -> Event | None:

@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from connector.definitions import Connector, CustomOperation, Operation
 from connector.describing import fields_schema, input_schema, with_null
+from connector.model.definition import Connector, CustomOperation, Operation
 
 Form = Literal["mcp", "functions"]
 FORMS: tuple[Form, ...] = ("mcp", "functions")

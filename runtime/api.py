@@ -17,7 +17,6 @@ from fastapi import APIRouter, Body, Path, Query, Request
 from starlette.responses import StreamingResponse
 
 from connector import describing
-from connector.definitions import Connector, CustomOperation, Operation
 from connector.errors import (
     InputError,
     InputProblem,
@@ -29,6 +28,7 @@ from connector.errors import (
 )
 from connector.events import make_event
 from connector.mapping import Chunk
+from connector.model.definition import Connector, CustomOperation, Operation
 from runtime import documents
 from runtime.administration import ADMINISTRATION
 from runtime.entries import Filter, NewEvent, StoredEvent

@@ -20,8 +20,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route as StarletteRoute
 
-from connector.definitions import Connector
 from connector.errors import ConfigurationError, InvalidDefinition, JournalUnavailable, RequestRefused
+from connector.model.definition import Connector
 from runtime import delivery
 from runtime.announcing import CHALLENGE_LENGTH
 from runtime.api import build_router

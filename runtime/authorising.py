@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from connector.auth import GrantAuth
-from connector.configuring import Config
 from connector.errors import (
     ConfigurationError,
     ConnectorError,
@@ -25,6 +24,7 @@ from connector.errors import (
     TransportError,
 )
 from connector.messages import Request, Response
+from connector.model.service import Config
 from connector.oauth import AuthorizationCode, TokenExchange
 from connector.templates import Unrenderable
 from connector.tokens import Grant

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, cast
 
 from connector.convertors import to_text
-from connector.definitions import Operation
 from connector.errors import (
     ConfigurationError,
     ConnectorError,
@@ -34,6 +33,7 @@ from connector.errors import (
 )
 from connector.mapping import Chunk, Result, map_response
 from connector.messages import Event, Request
+from connector.model.definition import Operation
 from connector.schema import Document, Finding
 from connector.workflows import EVENT, MISSING, Automation, Step, read_automation
 from runtime.catalog import Catalog

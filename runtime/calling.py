@@ -23,8 +23,8 @@ from runtime.verbs import (
 )
 
 if TYPE_CHECKING:
-    from connector.definitions import AnyOperation, Connector
     from connector.mapping import Result
+    from connector.model.definition import AnyOperation, Connector
     from runtime.runtime import Runtime
 
 _inputs = click.argument("inputs", nargs=-1, metavar="[INPUT]...")

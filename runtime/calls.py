@@ -13,11 +13,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from connector.auth import GrantAuth
-from connector.configuring import Config, missing_value
-from connector.definitions import Connector, Operation
 from connector.errors import InputProblem, MissingCredentials
 from connector.mapping import Result
 from connector.messages import Request, Response, Stream
+from connector.model.definition import Connector, Operation
+from connector.model.service import Config, missing_value
 from connector.protocols import Auth, Moment
 from connector.templates import Unrenderable
 from connector.urls import origin_of

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from connector.answers import MAX_DEPTH
-from connector.definitions import Connector
 from connector.errors import (
     ConfigurationError,
     InputError,
@@ -26,6 +25,7 @@ from connector.errors import (
     did_you_mean,
 )
 from connector.linting import find_lints, place_lints
+from connector.model.definition import Connector
 from connector.parsing import find_problems, merge_documents, read_connector
 from connector.schema import MAX_BYTES, Document, Kind, nesting
 from runtime.entries import SYSTEM_TRIGGERS

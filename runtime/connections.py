@@ -16,7 +16,7 @@ import click
 from runtime.verbs import Everywhere, Verbs, complete_connector
 
 if TYPE_CHECKING:
-    from connector.configuring import Service
+    from connector.model.service import Service
     from runtime.runtime import Runtime
     from runtime.settings import Settings
     from runtime.store import Entry, Store

@@ -12,9 +12,9 @@ import urllib.parse
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from connector.configuring import Service
 from connector.convertors import to_text
 from connector.messages import Headers, Request
+from connector.model.service import Service
 from connector.protocols import Auth, Moment
 
 #: What an auth method is given in place of the values of a connection, to see where it puts them.

@@ -11,9 +11,9 @@ import datetime
 from collections.abc import Iterable
 from typing import Any
 
-from connector.definitions import AnyOperation, Connector, Field, Operation, Webhook
 from connector.mapping import Chunk, Result
 from connector.messages import Event, Request
+from connector.model.definition import AnyOperation, Connector, Field, Operation, Webhook
 from connector.templates import Placeholder, Template
 from runtime.entries import Attempt, Delivery, Subscription
 from runtime.vault import variable_name

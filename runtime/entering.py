@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from connector.configuring import Service, missing_value
 from connector.errors import InputError, InputProblem, did_you_mean
+from connector.model.service import Service, missing_value
 from runtime.settings import Settings
 from runtime.store import Kind, Store
 from runtime.vault import Vault, destination

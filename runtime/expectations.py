@@ -16,9 +16,9 @@ from typing import Any, cast
 
 from connector.bodies import BinaryBody, FormBody, GraphqlBody, JsonBody, NdjsonBody, TextBody, XmlBody
 from connector.convertors import read_default, to_text
-from connector.definitions import Operation
 from connector.markup import parse_xml
 from connector.messages import Headers, Request
+from connector.model.definition import Operation
 from connector.multipart import FilePart, MultipartBody
 from connector.templates import Placeholder, Slot, Template
 from connector.trees import (

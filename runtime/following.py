@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from connector.convertors import to_text
-from connector.definitions import AnyOperation
 from connector.errors import ConfigurationError
 from connector.mapping import Chunk, Result
+from connector.model.definition import AnyOperation
 from runtime import printing
 from runtime.runtime import Runtime
 

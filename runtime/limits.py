@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 
-from connector.policies import RateLimit
+from connector.model.policies import RateLimit
 
 #: A breaker looks at the outcomes of this many seconds,
 WINDOW = 60.0

@@ -22,9 +22,9 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMappi
 from dataclasses import dataclass, replace
 from typing import Any
 
-from connector.definitions import Connector, Operation
 from connector.errors import ConfigurationError
 from connector.messages import Headers, Request, Response
+from connector.model.definition import Connector, Operation
 from connector.templates import Slot, Template
 from runtime.complaints import Complaint, Pairs, Unreadable
 from runtime.credentials import Credential, find_credentials

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connector.convertors import to_text
-from connector.definitions import Webhook
 from connector.errors import (
     ConnectorError,
     InputError,
@@ -27,8 +26,9 @@ from connector.errors import (
 )
 from connector.mapping import find_records
 from connector.messages import Event
+from connector.model.definition import Webhook
+from connector.model.polls import Poll as Declared
 from connector.synthesis import after_poll
-from connector.triggers import Poll as Declared
 from runtime.entries import Checkpoint, NewEvent, Sightings, Work
 from runtime.journal import Journal
 from runtime.polls import Poll, Polls

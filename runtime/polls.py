@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from connector.definitions import Operation, Webhook
 from connector.errors import UnknownConnector, UnknownOperation
-from connector.triggers import Poll as Declared
+from connector.model.definition import Operation, Webhook
+from connector.model.polls import Poll as Declared
 from runtime.entries import Checkpoint, Work
 from runtime.journal import Journal
 from runtime.runtime import Runtime

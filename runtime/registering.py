@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from connector.definitions import Operation, Webhook
 from connector.errors import ConfigurationError, ConnectorError, InputError, InputProblem, RequestRefused, did_you_mean
 from connector.messages import mask
+from connector.model.definition import Operation, Webhook
 from runtime.entries import Checkpoint, NewEvent, Work
 from runtime.journal import Journal
 from runtime.webhooks import Ingress

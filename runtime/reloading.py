@@ -10,8 +10,8 @@ import asyncio
 import logging
 from collections.abc import Iterator
 
-from connector.definitions import Connector
 from connector.errors import ConfigurationError, InvalidDefinition
+from connector.model.definition import Connector
 from runtime.catalog import Edition, read_place
 from runtime.runtime import Runtime
 from runtime.webhooks import Ingress, find_routes

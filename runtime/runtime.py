@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from connector.auth import GrantAuth
 from connector.building import build_request
-from connector.configuring import Config
-from connector.definitions import AnyOperation, Connector, CustomOperation
 from connector.errors import (
     BlockedAddress,
     ConfigurationError,
@@ -31,6 +29,8 @@ from connector.errors import (
 )
 from connector.mapping import Chunk, Result
 from connector.messages import MASK, Event, Request, Response
+from connector.model.definition import AnyOperation, Connector, CustomOperation
+from connector.model.service import Config
 from connector.oauth import authorization_url, code_request
 from connector.steps import run_steps
 from connector.tokens import Grant, read_grant

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from connector.definitions import Connector, Field, Operation, Webhook
 from connector.errors import ConfigurationError
 from connector.markup import show_xml
 from connector.messages import Headers, Request, Response
+from connector.model.definition import Connector, Field, Operation, Webhook
 from connector.pagination import Counted
 from connector.selectors import Every, Selector, Walk, read_walk, show_walk
 from connector.streams import STREAM_KINDS

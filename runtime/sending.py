@@ -14,10 +14,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from connector.definitions import Operation
 from connector.errors import TransportError, UnknownOutcome
 from connector.messages import Request, Response, Stream
-from connector.policies import SAFE_METHODS, RateLimit, Retry
+from connector.model.definition import Operation
+from connector.model.policies import SAFE_METHODS, RateLimit, Retry
 from connector.urls import origin_of
 from runtime.limits import Breaker, Pace
 from runtime.retries import Enough, decide, is_limit, read_wait

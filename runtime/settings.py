@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from connector.configuring import environment_name
 from connector.errors import ConfigurationError, did_you_mean
+from connector.model.service import environment_name
 from connector.urls import check_base_url
 
 N = TypeVar("N", int, float)

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from connector.comparing import Change, find_changes
-from connector.definitions import Connector
 from connector.errors import ConfigurationError, InvalidDefinition
+from connector.model.definition import Connector
 from connector.parsing import read_connector
 from connector.spec_text import MAX_JSON_BYTES, parse_spec
 from runtime.settings import Settings

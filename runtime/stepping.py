@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from connector.configuring import Config
-from connector.definitions import Connector, CustomOperation, Operation
 from connector.mapping import Result
 from connector.messages import Request
+from connector.model.definition import Connector, CustomOperation, Operation
+from connector.model.service import Config
 from connector.steps import run_steps
 
 

@@ -10,10 +10,10 @@ from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Self
 
 from connector.answers import kind_of
-from connector.definitions import Operation
 from connector.errors import MappingError
 from connector.mapping import Chunk, ChunkReader, Result, check_stream_type
 from connector.messages import Request, Response, mask
+from connector.model.definition import Operation
 from connector.streams import MESSAGES_PER_TURN, PART, STREAM_KINDS, cut
 from runtime.clocks import Turns
 from runtime.settings import Limits

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from connector.convertors import to_text
-from connector.definitions import Connector, Operation, Webhook
 from connector.mapping import Result, find_records, map_fields
 from connector.messages import Event
+from connector.model.definition import Connector, Operation, Webhook
 from connector.synthesis import after_call
 from connector.templates import PathTemplate, Template
 from runtime.entries import NewEvent

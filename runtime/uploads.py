@@ -12,9 +12,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any, Final
 from weakref import WeakSet
 
-from connector.definitions import AnyOperation, CustomOperation
 from connector.errors import InputError, InputProblem
 from connector.messages import Stream
+from connector.model.definition import AnyOperation, CustomOperation
 
 #: How much of a file is read at once, in bytes.
 BLOCK: Final = 256 * 1024

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from connector.configuring import Service
-from connector.definitions import Operation
+from connector.model.definition import Operation
+from connector.model.service import Service
 from connector.templates import Placeholder
 
 FORMATS = {

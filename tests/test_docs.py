@@ -26,9 +26,9 @@ from connector.answers import RESPONSE_KINDS
 from connector.auth import AUTH_METHODS
 from connector.bodies import BODY_KINDS
 from connector.convertors import CONVERTORS
-from connector.definitions import Webhook
 from connector.encodings import FILE_ENCODINGS
 from connector.errors import ConnectorError
+from connector.model.definition import Webhook
 from connector.pagination import PAGINATION_STYLES
 from connector.signatures import SIGNATURE_SCHEMES
 from connector.spec_service import handle_of

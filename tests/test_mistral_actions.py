@@ -10,9 +10,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from connector.definitions import CustomOperation
 from connector.errors import InputError
 from connector.messages import Headers, Request, Response
+from connector.model.definition import CustomOperation
 from connector.protocols import Moment
 from connector.steps import run_steps
 from runtime import Catalog, Runtime

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from connector.building import build_request
-from connector.definitions import Operation
 from connector.messages import Headers, Request, Response
+from connector.model.definition import Operation
 from connector.protocols import Moment
 from connector.templates import Placeholder
 from runtime.catalog import Catalog

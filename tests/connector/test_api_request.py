@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from connector.answers import RESPONSE_KINDS, kind_of
-from connector.definitions import CustomOperation
 from connector.errors import InputError
 from connector.mapping import map_response
 from connector.messages import Headers, Request, Response
+from connector.model.definition import CustomOperation
 from connector.parsing import parse_connector
 from connector.protocols import Moment
 from connector.steps import load_built_in, run_steps

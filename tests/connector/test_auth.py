@@ -19,9 +19,9 @@ from connector.auth import (
     check_header_name,
     find_auth_method,
 )
-from connector.configuring import Service
 from connector.errors import ConnectorError, InvalidDefinition, MissingCredentials
 from connector.messages import MASK, Headers, Request, Response, secret_forms
+from connector.model.service import Service
 from connector.parsing import parse_connector
 from connector.protocols import Moment
 from connector.templates import Unrenderable

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from connector.building import build_request
-from connector.definitions import Connector
 from connector.errors import InputError, MissingCredentials
 from connector.messages import Headers, Request, Stream
+from connector.model.definition import Connector
 from connector.parsing import parse_connector
 
 SHIPPED = Path(__file__).parents[2] / "definitions" / "mistral-ai"

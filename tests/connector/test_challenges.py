@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from connector.challenges import Challenge
 from connector.digests import hmac_text
 from connector.errors import InvalidDefinition, InvalidSignature
 from connector.events import map_event, read_message
 from connector.messages import Headers, Request
+from connector.model.challenges import Challenge
 from connector.parsing import find_problems, parse_connector
 
 SLACK = {"if": ["type"], "in": ["url_verification"], "body": ["challenge"]}

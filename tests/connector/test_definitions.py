@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from connector.configuring import Service, environment_name, missing_value, render_base
 from connector.convertors import CONVERTORS
-from connector.definitions import Connector, Field, Operation, Webhook
 from connector.errors import MissingCredentials, UnknownOperation
+from connector.model.definition import Connector, Field, Operation, Webhook
+from connector.model.service import Service, environment_name, missing_value, render_base
 from connector.parsing import parse_connector
 from connector.selectors import Selector
 from connector.templates import Placeholder, Template, Unrenderable

@@ -13,9 +13,9 @@ import pytest
 from openapi_spec_validator import validate
 
 from connector.building import build_request
-from connector.definitions import Connector, Operation
 from connector.exporting import to_openapi
 from connector.messages import Request
+from connector.model.definition import Connector, Operation
 from connector.openapi import from_openapi
 from connector.parsing import merge_documents, parse_connector
 from connector.schema import Document

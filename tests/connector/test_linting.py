@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from connector.definitions import Connector
 from connector.errors import Problem
 from connector.linting import find_lints, place_lints
+from connector.model.definition import Connector
 from connector.parsing import parse_connector, read_connector
 from connector.schema import Document, Kind
 

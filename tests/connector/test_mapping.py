@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.answers import MAX_DEPTH, parse_json
-from connector.definitions import Connector, Operation
 from connector.errors import MappingError
 from connector.events import map_event
 from connector.mapping import (
@@ -27,6 +26,7 @@ from connector.mapping import (
     read_leniently,
 )
 from connector.messages import Headers, Request, Response
+from connector.model.definition import Connector, Operation
 from connector.parsing import parse_connector
 from connector.wording import provider_message
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from connector.auth import GrantAuth
-from connector.configuring import Service
 from connector.errors import InvalidDefinition, NeedsReauthorization, TransportError
 from connector.messages import MASK, Headers, Request, Response
+from connector.model.service import Service
 from connector.oauth import authorization_url, code_request
 from connector.parsing import find_problems, parse_connector
 from connector.templates import Unrenderable

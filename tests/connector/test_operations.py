@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from connector.building import build_request
-from connector.configuring import Service
-from connector.definitions import Operation
 from connector.errors import MissingCredentials
+from connector.model.definition import Operation
+from connector.model.service import Service
 from connector.namespaces import Usage
 from connector.operations import NOWHERE, Endpoint, check_path, read_operation
 from connector.parsing import find_problems, read_connector

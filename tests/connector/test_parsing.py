@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connector.auth import NoAuth
-from connector.definitions import Connector, Operation
 from connector.errors import InvalidDefinition, Problem, UnknownOperation
+from connector.model.definition import Connector, Operation
 from connector.parsing import Source, find_problems, parse_connector, read_connector
 from connector.schema import Document
 

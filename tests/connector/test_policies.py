@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from connector.definitions import Operation
 from connector.errors import InvalidDefinition
 from connector.mapping import map_response
 from connector.messages import Headers, Response
+from connector.model.definition import Operation
+from connector.model.policies import Policies, RateLimit, Retry
 from connector.parsing import parse_connector
-from connector.policies import Policies, RateLimit, Retry
 
 FIELDS = [{"name": "id", "type": "String"}]
 

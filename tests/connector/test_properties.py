@@ -21,8 +21,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from connector.building import build_request
-from connector.definitions import Connector, Operation
 from connector.errors import InputError
+from connector.model.definition import Connector, Operation
 from connector.parsing import parse_connector
 from connector.protocols import Moment
 

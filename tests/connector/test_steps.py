@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from connector.definitions import Call, CustomOperation
 from connector.errors import InputError, InvalidDefinition, MappingError, MissingCredentials, UnknownOperation
 from connector.mapping import Result
+from connector.model.definition import Call, CustomOperation
 from connector.parsing import find_problems, parse_connector, read_connector
 from connector.steps import run_steps
 

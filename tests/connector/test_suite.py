@@ -22,10 +22,10 @@ import pytest
 from connector.auth import GrantAuth
 from connector.building import build_request
 from connector.convertors import convert
-from connector.definitions import Connector, CustomOperation, Operation
 from connector.errors import InputError
 from connector.mapping import map_response
 from connector.messages import Headers, Response
+from connector.model.definition import Connector, CustomOperation, Operation
 from connector.parsing import parse_connector
 from connector.protocols import Moment
 from connector.selectors import Selector

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from connector.definitions import Webhook
+from connector.model.definition import Webhook
 from connector.parsing import parse_connector
 from connector.synthesis import after_call, after_poll
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from connector.errors import InvalidDefinition
+from connector.model.polls import Poll
 from connector.parsing import parse_connector
-from connector.triggers import Poll
 
 SERVICE = {"handle": "demo", "service": {"baseURL": "https://demo.example"}}
 

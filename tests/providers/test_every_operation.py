@@ -16,8 +16,8 @@ import pytest
 
 from connector.auth import GrantAuth
 from connector.building import build_request
-from connector.definitions import Connector
 from connector.messages import Headers, Stream
+from connector.model.definition import Connector
 from connector.protocols import Moment
 from connector.tokens import Grant
 from runtime import Catalog, Runtime

@@ -710,7 +710,7 @@ def test_help_imports_nothing_heavy() -> None:
     script = (
         "import sys\nfrom runtime.cli import cli\n"
         "try: cli.main(['--help'])\nexcept SystemExit: pass\n"
-        "heavy = {'rich', 'httpx2', 'jinja2', 'jsonschema', 'jsonpath_ng', 'uvicorn', 'connector.definitions'}\n"
+        "heavy = {'rich', 'httpx2', 'jinja2', 'jsonschema', 'jsonpath_ng', 'uvicorn', 'connector.model.definition'}\n"
         "sys.exit(', '.join(sorted(heavy & set(sys.modules))) or 0)"
     )
     root = Path(__file__).parents[2]

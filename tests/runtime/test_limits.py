@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.policies import RateLimit
+from connector.model.policies import RateLimit
 from runtime.limits import FEWEST, REST, WINDOW, Breaker, Pace
 
 

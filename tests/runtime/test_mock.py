@@ -18,10 +18,10 @@ import httpx2
 import pytest
 
 from connector import build_request, map_response, parse_connector
-from connector.definitions import Connector, Operation
 from connector.errors import ConfigurationError
 from connector.mapping import ChunkReader, combine
 from connector.messages import Headers, Request, Response
+from connector.model.definition import Connector, Operation
 from connector.protocols import Moment
 from connector.steps import run_steps
 from connector.templates import Values

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from connector.definitions import Operation
 from connector.errors import BlockedAddress, MappingError, TransportError, UnknownOutcome
 from connector.messages import Headers, Request, Response, Stream
+from connector.model.definition import Operation
 from connector.parsing import parse_connector
 from runtime.limits import FEWEST, REST
 from runtime.sending import Sender

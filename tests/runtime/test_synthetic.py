@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from connector.definitions import Connector
+from connector.model.definition import Connector
 from runtime.catalog import Catalog
 from runtime.journal import Journal
 from runtime.mock import MockProvider

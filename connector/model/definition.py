@@ -11,16 +11,16 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from connector.challenges import Challenge
-from connector.configuring import Config, Service
 from connector.convertors import Convertor
 from connector.errors import UnknownOperation
 from connector.messages import Request
-from connector.policies import Policies
+from connector.model.challenges import Challenge
+from connector.model.policies import Policies
+from connector.model.polls import Poll
+from connector.model.service import Config, Service
 from connector.protocols import Body, Pagination
 from connector.selectors import Selector
 from connector.templates import PathTemplate, Placeholder, QueryPair, Template
-from connector.triggers import Poll
 
 FieldPlan = tuple[str, str | None, Callable[[Any], Any], frozenset[type], bool]
 

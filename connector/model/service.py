@@ -14,7 +14,7 @@ from connector.auth import method_key
 from connector.convertors import to_text
 from connector.errors import InputError, InputProblem, MissingCredentials
 from connector.messages import Request, secret_forms
-from connector.policies import Policies
+from connector.model.policies import Policies
 from connector.protocols import Auth, Moment, NoAuth
 from connector.selectors import Selector
 from connector.signatures import Signature, Undeclared

@@ -1,0 +1,1 @@
+"""What a definition is once it is read: frozen values."""
