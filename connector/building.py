@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from connector.auth import carried_names, check_header_name
+from connector.auth.methods import carried_names, check_header_name
 from connector.bodies import WholeBody
 from connector.convertors import to_text
 from connector.errors import InputError, InputProblem, did_you_mean

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from connector.auth import BasicAuth, GrantAuth
+from connector.auth.methods import BasicAuth, GrantAuth
 from connector.bodies import BinaryBody, FormBody
 from connector.body_schemas import BodySchemas
 from connector.convertors import to_text

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from connector.answers import RESPONSE_KINDS, ResponseKind
-from connector.auth import AUTH_METHODS, method_key
+from connector.auth.methods import AUTH_METHODS, method_key
 from connector.bodies import BODY_KINDS
 from connector.convertors import CONVERTORS, Convertor
 from connector.errors import did_you_mean

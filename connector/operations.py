@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from connector.answers import RESPONSE_KINDS
-from connector.auth import check_header_name
+from connector.auth.methods import check_header_name
 from connector.bodies import BODY_KINDS, WholeBody, find_body_kind
 from connector.convertors import to_text
 from connector.errors import did_you_mean, unknown_kind

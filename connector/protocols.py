@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 from connector.messages import Request, Response, Stream
 
 if TYPE_CHECKING:
+    from connector.auth.tokens import Grant
     from connector.pagination import Page
     from connector.signatures import ReadTemplate, Verified
     from connector.streams import Message
     from connector.templates import Values
-    from connector.tokens import Grant
     from connector.trees import BodyOptions, SlotUse
 
 #: Yields token requests, is sent the response to each, and returns a grant.
@@ -53,7 +53,7 @@ class Auth(Protocol):
         """Returns the request with the credentials in it; raises Unrenderable for a value that cannot be used.
 
         It is called for every attempt, with a new moment and the request as it was before authentication. It makes no
-        request of its own: a method that needs a token first has a Grantor (`connector.auth.GrantAuth`).
+        request of its own: a method that needs a token first has a Grantor (`connector.auth.methods.GrantAuth`).
         """
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from connector.auth import check_header_name
+from connector.auth.methods import check_header_name
 from connector.convertors import CONVERTORS, Convertor, find_convertor, read_default, to_text
 from connector.encodings import FILE_ENCODINGS
 from connector.errors import unknown_kind

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from connector.auth import AUTH_METHODS, check_header_name, find_auth_method, method_key
+from connector.auth.methods import AUTH_METHODS, check_header_name, find_auth_method, method_key
+from connector.auth.oauth import URL_PARAMS, TokenRequest, param_name
 from connector.convertors import CONVERTORS, to_text
 from connector.errors import unknown_kind
 from connector.model.policies import Policies
 from connector.model.service import AUTH_METHOD, Service, render_base
-from connector.oauth import URL_PARAMS, TokenRequest, param_name
 from connector.operations import Endpoint, read_operation, read_policies
 from connector.protocols import Auth, NoAuth
 from connector.reading import ConnectionValues, Declaration, Reader, text_path

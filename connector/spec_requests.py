@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from connector.auth import check_header_name
+from connector.auth.methods import check_header_name
 from connector.spec_inputs import STRUCTURED, Call, Inputs, is_json_type, read_type
 from connector.spec_names import InputNames, is_placeholder
 from connector.spec_schemas import (

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from connector.auth import check_header_name
+from connector.auth.methods import check_header_name
 from connector.spec_names import camel, is_placeholder, split_words
 from connector.spec_schemas import Specification, members, shorten, text_of
 from connector.urls import origin_of

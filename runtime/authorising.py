@@ -1,6 +1,6 @@
 """Tokens of connections: obtained, renewed before they end, saved before they are used, and not asked for in vain.
 
-What the token requests are is the language's (`connector.oauth`); here they are sent, one renewal at a time for each
+What the token requests are is the language's (`connector.auth.oauth`); here they are sent, one renewal at a time for each
 connection however many calls, and processes with one store, wait for it (hazard K11). A renewal that has begun is
 finished and saved even if the call that began it is cancelled, for its answer may be the only copy of a refresh token.
 After a failure the token endpoint is left in peace (hazard P3).
@@ -13,7 +13,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from connector.auth import GrantAuth
+from connector.auth.methods import GrantAuth
+from connector.auth.oauth import AuthorizationCode, TokenExchange
+from connector.auth.tokens import Grant
 from connector.errors import (
     ConfigurationError,
     ConnectorError,
@@ -25,9 +27,7 @@ from connector.errors import (
 )
 from connector.messages import Request, Response
 from connector.model.service import Config
-from connector.oauth import AuthorizationCode, TokenExchange
 from connector.templates import Unrenderable
-from connector.tokens import Grant
 from runtime.vault import Vault, variable_name
 
 R = TypeVar("R")

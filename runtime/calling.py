@@ -202,7 +202,7 @@ def _open_mock_runtime(everywhere: Everywhere, connection: str) -> Runtime:
     """A runtime whose network is the built-in provider, and which knows no real value of any connection."""
     from httpx2 import ASGITransport
 
-    from connector.tokens import Grant
+    from connector.auth.tokens import Grant
     from runtime.catalog import Catalog
     from runtime.mock import MockProvider
     from runtime.runtime import Runtime

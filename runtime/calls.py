@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from connector.auth import GrantAuth
+from connector.auth.methods import GrantAuth
 from connector.errors import InputProblem, MissingCredentials
 from connector.mapping import Result
 from connector.messages import Request, Response, Stream

@@ -14,7 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from connector.auth import GrantAuth
+from connector.auth.methods import GrantAuth
+from connector.auth.oauth import authorization_url, code_request
+from connector.auth.tokens import Grant, read_grant
 from connector.building import build_request
 from connector.errors import (
     BlockedAddress,
@@ -31,9 +33,7 @@ from connector.mapping import Chunk, Result
 from connector.messages import MASK, Event, Request, Response
 from connector.model.definition import AnyOperation, Connector, CustomOperation
 from connector.model.service import Config
-from connector.oauth import authorization_url, code_request
 from connector.steps import run_steps
-from connector.tokens import Grant, read_grant
 from connector.workflows import InputMapping, parse_mapping
 from runtime.authorising import login_step
 from runtime.calls import Calls

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from connector.auth import check_header_name
+from connector.auth.methods import check_header_name
 from connector.errors import ConfigurationError, InputError, InputProblem
 from connector.messages import without_query
 from connector.templates import encode_header

@@ -18,9 +18,9 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from connector.auth.oauth import OAuthClient
 from connector.errors import ConfigurationError, OriginChanged, TransportError
 from connector.model.service import Config, environment_name
-from connector.oauth import OAuthClient
 from connector.templates import Unrenderable, render_url
 from connector.urls import origin_of
 from runtime.files import try_lock

@@ -23,7 +23,7 @@ from click.testing import CliRunner
 import connector
 import runtime
 from connector.answers import RESPONSE_KINDS
-from connector.auth import AUTH_METHODS
+from connector.auth.methods import AUTH_METHODS
 from connector.bodies import BODY_KINDS
 from connector.convertors import CONVERTORS
 from connector.encodings import FILE_ENCODINGS

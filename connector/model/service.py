@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from connector.auth import method_key
+from connector.auth.methods import method_key
 from connector.convertors import to_text
 from connector.errors import InputError, InputProblem, MissingCredentials
 from connector.messages import Request, secret_forms

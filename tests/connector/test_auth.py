@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from connector.auth import (
+from connector.auth.methods import (
     AUTH_METHODS,
     FORBIDDEN_HEADERS,
     Auth,
@@ -19,13 +19,13 @@ from connector.auth import (
     check_header_name,
     find_auth_method,
 )
+from connector.auth.tokens import Grant
 from connector.errors import ConnectorError, InvalidDefinition, MissingCredentials
 from connector.messages import MASK, Headers, Request, Response, secret_forms
 from connector.model.service import Service
 from connector.parsing import parse_connector
 from connector.protocols import Moment
 from connector.templates import Unrenderable
-from connector.tokens import Grant
 
 MOMENT = Moment(time=1_800_000_000.0, nonce="n-1")
 REQUEST = Request("GET", "https://api.example.com/v1", Headers({"Accept": "application/json"}))

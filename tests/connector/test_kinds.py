@@ -9,7 +9,7 @@ import pytest
 
 import connector
 from connector.answers import RESPONSE_KINDS, ResponseKind, parse_json
-from connector.auth import NoAuth, find_auth_method
+from connector.auth.methods import NoAuth, find_auth_method
 from connector.bodies import BODY_KINDS, JsonBody, TextBody
 from connector.convertors import CONVERTORS, Convertor, convert, read_string
 from connector.errors import InvalidDefinition, unknown_kind

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from connector.auth import GrantAuth
+from connector.auth.methods import GrantAuth
+from connector.auth.oauth import authorization_url, code_request
+from connector.auth.tokens import Grant, read_grant
 from connector.errors import InvalidDefinition, NeedsReauthorization, TransportError
 from connector.messages import MASK, Headers, Request, Response
 from connector.model.service import Service
-from connector.oauth import authorization_url, code_request
 from connector.parsing import find_problems, parse_connector
 from connector.templates import Unrenderable
-from connector.tokens import Grant, read_grant
 
 NOW = 1_800_000_000.0
 BASE = "https://api.example.com/v1"

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connector.auth import NoAuth
+from connector.auth.methods import NoAuth
 from connector.errors import InvalidDefinition, Problem, UnknownOperation
 from connector.model.definition import Connector, Operation
 from connector.parsing import Source, find_problems, parse_connector, read_connector

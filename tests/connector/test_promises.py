@@ -19,7 +19,7 @@ import pytest
 import connector
 import connector.errors
 from connector.answers import RESPONSE_KINDS
-from connector.auth import AUTH_METHODS, find_auth_method, method_key
+from connector.auth.methods import AUTH_METHODS, find_auth_method, method_key
 from connector.bodies import BODY_KINDS
 from connector.convertors import CONVERTORS
 from connector.pagination import PAGINATION_STYLES

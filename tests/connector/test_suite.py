@@ -19,7 +19,8 @@ from typing import Any
 
 import pytest
 
-from connector.auth import GrantAuth
+from connector.auth.methods import GrantAuth
+from connector.auth.tokens import Grant
 from connector.building import build_request
 from connector.convertors import convert
 from connector.errors import InputError
@@ -30,7 +31,6 @@ from connector.parsing import parse_connector
 from connector.protocols import Moment
 from connector.selectors import Selector
 from connector.steps import run_steps
-from connector.tokens import Grant
 
 MOMENT = Moment(time=1_800_000_000.0, nonce="n-1")
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from connector.tokens import Grant
+from connector.auth.tokens import Grant
 from runtime import Catalog, Runtime
 from runtime.journal import Journal
 from runtime.mock import MockProvider

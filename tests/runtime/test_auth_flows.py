@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from connector.auth.oauth import authorization_url, code_request
+from connector.auth.tokens import Grant, read_grant
 from connector.errors import MissingCredentials, NeedsReauthorization, ResponseError, TransportError
 from connector.messages import MASK
-from connector.oauth import authorization_url, code_request
 from connector.parsing import parse_connector
-from connector.tokens import Grant, read_grant
 from runtime import Runtime
 from runtime.cli import cli
 from tests.runtime.authorization_server import (

@@ -11,12 +11,12 @@ from typing import Any
 import httpx2
 import pytest
 
-from connector.auth import AUTH_METHODS, Carrier, GrantAuth
+from connector.auth.methods import AUTH_METHODS, Carrier, GrantAuth
+from connector.auth.tokens import Grant, make_grant
 from connector.errors import MissingCredentials, ResponseError
 from connector.messages import Request
 from connector.protocols import Moment, Renewal
 from connector.templates import Template, Unrenderable, Values
-from connector.tokens import Grant, make_grant
 from runtime import Runtime
 
 pytestmark = pytest.mark.anyio

@@ -16,8 +16,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
+from connector.auth.params import ReadAuth
 from connector.bodies import JsonBody
-from connector.grants import ReadAuth
 from connector.messages import Request, Stream
 from connector.pagination import Page, ReadSelector
 from connector.protocols import Moment

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from connector.oauth import (
+from connector.auth.oauth import (
     AuthorizationCode,
     ClientCredentials,
     GoogleServiceAccount,

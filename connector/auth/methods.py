@@ -1,7 +1,7 @@
 """How a request is authenticated: one class per family of methods, one row per method name.
 
 A method is read from the auth block, names the values of a connection that it uses, and adds them in `apply`. A method
-that needs a token first has a `grantor` too, whose token requests are made before (`connector.oauth`). All of them use
+that needs a token first has a `grantor` too, whose token requests are made before (`connector.auth.oauth`). All of them use
 a Carrier: a header, a query parameter or a cookie, and the prefix of the token in it. No I/O happens here, and nothing
 decides where a request may go.
 """
@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from connector.grants import GRANTS, ReadAuth, read_grantor
+from connector.auth.params import GRANTS, ReadAuth, read_grantor
+from connector.auth.tokens import Grant
 from connector.messages import MASK, Request, Response, secret_forms
 from connector.protocols import Auth, Grantor, Moment, NoAuth
 from connector.selectors import Selector
 from connector.templates import Template, Unrenderable, Values, encode_header
-from connector.tokens import Grant
 from connector.urls import encode_query
 
 #: A token that already begins with a scheme is sent as it is (language rule 21).
