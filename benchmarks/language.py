@@ -7,8 +7,8 @@ from typing import Any
 
 from benchmarks.measuring import Row, time_each
 from connector import build_request, parse_connector
-from connector.building import read_inputs
 from connector.mapping import map_fields
+from connector.requests.build import read_inputs
 from runtime.catalog import Catalog, shipped_definitions
 
 INPUTS = {"model": "mistral-small-latest", "content": 'Say "hello" to the world.\n'}

@@ -10,7 +10,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from connector.building import build_request
     from connector.errors import (
         BlockedAddress,
         ConfigurationError,
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from connector.model.definition import Connector, CustomOperation, Field, Operation, Resource, Webhook
     from connector.model.service import Config, Service
     from connector.parsing import find_problems, parse_connector
+    from connector.requests.build import build_request
     from connector.workflows import Automation, InputMapping, parse_automation, parse_mapping
 
 __all__ = [
@@ -114,7 +114,7 @@ _HOMES = {
     "Stream": "connector.messages",
     "Webhook": "connector.model.definition",
     "add_kind": "connector.kinds",
-    "build_request": "connector.building",
+    "build_request": "connector.requests.build",
     "find_lints": "connector.linting",
     "find_problems": "connector.parsing",
     "map_event": "connector.events",

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from connector.bodies import BinaryBody, FormBody, TextBody, XmlBody
 from connector.convertors import to_text
 from connector.describing import input_schema
 from connector.model.definition import Operation
-from connector.multipart import FilePart, MultipartBody
 from connector.protocols import Body
+from connector.requests.bodies import BinaryBody, FormBody, TextBody, XmlBody
+from connector.requests.multipart import FilePart, MultipartBody
+from connector.requests.trees import ArrayNode, BareSlot, Constant, Node, ObjectNode, QuotedSlot, Text
 from connector.templates import Placeholder, Slot
-from connector.trees import ArrayNode, BareSlot, Constant, Node, ObjectNode, QuotedSlot, Text
 
 
 class BodySchemas:

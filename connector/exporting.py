@@ -11,16 +11,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from connector.auth.methods import BasicAuth, GrantAuth
-from connector.bodies import BinaryBody, FormBody
 from connector.body_schemas import BodySchemas
 from connector.convertors import to_text
 from connector.describing import answer_schema, input_schema, payload_schema
 from connector.model.definition import Connector, Operation
 from connector.model.service import Service
 from connector.protocols import Auth, Body
+from connector.requests.bodies import BinaryBody, FormBody
+from connector.requests.trees import BareSlot
 from connector.spec_names import is_placeholder
 from connector.templates import Placeholder, Slot, Template
-from connector.trees import BareSlot
 
 #: What an operation says in the definition and OpenAPI has no words for.
 _BESIDE = (

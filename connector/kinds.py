@@ -13,10 +13,10 @@ from typing import Any
 
 from connector.answers import RESPONSE_KINDS, ResponseKind
 from connector.auth.methods import AUTH_METHODS, method_key
-from connector.bodies import BODY_KINDS
 from connector.convertors import CONVERTORS, Convertor
 from connector.errors import did_you_mean
 from connector.pagination import PAGINATION_STYLES
+from connector.requests.bodies import BODY_KINDS
 from connector.signatures import SIGNATURE_SCHEMES
 from connector.streams import STREAM_KINDS
 

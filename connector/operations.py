@@ -12,7 +12,6 @@ from typing import Any
 
 from connector.answers import RESPONSE_KINDS
 from connector.auth.methods import check_header_name
-from connector.bodies import BODY_KINDS, WholeBody, find_body_kind
 from connector.convertors import to_text
 from connector.errors import did_you_mean, unknown_kind
 from connector.model.definition import Field, Operation
@@ -22,10 +21,11 @@ from connector.namespaces import Usage, find_namespace
 from connector.pagination import PAGINATION_STYLES
 from connector.protocols import Body, Pagination
 from connector.reading import Declarations, Reader, text_path
+from connector.requests.bodies import BODY_KINDS, WholeBody, find_body_kind
+from connector.requests.trees import LIST_STYLES, BodyOptions, ListStyle, SlotUse
 from connector.schema import Path
 from connector.selectors import Selector
 from connector.templates import MAX_SLOTS, PathTemplate, Placeholder, QueryPair, Slot, Template
-from connector.trees import LIST_STYLES, BodyOptions, ListStyle, SlotUse
 from connector.urls import encode_literal, has_dot_segment
 
 #: The type that an undeclared name gets where it stands in a body, if not String (language rule 5).

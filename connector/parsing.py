@@ -19,10 +19,10 @@ from connector.model.service import Service
 from connector.operations import NOWHERE, Endpoint, check_path, read_operation
 from connector.overlays import Merge
 from connector.reading import Reader, text_path
+from connector.requests.steps import CustomOperations, read_custom_operation
 from connector.schema import Document, Finding, Kind, Path, find_shape_problems, fits
 from connector.selectors import Selector
 from connector.services import read_service
-from connector.steps import CustomOperations, read_custom_operation
 from connector.templates import Template
 from connector.urls import has_dot_segment
 from connector.workflows import read_automation

@@ -14,10 +14,10 @@ from connector.messages import Request, Response, Stream
 if TYPE_CHECKING:
     from connector.auth.tokens import Grant
     from connector.pagination import Page
+    from connector.requests.trees import BodyOptions, SlotUse
     from connector.signatures import ReadTemplate, Verified
     from connector.streams import Message
     from connector.templates import Values
-    from connector.trees import BodyOptions, SlotUse
 
 #: Yields token requests, is sent the response to each, and returns a grant.
 Renewal = Generator[Request, Response, "Grant"]

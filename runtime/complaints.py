@@ -15,8 +15,8 @@ from connector.convertors import to_text
 from connector.errors import MappingError
 from connector.mapping import read_json
 from connector.messages import Headers, Response
+from connector.requests.trees import ListStyle
 from connector.templates import Placeholder, Slot, Template
-from connector.trees import ListStyle
 
 _LIST_MARK = re.compile(r"\[[0-9]*\]")
 

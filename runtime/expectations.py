@@ -14,14 +14,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from connector.bodies import BinaryBody, FormBody, GraphqlBody, JsonBody, NdjsonBody, TextBody, XmlBody
 from connector.convertors import read_default, to_text
 from connector.markup import parse_xml
 from connector.messages import Headers, Request
 from connector.model.definition import Operation
-from connector.multipart import FilePart, MultipartBody
-from connector.templates import Placeholder, Slot, Template
-from connector.trees import (
+from connector.requests.bodies import BinaryBody, FormBody, GraphqlBody, JsonBody, NdjsonBody, TextBody, XmlBody
+from connector.requests.multipart import FilePart, MultipartBody
+from connector.requests.trees import (
     ABSENT,
     ArrayNode,
     BareSlot,
@@ -33,6 +32,7 @@ from connector.trees import (
     Text,
     flatten,
 )
+from connector.templates import Placeholder, Slot, Template
 from runtime.complaints import (
     Complaint,
     Location,

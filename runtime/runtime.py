@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from connector.auth.methods import GrantAuth
 from connector.auth.oauth import authorization_url, code_request
 from connector.auth.tokens import Grant, read_grant
-from connector.building import build_request
 from connector.errors import (
     BlockedAddress,
     ConfigurationError,
@@ -33,7 +32,8 @@ from connector.mapping import Chunk, Result
 from connector.messages import MASK, Event, Request, Response
 from connector.model.definition import AnyOperation, Connector, CustomOperation
 from connector.model.service import Config
-from connector.steps import run_steps
+from connector.requests.build import build_request
+from connector.requests.steps import run_steps
 from connector.workflows import InputMapping, parse_mapping
 from runtime.authorising import login_step
 from runtime.calls import Calls

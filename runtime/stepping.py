@@ -1,6 +1,6 @@
 """The steps of a custom operation, taken one after the other until only its last call is left, or nothing.
 
-What a step does is `connector.steps`'; how a call is made is given. The last call is left to whoever asked, since its
+What a step does is `connector.requests.steps`'; how a call is made is given. The last call is left to whoever asked, since its
 answer may have pages or come as a stream.
 """
 
@@ -14,7 +14,7 @@ from connector.mapping import Result
 from connector.messages import Request
 from connector.model.definition import Connector, CustomOperation, Operation
 from connector.model.service import Config
-from connector.steps import run_steps
+from connector.requests.steps import run_steps
 
 
 @dataclass(frozen=True, slots=True)

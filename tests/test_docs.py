@@ -24,15 +24,15 @@ import connector
 import runtime
 from connector.answers import RESPONSE_KINDS
 from connector.auth.methods import AUTH_METHODS
-from connector.bodies import BODY_KINDS
 from connector.convertors import CONVERTORS
 from connector.encodings import FILE_ENCODINGS
 from connector.errors import ConnectorError
 from connector.model.definition import Webhook
 from connector.pagination import PAGINATION_STYLES
+from connector.requests.bodies import BODY_KINDS
+from connector.requests.steps import STEP_TYPES
 from connector.signatures import SIGNATURE_SCHEMES
 from connector.spec_service import handle_of
-from connector.steps import STEP_TYPES
 from runtime.catalog import find_problems_in
 from runtime.cli import cli
 from runtime.failures import EXIT_CODES, PROVIDER_FAILED

@@ -14,7 +14,7 @@ from connector.errors import InputError
 from connector.messages import Headers, Request, Response
 from connector.model.definition import CustomOperation
 from connector.protocols import Moment
-from connector.steps import run_steps
+from connector.requests.steps import run_steps
 from runtime import Catalog, Runtime
 from runtime.mock import MockProvider
 from runtime.samples import read_example

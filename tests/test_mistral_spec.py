@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from connector.building import build_request
 from connector.messages import Headers, Request, Response
 from connector.model.definition import Operation
 from connector.protocols import Moment
+from connector.requests.build import build_request
 from connector.templates import Placeholder
 from runtime.catalog import Catalog
 from runtime.samples import read_example

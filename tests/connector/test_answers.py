@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.answers import RESPONSE_KINDS, _fast_reader, parse_json
-from connector.building import build_request
 from connector.errors import InvalidDefinition, MappingError
 from connector.mapping import Chunk, ChunkReader, combine, is_stream, map_response, map_stream
 from connector.messages import Headers, Response
 from connector.model.definition import Operation
 from connector.model.policies import ErrorMap, Policies, Sign
 from connector.parsing import find_problems, parse_connector
+from connector.requests.build import build_request
 from connector.selectors import Selector
 from connector.streams import MESSAGES_PER_TURN, PART
 

@@ -14,7 +14,7 @@ from connector.messages import Headers, Request, Response
 from connector.model.definition import CustomOperation
 from connector.parsing import parse_connector
 from connector.protocols import Moment
-from connector.steps import load_built_in, run_steps
+from connector.requests.steps import load_built_in, run_steps
 
 MOMENT = Moment(time=1_800_000_000.0, nonce="n-1")
 BEARER = {"method": "bearer", "params": {"token": "{{token}}"}}
@@ -193,7 +193,7 @@ def test_headers_and_query_may_be_spread_in_any_operation() -> None:
     resource = {"handle": "a", "endpoint": "/a", "operations": {"do": operation}}
     source = {"handle": "demo", "service": {"baseURL": "https://api.example.com"}, "resources": [resource]}
     found = parse_connector(json.loads(json.dumps(source))).operations["a.do"]
-    from connector.building import build_request
+    from connector.requests.build import build_request
 
     request = build_request(found, {"extra": {"X-A": "b"}, "meta": {"k": "v"}, "n": 1, "body": [1]}, {})
     assert request.url == "https://api.example.com/a?k=v&n=1"

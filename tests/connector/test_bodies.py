@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.bodies import (
+from connector.markup import parse_xml
+from connector.messages import Stream
+from connector.requests.bodies import (
     BinaryBody,
     FormBody,
     GraphqlBody,
@@ -22,10 +24,8 @@ from connector.bodies import (
     XmlBody,
     find_body_kind,
 )
-from connector.markup import parse_xml
-from connector.messages import Stream
+from connector.requests.trees import BodyOptions, SlotUse, compile_tree
 from connector.templates import TemplateSyntaxError, Unrenderable
-from connector.trees import BodyOptions, SlotUse, compile_tree
 
 
 def sent(template: Any, **values: Any) -> Any:

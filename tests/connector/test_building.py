@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from connector.building import build_request
 from connector.errors import InputError, MissingCredentials
 from connector.messages import Headers, Request, Stream
 from connector.model.definition import Connector
 from connector.parsing import parse_connector
+from connector.requests.build import build_request
 
 SHIPPED = Path(__file__).parents[2] / "definitions" / "mistral-ai"
 

@@ -6,9 +6,9 @@ import base64
 
 import pytest
 
-from connector.building import build_request
 from connector.encodings import FILE_ENCODINGS, find_media_type
 from connector.parsing import parse_connector, read_connector
+from connector.requests.build import build_request
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.messages import Stream
-from connector.multipart import MultipartBody
+from connector.requests.multipart import MultipartBody
+from connector.requests.trees import BodyOptions, SlotUse
 from connector.templates import TemplateSyntaxError, Unrenderable
-from connector.trees import BodyOptions, SlotUse
 
 UPLOAD = {"purpose": "{{purpose}}", "file": {"$file": "{{file}}", "filename": "{{name}}", "contentType": "{{type}}"}}
 TEXTS = st.text(st.characters(codec="utf-8"))

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from connector.building import build_request
 from connector.errors import InvalidDefinition
 from connector.linting import find_lints
 from connector.mapping import map_response
 from connector.openapi import MAX_OPERATIONS, Imported, from_openapi
 from connector.parsing import read_connector
+from connector.requests.build import build_request
 from connector.spec_files import MAX_FILE, split_group
 from connector.spec_text import parse_spec
 from runtime.samples import read_example

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from connector.building import build_request
 from connector.errors import MissingCredentials
 from connector.model.definition import Operation
 from connector.model.service import Service
@@ -14,6 +13,7 @@ from connector.namespaces import Usage
 from connector.operations import NOWHERE, Endpoint, check_path, read_operation
 from connector.parsing import find_problems, read_connector
 from connector.reading import Reader
+from connector.requests.build import build_request
 from connector.templates import Template
 
 AT = ("here",)

@@ -20,11 +20,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from connector.building import build_request
 from connector.errors import InputError
 from connector.model.definition import Connector, Operation
 from connector.parsing import parse_connector
 from connector.protocols import Moment
+from connector.requests.build import build_request
 
 MOMENT = Moment(time=1_800_000_000.0, nonce="n-1")
 SHIPPED = Path(__file__).parents[2] / "definitions" / "mistral-ai"

@@ -14,7 +14,7 @@ from connector.errors import InputError, InvalidDefinition, MappingError, Missin
 from connector.mapping import Result
 from connector.model.definition import Call, CustomOperation
 from connector.parsing import find_problems, parse_connector, read_connector
-from connector.steps import run_steps
+from connector.requests.steps import run_steps
 
 SERVICE: dict[str, Any] = {
     "handle": "demo",

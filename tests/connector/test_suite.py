@@ -21,7 +21,6 @@ import pytest
 
 from connector.auth.methods import GrantAuth
 from connector.auth.tokens import Grant
-from connector.building import build_request
 from connector.convertors import convert
 from connector.errors import InputError
 from connector.mapping import map_response
@@ -29,8 +28,9 @@ from connector.messages import Headers, Response
 from connector.model.definition import Connector, CustomOperation, Operation
 from connector.parsing import parse_connector
 from connector.protocols import Moment
+from connector.requests.build import build_request
+from connector.requests.steps import run_steps
 from connector.selectors import Selector
-from connector.steps import run_steps
 
 MOMENT = Moment(time=1_800_000_000.0, nonce="n-1")
 ROOT = Path(__file__).parents[2]

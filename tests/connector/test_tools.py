@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connector.building import read_inputs
 from connector.describing import answer_schema, input_schema, inputs_schema, with_null
 from connector.model.definition import Connector, Operation
 from connector.parsing import parse_connector
+from connector.requests.build import read_inputs
 from connector.tools import LONGEST_NAME, name_tools, result_schema, to_tools, tool_inputs
 from runtime.catalog import Catalog
 from tests.spec_values import inputs_of

@@ -16,10 +16,10 @@ import pytest
 
 from connector.auth.methods import GrantAuth
 from connector.auth.tokens import Grant
-from connector.building import build_request
 from connector.messages import Headers, Stream
 from connector.model.definition import Connector
 from connector.protocols import Moment
+from connector.requests.build import build_request
 from runtime import Catalog, Runtime
 from runtime.mock import MockProvider
 from tests.providers.standins import serving

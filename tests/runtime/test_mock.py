@@ -23,7 +23,7 @@ from connector.mapping import ChunkReader, combine
 from connector.messages import Headers, Request, Response
 from connector.model.definition import Connector, Operation
 from connector.protocols import Moment
-from connector.steps import run_steps
+from connector.requests.steps import run_steps
 from connector.templates import Values
 from runtime.catalog import Catalog
 from runtime.mock import MAX_BODY, MAX_DRAINED, MockProvider, serve

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from connector.messages import Headers
-from connector.multipart import MultipartBody
+from connector.requests.multipart import MultipartBody
 from runtime.parts import Part, read_parts
 
 TYPED = Headers({"Content-Type": "multipart/form-data; boundary=b"})

@@ -17,12 +17,12 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 from connector.auth.params import ReadAuth
-from connector.bodies import JsonBody
 from connector.messages import Request, Stream
 from connector.pagination import Page, ReadSelector
 from connector.protocols import Moment
+from connector.requests.bodies import JsonBody
+from connector.requests.trees import ABSENT, PLAIN, BodyOptions, Node, SlotUse
 from connector.templates import Template, TemplateSyntaxError, Unrenderable, Values
-from connector.trees import ABSENT, PLAIN, BodyOptions, Node, SlotUse
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,18 +16,9 @@ from typing import Any, ClassVar, Self
 from connector.convertors import to_text
 from connector.markup import count_marks, escape_value
 from connector.messages import Stream, is_source
-from connector.multipart import MultipartBody
 from connector.protocols import Body
-from connector.templates import (
-    Slot,
-    Template,
-    TemplateSyntaxError,
-    Unrenderable,
-    Values,
-    split_template,
-    unused_characters,
-)
-from connector.trees import (
+from connector.requests.multipart import MultipartBody
+from connector.requests.trees import (
     ABSENT,
     PLAIN,
     BodyOptions,
@@ -40,6 +31,15 @@ from connector.trees import (
     compile_text,
     compile_tree,
     flatten,
+)
+from connector.templates import (
+    Slot,
+    Template,
+    TemplateSyntaxError,
+    Unrenderable,
+    Values,
+    split_template,
+    unused_characters,
 )
 
 _dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode

@@ -14,17 +14,17 @@ from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from connector.building import build_request, input_hint, read_inputs
 from connector.convertors import CONVERTORS, to_text
 from connector.errors import InputError, InputProblem, MappingError
 from connector.mapping import Result, map_fields
-from connector.mime import build_message, check_addresses, check_mail_header
 from connector.model.definition import Call, CustomOperation, Field, Operation, Step
 from connector.model.policies import read_idempotency
 from connector.model.service import Config, Service
 from connector.namespaces import Usage
 from connector.operations import read_operation
 from connector.reading import Declaration, Reader, text_path
+from connector.requests.build import build_request, input_hint, read_inputs
+from connector.requests.mime import build_message, check_addresses, check_mail_header
 from connector.schema import Path
 from connector.templates import Placeholder, Template, Unrenderable
 

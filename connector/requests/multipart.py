@@ -13,8 +13,7 @@ from typing import Any, ClassVar, Self
 
 from connector.convertors import to_text
 from connector.messages import Stream, is_source
-from connector.templates import Slot, TemplateSyntaxError, Unrenderable, Values, encode_header
-from connector.trees import (
+from connector.requests.trees import (
     ABSENT,
     PLAIN,
     BareSlot,
@@ -29,6 +28,7 @@ from connector.trees import (
     compile_tree,
     flatten,
 )
+from connector.templates import Slot, TemplateSyntaxError, Unrenderable, Values, encode_header
 
 #: The member of an object in a multipart template that makes it a file: `{"$file": "{{file}}", "filename": "a.csv"}`.
 FILE = "$file"
