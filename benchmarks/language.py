@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.measuring import Row, time_each
 from connector import build_request, parse_connector
-from connector.mapping import map_fields
+from connector.answers.mapping import map_fields
 from connector.requests.build import read_inputs
 from runtime.catalog import Catalog, shipped_definitions
 

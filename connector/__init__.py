@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from connector.answers.mapping import Chunk, Result, map_response
     from connector.errors import (
         BlockedAddress,
         ConfigurationError,
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from connector.events import map_event
     from connector.kinds import add_kind
     from connector.linting import find_lints
-    from connector.mapping import Chunk, Result, map_response
     from connector.messages import Event, Headers, Request, Response, Stream
     from connector.model.definition import Connector, CustomOperation, Field, Operation, Resource, Webhook
     from connector.model.service import Config, Service
@@ -97,7 +97,7 @@ __all__ = [
 #: Where the names are that are not errors.
 _HOMES = {
     "Automation": "connector.workflows",
-    "Chunk": "connector.mapping",
+    "Chunk": "connector.answers.mapping",
     "Config": "connector.model.definition",
     "Connector": "connector.model.definition",
     "CustomOperation": "connector.model.definition",
@@ -109,7 +109,7 @@ _HOMES = {
     "Request": "connector.messages",
     "Resource": "connector.model.definition",
     "Response": "connector.messages",
-    "Result": "connector.mapping",
+    "Result": "connector.answers.mapping",
     "Service": "connector.model.definition",
     "Stream": "connector.messages",
     "Webhook": "connector.model.definition",
@@ -118,7 +118,7 @@ _HOMES = {
     "find_lints": "connector.linting",
     "find_problems": "connector.parsing",
     "map_event": "connector.events",
-    "map_response": "connector.mapping",
+    "map_response": "connector.answers.mapping",
     "parse_automation": "connector.workflows",
     "parse_connector": "connector.parsing",
     "parse_mapping": "connector.workflows",

@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from connector.mapping import Result
+    from connector.answers.mapping import Result
     from connector.messages import Request, Response
 
 

@@ -10,9 +10,9 @@ import re
 import urllib.parse
 from typing import TYPE_CHECKING, Any
 
-from connector.answers import parse_json
+from connector.answers.kinds import parse_json
+from connector.answers.mapping import SCALAR, map_fields
 from connector.errors import MappingError
-from connector.mapping import SCALAR, map_fields
 from connector.messages import Event, Request
 from connector.model.definition import Webhook
 

@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from connector.answers import RESPONSE_KINDS, ResponseKind
+from connector.answers.kinds import RESPONSE_KINDS, ResponseKind
+from connector.answers.pagination import PAGINATION_STYLES
+from connector.answers.streams import STREAM_KINDS
 from connector.auth.methods import AUTH_METHODS, method_key
 from connector.convertors import CONVERTORS, Convertor
 from connector.errors import did_you_mean
-from connector.pagination import PAGINATION_STYLES
 from connector.requests.bodies import BODY_KINDS
 from connector.signatures import SIGNATURE_SCHEMES
-from connector.streams import STREAM_KINDS
 
 
 def _has(*members: str) -> Callable[[Any], bool]:

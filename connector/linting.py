@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from connector.answers.mapping import map_document
 from connector.errors import MappingError, Problem, did_you_mean
-from connector.mapping import map_document
 from connector.model.definition import Connector, Operation
 from connector.overlays import IDENTITIES
 from connector.schema import Document, Finding, Path

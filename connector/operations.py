@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from connector.answers import RESPONSE_KINDS
+from connector.answers.kinds import RESPONSE_KINDS
+from connector.answers.pagination import PAGINATION_STYLES
 from connector.auth.methods import check_header_name
 from connector.convertors import to_text
 from connector.errors import did_you_mean, unknown_kind
@@ -18,7 +19,6 @@ from connector.model.definition import Field, Operation
 from connector.model.policies import Policies, read_idempotency
 from connector.model.service import Service
 from connector.namespaces import Usage, find_namespace
-from connector.pagination import PAGINATION_STYLES
 from connector.protocols import Body, Pagination
 from connector.reading import Declarations, Reader, text_path
 from connector.requests.bodies import BODY_KINDS, WholeBody, find_body_kind

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 from connector.messages import Request, Response, Stream
 
 if TYPE_CHECKING:
+    from connector.answers.pagination import Page
+    from connector.answers.streams import Message
     from connector.auth.tokens import Grant
-    from connector.pagination import Page
     from connector.requests.trees import BodyOptions, SlotUse
     from connector.signatures import ReadTemplate, Verified
-    from connector.streams import Message
     from connector.templates import Values
 
 #: Yields token requests, is sent the response to each, and returns a grant.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from connector.mapping import USUAL_ROOTS
+from connector.answers.mapping import USUAL_ROOTS
 from connector.spec_inputs import is_json_type, read_type
 from connector.spec_schemas import Flat, Specification, members, shorten
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
+from connector.answers.mapping import map_fields
 from connector.convertors import to_text
-from connector.mapping import map_fields
 from connector.messages import Event
 from connector.model.definition import Webhook
 

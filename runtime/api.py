@@ -17,6 +17,7 @@ from fastapi import APIRouter, Body, Path, Query, Request
 from starlette.responses import StreamingResponse
 
 from connector import describing
+from connector.answers.mapping import Chunk
 from connector.errors import (
     InputError,
     InputProblem,
@@ -27,7 +28,6 @@ from connector.errors import (
     did_you_mean,
 )
 from connector.events import make_event
-from connector.mapping import Chunk
 from connector.model.definition import Connector, CustomOperation, Operation
 from runtime import documents
 from runtime.administration import ADMINISTRATION

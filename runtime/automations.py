@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+from connector.answers.mapping import Chunk, Result, map_response
 from connector.convertors import to_text
 from connector.errors import (
     ConfigurationError,
@@ -31,7 +32,6 @@ from connector.errors import (
     UnknownOutcome,
     did_you_mean,
 )
-from connector.mapping import Chunk, Result, map_response
 from connector.messages import Event, Request
 from connector.model.definition import Operation
 from connector.schema import Document, Finding

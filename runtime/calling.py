@@ -23,7 +23,7 @@ from runtime.verbs import (
 )
 
 if TYPE_CHECKING:
-    from connector.mapping import Result
+    from connector.answers.mapping import Result
     from connector.model.definition import AnyOperation, Connector
     from runtime.runtime import Runtime
 

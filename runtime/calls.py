@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from connector.answers.mapping import Result
 from connector.auth.methods import GrantAuth
 from connector.errors import InputProblem, MissingCredentials
-from connector.mapping import Result
 from connector.messages import Request, Response, Stream
 from connector.model.definition import Connector, Operation
 from connector.model.service import Config, missing_value

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from connector.answers import MAX_DEPTH
+from connector.answers.kinds import MAX_DEPTH
 from connector.errors import (
     ConfigurationError,
     InputError,

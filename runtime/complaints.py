@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from connector.answers.mapping import read_json
 from connector.convertors import to_text
 from connector.errors import MappingError
-from connector.mapping import read_json
 from connector.messages import Headers, Response
 from connector.requests.trees import ListStyle
 from connector.templates import Placeholder, Slot, Template

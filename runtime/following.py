@@ -13,9 +13,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from connector.answers.mapping import Chunk, Result
 from connector.convertors import to_text
 from connector.errors import ConfigurationError
-from connector.mapping import Chunk, Result
 from connector.model.definition import AnyOperation
 from runtime import printing
 from runtime.runtime import Runtime

@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from connector.answers.failures import provider_message
+from connector.answers.mapping import Result, is_stream, map_response, map_stream, read_leniently
 from connector.errors import MappingError, RateLimited, ResponseError
-from connector.mapping import Result, is_stream, map_response, map_stream, read_leniently
 from connector.messages import Request, Response, without_query
 from connector.model.definition import Operation
 from connector.model.service import SHORTEST_TOKEN, Config
-from connector.wording import provider_message
 from runtime.retries import is_limit, read_wait
 
 _HINTS = {

@@ -10,11 +10,11 @@ import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 
+from connector.answers.mapping import Result, find_records
+from connector.answers.pagination import Page
 from connector.errors import MappingError
-from connector.mapping import Result, find_records
 from connector.messages import Request, Response
 from connector.model.definition import Operation
-from connector.pagination import Page
 
 #: A walk that nobody limited ends after so many pages.
 MAX_PAGES = 1000

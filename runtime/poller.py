@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from connector.answers.mapping import find_records
 from connector.convertors import to_text
 from connector.errors import (
     ConnectorError,
@@ -24,7 +25,6 @@ from connector.errors import (
     RequestRefused,
     ResponseError,
 )
-from connector.mapping import find_records
 from connector.messages import Event
 from connector.model.definition import Webhook
 from connector.model.polls import Poll as Declared

@@ -19,9 +19,9 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
+from connector.answers.mapping import Result
 from connector.convertors import to_text
 from connector.errors import Problem
-from connector.mapping import Result
 from connector.messages import Request, Stream
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from connector.answers.streams import SseDecoder
 from connector.errors import ConfigurationError, JournalUnavailable, RequestRefused, TransportError
-from connector.streams import SseDecoder
 from runtime.announcing import StartKey, find_announcement
 
 if TYPE_CHECKING:

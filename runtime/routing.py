@@ -18,7 +18,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
-from connector.answers import parse_json
+from connector.answers.kinds import parse_json
 from connector.errors import ConnectorError, InputError, InputProblem, RequestRefused
 from runtime.announcing import StartKey
 from runtime.gate import Gate

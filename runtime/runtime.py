@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from connector.answers.mapping import Chunk, Result
 from connector.auth.methods import GrantAuth
 from connector.auth.oauth import authorization_url, code_request
 from connector.auth.tokens import Grant, read_grant
@@ -28,7 +29,6 @@ from connector.errors import (
     MissingCredentials,
     NeedsReauthorization,
 )
-from connector.mapping import Chunk, Result
 from connector.messages import MASK, Event, Request, Response
 from connector.model.definition import AnyOperation, Connector, CustomOperation
 from connector.model.service import Config

@@ -1,6 +1,6 @@
 """An answer taken as it comes: opened like any other call, then read to Chunks.
 
-What a message means is `connector.mapping`'s; limits and time are the client's. Here the two meet.
+What a message means is `connector.answers.mapping`'s; limits and time are the client's. Here the two meet.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ import contextlib
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Self
 
-from connector.answers import kind_of
+from connector.answers.kinds import kind_of
+from connector.answers.mapping import Chunk, ChunkReader, Result, check_stream_type
+from connector.answers.streams import MESSAGES_PER_TURN, PART, STREAM_KINDS, cut
 from connector.errors import MappingError
-from connector.mapping import Chunk, ChunkReader, Result, check_stream_type
 from connector.messages import Request, Response, mask
 from connector.model.definition import Operation
-from connector.streams import MESSAGES_PER_TURN, PART, STREAM_KINDS, cut
 from runtime.clocks import Turns
 from runtime.settings import Limits
 

@@ -11,8 +11,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from connector.answers.mapping import Result, find_records, map_fields
 from connector.convertors import to_text
-from connector.mapping import Result, find_records, map_fields
 from connector.messages import Event
 from connector.model.definition import Connector, Operation, Webhook
 from connector.synthesis import after_call

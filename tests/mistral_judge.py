@@ -28,8 +28,8 @@ from python_multipart import parse_form
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
+from connector.answers.streams import SseDecoder
 from connector.messages import Request, Response
-from connector.streams import SseDecoder
 
 #: Where the file is: what this variable names, else beside the checkout.
 VARIABLE = "MISTRAL_OPENAPI"

@@ -22,13 +22,13 @@ from click.testing import CliRunner
 
 import connector
 import runtime
-from connector.answers import RESPONSE_KINDS
+from connector.answers.kinds import RESPONSE_KINDS
+from connector.answers.pagination import PAGINATION_STYLES
 from connector.auth.methods import AUTH_METHODS
 from connector.convertors import CONVERTORS
 from connector.encodings import FILE_ENCODINGS
 from connector.errors import ConnectorError
 from connector.model.definition import Webhook
-from connector.pagination import PAGINATION_STYLES
 from connector.requests.bodies import BODY_KINDS
 from connector.requests.steps import STEP_TYPES
 from connector.signatures import SIGNATURE_SCHEMES

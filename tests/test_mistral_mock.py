@@ -21,9 +21,9 @@ from typing import Any
 
 import pytest
 
-from connector.mapping import ChunkReader, combine, map_response
+from connector.answers.mapping import ChunkReader, combine, map_response
+from connector.answers.streams import STREAM_KINDS
 from connector.messages import Response
-from connector.streams import STREAM_KINDS
 from runtime import Runtime
 from runtime.samples import read_example
 from tests.test_mistral_spec import CONNECTOR, EXAMPLES, TABLE, inputs_of, request_of

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.answers import RESPONSE_KINDS, _fast_reader, parse_json
+from connector.answers.kinds import RESPONSE_KINDS, _fast_reader, parse_json
+from connector.answers.mapping import Chunk, ChunkReader, combine, is_stream, map_response, map_stream
+from connector.answers.streams import MESSAGES_PER_TURN, PART
 from connector.errors import InvalidDefinition, MappingError
-from connector.mapping import Chunk, ChunkReader, combine, is_stream, map_response, map_stream
 from connector.messages import Headers, Response
 from connector.model.definition import Operation
 from connector.model.policies import ErrorMap, Policies, Sign
 from connector.parsing import find_problems, parse_connector
 from connector.requests.build import build_request
 from connector.selectors import Selector
-from connector.streams import MESSAGES_PER_TURN, PART
 
 FIELDS = [
     {"name": "text", "type": "String", "selector": ["delta"]},
@@ -277,7 +277,7 @@ def test_T47_both_readers_agree_on_what_another_reader_could_understand_differen
 def test_T44_a_stream_of_too_many_messages_for_one_result_is_refused(
     monkeypatch: pytest.MonkeyPatch, count: int, refused: bool
 ) -> None:
-    monkeypatch.setattr("connector.mapping.MAX_VALUES", 100)
+    monkeypatch.setattr("connector.answers.mapping.MAX_VALUES", 100)
     found, response = operation("ndjson", fields=[]), answer(b"1\n" * count, "application/x-ndjson")
     if not refused:
         assert map_response(found, response).raw == [1] * count

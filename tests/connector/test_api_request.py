@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from connector.answers import RESPONSE_KINDS, kind_of
+from connector.answers.kinds import RESPONSE_KINDS, kind_of
+from connector.answers.mapping import map_response
 from connector.errors import InputError
-from connector.mapping import map_response
 from connector.messages import Headers, Request, Response
 from connector.model.definition import CustomOperation
 from connector.parsing import parse_connector

@@ -9,6 +9,7 @@ import pytest
 
 import connector
 from connector import errors
+from connector.answers.mapping import Result
 from connector.errors import (
     BlockedAddress,
     ConfigurationError,
@@ -32,7 +33,6 @@ from connector.errors import (
     did_you_mean,
     problem_document,
 )
-from connector.mapping import Result
 from connector.messages import Request, Response
 
 CLASSES = [each for _, each in inspect.getmembers(errors, inspect.isclass) if issubclass(each, ConnectorError)]

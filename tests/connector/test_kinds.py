@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 import connector
-from connector.answers import RESPONSE_KINDS, ResponseKind, parse_json
+from connector.answers.kinds import RESPONSE_KINDS, ResponseKind, parse_json
+from connector.answers.pagination import PAGINATION_STYLES
+from connector.answers.streams import STREAM_KINDS, SseDecoder
 from connector.auth.methods import NoAuth, find_auth_method
 from connector.convertors import CONVERTORS, Convertor, convert, read_string
 from connector.errors import InvalidDefinition, unknown_kind
 from connector.kinds import TABLES, add_kind
-from connector.pagination import PAGINATION_STYLES
 from connector.parsing import parse_connector
 from connector.requests.bodies import BODY_KINDS, JsonBody, TextBody
 from connector.signatures import SIGNATURE_SCHEMES, Hmac
-from connector.streams import STREAM_KINDS, SseDecoder
 
 
 @pytest.fixture(autouse=True)

@@ -12,10 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.answers import MAX_DEPTH, parse_json
-from connector.errors import MappingError
-from connector.events import map_event
-from connector.mapping import (
+from connector.answers.failures import provider_message
+from connector.answers.kinds import MAX_DEPTH, parse_json
+from connector.answers.mapping import (
     explain_nothing,
     find_records,
     map_document,
@@ -25,10 +24,11 @@ from connector.mapping import (
     read_json,
     read_leniently,
 )
+from connector.errors import MappingError
+from connector.events import map_event
 from connector.messages import Headers, Request, Response
 from connector.model.definition import Connector, Operation
 from connector.parsing import parse_connector
-from connector.wording import provider_message
 
 SHIPPED = Path(__file__).parents[2] / "definitions" / "mistral-ai"
 NOW = datetime.datetime(2026, 5, 1, 12, 0, tzinfo=datetime.timezone(datetime.timedelta(hours=2)))

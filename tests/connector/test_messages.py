@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connector.answers.mapping import Result
 from connector.errors import BlockedAddress, MappingError, RateLimited, ResponseError, TransportError
-from connector.mapping import Result
 from connector.messages import (
     MASK,
     Event,

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from connector.answers.mapping import map_response
 from connector.errors import InvalidDefinition
 from connector.linting import find_lints
-from connector.mapping import map_response
 from connector.openapi import MAX_OPERATIONS, Imported, from_openapi
 from connector.parsing import read_connector
 from connector.requests.build import build_request

@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 
-from connector.errors import BlockedAddress, InvalidDefinition, MappingError
-from connector.messages import Headers, Request, Response
-from connector.pagination import (
+from connector.answers.pagination import (
     PAGINATION_STYLES,
     Counted,
     Page,
@@ -20,6 +18,8 @@ from connector.pagination import (
     read_query,
     set_query,
 )
+from connector.errors import BlockedAddress, InvalidDefinition, MappingError
+from connector.messages import Headers, Request, Response
 from connector.parsing import parse_connector
 
 CASES: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "suite" / "pages.json").read_text("utf-8"))

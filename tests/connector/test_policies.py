@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from connector.answers.mapping import map_response
 from connector.errors import InvalidDefinition
-from connector.mapping import map_response
 from connector.messages import Headers, Response
 from connector.model.definition import Operation
 from connector.model.policies import Policies, RateLimit, Retry

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connector.answers import MAX_DEPTH
+from connector.answers.kinds import MAX_DEPTH
 from connector.selectors import Selector
 
 CHAT = {"choices": [{"message": {"content": "a"}}, {"message": {}}, {"message": {"content": "b"}}], "id": "x"}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.streams import STREAM_KINDS, Message
+from connector.answers.streams import STREAM_KINDS, Message
 
 
 def decode(kind: str, data: bytes, cuts: tuple[int, ...] = (), limit: int = 1000) -> list[Message]:

@@ -19,11 +19,11 @@ from typing import Any
 
 import pytest
 
+from connector.answers.mapping import map_response
 from connector.auth.methods import GrantAuth
 from connector.auth.tokens import Grant
 from connector.convertors import convert
 from connector.errors import InputError
-from connector.mapping import map_response
 from connector.messages import Headers, Response
 from connector.model.definition import Connector, CustomOperation, Operation
 from connector.parsing import parse_connector

@@ -6,6 +6,7 @@ import click
 import pytest
 
 from connector import errors
+from connector.answers.mapping import Result
 from connector.errors import (
     BlockedAddress,
     ConfigurationError,
@@ -28,7 +29,6 @@ from connector.errors import (
     UnknownOperation,
     UnknownOutcome,
 )
-from connector.mapping import Result
 from connector.messages import Headers, Request, Response
 from runtime.failures import EXIT_CODES, describe_failure, exit_code, failure_document
 from runtime.problems import problem

@@ -18,8 +18,8 @@ import httpx2
 import pytest
 
 from connector import build_request, map_response, parse_connector
+from connector.answers.mapping import ChunkReader, combine
 from connector.errors import ConfigurationError
-from connector.mapping import ChunkReader, combine
 from connector.messages import Headers, Request, Response
 from connector.model.definition import Connector, Operation
 from connector.protocols import Moment

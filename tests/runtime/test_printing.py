@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connector.answers.mapping import Result
 from connector.errors import Problem
-from connector.mapping import Result
 from connector.messages import Headers, Request
 from runtime.printing import (
     MAX_LINES,

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from connector.answers.mapping import Chunk
 from connector.errors import BlockedAddress, InputError, MappingError, ResponseError, TransportError
-from connector.mapping import Chunk
 from connector.messages import Request, Stream
 from runtime import uploads
 from runtime.client import Client

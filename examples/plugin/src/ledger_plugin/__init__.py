@@ -16,9 +16,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
+from connector.answers.pagination import Page, ReadSelector
 from connector.auth.params import ReadAuth
 from connector.messages import Request, Stream
-from connector.pagination import Page, ReadSelector
 from connector.protocols import Moment
 from connector.requests.bodies import JsonBody
 from connector.requests.trees import ABSENT, PLAIN, BodyOptions, Node, SlotUse

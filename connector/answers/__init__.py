@@ -1,0 +1,1 @@
+"""The way in: a Response becomes a Result."""
