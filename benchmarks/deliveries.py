@@ -22,8 +22,8 @@ from pathlib import Path
 import httpx2
 
 from benchmarks.measuring import TRIES, Host, Row, time_flush
+from connector.events.signatures import sign
 from connector.messages import Event
-from connector.signatures import sign
 from runtime.client import Client
 from runtime.delivery import CONCURRENCY, LIMITS, Deliverer
 from runtime.entries import NewEvent

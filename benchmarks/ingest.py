@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from benchmarks.measuring import TRIES, Host, Row, time_flush
-from connector.signatures import sign
+from connector.events.signatures import sign
 
 T = TypeVar("T")
 

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
         UnknownOperation,
         UnknownOutcome,
     )
-    from connector.events import map_event
+    from connector.events.automations import Automation, InputMapping, parse_automation, parse_mapping
+    from connector.events.mapping import map_event
     from connector.kinds import add_kind
     from connector.linting import find_lints
     from connector.messages import Event, Headers, Request, Response, Stream
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from connector.model.service import Config, Service
     from connector.parsing import find_problems, parse_connector
     from connector.requests.build import build_request
-    from connector.workflows import Automation, InputMapping, parse_automation, parse_mapping
 
 __all__ = [
     "Automation",
@@ -96,7 +96,7 @@ __all__ = [
 
 #: Where the names are that are not errors.
 _HOMES = {
-    "Automation": "connector.workflows",
+    "Automation": "connector.events.automations",
     "Chunk": "connector.answers.mapping",
     "Config": "connector.model.definition",
     "Connector": "connector.model.definition",
@@ -104,7 +104,7 @@ _HOMES = {
     "Event": "connector.messages",
     "Field": "connector.model.definition",
     "Headers": "connector.messages",
-    "InputMapping": "connector.workflows",
+    "InputMapping": "connector.events.automations",
     "Operation": "connector.model.definition",
     "Request": "connector.messages",
     "Resource": "connector.model.definition",
@@ -117,11 +117,11 @@ _HOMES = {
     "build_request": "connector.requests.build",
     "find_lints": "connector.linting",
     "find_problems": "connector.parsing",
-    "map_event": "connector.events",
+    "map_event": "connector.events.mapping",
     "map_response": "connector.answers.mapping",
-    "parse_automation": "connector.workflows",
+    "parse_automation": "connector.events.automations",
     "parse_connector": "connector.parsing",
-    "parse_mapping": "connector.workflows",
+    "parse_mapping": "connector.events.automations",
 }
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connector.errors import InvalidDefinition, Problem
+from connector.events.automations import read_automation
 from connector.model.challenges import Challenge, read_challenge
 from connector.model.definition import Connector, CustomOperation, Operation, Registration, Resource, Webhook
 from connector.model.polls import Poll
@@ -25,7 +26,6 @@ from connector.selectors import Selector
 from connector.services import read_service
 from connector.templates import Template
 from connector.urls import has_dot_segment
-from connector.workflows import read_automation
 
 Source = str | Mapping[str, Any] | Sequence[Any] | Document
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from connector.answers.pagination import Page
     from connector.answers.streams import Message
     from connector.auth.tokens import Grant
+    from connector.events.signatures import ReadTemplate, Verified
     from connector.requests.trees import BodyOptions, SlotUse
-    from connector.signatures import ReadTemplate, Verified
     from connector.templates import Values
 
 #: Yields token requests, is sent the response to each, and returns a grant.

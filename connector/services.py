@@ -14,6 +14,7 @@ from connector.auth.methods import AUTH_METHODS, check_header_name, find_auth_me
 from connector.auth.oauth import URL_PARAMS, TokenRequest, param_name
 from connector.convertors import CONVERTORS, to_text
 from connector.errors import unknown_kind
+from connector.events.signatures import Signature, Undeclared, read_signature
 from connector.model.policies import Policies
 from connector.model.service import AUTH_METHOD, Service, render_base
 from connector.operations import Endpoint, read_operation, read_policies
@@ -21,7 +22,6 @@ from connector.protocols import Auth, NoAuth
 from connector.reading import ConnectionValues, Declaration, Reader, text_path
 from connector.schema import Path
 from connector.selectors import Selector
-from connector.signatures import Signature, Undeclared, read_signature
 from connector.templates import Placeholder, Template, Unrenderable, render_url
 from connector.urls import check_base_url
 

@@ -27,7 +27,7 @@ from connector.errors import (
     UnknownOperation,
     did_you_mean,
 )
-from connector.events import make_event
+from connector.events.mapping import make_event
 from connector.model.definition import Connector, CustomOperation, Operation
 from runtime import documents
 from runtime.administration import ADMINISTRATION

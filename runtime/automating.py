@@ -12,8 +12,8 @@ import click
 from runtime.verbs import Everywhere, Verbs, complete_connector
 
 if TYPE_CHECKING:
+    from connector.events.automations import Automation
     from connector.messages import Event
-    from connector.workflows import Automation
     from runtime.runtime import Runtime
 
 

@@ -2,7 +2,7 @@
 
 A run is kept in the journal before and after each step, so it goes on where it was when its process ended. A step that
 may have reached the provider and must not be repeated is not repeated: its run ends `unknown` (hazard K12). What an
-automation says is the language's (`connector.workflows`); when a step is due is the dispatcher's.
+automation says is the language's (`connector.events.automations`); when a step is due is the dispatcher's.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from connector.errors import (
     UnknownOutcome,
     did_you_mean,
 )
+from connector.events.automations import EVENT, MISSING, Automation, Step, read_automation
 from connector.messages import Event, Request
 from connector.model.definition import Operation
 from connector.schema import Document, Finding
-from connector.workflows import EVENT, MISSING, Automation, Step, read_automation
 from runtime.catalog import Catalog
 from runtime.entries import Run, StoredEvent
 from runtime.journal import Journal

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from connector.errors import ConfigurationError, MappingError, NotInJournal, TransportError
+from connector.events.signatures import sign
 from connector.messages import Event, Headers, Request, Response, mask, without_query
 from connector.model.policies import RateLimit
-from connector.signatures import sign
 from runtime.documents import event_document, time_text
 from runtime.entries import EXHAUSTED, Attempt, NewEvent, StoredEvent, Subscription, Work
 from runtime.journal import Journal

@@ -25,10 +25,10 @@ from connector.errors import (
     RequestRefused,
     ResponseError,
 )
+from connector.events.synthesis import after_poll
 from connector.messages import Event
 from connector.model.definition import Webhook
 from connector.model.polls import Poll as Declared
-from connector.synthesis import after_poll
 from runtime.entries import Checkpoint, NewEvent, Sightings, Work
 from runtime.journal import Journal
 from runtime.polls import Poll, Polls

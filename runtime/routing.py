@@ -27,7 +27,7 @@ from runtime.problems import problem_bytes
 from runtime.webhooks import Ingress, read_body
 
 if TYPE_CHECKING:
-    from connector.workflows import Automation
+    from connector.events.automations import Automation
     from runtime.journal import Journal
     from runtime.poller import Poller
     from runtime.registering import Registrations

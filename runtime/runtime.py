@@ -29,12 +29,12 @@ from connector.errors import (
     MissingCredentials,
     NeedsReauthorization,
 )
+from connector.events.automations import InputMapping, parse_mapping
 from connector.messages import MASK, Event, Request, Response
 from connector.model.definition import AnyOperation, Connector, CustomOperation
 from connector.model.service import Config
 from connector.requests.build import build_request
 from connector.requests.steps import run_steps
-from connector.workflows import InputMapping, parse_mapping
 from runtime.authorising import login_step
 from runtime.calls import Calls
 from runtime.catalog import Catalog

@@ -1,6 +1,6 @@
 """Events of our own making: what `webhook.after` makes of a call that succeeded, and samples of every event.
 
-The events are made by the language (`connector.synthesis`); here it is found out which webhooks wait for which
+The events are made by the language (`connector.events.synthesis`); here it is found out which webhooks wait for which
 operation, once for each connector. Whoever is told of them, and where they are kept, is said elsewhere.
 """
 
@@ -13,9 +13,9 @@ from typing import Any
 
 from connector.answers.mapping import Result, find_records, map_fields
 from connector.convertors import to_text
+from connector.events.synthesis import after_call
 from connector.messages import Event
 from connector.model.definition import Connector, Operation, Webhook
-from connector.synthesis import after_call
 from connector.templates import PathTemplate, Template
 from runtime.entries import NewEvent
 from runtime.samples import make_answers

@@ -28,10 +28,10 @@ from connector.auth.methods import AUTH_METHODS
 from connector.convertors import CONVERTORS
 from connector.encodings import FILE_ENCODINGS
 from connector.errors import ConnectorError
+from connector.events.signatures import SIGNATURE_SCHEMES
 from connector.model.definition import Webhook
 from connector.requests.bodies import BODY_KINDS
 from connector.requests.steps import STEP_TYPES
-from connector.signatures import SIGNATURE_SCHEMES
 from connector.spec_service import handle_of
 from runtime.catalog import find_problems_in
 from runtime.cli import cli

@@ -13,8 +13,8 @@ from typing import Any
 
 from connector.digests import hmac_text, same_text
 from connector.errors import InvalidSignature
+from connector.events.signatures import ALGORITHMS, ENCODINGS
 from connector.selectors import Selector
-from connector.signatures import ALGORITHMS, ENCODINGS
 from connector.templates import Slot, Template
 
 #: A challenge has at most this many characters.

@@ -7,7 +7,7 @@ import pytest
 
 from connector.digests import hmac_text
 from connector.errors import InvalidDefinition, InvalidSignature
-from connector.events import map_event, read_message
+from connector.events.mapping import map_event, read_message
 from connector.messages import Headers, Request
 from connector.model.challenges import Challenge
 from connector.parsing import find_problems, parse_connector

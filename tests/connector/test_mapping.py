@@ -25,7 +25,7 @@ from connector.answers.mapping import (
     read_leniently,
 )
 from connector.errors import MappingError
-from connector.events import map_event
+from connector.events.mapping import map_event
 from connector.messages import Headers, Request, Response
 from connector.model.definition import Connector, Operation
 from connector.parsing import parse_connector

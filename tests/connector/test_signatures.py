@@ -16,9 +16,7 @@ from hypothesis import strategies as st
 
 from connector.digests import hmac_text
 from connector.errors import InvalidDefinition, InvalidSignature, unknown_kind
-from connector.messages import Headers, Request
-from connector.parsing import find_problems, parse_connector
-from connector.signatures import (
+from connector.events.signatures import (
     SIGNATURE_SCHEMES,
     Bearer,
     Hmac,
@@ -29,6 +27,8 @@ from connector.signatures import (
     sign,
     split_secrets,
 )
+from connector.messages import Headers, Request
+from connector.parsing import find_problems, parse_connector
 
 SUITE = Path(__file__).parents[1] / "suite" / "signatures.json"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from connector.errors import InputError, InvalidDefinition
+from connector.events.automations import parse_automation, parse_mapping, read_automation
 from connector.parsing import find_problems
-from connector.workflows import parse_automation, parse_mapping, read_automation
 
 CONTEXT = {
     "event": {"type": "jobs/done", "data": {"id": "j1", "count": 3, "files": ["f1", "f2"], "gone": None, "on": True}},

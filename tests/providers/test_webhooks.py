@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from connector.errors import InvalidSignature
-from connector.events import map_event
+from connector.events.mapping import map_event
 from connector.messages import Headers, Request
 from runtime import Catalog
 

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import httpx2
 
-from connector.signatures import sign
+from connector.events.signatures import sign
 from tests.runtime.served import DEMO, PATH, SECRET
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx2
 
-from connector.signatures import sign
+from connector.events.signatures import sign
 from runtime.app import create_app, put_webhooks_first
 from runtime.journal import Journal
 from runtime.routing import Backend

@@ -10,8 +10,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from connector.events.automations import Automation, parse_automation, parse_mapping
 from connector.messages import Event
-from connector.workflows import Automation, parse_automation, parse_mapping
 from runtime.automations import Automations, find_automation_lints, read_automations
 from runtime.entries import NewEvent, Run
 from runtime.journal import Journal

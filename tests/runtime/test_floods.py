@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from connector.errors import InvalidSignature
+from connector.events.signatures import SIGNATURE_SCHEMES, StandardWebhooks, Verified, read_signature, sign
 from connector.messages import Headers, Request
-from connector.signatures import SIGNATURE_SCHEMES, StandardWebhooks, Verified, read_signature, sign
 from tests.runtime.processes import post, process
 from tests.runtime.served import PATH, SECRET
 

@@ -21,7 +21,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from connector.errors import ConfigurationError
-from connector.signatures import sign
+from connector.events.signatures import sign
 from runtime.entries import Appended, NewEvent
 from runtime.journal import Journal
 from runtime.serving import FastProtocol, Joined, listen, make_protocol

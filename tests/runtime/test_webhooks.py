@@ -18,8 +18,8 @@ import httpx2
 import pytest
 
 from connector.errors import ConfigurationError, JournalUnavailable, RequestRefused
+from connector.events.signatures import sign
 from connector.parsing import parse_connector
-from connector.signatures import sign
 from runtime.webhooks import Rate, find_routes, read_body
 from tests.runtime.served import DEMO, PATH, SECRET, Served, served, settings_in
 

@@ -1,0 +1,1 @@
+"""What happens at a provider: verified, mapped, and what follows from it."""
