@@ -36,12 +36,12 @@ if TYPE_CHECKING:
     )
     from connector.events.automations import Automation, InputMapping, parse_automation, parse_mapping
     from connector.events.mapping import map_event
-    from connector.kinds import add_kind
-    from connector.linting import find_lints
     from connector.messages import Event, Headers, Request, Response, Stream
     from connector.model.definition import Connector, CustomOperation, Field, Operation, Resource, Webhook
     from connector.model.service import Config, Service
-    from connector.parsing import find_problems, parse_connector
+    from connector.parsing.connectors import find_problems, parse_connector
+    from connector.parsing.lint import find_lints
+    from connector.parsing.tables import add_kind
     from connector.requests.build import build_request
 
 __all__ = [
@@ -113,14 +113,14 @@ _HOMES = {
     "Service": "connector.model.definition",
     "Stream": "connector.messages",
     "Webhook": "connector.model.definition",
-    "add_kind": "connector.kinds",
+    "add_kind": "connector.parsing.tables",
     "build_request": "connector.requests.build",
-    "find_lints": "connector.linting",
-    "find_problems": "connector.parsing",
+    "find_lints": "connector.parsing.lint",
+    "find_problems": "connector.parsing.connectors",
     "map_event": "connector.events.mapping",
     "map_response": "connector.answers.mapping",
     "parse_automation": "connector.events.automations",
-    "parse_connector": "connector.parsing",
+    "parse_connector": "connector.parsing.connectors",
     "parse_mapping": "connector.events.automations",
 }
 

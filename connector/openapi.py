@@ -15,7 +15,7 @@ from typing import Any
 
 from connector.errors import InvalidDefinition, Problem
 from connector.model.definition import Connector
-from connector.parsing import read_connector
+from connector.parsing.connectors import read_connector
 from connector.spec_answers import read_fields
 from connector.spec_examples import read_example
 from connector.spec_files import LARGE, show, split_group

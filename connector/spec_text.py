@@ -16,7 +16,7 @@ from typing import Any
 
 from connector.convertors import check_surrogates
 from connector.errors import ConfigurationError, InvalidDefinition, Problem
-from connector.schema import nesting
+from connector.parsing.schema import nesting
 
 #: A specification has at most this many bytes: 16 MiB as JSON, 8 MiB as YAML, which takes far longer to read.
 MAX_JSON_BYTES = 16 * 1024 * 1024

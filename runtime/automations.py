@@ -35,7 +35,7 @@ from connector.errors import (
 from connector.events.automations import EVENT, MISSING, Automation, Step, read_automation
 from connector.messages import Event, Request
 from connector.model.definition import Operation
-from connector.schema import Document, Finding
+from connector.parsing.schema import Document, Finding
 from runtime.catalog import Catalog
 from runtime.entries import Run, StoredEvent
 from runtime.journal import Journal

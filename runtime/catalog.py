@@ -24,10 +24,10 @@ from connector.errors import (
     UnknownConnector,
     did_you_mean,
 )
-from connector.linting import find_lints, place_lints
 from connector.model.definition import Connector
-from connector.parsing import find_problems, merge_documents, read_connector
-from connector.schema import MAX_BYTES, Document, Kind, nesting
+from connector.parsing.connectors import find_problems, merge_documents, read_connector
+from connector.parsing.lint import find_lints, place_lints
+from connector.parsing.schema import MAX_BYTES, Document, Kind, nesting
 from runtime.entries import SYSTEM_TRIGGERS
 from runtime.plugins import load_plugins
 
@@ -270,7 +270,7 @@ def _read(place: Path, handle: str, *, lint: bool = False) -> tuple[Connector | 
 
 
 def _misnamed(message: str) -> Any:
-    from connector.schema import Finding
+    from connector.parsing.schema import Finding
 
     return Finding("E_HANDLE", message, ("handle",), "name both alike")
 

@@ -1,7 +1,7 @@
 """Plug-ins: rows for the tables of the language that installed packages bring through entry points.
 
 A package adds a row to a table by an entry point in the group of that name, `connector.auth_methods` say; what a row is
-and which tables there are `connector.kinds` says. They are looked for once, when the first definition is read, so a
+and which tables there are `connector.parsing.tables` says. They are looked for once, when the first definition is read, so a
 process that reads none pays nothing. A plug-in that cannot be used is an error and not a warning: a definition that
 needs it would fail in a way that names something else.
 """
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from connector.errors import ConfigurationError
-from connector.kinds import TABLES, add_kind
+from connector.parsing.tables import TABLES, add_kind
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint

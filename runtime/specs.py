@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from connector.comparing import Change, find_changes
 from connector.errors import ConfigurationError, InvalidDefinition
 from connector.model.definition import Connector
-from connector.parsing import read_connector
+from connector.parsing.compare import Change, find_changes
+from connector.parsing.connectors import read_connector
 from connector.spec_text import MAX_JSON_BYTES, parse_spec
 from runtime.settings import Settings
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from connector.convertors import check_surrogates
 from connector.markup import parse_xml
-from connector.schema import nesting
+from connector.parsing.schema import nesting
 
 #: Numbers that are infinite as a float or beyond 64 bits are found once every digit is a 0 and no sign is left: fixed
 #: bytes take a twentieth of the time of a regular expression that says the same.

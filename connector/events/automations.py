@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 from connector.convertors import Convertor, to_text
 from connector.errors import InputError, InputProblem, InvalidDefinition, Problem
-from connector.reading import Reader
-from connector.schema import Document, Path, find_shape_problems
+from connector.parsing.reader import Reader
+from connector.parsing.schema import Document, Path, find_shape_problems
 from connector.selectors import Selector
 from connector.templates import Template
 

@@ -20,12 +20,12 @@ from connector.errors import InputError, InputProblem, MappingError
 from connector.model.definition import Call, CustomOperation, Field, Operation, Step
 from connector.model.policies import read_idempotency
 from connector.model.service import Config, Service
-from connector.namespaces import Usage
-from connector.operations import read_operation
-from connector.reading import Declaration, Reader, text_path
+from connector.parsing.namespaces import Usage
+from connector.parsing.operations import read_operation
+from connector.parsing.reader import Declaration, Reader, text_path
+from connector.parsing.schema import Path
 from connector.requests.build import build_request, input_hint, read_inputs
 from connector.requests.mime import build_message, check_addresses, check_mail_header
-from connector.schema import Path
 from connector.templates import Placeholder, Template, Unrenderable
 
 _METHOD = re.compile(r"[A-Za-z]{1,20}\Z")

@@ -18,7 +18,7 @@ from connector.errors import InvalidDefinition, MappingError
 from connector.messages import Headers, Response
 from connector.model.definition import Operation
 from connector.model.policies import ErrorMap, Policies, Sign
-from connector.parsing import find_problems, parse_connector
+from connector.parsing.connectors import find_problems, parse_connector
 from connector.requests.build import build_request
 from connector.selectors import Selector
 

@@ -12,7 +12,7 @@ from connector.answers.mapping import map_response
 from connector.errors import InputError
 from connector.messages import Headers, Request, Response
 from connector.model.definition import CustomOperation
-from connector.parsing import parse_connector
+from connector.parsing.connectors import parse_connector
 from connector.protocols import Moment
 from connector.requests.steps import load_built_in, run_steps
 
@@ -211,7 +211,7 @@ def test_the_body_of_a_chosen_type_is_one_placeholder() -> None:
     operation = {"method": "POST", "headers": {"any": spread}, "bodyTemplate": {"a": "{{b}}"}}
     resource = {"handle": "a", "endpoint": "/a", "operations": {"do": operation}}
     source = {"handle": "demo", "service": {"baseURL": "https://api.example.com"}, "resources": [resource]}
-    from connector.parsing import read_connector
+    from connector.parsing.connectors import read_connector
 
     assert [each.code for each in read_connector(source)[1]] == ["E_BODY"]
 

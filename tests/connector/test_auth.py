@@ -23,7 +23,7 @@ from connector.auth.tokens import Grant
 from connector.errors import ConnectorError, InvalidDefinition, MissingCredentials
 from connector.messages import MASK, Headers, Request, Response, secret_forms
 from connector.model.service import Service
-from connector.parsing import parse_connector
+from connector.parsing.connectors import parse_connector
 from connector.protocols import Moment
 from connector.templates import Unrenderable
 

@@ -11,7 +11,7 @@ import pytest
 from connector.errors import InputError, MissingCredentials
 from connector.messages import Headers, Request, Stream
 from connector.model.definition import Connector
-from connector.parsing import parse_connector
+from connector.parsing.connectors import parse_connector
 from connector.requests.build import build_request
 
 SHIPPED = Path(__file__).parents[2] / "definitions" / "mistral-ai"

@@ -10,7 +10,7 @@ from connector.errors import InvalidDefinition, InvalidSignature
 from connector.events.mapping import map_event, read_message
 from connector.messages import Headers, Request
 from connector.model.challenges import Challenge
-from connector.parsing import find_problems, parse_connector
+from connector.parsing.connectors import find_problems, parse_connector
 
 SLACK = {"if": ["type"], "in": ["url_verification"], "body": ["challenge"]}
 ZOOM = {

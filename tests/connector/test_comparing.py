@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from connector.comparing import Change, find_changes
-from connector.parsing import parse_connector
+from connector.parsing.compare import Change, find_changes
+from connector.parsing.connectors import parse_connector
 
 
 def connector(operation: Any = None, *, service: Any = None, webhooks: Any = None, **operations: Any) -> Any:

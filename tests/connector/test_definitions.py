@@ -11,7 +11,7 @@ from connector.convertors import CONVERTORS
 from connector.errors import MissingCredentials, UnknownOperation
 from connector.model.definition import Connector, Field, Operation, Webhook
 from connector.model.service import Service, environment_name, missing_value, render_base
-from connector.parsing import parse_connector
+from connector.parsing.connectors import parse_connector
 from connector.selectors import Selector
 from connector.templates import Placeholder, Template, Unrenderable
 

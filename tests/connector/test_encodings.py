@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from connector.encodings import FILE_ENCODINGS, find_media_type
-from connector.parsing import parse_connector, read_connector
+from connector.parsing.connectors import parse_connector, read_connector
 from connector.requests.build import build_request
 
 

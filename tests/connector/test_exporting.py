@@ -16,9 +16,9 @@ from connector.exporting import to_openapi
 from connector.messages import Request
 from connector.model.definition import Connector, Operation
 from connector.openapi import from_openapi
-from connector.parsing import merge_documents, parse_connector
+from connector.parsing.connectors import merge_documents, parse_connector
+from connector.parsing.schema import Document
 from connector.requests.build import build_request
-from connector.schema import Document
 from runtime.catalog import Catalog
 from tests.spec_values import inputs_of, values_of
 

@@ -15,8 +15,8 @@ from connector.auth.methods import NoAuth, find_auth_method
 from connector.convertors import CONVERTORS, Convertor, convert, read_string
 from connector.errors import InvalidDefinition, unknown_kind
 from connector.events.signatures import SIGNATURE_SCHEMES, Hmac
-from connector.kinds import TABLES, add_kind
-from connector.parsing import parse_connector
+from connector.parsing.connectors import parse_connector
+from connector.parsing.tables import TABLES, add_kind
 from connector.requests.bodies import BODY_KINDS, JsonBody, TextBody
 
 

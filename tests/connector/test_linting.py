@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from connector.errors import Problem
-from connector.linting import find_lints, place_lints
 from connector.model.definition import Connector
-from connector.parsing import parse_connector, read_connector
-from connector.schema import Document, Kind
+from connector.parsing.connectors import parse_connector, read_connector
+from connector.parsing.lint import find_lints, place_lints
+from connector.parsing.schema import Document, Kind
 
 MESSAGE = {"type": "mime_build", "mime_build": {"to": "a@b.c", "subject": "s", "body": "b"}}
 FIELDS = [{"name": "id", "type": "String"}, {"name": "size", "type": "Integer"}]

@@ -28,7 +28,7 @@ from connector.errors import MappingError
 from connector.events.mapping import map_event
 from connector.messages import Headers, Request, Response
 from connector.model.definition import Connector, Operation
-from connector.parsing import parse_connector
+from connector.parsing.connectors import parse_connector
 
 SHIPPED = Path(__file__).parents[2] / "definitions" / "mistral-ai"
 NOW = datetime.datetime(2026, 5, 1, 12, 0, tzinfo=datetime.timezone(datetime.timedelta(hours=2)))

@@ -17,7 +17,7 @@ from connector.auth.tokens import Grant, read_grant
 from connector.errors import InvalidDefinition, NeedsReauthorization, TransportError
 from connector.messages import MASK, Headers, Request, Response
 from connector.model.service import Service
-from connector.parsing import find_problems, parse_connector
+from connector.parsing.connectors import find_problems, parse_connector
 from connector.templates import Unrenderable
 
 NOW = 1_800_000_000.0

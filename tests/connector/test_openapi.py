@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from connector.answers.mapping import map_response
 from connector.errors import InvalidDefinition
-from connector.linting import find_lints
 from connector.openapi import MAX_OPERATIONS, Imported, from_openapi
-from connector.parsing import read_connector
+from connector.parsing.connectors import read_connector
+from connector.parsing.lint import find_lints
 from connector.requests.build import build_request
 from connector.spec_files import MAX_FILE, split_group
 from connector.spec_text import parse_spec

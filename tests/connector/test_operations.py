@@ -9,10 +9,10 @@ import pytest
 from connector.errors import MissingCredentials
 from connector.model.definition import Operation
 from connector.model.service import Service
-from connector.namespaces import Usage
-from connector.operations import NOWHERE, Endpoint, check_path, read_operation
-from connector.parsing import find_problems, read_connector
-from connector.reading import Reader
+from connector.parsing.connectors import find_problems, read_connector
+from connector.parsing.namespaces import Usage
+from connector.parsing.operations import NOWHERE, Endpoint, check_path, read_operation
+from connector.parsing.reader import Reader
 from connector.requests.build import build_request
 from connector.templates import Template
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.overlays import NAMED_LISTS, Merge, apply_overlay
-from connector.schema import Finding
+from connector.parsing.overlays import NAMED_LISTS, Merge, apply_overlay
+from connector.parsing.schema import Finding
 
 #: No list of named things and no template, so that nothing but RFC 7396 applies.
 KEYS = st.sampled_from(["a", "b", "c", "operations of none"])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from connector.pages import to_markdown
-from connector.parsing import parse_connector
+from connector.parsing.connectors import parse_connector
 from runtime.catalog import Catalog
 
 CATALOG = Catalog()

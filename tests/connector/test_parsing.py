@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from connector.auth.methods import NoAuth
 from connector.errors import InvalidDefinition, Problem, UnknownOperation
 from connector.model.definition import Connector, Operation
-from connector.parsing import Source, find_problems, parse_connector, read_connector
-from connector.schema import Document
+from connector.parsing.connectors import Source, find_problems, parse_connector, read_connector
+from connector.parsing.schema import Document
 
 SERVICE: dict[str, Any] = {"handle": "demo", "service": {"baseURL": "https://demo.example/v1"}}
 THINGS: dict[str, Any] = {

@@ -11,7 +11,7 @@ from connector.errors import InvalidDefinition
 from connector.messages import Headers, Response
 from connector.model.definition import Operation
 from connector.model.policies import Policies, RateLimit, Retry
-from connector.parsing import parse_connector
+from connector.parsing.connectors import parse_connector
 
 FIELDS = [{"name": "id", "type": "String"}]
 

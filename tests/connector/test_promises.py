@@ -24,7 +24,7 @@ from connector.answers.streams import STREAM_KINDS
 from connector.auth.methods import AUTH_METHODS, find_auth_method, method_key
 from connector.convertors import CONVERTORS
 from connector.events.signatures import SIGNATURE_SCHEMES
-from connector.parsing import parse_connector
+from connector.parsing.connectors import parse_connector
 from connector.requests.bodies import BODY_KINDS
 from connector.requests.steps import STEP_TYPES
 

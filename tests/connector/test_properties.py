@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from connector.errors import InputError
 from connector.model.definition import Connector, Operation
-from connector.parsing import parse_connector
+from connector.parsing.connectors import parse_connector
 from connector.protocols import Moment
 from connector.requests.build import build_request
 

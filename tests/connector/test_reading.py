@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from connector.reading import Reader
+from connector.parsing.reader import Reader
 from connector.templates import Placeholder, Slot, Template
 
 AT = ("here",)

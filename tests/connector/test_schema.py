@@ -19,7 +19,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from connector.errors import InvalidDefinition, Problem
-from connector.schema import (
+from connector.parsing.schema import (
     KINDS,
     MAX_BYTES,
     MAX_NESTING,

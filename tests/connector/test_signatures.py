@@ -28,7 +28,7 @@ from connector.events.signatures import (
     split_secrets,
 )
 from connector.messages import Headers, Request
-from connector.parsing import find_problems, parse_connector
+from connector.parsing.connectors import find_problems, parse_connector
 
 SUITE = Path(__file__).parents[1] / "suite" / "signatures.json"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -13,7 +13,7 @@ import pytest
 from connector.answers.mapping import Result
 from connector.errors import InputError, InvalidDefinition, MappingError, MissingCredentials, UnknownOperation
 from connector.model.definition import Call, CustomOperation
-from connector.parsing import find_problems, parse_connector, read_connector
+from connector.parsing.connectors import find_problems, parse_connector, read_connector
 from connector.requests.steps import run_steps
 
 SERVICE: dict[str, Any] = {

@@ -26,7 +26,7 @@ from connector.convertors import convert
 from connector.errors import InputError
 from connector.messages import Headers, Response
 from connector.model.definition import Connector, CustomOperation, Operation
-from connector.parsing import parse_connector
+from connector.parsing.connectors import parse_connector
 from connector.protocols import Moment
 from connector.requests.build import build_request
 from connector.requests.steps import run_steps

@@ -7,7 +7,7 @@ from typing import Any
 
 from connector.events.synthesis import after_call, after_poll
 from connector.model.definition import Webhook
-from connector.parsing import parse_connector
+from connector.parsing.connectors import parse_connector
 
 NOW = datetime.datetime(2026, 11, 26, 12, 0, tzinfo=datetime.UTC)
 SOURCE = "/demo/default"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from connector.describing import answer_schema, input_schema, inputs_schema, with_null
 from connector.model.definition import Connector, Operation
-from connector.parsing import parse_connector
+from connector.parsing.connectors import parse_connector
 from connector.requests.build import read_inputs
 from connector.tools import LONGEST_NAME, name_tools, result_schema, to_tools, tool_inputs
 from runtime.catalog import Catalog

@@ -8,7 +8,7 @@ import pytest
 
 from connector.errors import InvalidDefinition
 from connector.model.polls import Poll
-from connector.parsing import parse_connector
+from connector.parsing.connectors import parse_connector
 
 SERVICE = {"handle": "demo", "service": {"baseURL": "https://demo.example"}}
 

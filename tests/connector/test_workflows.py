@@ -9,7 +9,7 @@ import pytest
 
 from connector.errors import InputError, InvalidDefinition
 from connector.events.automations import parse_automation, parse_mapping, read_automation
-from connector.parsing import find_problems
+from connector.parsing.connectors import find_problems
 
 CONTEXT = {
     "event": {"type": "jobs/done", "data": {"id": "j1", "count": 3, "files": ["f1", "f2"], "gone": None, "on": True}},

@@ -16,7 +16,7 @@ from connector.auth.oauth import authorization_url, code_request
 from connector.auth.tokens import Grant, read_grant
 from connector.errors import MissingCredentials, NeedsReauthorization, ResponseError, TransportError
 from connector.messages import MASK
-from connector.parsing import parse_connector
+from connector.parsing.connectors import parse_connector
 from runtime import Runtime
 from runtime.cli import cli
 from tests.runtime.authorization_server import (

@@ -11,7 +11,7 @@ import pytest
 from connector.errors import BlockedAddress, MappingError, TransportError, UnknownOutcome
 from connector.messages import Headers, Request, Response, Stream
 from connector.model.definition import Operation
-from connector.parsing import parse_connector
+from connector.parsing.connectors import parse_connector
 from runtime.limits import FEWEST, REST
 from runtime.sending import Sender
 

@@ -19,7 +19,7 @@ import pytest
 
 from connector.errors import ConfigurationError, JournalUnavailable, RequestRefused
 from connector.events.signatures import sign
-from connector.parsing import parse_connector
+from connector.parsing.connectors import parse_connector
 from runtime.webhooks import Rate, find_routes, read_body
 from tests.runtime.served import DEMO, PATH, SECRET, Served, served, settings_in
 

@@ -17,13 +17,13 @@ from connector.model.challenges import Challenge, read_challenge
 from connector.model.definition import Connector, CustomOperation, Operation, Registration, Resource, Webhook
 from connector.model.polls import Poll
 from connector.model.service import Service
-from connector.operations import NOWHERE, Endpoint, check_path, read_operation
-from connector.overlays import Merge
-from connector.reading import Reader, text_path
+from connector.parsing.operations import NOWHERE, Endpoint, check_path, read_operation
+from connector.parsing.overlays import Merge
+from connector.parsing.reader import Reader, text_path
+from connector.parsing.schema import Document, Finding, Kind, Path, find_shape_problems, fits
+from connector.parsing.services import read_service
 from connector.requests.steps import CustomOperations, read_custom_operation
-from connector.schema import Document, Finding, Kind, Path, find_shape_problems, fits
 from connector.selectors import Selector
-from connector.services import read_service
 from connector.templates import Template
 from connector.urls import has_dot_segment
 

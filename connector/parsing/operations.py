@@ -18,12 +18,12 @@ from connector.errors import did_you_mean, unknown_kind
 from connector.model.definition import Field, Operation
 from connector.model.policies import Policies, read_idempotency
 from connector.model.service import Service
-from connector.namespaces import Usage, find_namespace
+from connector.parsing.namespaces import Usage, find_namespace
+from connector.parsing.reader import Declarations, Reader, text_path
+from connector.parsing.schema import Path
 from connector.protocols import Body, Pagination
-from connector.reading import Declarations, Reader, text_path
 from connector.requests.bodies import BODY_KINDS, WholeBody, find_body_kind
 from connector.requests.trees import LIST_STYLES, BodyOptions, ListStyle, SlotUse
-from connector.schema import Path
 from connector.selectors import Selector
 from connector.templates import MAX_SLOTS, PathTemplate, Placeholder, QueryPair, Slot, Template
 from connector.urls import encode_literal, has_dot_segment

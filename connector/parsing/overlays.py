@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from connector.schema import Finding, Path
+from connector.parsing.schema import Finding, Path
 
 #: The members by which an item of a list is addressed.
 IDENTITIES = ("handle", "name", "event")

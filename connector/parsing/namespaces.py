@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from connector.convertors import CONVERTORS
 from connector.model.service import Service
-from connector.reading import Declaration, Declarations, Reader
-from connector.schema import Path
+from connector.parsing.reader import Declaration, Declarations, Reader
+from connector.parsing.schema import Path
 from connector.templates import Placeholder, Template
 
 #: The place of a declaration that stands outside of the operation which uses it.

@@ -17,10 +17,10 @@ from connector.errors import unknown_kind
 from connector.events.signatures import Signature, Undeclared, read_signature
 from connector.model.policies import Policies
 from connector.model.service import AUTH_METHOD, Service, render_base
-from connector.operations import Endpoint, read_operation, read_policies
+from connector.parsing.operations import Endpoint, read_operation, read_policies
+from connector.parsing.reader import ConnectionValues, Declaration, Reader, text_path
+from connector.parsing.schema import Path
 from connector.protocols import Auth, NoAuth
-from connector.reading import ConnectionValues, Declaration, Reader, text_path
-from connector.schema import Path
 from connector.selectors import Selector
 from connector.templates import Placeholder, Template, Unrenderable, render_url
 from connector.urls import check_base_url

@@ -14,8 +14,8 @@ from typing import Any
 from connector.answers.mapping import map_document
 from connector.errors import MappingError, Problem, did_you_mean
 from connector.model.definition import Connector, Operation
-from connector.overlays import IDENTITIES
-from connector.schema import Document, Finding, Path
+from connector.parsing.overlays import IDENTITIES
+from connector.parsing.schema import Document, Finding, Path
 
 Examples = Mapping[str, Any]
 

@@ -18,7 +18,7 @@ from connector.convertors import CONVERTORS, Convertor, find_convertor, read_def
 from connector.encodings import FILE_ENCODINGS
 from connector.errors import unknown_kind
 from connector.model.definition import Field
-from connector.schema import Finding, Path
+from connector.parsing.schema import Finding, Path
 from connector.selectors import Selector
 from connector.templates import (
     MAX_SLOTS,

@@ -1,0 +1,1 @@
+"""Documents become a Connector, or every problem in them at once."""
