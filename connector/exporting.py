@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from connector.auth.methods import BasicAuth, GrantAuth
-from connector.body_schemas import BodySchemas
 from connector.convertors import to_text
-from connector.describing import answer_schema, input_schema, payload_schema
+from connector.describe.bodies import BodySchemas
+from connector.describe.schemas import answer_schema, input_schema, payload_schema
 from connector.model.definition import Connector, Operation
 from connector.model.service import Service
 from connector.protocols import Auth, Body

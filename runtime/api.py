@@ -16,8 +16,9 @@ from typing import Annotated, Any, cast
 from fastapi import APIRouter, Body, Path, Query, Request
 from starlette.responses import StreamingResponse
 
-from connector import describing
 from connector.answers.mapping import Chunk
+from connector.describe import schemas
+from connector.describe.samples import sample_message
 from connector.errors import (
     InputError,
     InputProblem,
@@ -36,7 +37,6 @@ from runtime.journal import Journal
 from runtime.listening import event_stream
 from runtime.problems import problem
 from runtime.routing import PROBLEMS, After, Answer, Backend, ConnectionBody, Limit, connector_of, make_route_class
-from runtime.samples import sample_message
 
 Handle = Annotated[str, Path(description="A connector.")]
 Inputs = Annotated[dict[str, Any], Body(description="The inputs of the operation, by name.")]
@@ -83,8 +83,8 @@ def _add_catalogue(router: APIRouter, backend: Backend) -> None:
         found = _find(connector, operation)
         fields = found.output if isinstance(found, CustomOperation) else found.fields
         schemas = {
-            "inputs": describing.inputs_schema(found),
-            "fields": describing.fields_schema(fields),
+            "inputs": schemas.inputs_schema(found),
+            "fields": schemas.fields_schema(fields),
         }
         return Answer({**documents.operation_document(connector, found), "schemas": schemas})
 

@@ -18,6 +18,7 @@ from typing import Any, cast
 
 from connector.answers.mapping import Chunk, Result, map_response
 from connector.convertors import to_text
+from connector.describe.samples import make_answers, read_example
 from connector.errors import (
     ConfigurationError,
     ConnectorError,
@@ -40,7 +41,6 @@ from runtime.catalog import Catalog
 from runtime.entries import Run, StoredEvent
 from runtime.journal import Journal
 from runtime.runtime import Runtime
-from runtime.samples import make_answers, read_example
 from runtime.subscriptions import next_wait
 
 #: The answer of a step is kept for later steps up to so many characters of JSON; beyond, `raw` is left out.

@@ -171,7 +171,7 @@ def export_openapi(everywhere: Everywhere, *, connector: str, out: Path | None) 
 @click.pass_obj
 def export_tools(everywhere: Everywhere, *, connector: str, form: Any, out: Path | None) -> None:
     """Export operations as tools for models, with JSON Schemas."""
-    from connector.tools import to_tools
+    from connector.describe.tools import to_tools
 
     _give(to_tools(everywhere.catalog().of(connector), form), out)
 
@@ -185,7 +185,7 @@ def export_markdown(everywhere: Everywhere, *, connector: str, out: Path | None)
 
     It lists values, operations, inputs, fields and triggers.
     """
-    from connector.pages import to_markdown
+    from connector.describe.markdown import to_markdown
 
     text = to_markdown(everywhere.catalog().of(connector))
     _give({"markdown": text} if everywhere.json else text, out)

@@ -22,6 +22,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMappi
 from dataclasses import dataclass, replace
 from typing import Any
 
+from connector.describe.samples import cut_page, find_progress, json_response, make_answers, read_example
 from connector.errors import ConfigurationError
 from connector.messages import Headers, Request, Response
 from connector.model.definition import Connector, Operation
@@ -29,7 +30,6 @@ from connector.templates import Slot, Template
 from runtime.complaints import Complaint, Pairs, Unreadable
 from runtime.credentials import Credential, find_credentials
 from runtime.expectations import find_complaints, fixed_headers
-from runtime.samples import cut_page, find_progress, json_response, make_answers, read_example
 
 #: A body may have this many bytes.
 MAX_BODY = 4 * 1024 * 1024

@@ -13,12 +13,12 @@ from typing import Any
 
 from connector.answers.mapping import Result, find_records, map_fields
 from connector.convertors import to_text
+from connector.describe.samples import make_answers
 from connector.events.synthesis import after_call
 from connector.messages import Event
 from connector.model.definition import Connector, Operation, Webhook
 from connector.templates import PathTemplate, Template
 from runtime.entries import NewEvent
-from runtime.samples import make_answers
 
 #: The name of a connector's default connection in the `source` of an event.
 DEFAULT = "default"

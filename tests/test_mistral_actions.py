@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from connector.describe.samples import read_example
 from connector.errors import InputError
 from connector.messages import Headers, Request, Response
 from connector.model.definition import CustomOperation
@@ -17,7 +18,6 @@ from connector.protocols import Moment
 from connector.requests.steps import run_steps
 from runtime import Catalog, Runtime
 from runtime.mock import MockProvider
-from runtime.samples import read_example
 from tests.mistral_judge import BESIDE, VARIABLE, Spec, answer_complaints, complaints, find_spec, is_defect, load_spec
 
 MOMENT = Moment(time=1_800_000_000.0, nonce="n-1")

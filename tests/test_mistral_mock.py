@@ -23,9 +23,9 @@ import pytest
 
 from connector.answers.mapping import ChunkReader, combine, map_response
 from connector.answers.streams import STREAM_KINDS
+from connector.describe.samples import read_example
 from connector.messages import Response
 from runtime import Runtime
-from runtime.samples import read_example
 from tests.test_mistral_spec import CONNECTOR, EXAMPLES, TABLE, inputs_of, request_of
 
 pytestmark = pytest.mark.anyio

@@ -12,6 +12,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from connector.answers.mapping import map_response
+from connector.describe.samples import read_example
 from connector.errors import InvalidDefinition
 from connector.openapi import MAX_OPERATIONS, Imported, from_openapi
 from connector.parsing.connectors import read_connector
@@ -19,7 +20,6 @@ from connector.parsing.lint import find_lints
 from connector.requests.build import build_request
 from connector.spec_files import MAX_FILE, split_group
 from connector.spec_text import parse_spec
-from runtime.samples import read_example
 from tests.spec_values import inputs_of, values_of
 
 FOLDER = Path(__file__).parents[1] / "specs"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from connector.pages import to_markdown
+from connector.describe.markdown import to_markdown
 from connector.parsing.connectors import parse_connector
 from runtime.catalog import Catalog
 

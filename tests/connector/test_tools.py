@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connector.describing import answer_schema, input_schema, inputs_schema, with_null
+from connector.describe.schemas import answer_schema, input_schema, inputs_schema, with_null
+from connector.describe.tools import LONGEST_NAME, name_tools, result_schema, to_tools, tool_inputs
 from connector.model.definition import Connector, Operation
 from connector.parsing.connectors import parse_connector
 from connector.requests.build import read_inputs
-from connector.tools import LONGEST_NAME, name_tools, result_schema, to_tools, tool_inputs
 from runtime.catalog import Catalog
 from tests.spec_values import inputs_of
 

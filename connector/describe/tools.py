@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from connector.describing import fields_schema, input_schema, with_null
+from connector.describe.schemas import fields_schema, input_schema, with_null
 from connector.model.definition import Connector, CustomOperation, Operation
 
 Form = Literal["mcp", "functions"]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from connector.convertors import to_text
-from connector.describing import input_schema
+from connector.describe.schemas import input_schema
 from connector.model.definition import Operation
 from connector.protocols import Body
 from connector.requests.bodies import BinaryBody, FormBody, TextBody, XmlBody

@@ -1,0 +1,1 @@
+"""What a connector offers, for programs and for people."""
