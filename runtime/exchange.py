@@ -17,7 +17,7 @@ from runtime.verbs import Everywhere, Verbs, complete_connector, handle_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from connector.openapi import Imported
+    from connector.openapi.importer import Imported
     from runtime.specs import Written
 
 #: Of what was guessed and lost, and of changes, so many are shown; `--json` has them all.
@@ -49,7 +49,7 @@ def import_openapi(everywhere: Everywhere, *, source: str, out: Path, handle: st
     overlay.json.
     """
     from connector.errors import InvalidDefinition
-    from connector.openapi import from_openapi
+    from connector.openapi.importer import from_openapi
     from runtime import printing
     from runtime.specs import place_problems, read_spec, write_connector
 
@@ -150,7 +150,7 @@ _out = click.option(
 @click.pass_obj
 def export_openapi(everywhere: Everywhere, *, connector: str, out: Path | None) -> None:
     """Export a connector as an OpenAPI 3.1 document in JSON."""
-    from connector.exporting import to_openapi
+    from connector.openapi.exporter import to_openapi
 
     catalog = everywhere.catalog()
     handle = handle_of(connector)
@@ -193,7 +193,7 @@ def export_markdown(everywhere: Everywhere, *, connector: str, out: Path | None)
 
 def _give(value: Any, out: Path | None) -> None:
     """A document as JSON, or text as it is, on stdout or into a file."""
-    from connector.spec_files import show
+    from connector.openapi.files import show
     from runtime import printing
 
     text = value if isinstance(value, str) else show(value)

@@ -1,6 +1,6 @@
 """Specifications and the folders made from them: read from a file or a URL, written so that hand edits are kept.
 
-What a specification means is the language's to say (`connector.openapi`). A folder that an import wrote is the
+What a specification means is the language's to say (`connector.openapi.importer`). A folder that an import wrote is the
 import's, but for `overlay.json`, which it never touches: corrections by hand live there.
 """
 
@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from connector.errors import ConfigurationError, InvalidDefinition
 from connector.model.definition import Connector
+from connector.openapi.text import MAX_JSON_BYTES, parse_spec
 from connector.parsing.compare import Change, find_changes
 from connector.parsing.connectors import read_connector
-from connector.spec_text import MAX_JSON_BYTES, parse_spec
 from runtime.settings import Settings
 
 if TYPE_CHECKING:
-    from connector.openapi import Imported
+    from connector.openapi.importer import Imported
 
 #: The parts of a folder that an import writes anew; `overlay.json` is not among them.
 _OWN = ("service.json", "resources.json", "operations.json")

@@ -30,9 +30,9 @@ from connector.encodings import FILE_ENCODINGS
 from connector.errors import ConnectorError
 from connector.events.signatures import SIGNATURE_SCHEMES
 from connector.model.definition import Webhook
+from connector.openapi.services import handle_of
 from connector.requests.bodies import BODY_KINDS
 from connector.requests.steps import STEP_TYPES
-from connector.spec_service import handle_of
 from runtime.catalog import find_problems_in
 from runtime.cli import cli
 from runtime.failures import EXIT_CODES, PROVIDER_FAILED

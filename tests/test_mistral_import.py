@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from connector.describe.samples import read_example
-from connector.openapi import Imported, from_openapi
+from connector.openapi.importer import Imported, from_openapi
+from connector.openapi.text import parse_spec
 from connector.protocols import Moment
 from connector.requests.build import build_request
-from connector.spec_text import parse_spec
 from tests.mistral_judge import BESIDE, VARIABLE, Spec, answer_complaints, complaints, find_spec, load_spec
 from tests.spec_values import inputs_of
 

@@ -12,10 +12,10 @@ import jsonschema
 import pytest
 from openapi_spec_validator import validate
 
-from connector.exporting import to_openapi
 from connector.messages import Request
 from connector.model.definition import Connector, Operation
-from connector.openapi import from_openapi
+from connector.openapi.exporter import to_openapi
+from connector.openapi.importer import from_openapi
 from connector.parsing.connectors import merge_documents, parse_connector
 from connector.parsing.schema import Document
 from connector.requests.build import build_request

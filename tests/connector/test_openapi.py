@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from connector.answers.mapping import map_response
 from connector.describe.samples import read_example
 from connector.errors import InvalidDefinition
-from connector.openapi import MAX_OPERATIONS, Imported, from_openapi
+from connector.openapi.files import MAX_FILE, split_group
+from connector.openapi.importer import MAX_OPERATIONS, Imported, from_openapi
+from connector.openapi.text import parse_spec
 from connector.parsing.connectors import read_connector
 from connector.parsing.lint import find_lints
 from connector.requests.build import build_request
-from connector.spec_files import MAX_FILE, split_group
-from connector.spec_text import parse_spec
 from tests.spec_values import inputs_of, values_of
 
 FOLDER = Path(__file__).parents[1] / "specs"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from connector.spec_names import Call, InputNames, camel, kebab, name_calls, shared_prefix
+from connector.openapi.names import Call, InputNames, camel, kebab, name_calls, shared_prefix
 
 
 @pytest.mark.parametrize(

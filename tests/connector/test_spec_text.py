@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from connector.errors import ConfigurationError, InvalidDefinition
-from connector.spec_text import MAX_DEPTH, MAX_JSON_BYTES, MAX_NODES, MAX_YAML_BYTES, parse_spec, read_plain
+from connector.openapi.text import MAX_DEPTH, MAX_JSON_BYTES, MAX_NODES, MAX_YAML_BYTES, parse_spec, read_plain
 
 
 def parse(text: str | bytes) -> Any:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from connector.spec_names import InputNames, camel, is_placeholder
-from connector.spec_schemas import Flat, Specification, is_number, shorten
+from connector.openapi.document import Flat, Specification, is_number, shorten
+from connector.openapi.names import InputNames, camel, is_placeholder
 
 #: Types of the language by type and format of a schema.
 _TYPES = {"string": "String", "integer": "Integer", "number": "Number", "boolean": "Boolean", "array": "Array"}

@@ -14,8 +14,8 @@ from itertools import islice
 from typing import Any
 
 from connector.auth.methods import check_header_name
-from connector.spec_names import camel, is_placeholder, split_words
-from connector.spec_schemas import Specification, members, shorten, text_of
+from connector.openapi.document import Specification, members, shorten, text_of
+from connector.openapi.names import camel, is_placeholder, split_words
 from connector.urls import origin_of
 
 _VARIABLE = re.compile(r"\{([^{}]*)\}")

@@ -16,10 +16,10 @@ from connector.describe.bodies import BodySchemas
 from connector.describe.schemas import answer_schema, input_schema, payload_schema
 from connector.model.definition import Connector, Operation
 from connector.model.service import Service
+from connector.openapi.names import is_placeholder
 from connector.protocols import Auth, Body
 from connector.requests.bodies import BinaryBody, FormBody
 from connector.requests.trees import BareSlot
-from connector.spec_names import is_placeholder
 from connector.templates import Placeholder, Slot, Template
 
 #: What an operation says in the definition and OpenAPI has no words for.

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from connector.spec_answers import Answer
-from connector.spec_inputs import read_type
-from connector.spec_schemas import Flat, Specification, is_number, members
+from connector.openapi.answers import Answer
+from connector.openapi.document import Flat, Specification, is_number, members
+from connector.openapi.inputs import read_type
 
 _SIZES = (
     "page_size",

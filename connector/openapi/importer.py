@@ -15,14 +15,14 @@ from typing import Any
 
 from connector.errors import InvalidDefinition, Problem
 from connector.model.definition import Connector
-from connector.parsing.connectors import read_connector
-from connector.spec_answers import read_fields
-from connector.spec_examples import read_example
-from connector.spec_files import LARGE, show, split_group
-from connector.spec_inputs import is_json_type
-from connector.spec_names import Call as NamedCall
-from connector.spec_names import kebab, name_calls, shared_prefix, split_words
-from connector.spec_operations import (
+from connector.openapi.answers import read_fields
+from connector.openapi.document import Report, Specification, extension, members, shorten, text_of
+from connector.openapi.examples import read_example
+from connector.openapi.files import LARGE, show, split_group
+from connector.openapi.inputs import is_json_type
+from connector.openapi.names import Call as NamedCall
+from connector.openapi.names import kebab, name_calls, shared_prefix, split_words
+from connector.openapi.operations import (
     DESCRIPTION,
     METHODS,
     Found,
@@ -32,8 +32,8 @@ from connector.spec_operations import (
     operation_meta,
     own_path,
 )
-from connector.spec_schemas import Report, Specification, extension, members, shorten, text_of
-from connector.spec_service import handle_of, read_auth, read_base, value_names
+from connector.openapi.services import handle_of, read_auth, read_base, value_names
+from connector.parsing.connectors import read_connector
 
 #: A specification has at most this many operations.
 MAX_OPERATIONS = 5000

@@ -12,8 +12,8 @@ from itertools import islice
 from typing import Any
 
 from connector.answers.mapping import USUAL_ROOTS
-from connector.spec_inputs import is_json_type, read_type
-from connector.spec_schemas import Flat, Specification, members, shorten
+from connector.openapi.document import Flat, Specification, members, shorten
+from connector.openapi.inputs import is_json_type, read_type
 
 #: Fields are picked so deep, and of one answer so many.
 MAX_LEVELS = 4

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from connector.spec_answers import Answer
-from connector.spec_schemas import Flat, Specification, find_alternatives, members
+from connector.openapi.answers import Answer
+from connector.openapi.document import Flat, Specification, find_alternatives, members
 
 _MAX_EXAMPLE = 64 * 1024
 _MAX_SAMPLE = 400

@@ -13,9 +13,7 @@ from itertools import islice
 from typing import Any
 
 from connector.auth.methods import check_header_name
-from connector.spec_inputs import STRUCTURED, Call, Inputs, is_json_type, read_type
-from connector.spec_names import InputNames, is_placeholder
-from connector.spec_schemas import (
+from connector.openapi.document import (
     Flat,
     Specification,
     extension,
@@ -23,6 +21,8 @@ from connector.spec_schemas import (
     members,
     text_of,
 )
+from connector.openapi.inputs import STRUCTURED, Call, Inputs, is_json_type, read_type
+from connector.openapi.names import InputNames, is_placeholder
 from connector.templates import MAX_SLOTS
 
 _MAX_PARAMETERS = 300

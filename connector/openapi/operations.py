@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from connector.spec_answers import Answer, read_answers, read_fields
-from connector.spec_inputs import Call, is_json_type
-from connector.spec_names import Call as NamedCall
-from connector.spec_pages import find_pagination
-from connector.spec_requests import choose_media_type, read_parameters, read_request
-from connector.spec_schemas import Flat, Specification, extension, members, shorten, text_of
+from connector.openapi.answers import Answer, read_answers, read_fields
+from connector.openapi.document import Flat, Specification, extension, members, shorten, text_of
+from connector.openapi.inputs import Call, is_json_type
+from connector.openapi.names import Call as NamedCall
+from connector.openapi.pages import find_pagination
+from connector.openapi.requests import choose_media_type, read_parameters, read_request
 
 METHODS = ("get", "post", "put", "patch", "delete", "head", "options", "trace")
 #: How much of a description is kept, in characters.

@@ -1,0 +1,1 @@
+"""OpenAPI documents in and out."""
