@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, cast
 
 from connector.answers.mapping import Chunk, Result, map_response
-from connector.convertors import to_text
 from connector.describe.samples import make_answers, read_example
 from connector.errors import (
     ConfigurationError,
@@ -37,6 +36,7 @@ from connector.events.automations import EVENT, MISSING, Automation, Step, read_
 from connector.messages import Event, Request
 from connector.model.definition import Operation
 from connector.parsing.schema import Document, Finding
+from connector.types import to_text
 from runtime.catalog import Catalog
 from runtime.entries import Run, StoredEvent
 from runtime.journal import Journal

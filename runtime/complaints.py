@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from connector.answers.mapping import read_json
-from connector.convertors import to_text
 from connector.errors import MappingError
 from connector.messages import Headers, Response
 from connector.requests.trees import ListStyle
 from connector.templates import Placeholder, Slot, Template
+from connector.types import to_text
 
 _LIST_MARK = re.compile(r"\[[0-9]*\]")
 

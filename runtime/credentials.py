@@ -12,10 +12,10 @@ import urllib.parse
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from connector.convertors import to_text
 from connector.messages import Headers, Request
 from connector.model.service import Service
 from connector.protocols import Auth, Moment
+from connector.types import to_text
 
 #: What an auth method is given in place of the values of a connection, to see where it puts them.
 _SAMPLE = "sample"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from connector.convertors import to_text
+from connector.types import to_text
 from runtime.documents import Document
 from runtime.printing import print_table, print_text
 

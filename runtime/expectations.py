@@ -14,8 +14,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from connector.convertors import read_default, to_text
-from connector.markup import parse_xml
 from connector.messages import Headers, Request
 from connector.model.definition import Operation
 from connector.requests.bodies import BinaryBody, FormBody, GraphqlBody, JsonBody, NdjsonBody, TextBody, XmlBody
@@ -33,6 +31,8 @@ from connector.requests.trees import (
     flatten,
 )
 from connector.templates import Placeholder, Slot, Template
+from connector.types import read_default, to_text
+from connector.xml import parse_xml
 from runtime.complaints import (
     Complaint,
     Location,

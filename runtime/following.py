@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from connector.answers.mapping import Chunk, Result
-from connector.convertors import to_text
 from connector.errors import ConfigurationError
 from connector.model.definition import AnyOperation
+from connector.types import to_text
 from runtime import printing
 from runtime.runtime import Runtime
 

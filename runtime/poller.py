@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connector.answers.mapping import find_records
-from connector.convertors import to_text
 from connector.errors import (
     ConnectorError,
     InputError,
@@ -29,6 +28,7 @@ from connector.events.synthesis import after_poll
 from connector.messages import Event
 from connector.model.definition import Webhook
 from connector.model.polls import Poll as Declared
+from connector.types import to_text
 from runtime.entries import Checkpoint, NewEvent, Sightings, Work
 from runtime.journal import Journal
 from runtime.polls import Poll, Polls

@@ -20,9 +20,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from connector.answers.mapping import Result
-from connector.convertors import to_text
 from connector.errors import Problem
 from connector.messages import Request, Stream
+from connector.types import to_text
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from connector.answers.mapping import Result, find_records, map_fields
-from connector.convertors import to_text
 from connector.describe.samples import make_answers
 from connector.events.synthesis import after_call
 from connector.messages import Event
 from connector.model.definition import Connector, Operation, Webhook
 from connector.templates import PathTemplate, Template
+from connector.types import to_text
 from runtime.entries import NewEvent
 
 #: The name of a connector's default connection in the `source` of an event.

@@ -22,13 +22,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from connector.convertors import to_text
 from connector.digests import same_text
 from connector.errors import ConfigurationError, InvalidSignature, MappingError, RequestRefused
 from connector.events.mapping import FORM, make_event, read_message
 from connector.events.signatures import Verified, message_id, split_secrets
 from connector.messages import Headers, Request
 from connector.model.definition import Connector, Webhook
+from connector.types import to_text
 from runtime.entering import DEDUPES
 from runtime.entries import NewEvent
 from runtime.files import make_home

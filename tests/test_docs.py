@@ -25,7 +25,6 @@ import runtime
 from connector.answers.kinds import RESPONSE_KINDS
 from connector.answers.pagination import PAGINATION_STYLES
 from connector.auth.methods import AUTH_METHODS
-from connector.convertors import CONVERTORS
 from connector.encodings import FILE_ENCODINGS
 from connector.errors import ConnectorError
 from connector.events.signatures import SIGNATURE_SCHEMES
@@ -33,6 +32,7 @@ from connector.model.definition import Webhook
 from connector.openapi.services import handle_of
 from connector.requests.bodies import BODY_KINDS
 from connector.requests.steps import STEP_TYPES
+from connector.types import CONVERTORS
 from runtime.catalog import find_problems_in
 from runtime.cli import cli
 from runtime.failures import EXIT_CODES, PROVIDER_FAILED

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from connector.convertors import check_surrogates
-from connector.markup import parse_xml
 from connector.parsing.schema import nesting
+from connector.types import check_surrogates
+from connector.xml import parse_xml
 
 #: Numbers that are infinite as a float or beyond 64 bits are found once every digit is a 0 and no sign is left: fixed
 #: bytes take a twentieth of the time of a regular expression that says the same.

@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
-from connector.convertors import to_text
 from connector.errors import BlockedAddress, MappingError
 from connector.messages import Headers, Request, Response, without_query
 from connector.protocols import Pagination
 from connector.selectors import Selector
+from connector.types import to_text
 from connector.urls import encode_query, origin_of
 
 #: Compiles the selector at a key of a definition; None where there is none.

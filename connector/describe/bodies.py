@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from connector.convertors import to_text
 from connector.describe.schemas import input_schema
 from connector.model.definition import Operation
 from connector.protocols import Body
@@ -16,6 +15,7 @@ from connector.requests.bodies import BinaryBody, FormBody, TextBody, XmlBody
 from connector.requests.multipart import FilePart, MultipartBody
 from connector.requests.trees import ArrayNode, BareSlot, Constant, Node, ObjectNode, QuotedSlot, Text
 from connector.templates import Placeholder, Slot
+from connector.types import to_text
 
 
 class BodySchemas:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from connector.convertors import to_text
 from connector.model.definition import Connector, CustomOperation, Field, Operation
 from connector.templates import Placeholder, Template
+from connector.types import to_text
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>#|!~])")
 

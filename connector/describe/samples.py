@@ -14,10 +14,10 @@ from typing import Any
 from connector.answers.pagination import Counted
 from connector.answers.streams import STREAM_KINDS
 from connector.errors import ConfigurationError
-from connector.markup import show_xml
 from connector.messages import Headers, Request, Response
 from connector.model.definition import Connector, Field, Operation, Webhook
 from connector.selectors import Every, Selector, Walk, read_walk, show_walk
+from connector.xml import show_xml
 
 #: How many elements a made-up list has.
 LENGTH = 2

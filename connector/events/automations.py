@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from connector.convertors import Convertor, to_text
 from connector.errors import InputError, InputProblem, InvalidDefinition, Problem
 from connector.parsing.reader import Reader
 from connector.parsing.schema import Document, Path, find_shape_problems
 from connector.selectors import Selector
 from connector.templates import Template
+from connector.types import Convertor, to_text
 
 #: What a mapping may take values from: `event`, and the name of each earlier step.
 Context = Mapping[str, Any]

@@ -10,9 +10,9 @@ import datetime
 from typing import Any
 
 from connector.answers.mapping import map_fields
-from connector.convertors import to_text
 from connector.messages import Event
 from connector.model.definition import Webhook
+from connector.types import to_text
 
 
 def after_call(webhook: Webhook, document: Any, *, source: str, run: str, now: datetime.datetime) -> Event | None:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from connector.convertors import Convertor
 from connector.errors import UnknownOperation
 from connector.messages import Request
 from connector.model.challenges import Challenge
@@ -21,6 +20,7 @@ from connector.model.service import Config, Service
 from connector.protocols import Body, Pagination
 from connector.selectors import Selector
 from connector.templates import PathTemplate, Placeholder, QueryPair, Template
+from connector.types import Convertor
 
 FieldPlan = tuple[str, str | None, Callable[[Any], Any], frozenset[type], bool]
 

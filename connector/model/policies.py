@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from connector.convertors import to_text
 from connector.selectors import Selector
+from connector.types import to_text
 
 #: Compiles the selector at a key of a block; None where there is none. What follows is where the block is, seen from
 #: the one that is read.

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from connector.convertors import to_text
 from connector.selectors import Selector
+from connector.types import to_text
 
 #: Compiles the selector at a key of a block; None where there is none.
 ReadSelectorIn = Callable[[Mapping[str, Any], str], Selector | None]

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connector.auth.methods import method_key
-from connector.convertors import to_text
 from connector.errors import InputError, InputProblem, MissingCredentials
 from connector.events.signatures import Signature, Undeclared
 from connector.messages import Request, secret_forms
@@ -19,6 +18,7 @@ from connector.model.policies import Policies
 from connector.protocols import Auth, Moment, NoAuth
 from connector.selectors import Selector
 from connector.templates import Placeholder, Template, Unrenderable
+from connector.types import to_text
 from connector.urls import check_base_url, encode_host_part, encode_segment, origin_of
 
 #: A shorter text is not looked for in successful answers: it would stand in them by chance.

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from connector.auth.methods import BasicAuth, GrantAuth
-from connector.convertors import to_text
 from connector.describe.bodies import BodySchemas
 from connector.describe.schemas import answer_schema, input_schema, payload_schema
 from connector.model.definition import Connector, Operation
@@ -21,6 +20,7 @@ from connector.protocols import Auth, Body
 from connector.requests.bodies import BinaryBody, FormBody
 from connector.requests.trees import BareSlot
 from connector.templates import Placeholder, Slot, Template
+from connector.types import to_text
 
 #: What an operation says in the definition and OpenAPI has no words for.
 _BESIDE = (

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from connector.convertors import check_surrogates
 from connector.errors import ConfigurationError, InvalidDefinition, Problem
 from connector.parsing.schema import nesting
+from connector.types import check_surrogates
 
 #: A specification has at most this many bytes: 16 MiB as JSON, 8 MiB as YAML, which takes far longer to read.
 MAX_JSON_BYTES = 16 * 1024 * 1024

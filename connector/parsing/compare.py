@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from connector.convertors import to_text
 from connector.model.definition import Connector, Field, Operation
 from connector.templates import Placeholder, Template
+from connector.types import to_text
 
 #: A value of one of these types is one of the other as well.
 _WIDER = {("Integer", "Number"), ("Date", "String"), ("DateTime", "String")}

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
-from connector.convertors import CONVERTORS
 from connector.model.service import Service
 from connector.parsing.reader import Declaration, Declarations, Reader
 from connector.parsing.schema import Path
 from connector.templates import Placeholder, Template
+from connector.types import CONVERTORS
 
 #: The place of a declaration that stands outside of the operation which uses it.
 VARIABLE = "variable"

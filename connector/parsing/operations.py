@@ -13,7 +13,6 @@ from typing import Any
 from connector.answers.kinds import RESPONSE_KINDS
 from connector.answers.pagination import PAGINATION_STYLES
 from connector.auth.methods import check_header_name
-from connector.convertors import to_text
 from connector.errors import did_you_mean, unknown_kind
 from connector.model.definition import Field, Operation
 from connector.model.policies import Policies, read_idempotency
@@ -26,6 +25,7 @@ from connector.requests.bodies import BODY_KINDS, WholeBody, find_body_kind
 from connector.requests.trees import LIST_STYLES, BodyOptions, ListStyle, SlotUse
 from connector.selectors import Selector
 from connector.templates import MAX_SLOTS, PathTemplate, Placeholder, QueryPair, Slot, Template
+from connector.types import to_text
 from connector.urls import encode_literal, has_dot_segment
 
 #: The type that an undeclared name gets where it stands in a body, if not String (language rule 5).

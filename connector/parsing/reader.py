@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from connector.auth.methods import check_header_name
-from connector.convertors import CONVERTORS, Convertor, find_convertor, read_default, to_text
 from connector.encodings import FILE_ENCODINGS
 from connector.errors import unknown_kind
 from connector.model.definition import Field
@@ -30,6 +29,7 @@ from connector.templates import (
     encode_header,
     split_template,
 )
+from connector.types import CONVERTORS, Convertor, find_convertor, read_default, to_text
 from connector.urls import encode_query
 
 #: What looks like a part of a template, up to its end or the end of the text.

@@ -12,7 +12,6 @@ from typing import Any
 
 from connector.auth.methods import AUTH_METHODS, check_header_name, find_auth_method, method_key
 from connector.auth.oauth import URL_PARAMS, TokenRequest, param_name
-from connector.convertors import CONVERTORS, to_text
 from connector.errors import unknown_kind
 from connector.events.signatures import Signature, Undeclared, read_signature
 from connector.model.policies import Policies
@@ -23,6 +22,7 @@ from connector.parsing.schema import Path
 from connector.protocols import Auth, NoAuth
 from connector.selectors import Selector
 from connector.templates import Placeholder, Template, Unrenderable, render_url
+from connector.types import CONVERTORS, to_text
 from connector.urls import check_base_url
 
 

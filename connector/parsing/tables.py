@@ -15,10 +15,10 @@ from connector.answers.kinds import RESPONSE_KINDS, ResponseKind
 from connector.answers.pagination import PAGINATION_STYLES
 from connector.answers.streams import STREAM_KINDS
 from connector.auth.methods import AUTH_METHODS, method_key
-from connector.convertors import CONVERTORS, Convertor
 from connector.errors import did_you_mean
 from connector.events.signatures import SIGNATURE_SCHEMES
 from connector.requests.bodies import BODY_KINDS
+from connector.types import CONVERTORS, Convertor
 
 
 def _has(*members: str) -> Callable[[Any], bool]:

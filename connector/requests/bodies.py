@@ -13,8 +13,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
-from connector.convertors import to_text
-from connector.markup import count_marks, escape_value
 from connector.messages import Stream, is_source
 from connector.protocols import Body
 from connector.requests.multipart import MultipartBody
@@ -41,6 +39,8 @@ from connector.templates import (
     split_template,
     unused_characters,
 )
+from connector.types import to_text
+from connector.xml import count_marks, escape_value
 
 _dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 

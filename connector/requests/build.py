@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from connector.auth.methods import carried_names, check_header_name
-from connector.convertors import to_text
 from connector.errors import InputError, InputProblem, did_you_mean
 from connector.messages import Headers, Request, Stream, secret_forms
 from connector.model.definition import AnyOperation, Operation
 from connector.model.service import Config, missing_value
 from connector.requests.bodies import WholeBody
 from connector.templates import Unrenderable, encode_header, render_query
+from connector.types import to_text
 from connector.urls import stays_within
 
 

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from connector.convertors import to_text
 from connector.messages import Stream, is_source
 from connector.requests.trees import (
     ABSENT,
@@ -29,6 +28,7 @@ from connector.requests.trees import (
     flatten,
 )
 from connector.templates import Slot, TemplateSyntaxError, Unrenderable, Values, encode_header
+from connector.types import to_text
 
 #: The member of an object in a multipart template that makes it a file: `{"$file": "{{file}}", "filename": "a.csv"}`.
 FILE = "$file"

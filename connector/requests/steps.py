@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from connector.answers.mapping import Result, map_fields
-from connector.convertors import CONVERTORS, to_text
 from connector.errors import InputError, InputProblem, MappingError
 from connector.model.definition import Call, CustomOperation, Field, Operation, Step
 from connector.model.policies import read_idempotency
@@ -27,6 +26,7 @@ from connector.parsing.schema import Path
 from connector.requests.build import build_request, input_hint, read_inputs
 from connector.requests.mime import build_message, check_addresses, check_mail_header
 from connector.templates import Placeholder, Template, Unrenderable
+from connector.types import CONVERTORS, to_text
 
 _METHOD = re.compile(r"[A-Za-z]{1,20}\Z")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}\Z")

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from connector.convertors import MAX_DEPTH, check_surrogates, to_text
 from connector.templates import (
     Slot,
     Template,
@@ -22,6 +21,7 @@ from connector.templates import (
     split_template,
     unused_characters,
 )
+from connector.types import MAX_DEPTH, check_surrogates, to_text
 
 #: A member of an object in a body template: the object is left out when the input it names was not supplied.
 #: So it is when that input has not the value that stands with it: `{"$if": {"jsonMode": true}}`.

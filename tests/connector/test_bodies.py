@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.markup import parse_xml
 from connector.messages import Stream
 from connector.requests.bodies import (
     BinaryBody,
@@ -26,6 +25,7 @@ from connector.requests.bodies import (
 )
 from connector.requests.trees import BodyOptions, SlotUse, compile_tree
 from connector.templates import TemplateSyntaxError, Unrenderable
+from connector.xml import parse_xml
 
 
 def sent(template: Any, **values: Any) -> Any:

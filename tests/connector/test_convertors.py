@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.convertors import (
+from connector.types import (
     CONVERTORS,
     MAX_DEPTH,
     check_surrogates,

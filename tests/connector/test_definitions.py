@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from connector.convertors import CONVERTORS
 from connector.errors import MissingCredentials, UnknownOperation
 from connector.model.definition import Connector, Field, Operation, Webhook
 from connector.model.service import Service, environment_name, missing_value, render_base
 from connector.parsing.connectors import parse_connector
 from connector.selectors import Selector
 from connector.templates import Placeholder, Template, Unrenderable
+from connector.types import CONVERTORS
 
 
 def connector(**service: Any) -> Connector:

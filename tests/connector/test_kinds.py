@@ -12,12 +12,12 @@ from connector.answers.kinds import RESPONSE_KINDS, ResponseKind, parse_json
 from connector.answers.pagination import PAGINATION_STYLES
 from connector.answers.streams import STREAM_KINDS, SseDecoder
 from connector.auth.methods import NoAuth, find_auth_method
-from connector.convertors import CONVERTORS, Convertor, convert, read_string
 from connector.errors import InvalidDefinition, unknown_kind
 from connector.events.signatures import SIGNATURE_SCHEMES, Hmac
 from connector.parsing.connectors import parse_connector
 from connector.parsing.tables import TABLES, add_kind
 from connector.requests.bodies import BODY_KINDS, JsonBody, TextBody
+from connector.types import CONVERTORS, Convertor, convert, read_string
 
 
 @pytest.fixture(autouse=True)

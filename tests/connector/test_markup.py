@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.markup import MAX_DEPTH, count_marks, escape_value, parse_xml, show_xml
+from connector.xml import MAX_DEPTH, count_marks, escape_value, parse_xml, show_xml
 
 _TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters="\ufffe\uffff"))
 

@@ -22,11 +22,11 @@ from connector.answers.kinds import RESPONSE_KINDS
 from connector.answers.pagination import PAGINATION_STYLES
 from connector.answers.streams import STREAM_KINDS
 from connector.auth.methods import AUTH_METHODS, find_auth_method, method_key
-from connector.convertors import CONVERTORS
 from connector.events.signatures import SIGNATURE_SCHEMES
 from connector.parsing.connectors import parse_connector
 from connector.requests.bodies import BODY_KINDS
 from connector.requests.steps import STEP_TYPES
+from connector.types import CONVERTORS
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted(folder.name for folder in (ROOT / "definitions").iterdir() if folder.is_dir())

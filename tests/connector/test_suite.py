@@ -22,7 +22,6 @@ import pytest
 from connector.answers.mapping import map_response
 from connector.auth.methods import GrantAuth
 from connector.auth.tokens import Grant
-from connector.convertors import convert
 from connector.errors import InputError
 from connector.messages import Headers, Response
 from connector.model.definition import Connector, CustomOperation, Operation
@@ -31,6 +30,7 @@ from connector.protocols import Moment
 from connector.requests.build import build_request
 from connector.requests.steps import run_steps
 from connector.selectors import Selector
+from connector.types import convert
 
 MOMENT = Moment(time=1_800_000_000.0, nonce="n-1")
 ROOT = Path(__file__).parents[2]

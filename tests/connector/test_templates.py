@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.convertors import CONVERTORS
 from connector.templates import (
     MAX_HEADER,
     PathTemplate,
@@ -22,6 +21,7 @@ from connector.templates import (
     render_query,
     split_template,
 )
+from connector.types import CONVERTORS
 
 
 def declare(name: str, type_name: str, **more: Any) -> Placeholder:

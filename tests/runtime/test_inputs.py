@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from connector.convertors import CONVERTORS
 from connector.errors import InputError
 from connector.templates import Placeholder
+from connector.types import CONVERTORS
 from runtime.inputs import Item, gather_inputs, read_json
 
 
