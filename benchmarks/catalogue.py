@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from benchmarks.measuring import Row
-from runtime.catalog import Catalog, shipped_definitions
+from runtime.config.catalog import Catalog, shipped_definitions
 
 COUNT = 1000
 

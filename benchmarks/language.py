@@ -9,7 +9,7 @@ from benchmarks.measuring import Row, time_each
 from connector import build_request, parse_connector
 from connector.answers.mapping import map_fields
 from connector.requests.build import read_inputs
-from runtime.catalog import Catalog, shipped_definitions
+from runtime.config.catalog import Catalog, shipped_definitions
 
 INPUTS = {"model": "mistral-small-latest", "content": 'Say "hello" to the world.\n'}
 

@@ -34,10 +34,10 @@ if TYPE_CHECKING:
         UnknownOutcome,
     )
     from runtime.app import create_app
-    from runtime.catalog import Catalog
+    from runtime.config.catalog import Catalog
+    from runtime.config.settings import Limits, Settings, load_settings
+    from runtime.config.vault import Vault
     from runtime.runtime import Runtime
-    from runtime.settings import Limits, Settings, load_settings
-    from runtime.vault import Vault
 
 __all__ = [
     "BlockedAddress",
@@ -72,13 +72,13 @@ __all__ = [
 
 #: Where the names are that are not errors.
 _HOMES = {
-    "Catalog": "runtime.catalog",
-    "Limits": "runtime.settings",
+    "Catalog": "runtime.config.catalog",
+    "Limits": "runtime.config.settings",
     "Runtime": "runtime.runtime",
-    "Settings": "runtime.settings",
-    "Vault": "runtime.vault",
+    "Settings": "runtime.config.settings",
+    "Vault": "runtime.config.vault",
     "create_app": "runtime.app",
-    "load_settings": "runtime.settings",
+    "load_settings": "runtime.config.settings",
 }
 
 

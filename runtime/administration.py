@@ -14,11 +14,11 @@ from pydantic import BaseModel
 from connector.errors import ConfigurationError, InputError, InputProblem, InvalidDefinition, RequestRefused
 from runtime import documents
 from runtime.automations import run_document
-from runtime.entering import INBOUND, enter_values
+from runtime.config.connections import INBOUND, enter_values
+from runtime.config.store import open_store
 from runtime.poller import Poller, trigger_documents
 from runtime.registering import Registrations
 from runtime.routing import After, Answer, Backend, ConnectionBody, Limit, connector_of
-from runtime.store import open_store
 from runtime.subscribers import Subscribers
 from runtime.webhooks import connections_of
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from connector.digests import hmac_text, same_text
 from connector.errors import ConfigurationError
-from runtime.files import make_home
+from runtime.config.files import make_home
 
 #: The file, in the home of the runtime.
 SERVER_FILE = "server.json"

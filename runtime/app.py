@@ -27,6 +27,7 @@ from runtime.announcing import CHALLENGE_LENGTH
 from runtime.api import build_router
 from runtime.automations import Automations, read_automations
 from runtime.client import Client
+from runtime.config.store import open_store
 from runtime.dispatching import Handler
 from runtime.entries import WorkKind
 from runtime.gate import Gate
@@ -36,7 +37,6 @@ from runtime.poller import Poller
 from runtime.registering import RENEWAL, Registrations
 from runtime.reloading import Reloader
 from runtime.routing import PROBLEM_SCHEMA, PROBLEMS, Answer, Backend, make_route_class, problem_response
-from runtime.store import open_store
 from runtime.subscribers import Subscribers, subscriber_guard
 from runtime.subscriptions import Endpoints
 from runtime.webhooks import Doors, Ingress, Receive, Scope, Send, find_routes

@@ -28,7 +28,7 @@ from connector.errors import (
 from connector.messages import Request, Response
 from connector.model.service import Config
 from connector.templates import Unrenderable
-from runtime.vault import Vault, variable_name
+from runtime.config.vault import Vault, variable_name
 
 R = TypeVar("R")
 

@@ -37,7 +37,7 @@ from connector.messages import Event, Request
 from connector.model.definition import Operation
 from connector.parsing.schema import Document, Finding
 from connector.types import to_text
-from runtime.catalog import Catalog
+from runtime.config.catalog import Catalog
 from runtime.entries import Run, StoredEvent
 from runtime.journal import Journal
 from runtime.runtime import Runtime

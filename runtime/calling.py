@@ -203,7 +203,7 @@ def _open_mock_runtime(everywhere: Everywhere, connection: str) -> Runtime:
     from httpx2 import ASGITransport
 
     from connector.auth.tokens import Grant
-    from runtime.catalog import Catalog
+    from runtime.config.catalog import Catalog
     from runtime.mock import MockProvider
     from runtime.runtime import Runtime
 

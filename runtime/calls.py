@@ -22,11 +22,11 @@ from connector.protocols import Auth, Moment
 from connector.templates import Unrenderable
 from connector.urls import origin_of
 from runtime.authorising import Authoriser
+from runtime.config.settings import Settings
+from runtime.config.vault import Vault, variable_name
 from runtime.guard import Guard
 from runtime.outcomes import failure_of, map_answer
 from runtime.sending import Authorise, Sender, Sent, Sleep, Transmits
-from runtime.settings import Settings
-from runtime.vault import Vault, variable_name
 
 if TYPE_CHECKING:
     import httpx2

@@ -24,10 +24,10 @@ import httpx2 as httpx
 from connector.errors import MappingError, TransportError
 from connector.messages import Headers, Request, Response, Stream
 from runtime.clocks import Turns
+from runtime.config.settings import Limits
 from runtime.guard import Guard, refuse_other_origin
 from runtime.inflating import find_inflater, share_of
 from runtime.network import Answer, Attempt, ByteStream, Fields, Network, Substitute, Transport, system_trust
-from runtime.settings import Limits
 from runtime.uploads import find_length
 from runtime.wires import MAYBE_SENT, NOT_SENT
 

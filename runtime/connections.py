@@ -17,9 +17,9 @@ from runtime.verbs import Everywhere, Verbs, complete_connector
 
 if TYPE_CHECKING:
     from connector.model.service import Service
+    from runtime.config.settings import Settings
+    from runtime.config.store import Entry, Store
     from runtime.runtime import Runtime
-    from runtime.settings import Settings
-    from runtime.store import Entry, Store
 
 _connection = click.argument("connection", shell_complete=complete_connector, metavar="CONNECTION")
 _base_url = click.option(
@@ -144,7 +144,7 @@ async def _log_in(runtime: Runtime, connection: str, port: int, wait: float) -> 
     import webbrowser
 
     from runtime import printing
-    from runtime.loopback import Loopback
+    from runtime.config.login import Loopback
 
     state, verifier = secrets.token_urlsafe(24), secrets.token_urlsafe(48)
     async with runtime, Loopback(connection, state, port=port, patience=wait) as loopback:
@@ -210,8 +210,8 @@ class _Desk:
     """Where values of one connection are entered: what it is called, and what they must be."""
 
     def __init__(self, everywhere: Everywhere, connection: str, base_url: str | None) -> None:
-        from runtime.catalog import Catalog
-        from runtime.vault import Vault
+        from runtime.config.catalog import Catalog
+        from runtime.config.vault import Vault
 
         named = {connection: base_url} if base_url is not None else None
         self.json = everywhere.json
@@ -224,14 +224,14 @@ class _Desk:
 
     def check_names(self, names: Iterable[str]) -> None:
         """Raises InputError unless the connection has values of these names."""
-        from runtime.entering import check_names
+        from runtime.config.connections import check_names
 
         check_names(self.service, self.connection, names)
 
     def variables(self) -> dict[str, Any]:
         """The values whose variables are set."""
-        from runtime.entering import INBOUND
-        from runtime.vault import variable_name
+        from runtime.config.connections import INBOUND
+        from runtime.config.vault import variable_name
 
         variables = {name: variable_name(self.connection, name) for name in (*self.service.placeholders, *INBOUND)}
         environment = self.settings.environment
@@ -257,8 +257,8 @@ class _Desk:
         base URL is missing, since a secret is bound to an origin.
         """
         from runtime import printing
-        from runtime.entering import enter_values
-        from runtime.vault import variable_name
+        from runtime.config.connections import enter_values
+        from runtime.config.vault import variable_name
 
         bound_to = enter_values(self.service, self.connection, values, self.settings, self.vault, self.store)
         if self.json:
@@ -274,7 +274,7 @@ class _Desk:
 
 
 def _open_store(settings: Settings) -> Store:
-    from runtime.store import open_store
+    from runtime.config.store import open_store
 
     store = open_store(settings.store, settings.environment)
     assert store is not None, "the settings of a process name a store"  # noqa: S101 - load_settings does

@@ -23,7 +23,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from connector.errors import ConfigurationError
-from runtime.files import make_home, try_lock
+from runtime.config.files import make_home, try_lock
 from runtime.migrations import HEAD, VERSIONS
 from runtime.statements import Prepared
 from runtime.worker import Worker

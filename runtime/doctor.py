@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Literal
 
 from connector.errors import ConnectorError
-from runtime.catalog import Catalog
-from runtime.plugins import load_plugins
-from runtime.settings import Settings
-from runtime.store import Store, open_store
-from runtime.vault import Vault, destination, variable_name
+from runtime.config.catalog import Catalog
+from runtime.config.plugins import load_plugins
+from runtime.config.settings import Settings
+from runtime.config.store import Store, open_store
+from runtime.config.vault import Vault, destination, variable_name
 
 DISTRIBUTION = "connector-runtime"
 OLDEST_PYTHON = (3, 11)

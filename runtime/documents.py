@@ -15,8 +15,8 @@ from connector.answers.mapping import Chunk, Result
 from connector.messages import Event, Request
 from connector.model.definition import AnyOperation, Connector, Field, Operation, Webhook
 from connector.templates import Placeholder, Template
+from runtime.config.vault import variable_name
 from runtime.entries import Attempt, Delivery, Subscription
-from runtime.vault import variable_name
 
 Document = dict[str, Any]
 

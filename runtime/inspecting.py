@@ -20,7 +20,7 @@ from runtime.verbs import (
 )
 
 if TYPE_CHECKING:
-    from runtime.catalog import Catalog
+    from runtime.config.catalog import Catalog
 
 
 @click.command("list", cls=Verb)
@@ -83,7 +83,7 @@ def lint(everywhere: Everywhere, paths: tuple[Path, ...]) -> int:
     """
     from connector.errors import InvalidDefinition, problem_document
     from runtime import printing
-    from runtime.catalog import find_problems_in
+    from runtime.config.catalog import find_problems_in
     from runtime.failures import EXIT_CODES
 
     if paths:

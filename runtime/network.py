@@ -21,8 +21,8 @@ import httpx2 as httpx
 
 from connector.errors import TransportError
 from connector.messages import Request, Stream
+from runtime.config.settings import Limits
 from runtime.guard import Guard, Origin
-from runtime.settings import Limits
 from runtime.uploads import read_stream
 from runtime.wires import MAYBE_SENT, Wire, connect
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from connector.errors import ConfigurationError, InvalidDefinition
 from connector.model.definition import Connector
-from runtime.catalog import Edition, read_place
+from runtime.config.catalog import Edition, read_place
 from runtime.runtime import Runtime
 from runtime.webhooks import Ingress, find_routes
 

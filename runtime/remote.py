@@ -23,7 +23,7 @@ from runtime.announcing import StartKey, find_announcement
 if TYPE_CHECKING:
     import httpx2
 
-    from runtime.settings import Settings
+    from runtime.config.settings import Settings
 
 #: Seconds that the server may take for each piece of an answer, and for its whole proof.
 _TIMEOUT, _PROVING = 30.0, 2.0

@@ -37,17 +37,17 @@ from connector.requests.build import build_request
 from connector.requests.steps import run_steps
 from runtime.authorising import login_step
 from runtime.calls import Calls
-from runtime.catalog import Catalog
+from runtime.config.catalog import Catalog
+from runtime.config.settings import Settings, load_settings
+from runtime.config.store import open_store
+from runtime.config.vault import Vault, destination
 from runtime.outcomes import document_of, failure_of, map_answer
 from runtime.paging import MAX_PAGES, read_page, walk
 from runtime.sending import Sleep
-from runtime.settings import Settings, load_settings
 from runtime.stepping import Begun, take_steps
-from runtime.store import open_store
 from runtime.streaming import Opening, chunks_of, read_chunks, streams
 from runtime.synthetic import OwnCalls
 from runtime.uploads import load_files
-from runtime.vault import Vault, destination
 
 if TYPE_CHECKING:
     import httpx2

@@ -28,7 +28,7 @@ except ImportError:  # without the extra `speed`
     HttpToolsProtocol = asyncio.Protocol  # type: ignore[assignment, misc]  # what nobody uses then
 
 from connector.errors import ConfigurationError
-from runtime.settings import Limits
+from runtime.config.settings import Limits
 
 #: Seconds that answers which have begun may take after the end was asked for (hazard K14).
 GRACE = 20

@@ -19,7 +19,7 @@ from connector.model.definition import Connector
 from connector.openapi.text import MAX_JSON_BYTES, parse_spec
 from connector.parsing.compare import Change, find_changes
 from connector.parsing.connectors import read_connector
-from runtime.settings import Settings
+from runtime.config.settings import Settings
 
 if TYPE_CHECKING:
     from connector.openapi.importer import Imported

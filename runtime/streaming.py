@@ -16,7 +16,7 @@ from connector.errors import MappingError
 from connector.messages import Request, Response, mask
 from connector.model.definition import Operation
 from runtime.clocks import Turns
-from runtime.settings import Limits
+from runtime.config.settings import Limits
 
 if TYPE_CHECKING:
     from runtime.client import Client, StreamedResponse

@@ -13,13 +13,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from connector.errors import BlockedAddress
-from runtime.catalog import Catalog
+from runtime.config.catalog import Catalog
+from runtime.config.settings import Settings
+from runtime.config.store import open_store
 from runtime.documents import Document, attempt_document, delivery_document, subscription_document
 from runtime.entries import Subscription
 from runtime.guard import Guard
 from runtime.journal import Journal
-from runtime.settings import Settings
-from runtime.store import open_store
 from runtime.subscriptions import Endpoints, read_subscription
 
 #: What to tell an operator who meant an internal address.

@@ -13,8 +13,8 @@ from pathlib import Path
 from sqlalchemy import Connection, delete, func, select, text
 
 from connector.errors import ConfigurationError
+from runtime.config.files import sync_folder
 from runtime.databases import Database
-from runtime.files import sync_folder
 from runtime.lines import Outcome
 from runtime.tables import ATTEMPTS, AUDIT, CHECKPOINTS, COUNTERS, DELIVERIES, EVENTS, RUNS, SIGHTINGS, WORK
 

@@ -20,8 +20,8 @@ import click
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from runtime.catalog import Catalog
-    from runtime.settings import Settings
+    from runtime.config.catalog import Catalog
+    from runtime.config.settings import Settings
 
 PROGRAM = "connector"
 
@@ -35,13 +35,13 @@ class Everywhere:
 
     def settings(self, *, base_urls: dict[str, str] | None = None) -> Settings:
         """The settings of this process, these options over all else; raises ConfigurationError."""
-        from runtime.settings import load_settings
+        from runtime.config.settings import load_settings
 
         return load_settings(os.environ, Path.cwd(), definitions=self.definitions, base_urls=base_urls)
 
     def catalog(self) -> Catalog:
         """The shipped connectors and the operator's; raises ConfigurationError."""
-        from runtime.catalog import Catalog
+        from runtime.config.catalog import Catalog
 
         return Catalog(self.settings().definitions)
 

@@ -29,14 +29,14 @@ from connector.events.signatures import Verified, message_id, split_secrets
 from connector.messages import Headers, Request
 from connector.model.definition import Connector, Webhook
 from connector.types import to_text
-from runtime.entering import DEDUPES
+from runtime.config.connections import DEDUPES
+from runtime.config.files import make_home
+from runtime.config.settings import Limits
+from runtime.config.vault import Vault
 from runtime.entries import NewEvent
-from runtime.files import make_home
 from runtime.journal import Journal
 from runtime.problems import problem_bytes
-from runtime.settings import Limits
 from runtime.subscriptions import HOPS_HEADER
-from runtime.vault import Vault
 
 _LOG = logging.getLogger(__name__)
 Scope = MutableMapping[str, Any]

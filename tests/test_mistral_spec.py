@@ -21,7 +21,7 @@ from connector.model.definition import Operation
 from connector.protocols import Moment
 from connector.requests.build import build_request
 from connector.templates import Placeholder
-from runtime.catalog import Catalog
+from runtime.config.catalog import Catalog
 from tests.mistral_judge import BESIDE, DEFECTS, VARIABLE, Spec, answer_complaints, complaints, find_spec, load_spec
 
 MOMENT = Moment(time=1_800_000_000.0, nonce="n-1")

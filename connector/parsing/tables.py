@@ -2,7 +2,7 @@
 
 Each table is its own module's; here they stand together, so that one function can add a row to any of them and refuse
 what does not belong there. Where rows come from is not known here: a program may add its own, and the runtime adds
-those of installed plug-ins (`runtime.plugins`).
+those of installed plug-ins (`runtime.config.plugins`).
 """
 
 from __future__ import annotations

@@ -22,12 +22,12 @@ import pytest
 
 from runtime.automations import Automations, read_automations
 from runtime.client import Client
+from runtime.config.keys import Key
+from runtime.config.settings import load_settings
+from runtime.config.store import open_store
 from runtime.delivery import LIMITS, Deliverer
-from runtime.keys import Key
 from runtime.poller import Poller
 from runtime.runtime import Runtime
-from runtime.settings import load_settings
-from runtime.store import open_store
 from runtime.subscribers import subscriber_guard
 from runtime.subscriptions import Endpoints
 

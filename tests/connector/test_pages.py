@@ -10,7 +10,7 @@ import pytest
 
 from connector.describe.markdown import to_markdown
 from connector.parsing.connectors import parse_connector
-from runtime.catalog import Catalog
+from runtime.config.catalog import Catalog
 
 CATALOG = Catalog()
 

@@ -16,7 +16,7 @@ from connector.describe.tools import LONGEST_NAME, name_tools, result_schema, to
 from connector.model.definition import Connector, Operation
 from connector.parsing.connectors import parse_connector
 from connector.requests.build import read_inputs
-from runtime.catalog import Catalog
+from runtime.config.catalog import Catalog
 from tests.spec_values import inputs_of
 
 CATALOG = Catalog()

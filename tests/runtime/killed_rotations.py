@@ -15,8 +15,8 @@ import signal
 import sys
 from pathlib import Path
 
-from runtime.keys import KEY_VARIABLE, OLD_KEY_VARIABLE, Keys
-from runtime.store import Store
+from runtime.config.keys import KEY_VARIABLE, OLD_KEY_VARIABLE, Keys
+from runtime.config.store import Store
 
 STEPS = {"open", "os.remove", "os.rename", "fcntl.flock", "os.mkdir"}
 CONNECTIONS = ("mistral-ai", "mistral-ai:team-b", "petshop")

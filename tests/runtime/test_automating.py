@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from runtime.cli import cli
-from runtime.keys import Key
+from runtime.config.keys import Key
 
 CANARY = "c4nary-of-an-automation"
 TOKEN = {"CONNECTOR_SECRET__MISTRAL_AI__APITOKEN": CANARY}

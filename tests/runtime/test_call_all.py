@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from connector.messages import Headers, Request
-from runtime.catalog import Catalog
 from runtime.cli import cli
+from runtime.config.catalog import Catalog
 from runtime.mock import MockProvider
 from runtime.printing import progress_bar
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from connector.errors import ConfigurationError, InvalidDefinition, UnknownConnector
-from runtime.catalog import Catalog, find_problems_in, shipped_definitions
+from runtime.config.catalog import Catalog, find_problems_in, shipped_definitions
 
 SERVICE: dict[str, Any] = {"handle": "demo", "service": {"baseURL": "https://demo.example/v1"}}
 RESOURCES: list[Any] = [

@@ -23,7 +23,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from runtime.cli import cli
-from runtime.keys import KEY_VARIABLE, OLD_KEY_VARIABLE
+from runtime.config.keys import KEY_VARIABLE, OLD_KEY_VARIABLE
 
 CANARY = "c4nary-in-a-c0al-mine"
 KEYS = [base64.b64encode(bytes([number]) * 32).decode() for number in range(2)]

@@ -11,13 +11,13 @@ import pytest
 
 from connector.messages import Event, Headers, Request
 from runtime.client import Client
+from runtime.config.keys import Key, Keys
+from runtime.config.settings import Limits
+from runtime.config.store import Store
 from runtime.delivery import LIMITS, Deliverer
 from runtime.entries import NewEvent
 from runtime.guard import Guard
 from runtime.journal import Journal
-from runtime.keys import Key, Keys
-from runtime.settings import Limits
-from runtime.store import Store
 from runtime.subscriptions import Endpoints, read_subscription
 
 pytestmark = pytest.mark.anyio

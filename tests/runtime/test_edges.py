@@ -16,10 +16,10 @@ from typing import Any
 import httpx2
 import pytest
 
+from runtime.config.keys import Key
 from runtime.databases import SQLite
 from runtime.dispatching import Embedded
 from runtime.journal import Journal
-from runtime.keys import Key
 from runtime.space import disk_usage
 from tests.runtime.processes import Subscriber, post, process
 from tests.runtime.served import PATH, served, settings_in

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from runtime.catalog import Catalog
 from runtime.cli import cli
+from runtime.config.catalog import Catalog
 
 
 def run(*words: str) -> Result:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 
-from runtime.keys import Key
+from runtime.config.keys import Key
 from tests.runtime.processes import ROOT, Arrival, Subscriber, message, post, process
 from tests.runtime.served import PATH
 

@@ -8,7 +8,7 @@ import urllib.parse
 import pytest
 
 from connector.errors import ConfigurationError, NeedsReauthorization
-from runtime.loopback import Loopback
+from runtime.config.login import Loopback
 
 pytestmark = pytest.mark.anyio
 STATE = "the-state"

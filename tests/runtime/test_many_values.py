@@ -19,9 +19,9 @@ import pytest
 from connector.errors import MappingError
 from connector.messages import Request
 from runtime.client import Client
+from runtime.config.settings import Limits
 from runtime.guard import Guard
 from runtime.runtime import Runtime
-from runtime.settings import Limits
 from tests.runtime.faults import MIB
 
 pytestmark = pytest.mark.anyio

@@ -25,7 +25,7 @@ from connector.model.definition import Connector, Operation
 from connector.protocols import Moment
 from connector.requests.steps import run_steps
 from connector.templates import Values
-from runtime.catalog import Catalog
+from runtime.config.catalog import Catalog
 from runtime.mock import MAX_BODY, MAX_DRAINED, MockProvider, serve
 
 pytestmark = pytest.mark.anyio

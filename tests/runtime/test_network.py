@@ -13,8 +13,8 @@ import pytest
 from connector.errors import TransportError
 from connector.messages import Request, Stream
 from runtime.client import Client
+from runtime.config.settings import Limits
 from runtime.guard import Guard
-from runtime.settings import Limits
 from runtime.wires import NOT_SENT
 from tests.runtime.faults import MIB, FaultServer
 

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from connector.errors import Problem
 from runtime.automations import lint_automations
-from runtime.catalog import Catalog, find_problems_in
 from runtime.cli import cli
+from runtime.config.catalog import Catalog, find_problems_in
 
 ROOT = Path(__file__).parents[2]
 Files = dict[str, Any]

@@ -10,12 +10,12 @@ import httpx2
 import pytest
 
 from connector.errors import InputError, RequestRefused, UnknownOperation
+from runtime.config.keys import Key, Keys
+from runtime.config.store import Store
 from runtime.entries import Work
 from runtime.journal import Journal
-from runtime.keys import Key, Keys
 from runtime.poller import Poller, trigger_documents
 from runtime.runtime import Runtime
-from runtime.store import Store
 from tests.runtime.test_poller import World, poll, webhook
 
 pytestmark = pytest.mark.anyio

@@ -16,7 +16,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from runtime.keys import Key
+from runtime.config.keys import Key
 from tests.runtime.processes import ROOT, process
 from tests.runtime.served import DEMO
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from runtime import Runtime
-from runtime.keys import KEY_VARIABLE, Key
+from runtime.config.keys import KEY_VARIABLE, Key
 from tests.runtime.authorization_server import Server, serving
 from tests.runtime.processes import ROOT
 from tests.runtime.renewing import open_runtime

@@ -26,8 +26,8 @@ from connector.errors import (
 )
 from connector.messages import MASK
 from runtime import Runtime
-from runtime.keys import Key
-from runtime.store import open_store
+from runtime.config.keys import Key
+from runtime.config.store import open_store
 
 pytestmark = pytest.mark.anyio
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from connector.errors import ConfigurationError
-from runtime.settings import Limits, load_settings
+from runtime.config.settings import Limits, load_settings
 
 
 def test_nothing_given_leaves_the_defaults(tmp_path: Path) -> None:

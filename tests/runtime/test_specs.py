@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 
 from connector.errors import ConfigurationError
 from runtime.cli import cli
-from runtime.settings import load_settings
+from runtime.config.settings import load_settings
 from runtime.specs import read_spec
 
 SPECS = Path(__file__).parents[1] / "specs"

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from connector.errors import ConfigurationError
-from runtime.keys import KEY_VARIABLE, OLD_KEY_VARIABLE, SERVICE, Key, Keys
-from runtime.store import Entry, Store, open_store
+from runtime.config.keys import KEY_VARIABLE, OLD_KEY_VARIABLE, SERVICE, Key, Keys
+from runtime.config.store import Entry, Store, open_store
 
 CANARY = "c4nary-in-a-c0al-mine"
 ORIGIN = "https://api.mistral.ai"

@@ -17,9 +17,9 @@ from connector.errors import BlockedAddress, InputError, MappingError, ResponseE
 from connector.messages import Request, Stream
 from runtime import uploads
 from runtime.client import Client
+from runtime.config.settings import Limits, Settings
 from runtime.guard import Guard
 from runtime.runtime import Runtime
-from runtime.settings import Limits, Settings
 from tests.runtime.faults import MIB, FaultServer
 
 pytestmark = pytest.mark.anyio

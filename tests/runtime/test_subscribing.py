@@ -20,14 +20,14 @@ from connector.errors import RequestRefused
 from connector.messages import Event
 from runtime.cli import cli
 from runtime.client import Client
+from runtime.config.keys import Key, Keys
+from runtime.config.settings import load_settings
+from runtime.config.store import Store
 from runtime.delivery import LIMITS, Deliverer
 from runtime.entries import NewEvent
 from runtime.guard import Guard
 from runtime.journal import Journal
-from runtime.keys import Key, Keys
 from runtime.remote import ask
-from runtime.settings import load_settings
-from runtime.store import Store
 from runtime.subscriptions import Endpoints
 
 ROOT = Path(__file__).parents[2]

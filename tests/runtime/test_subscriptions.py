@@ -14,10 +14,10 @@ from cloudevents.core.bindings.http import HTTPMessage, from_structured_event
 
 from connector.errors import ConfigurationError, InputError
 from connector.messages import Event
+from runtime.config.keys import Key, Keys
+from runtime.config.store import Store
 from runtime.documents import event_document
 from runtime.entries import EXHAUSTED, Filter
-from runtime.keys import Key, Keys
-from runtime.store import Store
 from runtime.subscriptions import JITTER, RETRY_TABLE, Endpoint, Endpoints, new_secret, next_wait, read_subscription
 
 DATA = {"id": "job-1", "status": "SUCCESS", "total": 2, "done": True}

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from connector.model.definition import Connector
-from runtime.catalog import Catalog
+from runtime.config.catalog import Catalog
 from runtime.journal import Journal
 from runtime.mock import MockProvider
 from runtime.runtime import Runtime

@@ -15,9 +15,9 @@ import pytest
 from connector.errors import TransportError, UnknownOutcome
 from connector.messages import Request, Stream
 from runtime.client import Client
+from runtime.config.settings import Limits, Settings
 from runtime.guard import Guard
 from runtime.runtime import Runtime
-from runtime.settings import Limits, Settings
 from runtime.wires import MAYBE_SENT, NOT_SENT
 from tests.runtime.faults import FaultServer, black_hole
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from connector.errors import ConfigurationError, OriginChanged
-from runtime.keys import KEY_VARIABLE, Keys
-from runtime.store import Store
-from runtime.vault import Vault, variable_name
+from runtime.config.keys import KEY_VARIABLE, Keys
+from runtime.config.store import Store
+from runtime.config.vault import Vault, variable_name
 
 NAMES = ["apiToken", "host"]
 

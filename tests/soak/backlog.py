@@ -25,10 +25,10 @@ from typing import Any
 
 import httpx2
 
+from runtime.config.keys import Key, Keys
+from runtime.config.store import Store
 from runtime.dispatching import _find_due
 from runtime.journal import Journal
-from runtime.keys import Key, Keys
-from runtime.store import Store
 from runtime.subscriptions import Endpoints, read_subscription
 from tests.runtime.processes import Subscriber, post, process
 

@@ -29,7 +29,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from connector.events.signatures import sign
-from runtime.keys import Key
+from runtime.config.keys import Key
 from tests.runtime.processes import Arrival, Subscriber, message, process
 from tests.runtime.served import DEMO, PATH, SECRET
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import httpx2
 
-from runtime.keys import Key
+from runtime.config.keys import Key
 from tests.runtime.processes import Subscriber, post, process
 
 SUBJECTS = 20

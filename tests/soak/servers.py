@@ -26,8 +26,8 @@ from typing import Any
 
 import httpx2
 
+from runtime.config.keys import Key
 from runtime.dispatching import LANE_LIMIT
-from runtime.keys import Key
 from tests.runtime.processes import MODULE, ROOT, Subscriber, post, process
 
 POINTS = {

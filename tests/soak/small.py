@@ -28,7 +28,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from runtime.keys import Key
+from runtime.config.keys import Key
 from tests.runtime.processes import Arrival, Subscriber, message, post, process
 from tests.runtime.served import PATH
 

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from connector.errors import ConfigurationError
-from runtime.files import make_home, sync_folder, try_lock
-from runtime.keys import HOW_TO, KEY_VARIABLE, OLD_KEY_VARIABLE, Key, Keys
+from runtime.config.files import make_home, sync_folder, try_lock
+from runtime.config.keys import HOW_TO, KEY_VARIABLE, OLD_KEY_VARIABLE, Key, Keys
 
 VERSION = 1
 #: Seconds to wait for another writer, who needs milliseconds.

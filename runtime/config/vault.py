@@ -23,8 +23,8 @@ from connector.errors import ConfigurationError, OriginChanged, TransportError
 from connector.model.service import Config, environment_name
 from connector.templates import Unrenderable, render_url
 from connector.urls import origin_of
-from runtime.files import try_lock
-from runtime.store import Entry, Store
+from runtime.config.files import try_lock
+from runtime.config.store import Entry, Store
 
 #: The name of a connection's grant in the store; no value is named so.
 GRANT = ""

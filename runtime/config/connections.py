@@ -10,9 +10,9 @@ from typing import Any
 
 from connector.errors import InputError, InputProblem, did_you_mean
 from connector.model.service import Service, missing_value
-from runtime.settings import Settings
-from runtime.store import Kind, Store
-from runtime.vault import Vault, destination
+from runtime.config.settings import Settings
+from runtime.config.store import Kind, Store
+from runtime.config.vault import Vault, destination
 
 #: Values that every connection may have, whatever its definition declares: they say how its messages are verified, and
 #: whether those without an id collapse.

@@ -28,8 +28,8 @@ from connector.model.definition import Connector
 from connector.parsing.connectors import find_problems, merge_documents, read_connector
 from connector.parsing.lint import find_lints, place_lints
 from connector.parsing.schema import MAX_BYTES, Document, Kind, nesting
+from runtime.config.plugins import load_plugins
 from runtime.entries import SYSTEM_TRIGGERS
-from runtime.plugins import load_plugins
 
 _HEADS = ("service.json", "connector.json")
 #: How many problems of one connector are read at once is not bounded; how many bytes of an example are, is.
@@ -168,8 +168,8 @@ def read_place(place: Path, handle: str) -> Connector:
 
 def shipped_definitions() -> Path:
     """The folder of the connectors that come with the product: inside the wheel, or beside the source."""
-    inside = Path(__file__).parent / "definitions"
-    return inside if inside.is_dir() else Path(__file__).parent.parent / "definitions"
+    inside = Path(__file__).parents[1] / "definitions"
+    return inside if inside.is_dir() else Path(__file__).parents[2] / "definitions"
 
 
 def find_problems_in(path: Path) -> list[Problem]:

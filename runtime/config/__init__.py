@@ -1,0 +1,1 @@
+"""What this installation knows: settings, connectors, values of connections."""
