@@ -24,12 +24,12 @@ import httpx2
 from benchmarks.measuring import TRIES, Host, Row, time_flush
 from connector.events.signatures import sign
 from connector.messages import Event
-from runtime.client import Client
 from runtime.config.keys import Key, Keys
 from runtime.config.store import Store
 from runtime.delivery import CONCURRENCY, LIMITS, Deliverer
 from runtime.entries import NewEvent
-from runtime.guard import Guard
+from runtime.http.client import Client
+from runtime.http.guard import Guard
 from runtime.journal import Journal
 from runtime.serving import new_event_loop, tune_process
 from runtime.subscriptions import Endpoints, read_subscription

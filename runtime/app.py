@@ -26,11 +26,11 @@ from runtime import delivery
 from runtime.announcing import CHALLENGE_LENGTH
 from runtime.api import build_router
 from runtime.automations import Automations, read_automations
-from runtime.client import Client
 from runtime.config.store import open_store
 from runtime.dispatching import Handler
 from runtime.entries import WorkKind
 from runtime.gate import Gate
+from runtime.http.client import Client
 from runtime.journal import Journal
 from runtime.metrics import CONTENT_TYPE, Metrics
 from runtime.poller import Poller

@@ -24,14 +24,14 @@ from connector.urls import origin_of
 from runtime.authorising import Authoriser
 from runtime.config.settings import Settings
 from runtime.config.vault import Vault, variable_name
-from runtime.guard import Guard
+from runtime.http.guard import Guard
 from runtime.outcomes import failure_of, map_answer
 from runtime.sending import Authorise, Sender, Sent, Sleep, Transmits
 
 if TYPE_CHECKING:
     import httpx2
 
-    from runtime.client import Client
+    from runtime.http.client import Client
 
 
 class Calls:
@@ -143,7 +143,7 @@ class Calls:
         """What sends requests through the guard."""
         if self._client is None:
             # The HTTP library takes 75 ms to import, which only a call has to pay for.
-            from runtime.client import Client
+            from runtime.http.client import Client
 
             guard = Guard(frozenset(map(origin_of, self._settings.named_base_urls())))
             self._client = Client(guard, self._settings.limits, transport=self._transport)

@@ -30,7 +30,7 @@ from runtime.retries import read_wait
 from runtime.subscriptions import HOPS_HEADER, Endpoint, Endpoints, clamp_wait, next_wait
 
 if TYPE_CHECKING:
-    from runtime.client import Client
+    from runtime.http.client import Client
 
 #: What one attempt may take: 15 seconds in all, and 64 KiB of an answer; then its status counts (hazard T77).
 LIMITS: Final = Limits(

@@ -41,13 +41,13 @@ from runtime.config.catalog import Catalog
 from runtime.config.settings import Settings, load_settings
 from runtime.config.store import open_store
 from runtime.config.vault import Vault, destination
+from runtime.http.uploads import load_files
 from runtime.outcomes import document_of, failure_of, map_answer
 from runtime.paging import MAX_PAGES, read_page, walk
 from runtime.sending import Sleep
 from runtime.stepping import Begun, take_steps
 from runtime.streaming import Opening, chunks_of, read_chunks, streams
 from runtime.synthetic import OwnCalls
-from runtime.uploads import load_files
 
 if TYPE_CHECKING:
     import httpx2

@@ -69,8 +69,8 @@ def _find_member(text: str, pointer: str) -> dict[str, Any]:
 
 async def _fetch(url: str, settings: Settings) -> bytes:
     from connector.messages import Headers, Request
-    from runtime.client import Client
-    from runtime.guard import Guard
+    from runtime.http.client import Client
+    from runtime.http.guard import Guard
 
     accept = "application/json, application/yaml;q=0.9, text/yaml;q=0.9, */*;q=0.5"
     request = Request("GET", url, Headers({"Accept": accept}))

@@ -19,7 +19,7 @@ from runtime.clocks import Turns
 from runtime.config.settings import Limits
 
 if TYPE_CHECKING:
-    from runtime.client import Client, StreamedResponse
+    from runtime.http.client import Client, StreamedResponse
 
 _BODILESS = frozenset({204, 205})
 

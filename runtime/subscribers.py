@@ -18,7 +18,7 @@ from runtime.config.settings import Settings
 from runtime.config.store import open_store
 from runtime.documents import Document, attempt_document, delivery_document, subscription_document
 from runtime.entries import Subscription
-from runtime.guard import Guard
+from runtime.http.guard import Guard
 from runtime.journal import Journal
 from runtime.subscriptions import Endpoints, read_subscription
 

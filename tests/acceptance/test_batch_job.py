@@ -21,11 +21,11 @@ from typing import Any
 import pytest
 
 from runtime.automations import Automations, read_automations
-from runtime.client import Client
 from runtime.config.keys import Key
 from runtime.config.settings import load_settings
 from runtime.config.store import open_store
 from runtime.delivery import LIMITS, Deliverer
+from runtime.http.client import Client
 from runtime.poller import Poller
 from runtime.runtime import Runtime
 from runtime.subscribers import subscriber_guard

@@ -27,9 +27,9 @@ from hypothesis import strategies as st
 
 from connector.errors import BlockedAddress, MappingError, TransportError
 from connector.messages import Headers, Request, Response
-from runtime.client import DEFAULT_LIMITS, Client
 from runtime.config.settings import Limits
-from runtime.guard import Guard
+from runtime.http.client import DEFAULT_LIMITS, Client
+from runtime.http.guard import Guard
 from tests.runtime.faults import MIB, TEXT, FaultServer, black_hole, canary
 
 pytestmark = pytest.mark.anyio

@@ -10,13 +10,13 @@ import httpx2
 import pytest
 
 from connector.messages import Event, Headers, Request
-from runtime.client import Client
 from runtime.config.keys import Key, Keys
 from runtime.config.settings import Limits
 from runtime.config.store import Store
 from runtime.delivery import LIMITS, Deliverer
 from runtime.entries import NewEvent
-from runtime.guard import Guard
+from runtime.http.client import Client
+from runtime.http.guard import Guard
 from runtime.journal import Journal
 from runtime.subscriptions import Endpoints, read_subscription
 

@@ -20,14 +20,14 @@ from sqlalchemy import Connection, text
 
 from connector.errors import JournalUnavailable
 from connector.messages import Event
-from runtime.client import Client
 from runtime.config.keys import Key, Keys
 from runtime.config.store import Store
 from runtime.databases import SQLite
 from runtime.delivery import LIMITS, PLACES, Deliverer
 from runtime.dispatching import LANE_LIMIT, Embedded
 from runtime.entries import EXHAUSTED, NewEvent, Subscription
-from runtime.guard import Guard
+from runtime.http.client import Client
+from runtime.http.guard import Guard
 from runtime.journal import Journal
 from runtime.outgoing import Outgoing
 from runtime.space import disk_usage

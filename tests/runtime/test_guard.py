@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from connector.errors import BlockedAddress, ConfigurationError, TransportError
 from connector.messages import Request
-from runtime.client import Client
-from runtime.guard import (
+from runtime.http.client import Client
+from runtime.http.guard import (
     DENIED_NAMES,
     DENIED_NETWORKS,
     MAX_ADDRESSES,

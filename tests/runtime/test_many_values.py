@@ -18,9 +18,9 @@ import pytest
 
 from connector.errors import MappingError
 from connector.messages import Request
-from runtime.client import Client
 from runtime.config.settings import Limits
-from runtime.guard import Guard
+from runtime.http.client import Client
+from runtime.http.guard import Guard
 from runtime.runtime import Runtime
 from tests.runtime.faults import MIB
 

@@ -12,10 +12,10 @@ import pytest
 
 from connector.errors import TransportError
 from connector.messages import Request, Stream
-from runtime.client import Client
 from runtime.config.settings import Limits
-from runtime.guard import Guard
-from runtime.wires import NOT_SENT
+from runtime.http.client import Client
+from runtime.http.guard import Guard
+from runtime.http.wire import NOT_SENT
 from tests.runtime.faults import MIB, FaultServer
 
 pytestmark = pytest.mark.anyio

@@ -15,10 +15,10 @@ import pytest
 from connector.answers.mapping import Chunk
 from connector.errors import BlockedAddress, InputError, MappingError, ResponseError, TransportError
 from connector.messages import Request, Stream
-from runtime import uploads
-from runtime.client import Client
 from runtime.config.settings import Limits, Settings
-from runtime.guard import Guard
+from runtime.http import uploads
+from runtime.http.client import Client
+from runtime.http.guard import Guard
 from runtime.runtime import Runtime
 from tests.runtime.faults import MIB, FaultServer
 

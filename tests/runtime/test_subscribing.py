@@ -19,13 +19,13 @@ from click.testing import CliRunner, Result
 from connector.errors import RequestRefused
 from connector.messages import Event
 from runtime.cli import cli
-from runtime.client import Client
 from runtime.config.keys import Key, Keys
 from runtime.config.settings import load_settings
 from runtime.config.store import Store
 from runtime.delivery import LIMITS, Deliverer
 from runtime.entries import NewEvent
-from runtime.guard import Guard
+from runtime.http.client import Client
+from runtime.http.guard import Guard
 from runtime.journal import Journal
 from runtime.remote import ask
 from runtime.subscriptions import Endpoints

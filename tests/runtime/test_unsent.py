@@ -14,11 +14,11 @@ import pytest
 
 from connector.errors import TransportError, UnknownOutcome
 from connector.messages import Request, Stream
-from runtime.client import Client
 from runtime.config.settings import Limits, Settings
-from runtime.guard import Guard
+from runtime.http.client import Client
+from runtime.http.guard import Guard
+from runtime.http.wire import MAYBE_SENT, NOT_SENT
 from runtime.runtime import Runtime
-from runtime.wires import MAYBE_SENT, NOT_SENT
 from tests.runtime.faults import FaultServer, black_hole
 
 pytestmark = pytest.mark.anyio

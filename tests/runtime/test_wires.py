@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from runtime.wires import STORE, Wire
+from runtime.http.wire import STORE, Wire
 
 pytestmark = pytest.mark.anyio
 

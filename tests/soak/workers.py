@@ -23,13 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from connector.messages import Event
-from runtime.client import Client
 from runtime.config.keys import Key, Keys
 from runtime.config.store import Store
 from runtime.delivery import LIMITS, Deliverer
 from runtime.dispatching import LANE_LIMIT
 from runtime.entries import NewEvent
-from runtime.guard import Guard
+from runtime.http.client import Client
+from runtime.http.guard import Guard
 from runtime.journal import Journal
 from runtime.subscriptions import Endpoints, read_subscription
 

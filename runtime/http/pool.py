@@ -22,9 +22,9 @@ import httpx2 as httpx
 from connector.errors import TransportError
 from connector.messages import Request, Stream
 from runtime.config.settings import Limits
-from runtime.guard import Guard, Origin
-from runtime.uploads import read_stream
-from runtime.wires import MAYBE_SENT, Wire, connect
+from runtime.http.guard import Guard, Origin
+from runtime.http.uploads import read_stream
+from runtime.http.wire import MAYBE_SENT, Wire, connect
 
 #: Header fields as they travel.
 Fields = list[tuple[bytes, bytes]]

@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 
 from connector.errors import TransportError
 from runtime.config.settings import Limits
-from runtime.guard import Guard, Origin
+from runtime.http.guard import Guard, Origin
 
 #: Hints of errors: whether a call that failed can be made again.
 NOT_SENT: Final = "the request was not sent, so it is safe to try again"
