@@ -178,7 +178,7 @@ async def _call_all(
 ) -> Result:
     """All pages as one result; a bar shows how far it is."""
     from runtime import printing
-    from runtime.paging import MAX_PAGES, join_pages
+    from runtime.calls.pages import MAX_PAGES, join_pages
 
     results, count = [], 0
     pagination = runtime.find(connection, operation)[1].pagination

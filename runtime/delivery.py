@@ -20,13 +20,13 @@ from connector.errors import ConfigurationError, MappingError, NotInJournal, Tra
 from connector.events.signatures import sign
 from connector.messages import Event, Headers, Request, Response, mask, without_query
 from connector.model.policies import RateLimit
+from runtime.calls.limits import Breaker, Pace
+from runtime.calls.retries import read_wait
 from runtime.config.settings import Limits
 from runtime.documents import event_document, time_text
 from runtime.entries import EXHAUSTED, Attempt, NewEvent, StoredEvent, Subscription, Work
 from runtime.journal import Journal
-from runtime.limits import Breaker, Pace
 from runtime.outgoing import Outgoing, Parcel
-from runtime.retries import read_wait
 from runtime.subscriptions import HOPS_HEADER, Endpoint, Endpoints, clamp_wait, next_wait
 
 if TYPE_CHECKING:

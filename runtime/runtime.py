@@ -35,18 +35,18 @@ from connector.model.definition import AnyOperation, Connector, CustomOperation
 from connector.model.service import Config
 from connector.requests.build import build_request
 from connector.requests.steps import run_steps
-from runtime.authorising import login_step
-from runtime.calls import Calls
+from runtime.calls.exchange import Calls
+from runtime.calls.outcomes import document_of, failure_of, map_answer
+from runtime.calls.pages import MAX_PAGES, read_page, walk
+from runtime.calls.sender import Sleep
+from runtime.calls.stepping import Begun, take_steps
+from runtime.calls.streams import Opening, chunks_of, read_chunks, streams
+from runtime.calls.tokens import login_step
 from runtime.config.catalog import Catalog
 from runtime.config.settings import Settings, load_settings
 from runtime.config.store import open_store
 from runtime.config.vault import Vault, destination
 from runtime.http.uploads import load_files
-from runtime.outcomes import document_of, failure_of, map_answer
-from runtime.paging import MAX_PAGES, read_page, walk
-from runtime.sending import Sleep
-from runtime.stepping import Begun, take_steps
-from runtime.streaming import Opening, chunks_of, read_chunks, streams
 from runtime.synthetic import OwnCalls
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.model.policies import RateLimit
-from runtime.limits import FEWEST, REST, WINDOW, Breaker, Pace
+from runtime.calls.limits import FEWEST, REST, WINDOW, Breaker, Pace
 
 
 def test_without_a_limit_nobody_waits() -> None:

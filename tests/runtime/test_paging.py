@@ -13,7 +13,7 @@ import pytest
 from connector.answers.mapping import Result
 from connector.errors import BlockedAddress, MappingError, RateLimited, ResponseError, UnknownOutcome
 from runtime import Runtime
-from runtime.paging import join_pages
+from runtime.calls.pages import join_pages
 
 pytestmark = pytest.mark.anyio
 

@@ -7,7 +7,7 @@ import pytest
 from connector.errors import BlockedAddress, TransportError
 from connector.messages import Headers, Response
 from connector.model.policies import Retry
-from runtime.retries import Again, Enough, decide, read_reset, read_wait
+from runtime.calls.retries import Again, Enough, decide, read_reset, read_wait
 
 NOT_SENT = TransportError("no connection", sent=False)
 BROKEN = TransportError("broke off")

@@ -12,8 +12,8 @@ from connector.errors import BlockedAddress, MappingError, TransportError, Unkno
 from connector.messages import Headers, Request, Response, Stream
 from connector.model.definition import Operation
 from connector.parsing.connectors import parse_connector
-from runtime.limits import FEWEST, REST
-from runtime.sending import Sender
+from runtime.calls.limits import FEWEST, REST
+from runtime.calls.sender import Sender
 
 pytestmark = pytest.mark.anyio
 

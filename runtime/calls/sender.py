@@ -19,8 +19,8 @@ from connector.messages import Request, Response, Stream
 from connector.model.definition import Operation
 from connector.model.policies import SAFE_METHODS, RateLimit, Retry
 from connector.urls import origin_of
-from runtime.limits import Breaker, Pace
-from runtime.retries import Enough, decide, is_limit, read_wait
+from runtime.calls.limits import Breaker, Pace
+from runtime.calls.retries import Enough, decide, is_limit, read_wait
 
 Sleep = Callable[[float], Awaitable[None]]
 

@@ -14,7 +14,7 @@ from connector.errors import MappingError, RateLimited, ResponseError
 from connector.messages import Request, Response, without_query
 from connector.model.definition import Operation
 from connector.model.service import SHORTEST_TOKEN, Config
-from runtime.retries import is_limit, read_wait
+from runtime.calls.retries import is_limit, read_wait
 
 _HINTS = {
     401: "check the credentials of the connection: connector doctor",

@@ -21,12 +21,12 @@ from connector.model.service import Config, missing_value
 from connector.protocols import Auth, Moment
 from connector.templates import Unrenderable
 from connector.urls import origin_of
-from runtime.authorising import Authoriser
+from runtime.calls.outcomes import failure_of, map_answer
+from runtime.calls.sender import Authorise, Sender, Sent, Sleep, Transmits
+from runtime.calls.tokens import Authoriser
 from runtime.config.settings import Settings
 from runtime.config.vault import Vault, variable_name
 from runtime.http.guard import Guard
-from runtime.outcomes import failure_of, map_answer
-from runtime.sending import Authorise, Sender, Sent, Sleep, Transmits
 
 if TYPE_CHECKING:
     import httpx2

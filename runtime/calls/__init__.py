@@ -1,0 +1,1 @@
+"""A call, from its inputs to its result."""
