@@ -27,10 +27,10 @@ from connector.messages import Event
 from runtime.config.keys import Key, Keys
 from runtime.config.store import Store
 from runtime.delivery import CONCURRENCY, LIMITS, Deliverer
-from runtime.entries import NewEvent
 from runtime.http.client import Client
 from runtime.http.guard import Guard
-from runtime.journal import Journal
+from runtime.journal.entries import NewEvent
+from runtime.journal.journal import Journal
 from runtime.serving import new_event_loop, tune_process
 from runtime.subscriptions import Endpoints, read_subscription
 

@@ -20,8 +20,8 @@ from typing import Any
 
 from benchmarks.measuring import Row, time_flush
 from runtime.delivery import CONCURRENCY
-from runtime.entries import NewEvent
-from runtime.journal import Journal
+from runtime.journal.entries import NewEvent
+from runtime.journal.journal import Journal
 from runtime.poller import Poller
 from runtime.polls import Poll
 from runtime.runtime import Runtime

@@ -27,11 +27,11 @@ from runtime.announcing import CHALLENGE_LENGTH
 from runtime.api import build_router
 from runtime.automations import Automations, read_automations
 from runtime.config.store import open_store
-from runtime.dispatching import Handler
-from runtime.entries import WorkKind
 from runtime.gate import Gate
 from runtime.http.client import Client
-from runtime.journal import Journal
+from runtime.journal.dispatcher import Handler
+from runtime.journal.entries import WorkKind
+from runtime.journal.journal import Journal
 from runtime.metrics import CONTENT_TYPE, Metrics
 from runtime.poller import Poller
 from runtime.registering import RENEWAL, Registrations

@@ -38,8 +38,8 @@ from connector.model.definition import Operation
 from connector.parsing.schema import Document, Finding
 from connector.types import to_text
 from runtime.config.catalog import Catalog
-from runtime.entries import Run, StoredEvent
-from runtime.journal import Journal
+from runtime.journal.entries import Run, StoredEvent
+from runtime.journal.journal import Journal
 from runtime.runtime import Runtime
 from runtime.subscriptions import next_wait
 

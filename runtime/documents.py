@@ -16,7 +16,7 @@ from connector.messages import Event, Request
 from connector.model.definition import AnyOperation, Connector, Field, Operation, Webhook
 from connector.templates import Placeholder, Template
 from runtime.config.vault import variable_name
-from runtime.entries import Attempt, Delivery, Subscription
+from runtime.journal.entries import Attempt, Delivery, Subscription
 
 Document = dict[str, Any]
 

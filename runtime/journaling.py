@@ -13,7 +13,7 @@ import click
 from runtime.verbs import Everywhere, Verbs
 
 if TYPE_CHECKING:
-    from runtime.journal import Journal
+    from runtime.journal.journal import Journal
 
 
 @click.group(cls=Verbs)
@@ -23,7 +23,7 @@ def journal() -> None:
 
 async def _open(everywhere: Everywhere, *, read_only: bool) -> Journal:
     from connector.errors import ConfigurationError
-    from runtime.journal import Journal
+    from runtime.journal.journal import Journal
 
     url = everywhere.settings().journal
     if url is None:  # pragma: no cover - a command always has one

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any, Final
 from connector.errors import JournalUnavailable
 from connector.messages import Event
 from runtime.documents import event_document, time_text
-from runtime.entries import EXHAUSTED, Checkpoint, Filter, NewEvent, StoredEvent, event_id
+from runtime.journal.entries import EXHAUSTED, Checkpoint, Filter, NewEvent, StoredEvent, event_id
 from runtime.subscriptions import next_wait
 
 if TYPE_CHECKING:
-    from runtime.journal import Journal
+    from runtime.journal.journal import Journal
 
 _LOG = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
-from runtime.entries import Health
+from runtime.journal.entries import Health
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 

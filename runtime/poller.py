@@ -29,8 +29,8 @@ from connector.messages import Event
 from connector.model.definition import Webhook
 from connector.model.polls import Poll as Declared
 from connector.types import to_text
-from runtime.entries import Checkpoint, NewEvent, Sightings, Work
-from runtime.journal import Journal
+from runtime.journal.entries import Checkpoint, NewEvent, Sightings, Work
+from runtime.journal.journal import Journal
 from runtime.polls import Poll, Polls
 from runtime.runtime import Runtime
 from runtime.synthetic import source_of

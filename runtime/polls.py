@@ -15,8 +15,8 @@ from typing import Any
 from connector.errors import UnknownConnector, UnknownOperation
 from connector.model.definition import Operation, Webhook
 from connector.model.polls import Poll as Declared
-from runtime.entries import Checkpoint, Work
-from runtime.journal import Journal
+from runtime.journal.entries import Checkpoint, Work
+from runtime.journal.journal import Journal
 from runtime.runtime import Runtime
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from connector.errors import ConfigurationError, ConnectorError, InputError, InputProblem, RequestRefused, did_you_mean
 from connector.messages import mask
 from connector.model.definition import Operation, Webhook
-from runtime.entries import Checkpoint, NewEvent, Work
-from runtime.journal import Journal
+from runtime.journal.entries import Checkpoint, NewEvent, Work
+from runtime.journal.journal import Journal
 from runtime.webhooks import Ingress
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from runtime.webhooks import Ingress, read_body
 
 if TYPE_CHECKING:
     from connector.events.automations import Automation
-    from runtime.journal import Journal
+    from runtime.journal.journal import Journal
     from runtime.poller import Poller
     from runtime.registering import Registrations
     from runtime.reloading import Reloader

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     import httpx2
     from fastapi import APIRouter
 
-    from runtime.journal import Journal
+    from runtime.journal.journal import Journal
     from runtime.listening import Listeners
 
 Inputs = Mapping[str, Any]
@@ -110,7 +110,7 @@ class Runtime:
     async def __aenter__(self) -> Self:
         self._entered = True
         if self._journal_url is not None:
-            from runtime.journal import Journal
+            from runtime.journal.journal import Journal
 
             self.journal = await Journal.open(self._journal_url)
         self._listen()
@@ -141,7 +141,7 @@ class Runtime:
         of deliveries says, beside the events that follow. Without a journal functions are called once with the events
         of this runtime's own calls. Raises InputError for a connector or a trigger that nobody declares.
         """
-        from runtime.entries import Filter
+        from runtime.journal.entries import Filter
         from runtime.listening import Listeners
 
         self.catalog.check_triggers(connection, [trigger])

@@ -19,7 +19,7 @@ from connector.messages import without_query
 from connector.templates import encode_header
 from connector.urls import origin_of
 from runtime.config.store import Kind, Store
-from runtime.entries import Filter, Subscription, new_id
+from runtime.journal.entries import Filter, Subscription, new_id
 
 #: Seconds from each attempt to the next, the first being the wait for attempt 1: the table that Standard Webhooks gives
 #: (its specification, "Deliverability and reliability"). After 75 h 35 min 5 s a delivery is dead.

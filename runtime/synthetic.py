@@ -18,7 +18,7 @@ from connector.messages import Event
 from connector.model.definition import Connector, Operation, Webhook
 from connector.templates import PathTemplate, Template
 from connector.types import to_text
-from runtime.entries import NewEvent
+from runtime.journal.entries import NewEvent
 
 #: The name of a connector's default connection in the `source` of an event.
 DEFAULT = "default"

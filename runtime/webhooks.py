@@ -33,8 +33,8 @@ from runtime.config.connections import DEDUPES
 from runtime.config.files import make_home
 from runtime.config.settings import Limits
 from runtime.config.vault import Vault
-from runtime.entries import NewEvent
-from runtime.journal import Journal
+from runtime.journal.entries import NewEvent
+from runtime.journal.journal import Journal
 from runtime.problems import problem_bytes
 from runtime.subscriptions import HOPS_HEADER
 

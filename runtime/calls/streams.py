@@ -15,8 +15,8 @@ from connector.answers.streams import MESSAGES_PER_TURN, PART, STREAM_KINDS, cut
 from connector.errors import MappingError
 from connector.messages import Request, Response, mask
 from connector.model.definition import Operation
-from runtime.clocks import Turns
 from runtime.config.settings import Limits
+from runtime.journal.clock import Turns
 
 if TYPE_CHECKING:
     from runtime.http.client import Client, StreamedResponse

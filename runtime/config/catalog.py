@@ -29,7 +29,7 @@ from connector.parsing.connectors import find_problems, merge_documents, read_co
 from connector.parsing.lint import find_lints, place_lints
 from connector.parsing.schema import MAX_BYTES, Document, Kind, nesting
 from runtime.config.plugins import load_plugins
-from runtime.entries import SYSTEM_TRIGGERS
+from runtime.journal.entries import SYSTEM_TRIGGERS
 
 _HEADS = ("service.json", "connector.json")
 #: How many problems of one connector are read at once is not bounded; how many bytes of an example are, is.

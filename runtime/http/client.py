@@ -23,13 +23,13 @@ import httpx2 as httpx
 
 from connector.errors import MappingError, TransportError
 from connector.messages import Headers, Request, Response, Stream
-from runtime.clocks import Turns
 from runtime.config.settings import Limits
 from runtime.http.guard import Guard, refuse_other_origin
 from runtime.http.inflate import find_inflater, share_of
 from runtime.http.pool import Answer, Attempt, ByteStream, Fields, Network, Substitute, Transport, system_trust
 from runtime.http.uploads import find_length
 from runtime.http.wire import MAYBE_SENT, NOT_SENT
+from runtime.journal.clock import Turns
 
 #: How many chunks of a body are taken in before other tasks have their turn: a provider chooses their size.
 CHUNKS_PER_TURN: Final = 256

@@ -12,7 +12,7 @@ import pytest
 
 from connector.auth.tokens import Grant
 from runtime import Catalog, Runtime
-from runtime.journal import Journal
+from runtime.journal.journal import Journal
 from runtime.mock import MockProvider
 from runtime.poller import Poller
 from tests.providers.standins import serving

@@ -12,8 +12,8 @@ import asyncio
 import os
 import sys
 
-from runtime.entries import Attempt
-from runtime.journal import Journal
+from runtime.journal.entries import Attempt
+from runtime.journal.journal import Journal
 
 
 class Worker:

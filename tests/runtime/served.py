@@ -16,7 +16,7 @@ import httpx2
 from connector.events.signatures import sign
 from runtime.app import create_app, put_webhooks_first
 from runtime.config.settings import Settings, load_settings
-from runtime.journal import Journal
+from runtime.journal.journal import Journal
 from runtime.routing import Backend
 from runtime.runtime import Runtime
 from runtime.serving import listen, serve

@@ -13,8 +13,8 @@ import pytest
 from connector.events.automations import Automation, parse_automation, parse_mapping
 from connector.messages import Event
 from runtime.automations import Automations, find_automation_lints, read_automations
-from runtime.entries import NewEvent, Run
-from runtime.journal import Journal
+from runtime.journal.entries import NewEvent, Run
+from runtime.journal.journal import Journal
 from runtime.runtime import Runtime
 
 pytestmark = pytest.mark.anyio

@@ -14,10 +14,10 @@ from runtime.config.keys import Key, Keys
 from runtime.config.settings import Limits
 from runtime.config.store import Store
 from runtime.delivery import LIMITS, Deliverer
-from runtime.entries import NewEvent
 from runtime.http.client import Client
 from runtime.http.guard import Guard
-from runtime.journal import Journal
+from runtime.journal.entries import NewEvent
+from runtime.journal.journal import Journal
 from runtime.subscriptions import Endpoints, read_subscription
 
 pytestmark = pytest.mark.anyio

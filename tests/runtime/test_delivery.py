@@ -24,13 +24,13 @@ from runtime.config.keys import Key, Keys
 from runtime.config.store import Store
 from runtime.databases import SQLite
 from runtime.delivery import LIMITS, PLACES, Deliverer
-from runtime.dispatching import LANE_LIMIT, Embedded
-from runtime.entries import EXHAUSTED, NewEvent, Subscription
 from runtime.http.client import Client
 from runtime.http.guard import Guard
-from runtime.journal import Journal
-from runtime.outgoing import Outgoing
-from runtime.space import disk_usage
+from runtime.journal.dispatcher import LANE_LIMIT, Embedded
+from runtime.journal.entries import EXHAUSTED, NewEvent, Subscription
+from runtime.journal.journal import Journal
+from runtime.journal.outbox import Outgoing
+from runtime.journal.space import disk_usage
 from runtime.subscriptions import RETRY_TABLE, Endpoints, read_subscription
 
 pytestmark = pytest.mark.anyio

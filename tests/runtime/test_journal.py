@@ -18,7 +18,7 @@ from connector.errors import ConfigurationError, NotInJournal
 from connector.messages import Event
 from runtime import migrations
 from runtime.databases import PostgreSQL, SQLite, migrate
-from runtime.entries import (
+from runtime.journal.entries import (
     Attempt,
     Checkpoint,
     Filter,
@@ -30,7 +30,7 @@ from runtime.entries import (
     Work,
     event_id,
 )
-from runtime.journal import Journal
+from runtime.journal.journal import Journal
 from runtime.tables import METADATA
 from tests.runtime.postgres import Server
 

@@ -25,10 +25,10 @@ from connector.errors import JournalUnavailable
 from connector.messages import Event
 from runtime import writeahead
 from runtime.databases import SQLite, migrate
-from runtime.dispatching import Embedded, _find_due
-from runtime.entries import Attempt, NewEvent, Subscription, Work
-from runtime.journal import Journal
-from runtime.space import disk_usage
+from runtime.journal.dispatcher import Embedded, _find_due
+from runtime.journal.entries import Attempt, NewEvent, Subscription, Work
+from runtime.journal.journal import Journal
+from runtime.journal.space import disk_usage
 from tests.runtime.postgres import Server
 
 ROOT = Path(__file__).parent.parent.parent

@@ -15,8 +15,8 @@ import pytest
 from connector.errors import InputError
 from connector.messages import Event
 from runtime import listening
-from runtime.entries import EXHAUSTED, Filter, NewEvent
-from runtime.journal import Journal
+from runtime.journal.entries import EXHAUSTED, Filter, NewEvent
+from runtime.journal.journal import Journal
 from runtime.listening import Listeners, event_stream
 from runtime.runtime import Runtime
 from runtime.subscriptions import RETRY_TABLE

@@ -10,10 +10,10 @@ import asyncpg
 import pytest
 
 from connector.messages import Event
-from runtime import news
-from runtime.entries import NewEvent
-from runtime.journal import Journal
-from runtime.news import News
+from runtime.journal import news
+from runtime.journal.entries import NewEvent
+from runtime.journal.journal import Journal
+from runtime.journal.news import News
 from tests.runtime.postgres import Server
 
 pytestmark = pytest.mark.anyio

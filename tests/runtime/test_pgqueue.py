@@ -11,9 +11,9 @@ import asyncpg
 import pytest
 from pgqueuer.errors import FailingListenerError
 
-from runtime.entries import Work
-from runtime.journal import Journal
-from runtime.pgqueue import PgQueue, _Worker
+from runtime.journal.entries import Work
+from runtime.journal.journal import Journal
+from runtime.journal.pgqueue import PgQueue, _Worker
 from tests.runtime.postgres import Server
 
 pytestmark = pytest.mark.anyio

@@ -13,8 +13,8 @@ import httpx2
 import pytest
 
 from connector.errors import JournalUnavailable
-from runtime.entries import StoredEvent
-from runtime.journal import Journal
+from runtime.journal.entries import StoredEvent
+from runtime.journal.journal import Journal
 from runtime.poller import MAX_EVENTS, Poller
 from runtime.runtime import Runtime
 

@@ -23,8 +23,8 @@ from uvicorn.server import ServerState
 from connector.errors import ConfigurationError
 from connector.events.signatures import sign
 from runtime.config.settings import Limits
-from runtime.entries import Appended, NewEvent
-from runtime.journal import Journal
+from runtime.journal.entries import Appended, NewEvent
+from runtime.journal.journal import Journal
 from runtime.serving import FastProtocol, Joined, listen, make_protocol
 from tests.runtime.processes import post, process
 from tests.runtime.served import PATH, SECRET, Served, served, settings_in

@@ -10,9 +10,9 @@ from sqlalchemy import Connection, text
 
 from connector.errors import JournalUnavailable
 from connector.messages import Event
-from runtime.entries import Attempt, NewEvent, Subscription
-from runtime.journal import Journal
-from runtime.space import BALLAST, Space
+from runtime.journal.entries import Attempt, NewEvent, Subscription
+from runtime.journal.journal import Journal
+from runtime.journal.space import BALLAST, Space
 
 pytestmark = pytest.mark.anyio
 GIB = 1 << 30

@@ -23,10 +23,10 @@ from runtime.config.keys import Key, Keys
 from runtime.config.settings import load_settings
 from runtime.config.store import Store
 from runtime.delivery import LIMITS, Deliverer
-from runtime.entries import NewEvent
 from runtime.http.client import Client
 from runtime.http.guard import Guard
-from runtime.journal import Journal
+from runtime.journal.entries import NewEvent
+from runtime.journal.journal import Journal
 from runtime.remote import ask
 from runtime.subscriptions import Endpoints
 

@@ -11,7 +11,7 @@ import pytest
 
 from connector.model.definition import Connector
 from runtime.config.catalog import Catalog
-from runtime.journal import Journal
+from runtime.journal.journal import Journal
 from runtime.mock import MockProvider
 from runtime.runtime import Runtime
 from runtime.synthetic import sample_event

@@ -14,8 +14,8 @@ from sqlalchemy import text
 from connector.errors import ConfigurationError
 from connector.messages import Event
 from runtime.cli import cli
-from runtime.entries import Attempt, NewEvent, Run, Subscription
-from runtime.journal import Journal
+from runtime.journal.entries import Attempt, NewEvent, Run, Subscription
+from runtime.journal.journal import Journal
 from runtime.migrations import HEAD
 from tests.runtime.postgres import Server
 

@@ -27,8 +27,8 @@ import httpx2
 
 from runtime.config.keys import Key, Keys
 from runtime.config.store import Store
-from runtime.dispatching import _find_due
-from runtime.journal import Journal
+from runtime.journal.dispatcher import _find_due
+from runtime.journal.journal import Journal
 from runtime.subscriptions import Endpoints, read_subscription
 from tests.runtime.processes import Subscriber, post, process
 

@@ -28,8 +28,8 @@ from pathlib import Path
 from typing import Any
 
 from connector.messages import Event
-from runtime.entries import NewEvent, Subscription
-from runtime.journal import Journal
+from runtime.journal.entries import NewEvent, Subscription
+from runtime.journal.journal import Journal
 
 ROOT = Path(__file__).parent.parent.parent
 WORKER = ROOT / "tests" / "runtime" / "journal_worker.py"

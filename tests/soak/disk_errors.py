@@ -28,9 +28,9 @@ import apsw
 
 from connector.errors import JournalUnavailable
 from runtime.databases import SQLite
-from runtime.dispatching import Embedded
-from runtime.journal import Journal
-from runtime.space import disk_usage
+from runtime.journal.dispatcher import Embedded
+from runtime.journal.journal import Journal
+from runtime.journal.space import disk_usage
 from tests.soak.power import Connected, Cursor, make_template, new
 
 FLUSHES, WRITES = 0.05, 0.02

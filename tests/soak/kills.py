@@ -34,8 +34,8 @@ from sqlalchemy import event
 
 from connector.messages import Event
 from runtime.databases import SQLite
-from runtime.entries import Attempt, Checkpoint, Filter, NewEvent, Subscription, event_id
-from runtime.journal import Journal
+from runtime.journal.entries import Attempt, Checkpoint, Filter, NewEvent, Subscription, event_id
+from runtime.journal.journal import Journal
 
 #: Where a worker is killed, and after how many passes of a hundred events each at most.
 POINTS = {

@@ -32,10 +32,10 @@ from rich.progress import track
 
 from connector.messages import Event
 from runtime.databases import SQLite
-from runtime.dispatching import Embedded
-from runtime.entries import Checkpoint, NewEvent, Subscription
-from runtime.journal import Journal
-from runtime.space import disk_usage
+from runtime.journal.dispatcher import Embedded
+from runtime.journal.entries import Checkpoint, NewEvent, Subscription
+from runtime.journal.journal import Journal
+from runtime.journal.space import disk_usage
 
 #: Appends of one run, and how many at the same time.
 APPENDS, SENDERS = 40, 4

@@ -27,7 +27,7 @@ from typing import Any
 import httpx2
 
 from runtime.config.keys import Key
-from runtime.dispatching import LANE_LIMIT
+from runtime.journal.dispatcher import LANE_LIMIT
 from tests.runtime.processes import MODULE, ROOT, Subscriber, post, process
 
 POINTS = {

@@ -26,11 +26,11 @@ from connector.messages import Event
 from runtime.config.keys import Key, Keys
 from runtime.config.store import Store
 from runtime.delivery import LIMITS, Deliverer
-from runtime.dispatching import LANE_LIMIT
-from runtime.entries import NewEvent
 from runtime.http.client import Client
 from runtime.http.guard import Guard
-from runtime.journal import Journal
+from runtime.journal.dispatcher import LANE_LIMIT
+from runtime.journal.entries import NewEvent
+from runtime.journal.journal import Journal
 from runtime.subscriptions import Endpoints, read_subscription
 
 WORKERS = 3

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, delete, func, select, text
 from connector.errors import ConfigurationError
 from runtime.config.files import sync_folder
 from runtime.databases import Database
-from runtime.lines import Outcome
+from runtime.journal.deliveries import Outcome
 from runtime.tables import ATTEMPTS, AUDIT, CHECKPOINTS, COUNTERS, DELIVERIES, EVENTS, RUNS, SIGHTINGS, WORK
 
 #: Events that one step looks at, sightings that it removes.

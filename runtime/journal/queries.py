@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Connection, Table, func, select
 
 from connector.errors import NotInJournal
-from runtime.entries import Attempt, Checkpoint, Sighting
+from runtime.journal.entries import Attempt, Checkpoint, Sighting
 from runtime.tables import ATTEMPTS, CHECKPOINTS, COUNTERS, DELIVERIES, EVENTS, SIGHTINGS
 
 R = TypeVar("R")

@@ -22,8 +22,8 @@ from sqlalchemy.util import await_only
 
 from connector.errors import ConfigurationError
 from runtime.databases import PostgreSQL
-from runtime.dispatching import LANE_LIMIT, PAUSE, PUT, PUT_OR_MOVE, TAKE_OUT, Handler, end
-from runtime.entries import Work, WorkKind
+from runtime.journal.dispatcher import LANE_LIMIT, PAUSE, PUT, PUT_OR_MOVE, TAKE_OUT, Handler, end
+from runtime.journal.entries import Work, WorkKind
 from runtime.statements import listed
 from runtime.tables import WORK
 

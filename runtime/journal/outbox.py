@@ -15,10 +15,10 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, select, text, update
 
 from connector.messages import Event
-from runtime.entries import Delivery, StoredEvent, Subscription
-from runtime.journal import Journal
-from runtime.lines import Outcome, line_up
-from runtime.rows import to_subscription
+from runtime.journal.deliveries import Outcome, line_up
+from runtime.journal.entries import Delivery, StoredEvent, Subscription
+from runtime.journal.journal import Journal
+from runtime.journal.rows import to_subscription
 from runtime.statements import Prepared, among, listed
 from runtime.tables import COUNTERS, DELIVERIES, EVENTS, SUBSCRIPTIONS
 

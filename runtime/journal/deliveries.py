@@ -14,8 +14,8 @@ from sqlalchemy import Connection, and_, bindparam, delete, insert, select, upda
 
 from connector.errors import NotInJournal
 from connector.messages import Event
-from runtime.dispatching import Dispatcher
-from runtime.entries import Attempt, DeliveryState, StoredEvent, Subscription, Work, delivery_id
+from runtime.journal.dispatcher import Dispatcher
+from runtime.journal.entries import Attempt, DeliveryState, StoredEvent, Subscription, Work, delivery_id
 from runtime.statements import Prepared, among, listed
 from runtime.tables import ATTEMPTS, COUNTERS, DELIVERIES, SUBSCRIPTIONS, to_json
 

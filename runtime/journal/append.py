@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, insert, select, text, update
 
-from runtime.dispatching import Dispatcher
-from runtime.entries import (
+from runtime.journal.deliveries import Outcome, add_deliveries, delivery_row
+from runtime.journal.dispatcher import Dispatcher
+from runtime.journal.entries import (
     Appended,
     Checkpoint,
     NewEvent,
@@ -26,9 +27,8 @@ from runtime.entries import (
     Work,
     event_id,
 )
-from runtime.lines import Outcome, add_deliveries, delivery_row
-from runtime.news import CHANNEL
-from runtime.rows import from_run, to_subscription
+from runtime.journal.news import CHANNEL
+from runtime.journal.rows import from_run, to_subscription
 from runtime.statements import Prepared, among, listed, upsert
 from runtime.tables import CHECKPOINTS, COUNTERS, EVENTS, RUNS, SIGHTINGS, SUBSCRIPTIONS, to_json
 

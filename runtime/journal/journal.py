@@ -18,12 +18,13 @@ from sqlalchemy import ColumnElement, Connection, Table, insert, select, update
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from connector.errors import JournalUnavailable
-from runtime.appending import Append, Appending, Planner, identify
-from runtime.clocks import SteadyClock
 from runtime.commits import Commits, Write
 from runtime.databases import Database, PostgreSQL, open_database
-from runtime.dispatching import Dispatcher, Embedded
-from runtime.entries import (
+from runtime.journal.append import Append, Appending, Planner, identify
+from runtime.journal.clock import SteadyClock
+from runtime.journal.deliveries import Lines, Outcome, Recorded
+from runtime.journal.dispatcher import Dispatcher, Embedded
+from runtime.journal.entries import (
     Appended,
     Attempt,
     AuditEntry,
@@ -40,9 +41,8 @@ from runtime.entries import (
     Work,
     WorkKind,
 )
-from runtime.lines import Lines, Outcome, Recorded
-from runtime.news import News
-from runtime.queries import (
+from runtime.journal.news import News
+from runtime.journal.queries import (
     count,
     events_where,
     find_attempts,
@@ -52,7 +52,7 @@ from runtime.queries import (
     find_sightings,
     where,
 )
-from runtime.rows import (
+from runtime.journal.rows import (
     EVENT_COLUMNS,
     RUN_COLUMNS,
     from_run,
@@ -63,10 +63,10 @@ from runtime.rows import (
     to_run,
     to_subscription,
 )
-from runtime.space import Space, Usage, disk_usage
+from runtime.journal.space import Space, Usage, disk_usage
+from runtime.journal.upkeep import Keep, Removed, back_up, find_damage, find_forgotten, forget, remove_old
 from runtime.statements import upsert
 from runtime.tables import AUDIT, COUNTERS, DELIVERIES, EVENTS, RUNS, SUBSCRIPTIONS
-from runtime.upkeep import Keep, Removed, back_up, find_damage, find_forgotten, forget, remove_old
 
 R = TypeVar("R")
 A = TypeVar("A")
@@ -513,7 +513,7 @@ async def _make_dispatcher(database: Database, now: Callable[[], float]) -> Disp
     if not isinstance(database, PostgreSQL):
         return Embedded(database, now)
     # Not needed, and perhaps not installed, without a PostgreSQL.
-    from runtime.pgqueue import PgQueue
+    from runtime.journal.pgqueue import PgQueue
 
     return await PgQueue.open(database, now)
 

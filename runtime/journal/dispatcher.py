@@ -19,7 +19,7 @@ from sqlalchemy import Connection, bindparam, delete, func, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from runtime.databases import Database
-from runtime.entries import Work, WorkKind
+from runtime.journal.entries import Work, WorkKind
 from runtime.statements import Prepared, among, listed, prepare_upsert
 from runtime.tables import COUNTERS, WORK
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from connector.messages import Event
-from runtime.entries import AuditEntry, Delivery, Filter, Run, StoredEvent, Subscription
+from runtime.journal.entries import AuditEntry, Delivery, Filter, Run, StoredEvent, Subscription
 from runtime.tables import AUDIT, DELIVERIES, EVENTS, RUNS, SUBSCRIPTIONS
 
 EVENT_COLUMNS = [column for column in EVENTS.c if column.name != "digest"]
