@@ -23,11 +23,11 @@ from sqlalchemy import text
 
 from benchmarks.measuring import Row, time_flush
 from connector.messages import Event
-from runtime.databases import SQLite
 from runtime.journal.dispatcher import Embedded, _find_due
 from runtime.journal.entries import Attempt, NewEvent, Subscription
 from runtime.journal.journal import Journal
 from runtime.journal.space import disk_usage
+from runtime.journal.storage.databases import SQLite
 
 EVENTS = 5000
 ROUNDS = 5

@@ -93,7 +93,7 @@ def migrate(everywhere: Everywhere) -> None:
     import asyncio
 
     from runtime import printing
-    from runtime.migrations import HEAD
+    from runtime.journal.storage.migrations import HEAD
     from runtime.remote import is_running
 
     # The tables of a server that runs are of its version, and a file of its own is nobody else's to change.

@@ -29,8 +29,8 @@ from runtime.journal.entries import (
 )
 from runtime.journal.news import CHANNEL
 from runtime.journal.rows import from_run, to_subscription
-from runtime.statements import Prepared, among, listed, upsert
-from runtime.tables import CHECKPOINTS, COUNTERS, EVENTS, RUNS, SIGHTINGS, SUBSCRIPTIONS, to_json
+from runtime.journal.storage.statements import Prepared, among, listed, upsert
+from runtime.journal.storage.tables import CHECKPOINTS, COUNTERS, EVENTS, RUNS, SIGHTINGS, SUBSCRIPTIONS, to_json
 
 #: Says which automations run on an event: one pending run for each.
 Planner = Callable[[StoredEvent], Iterable[Run]]

@@ -16,8 +16,8 @@ from connector.errors import NotInJournal
 from connector.messages import Event
 from runtime.journal.dispatcher import Dispatcher
 from runtime.journal.entries import Attempt, DeliveryState, StoredEvent, Subscription, Work, delivery_id
-from runtime.statements import Prepared, among, listed
-from runtime.tables import ATTEMPTS, COUNTERS, DELIVERIES, SUBSCRIPTIONS, to_json
+from runtime.journal.storage.statements import Prepared, among, listed
+from runtime.journal.storage.tables import ATTEMPTS, COUNTERS, DELIVERIES, SUBSCRIPTIONS, to_json
 
 #: What a write did, and the work that is in line once it is committed.
 Outcome = tuple[Any, Sequence[Work]]

@@ -18,10 +18,10 @@ from typing import Any, Protocol, TypeVar
 from sqlalchemy import Connection, bindparam, delete, func, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from runtime.databases import Database
 from runtime.journal.entries import Work, WorkKind
-from runtime.statements import Prepared, among, listed, prepare_upsert
-from runtime.tables import COUNTERS, WORK
+from runtime.journal.storage.databases import Database
+from runtime.journal.storage.statements import Prepared, among, listed, prepare_upsert
+from runtime.journal.storage.tables import COUNTERS, WORK
 
 _LOG = logging.getLogger(__name__)
 R = TypeVar("R")

@@ -18,8 +18,6 @@ from sqlalchemy import ColumnElement, Connection, Table, insert, select, update
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from connector.errors import JournalUnavailable
-from runtime.commits import Commits, Write
-from runtime.databases import Database, PostgreSQL, open_database
 from runtime.journal.append import Append, Appending, Planner, identify
 from runtime.journal.clock import SteadyClock
 from runtime.journal.deliveries import Lines, Outcome, Recorded
@@ -64,9 +62,11 @@ from runtime.journal.rows import (
     to_subscription,
 )
 from runtime.journal.space import Space, Usage, disk_usage
+from runtime.journal.storage.commits import Commits, Write
+from runtime.journal.storage.databases import Database, PostgreSQL, open_database
+from runtime.journal.storage.statements import upsert
+from runtime.journal.storage.tables import AUDIT, COUNTERS, DELIVERIES, EVENTS, RUNS, SUBSCRIPTIONS
 from runtime.journal.upkeep import Keep, Removed, back_up, find_damage, find_forgotten, forget, remove_old
-from runtime.statements import upsert
-from runtime.tables import AUDIT, COUNTERS, DELIVERIES, EVENTS, RUNS, SUBSCRIPTIONS
 
 R = TypeVar("R")
 A = TypeVar("A")

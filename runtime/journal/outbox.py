@@ -19,8 +19,8 @@ from runtime.journal.deliveries import Outcome, line_up
 from runtime.journal.entries import Delivery, StoredEvent, Subscription
 from runtime.journal.journal import Journal
 from runtime.journal.rows import to_subscription
-from runtime.statements import Prepared, among, listed
-from runtime.tables import COUNTERS, DELIVERIES, EVENTS, SUBSCRIPTIONS
+from runtime.journal.storage.statements import Prepared, among, listed
+from runtime.journal.storage.tables import COUNTERS, DELIVERIES, EVENTS, SUBSCRIPTIONS
 
 #: Deliveries that one transaction hastens or buries, so that none takes for ever.
 _STEP = 2000

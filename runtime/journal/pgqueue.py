@@ -21,11 +21,11 @@ from sqlalchemy import Connection, select, text, tuple_
 from sqlalchemy.util import await_only
 
 from connector.errors import ConfigurationError
-from runtime.databases import PostgreSQL
 from runtime.journal.dispatcher import LANE_LIMIT, PAUSE, PUT, PUT_OR_MOVE, TAKE_OUT, Handler, end
 from runtime.journal.entries import Work, WorkKind
-from runtime.statements import listed
-from runtime.tables import WORK
+from runtime.journal.storage.databases import PostgreSQL
+from runtime.journal.storage.statements import listed
+from runtime.journal.storage.tables import WORK
 
 if TYPE_CHECKING:
     import asyncpg  # type: ignore[import-untyped]  # it has none

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Table, func, select
 
 from connector.errors import NotInJournal
 from runtime.journal.entries import Attempt, Checkpoint, Sighting
-from runtime.tables import ATTEMPTS, CHECKPOINTS, COUNTERS, DELIVERIES, EVENTS, SIGHTINGS
+from runtime.journal.storage.tables import ATTEMPTS, CHECKPOINTS, COUNTERS, DELIVERIES, EVENTS, SIGHTINGS
 
 R = TypeVar("R")
 #: Keys that one statement asks for; both databases have a limit on parameters.

@@ -10,7 +10,7 @@ from sqlalchemy import Row
 
 from connector.messages import Event
 from runtime.journal.entries import AuditEntry, Delivery, Filter, Run, StoredEvent, Subscription
-from runtime.tables import AUDIT, DELIVERIES, EVENTS, RUNS, SUBSCRIPTIONS
+from runtime.journal.storage.tables import AUDIT, DELIVERIES, EVENTS, RUNS, SUBSCRIPTIONS
 
 EVENT_COLUMNS = [column for column in EVENTS.c if column.name != "digest"]
 

@@ -14,9 +14,19 @@ from sqlalchemy import Connection, delete, func, select, text
 
 from connector.errors import ConfigurationError
 from runtime.config.files import sync_folder
-from runtime.databases import Database
 from runtime.journal.deliveries import Outcome
-from runtime.tables import ATTEMPTS, AUDIT, CHECKPOINTS, COUNTERS, DELIVERIES, EVENTS, RUNS, SIGHTINGS, WORK
+from runtime.journal.storage.databases import Database
+from runtime.journal.storage.tables import (
+    ATTEMPTS,
+    AUDIT,
+    CHECKPOINTS,
+    COUNTERS,
+    DELIVERIES,
+    EVENTS,
+    RUNS,
+    SIGHTINGS,
+    WORK,
+)
 
 #: Events that one step looks at, sightings that it removes.
 STEP = 500

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runtime.commits import Commits
+from runtime.journal.storage.commits import Commits
 
 pytestmark = pytest.mark.anyio
 
@@ -35,7 +35,7 @@ async def test_what_comes_after_a_shared_commit_shares_the_next_one_although_it_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # All that matters is that they come before it is over, however slow the machine.
-    monkeypatch.setattr("runtime.commits.GATHERING", 10.0)
+    monkeypatch.setattr("runtime.journal.storage.commits.GATHERING", 10.0)
     database = Database(1.0)
     commits = Commits(database.transact)
 

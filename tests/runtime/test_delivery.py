@@ -22,7 +22,6 @@ from connector.errors import JournalUnavailable
 from connector.messages import Event
 from runtime.config.keys import Key, Keys
 from runtime.config.store import Store
-from runtime.databases import SQLite
 from runtime.delivery import LIMITS, PLACES, Deliverer
 from runtime.http.client import Client
 from runtime.http.guard import Guard
@@ -31,6 +30,7 @@ from runtime.journal.entries import EXHAUSTED, NewEvent, Subscription
 from runtime.journal.journal import Journal
 from runtime.journal.outbox import Outgoing
 from runtime.journal.space import disk_usage
+from runtime.journal.storage.databases import SQLite
 from runtime.subscriptions import RETRY_TABLE, Endpoints, read_subscription
 
 pytestmark = pytest.mark.anyio

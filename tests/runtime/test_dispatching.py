@@ -18,12 +18,12 @@ import pytest
 from sqlalchemy import Connection
 
 from connector.messages import Event
-from runtime.databases import SQLite
 from runtime.journal.clock import SteadyClock
 from runtime.journal.dispatcher import FARTHEST, Embedded
 from runtime.journal.entries import Attempt, NewEvent, Subscription, Work
 from runtime.journal.journal import Journal
 from runtime.journal.space import disk_usage
+from runtime.journal.storage.databases import SQLite
 from tests.runtime.postgres import Server
 
 pytestmark = pytest.mark.anyio

@@ -16,8 +16,6 @@ from sqlalchemy import Connection, create_engine, text
 
 from connector.errors import ConfigurationError, NotInJournal
 from connector.messages import Event
-from runtime import migrations
-from runtime.databases import PostgreSQL, SQLite, migrate
 from runtime.journal.entries import (
     Attempt,
     Checkpoint,
@@ -31,7 +29,9 @@ from runtime.journal.entries import (
     event_id,
 )
 from runtime.journal.journal import Journal
-from runtime.tables import METADATA
+from runtime.journal.storage import migrations
+from runtime.journal.storage.databases import PostgreSQL, SQLite, migrate
+from runtime.journal.storage.tables import METADATA
 from tests.runtime.postgres import Server
 
 pytestmark = pytest.mark.anyio

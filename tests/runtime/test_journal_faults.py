@@ -23,12 +23,12 @@ from sqlalchemy.exc import OperationalError
 
 from connector.errors import JournalUnavailable
 from connector.messages import Event
-from runtime import writeahead
-from runtime.databases import SQLite, migrate
 from runtime.journal.dispatcher import Embedded, _find_due
 from runtime.journal.entries import Attempt, NewEvent, Subscription, Work
 from runtime.journal.journal import Journal
 from runtime.journal.space import disk_usage
+from runtime.journal.storage import writeahead
+from runtime.journal.storage.databases import SQLite, migrate
 from tests.runtime.postgres import Server
 
 ROOT = Path(__file__).parent.parent.parent

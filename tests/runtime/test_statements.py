@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import bindparam, insert, select
 from sqlalchemy.exc import DBAPIError
 
-from runtime.databases import Database, open_database
-from runtime.statements import Prepared, among, listed, prepare_upsert
-from runtime.tables import WORK
+from runtime.journal.storage.databases import Database, open_database
+from runtime.journal.storage.statements import Prepared, among, listed, prepare_upsert
+from runtime.journal.storage.tables import WORK
 from tests.runtime.postgres import Server
 
 pytestmark = pytest.mark.anyio

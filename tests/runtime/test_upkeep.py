@@ -16,7 +16,7 @@ from connector.messages import Event
 from runtime.cli import cli
 from runtime.journal.entries import Attempt, NewEvent, Run, Subscription
 from runtime.journal.journal import Journal
-from runtime.migrations import HEAD
+from runtime.journal.storage.migrations import HEAD
 from tests.runtime.postgres import Server
 
 pytestmark = pytest.mark.anyio

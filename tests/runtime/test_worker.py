@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from runtime.worker import Worker
+from runtime.journal.storage.worker import Worker
 
 pytestmark = pytest.mark.anyio
 

@@ -31,11 +31,11 @@ from rich.console import Console
 from rich.progress import track
 
 from connector.messages import Event
-from runtime.databases import SQLite
 from runtime.journal.dispatcher import Embedded
 from runtime.journal.entries import Checkpoint, NewEvent, Subscription
 from runtime.journal.journal import Journal
 from runtime.journal.space import disk_usage
+from runtime.journal.storage.databases import SQLite
 
 #: Appends of one run, and how many at the same time.
 APPENDS, SENDERS = 40, 4

@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
 
-from runtime.tables import to_json
+from runtime.journal.storage.tables import to_json
 
 #: Rows that one statement inserts into SQLite at most. After each statement the thread has to wait for its turn to go
 #: on, which takes longer than the statement; more rows of fifteen columns would be more parameters than an older SQLite

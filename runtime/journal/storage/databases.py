@@ -24,10 +24,10 @@ from sqlalchemy.pool import QueuePool, StaticPool
 
 from connector.errors import ConfigurationError
 from runtime.config.files import make_home, try_lock
-from runtime.migrations import HEAD, VERSIONS
-from runtime.statements import Prepared
-from runtime.worker import Worker
-from runtime.writeahead import PAGES, ROWS, WriteAhead
+from runtime.journal.storage.migrations import HEAD, VERSIONS
+from runtime.journal.storage.statements import Prepared
+from runtime.journal.storage.worker import Worker
+from runtime.journal.storage.writeahead import PAGES, ROWS, WriteAhead
 
 R = TypeVar("R")
 
@@ -317,7 +317,7 @@ def migrate(connection: Connection, where: str, *, to: str = HEAD) -> str | None
         from alembic.config import Config
 
         config = Config()
-        config.set_main_option("script_location", "runtime:migrations")
+        config.set_main_option("script_location", "runtime.journal.storage:migrations")
         config.set_main_option("path_separator", "os")
         config.attributes["connection"] = connection
         command.upgrade(config, to)

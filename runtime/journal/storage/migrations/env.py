@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from runtime.tables import METADATA
+from runtime.journal.storage.tables import METADATA
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=METADATA, render_as_batch=True)
 with context.begin_transaction():
