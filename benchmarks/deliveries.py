@@ -26,13 +26,13 @@ from connector.events.signatures import sign
 from connector.messages import Event
 from runtime.config.keys import Key, Keys
 from runtime.config.store import Store
-from runtime.delivery import CONCURRENCY, LIMITS, Deliverer
+from runtime.events.deliverer import CONCURRENCY, LIMITS, Deliverer
+from runtime.events.subscriptions import Endpoints, read_subscription
 from runtime.http.client import Client
 from runtime.http.guard import Guard
 from runtime.journal.entries import NewEvent
 from runtime.journal.journal import Journal
 from runtime.serving import new_event_loop, tune_process
-from runtime.subscriptions import Endpoints, read_subscription
 
 EVENTS = 2000
 ROUNDS = 5

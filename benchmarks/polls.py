@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measuring import Row, time_flush
-from runtime.delivery import CONCURRENCY
+from runtime.events.deliverer import CONCURRENCY
+from runtime.events.poller import Poller
+from runtime.events.polls import Poll
 from runtime.journal.entries import NewEvent
 from runtime.journal.journal import Journal
-from runtime.poller import Poller
-from runtime.polls import Poll
 from runtime.runtime import Runtime
 
 #: Connections of the connector, each with three lists that are polled for seven triggers.

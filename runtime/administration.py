@@ -13,14 +13,14 @@ from pydantic import BaseModel
 
 from connector.errors import ConfigurationError, InputError, InputProblem, InvalidDefinition, RequestRefused
 from runtime import documents
-from runtime.automations import run_document
 from runtime.config.connections import INBOUND, enter_values
 from runtime.config.store import open_store
-from runtime.poller import Poller, trigger_documents
-from runtime.registering import Registrations
+from runtime.events.automations import run_document
+from runtime.events.ingress import connections_of
+from runtime.events.poller import Poller, trigger_documents
+from runtime.events.registrations import Registrations
+from runtime.events.subscribers import Subscribers
 from runtime.routing import After, Answer, Backend, ConnectionBody, Limit, connector_of
-from runtime.subscribers import Subscribers
-from runtime.webhooks import connections_of
 
 PolledTrigger = Annotated[str, Body(description="A trigger that is polled for.")]
 

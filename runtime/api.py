@@ -32,9 +32,9 @@ from connector.events.mapping import make_event
 from connector.model.definition import Connector, CustomOperation, Operation
 from runtime import documents
 from runtime.administration import ADMINISTRATION
+from runtime.events.listeners import event_stream
 from runtime.journal.entries import Filter, NewEvent, StoredEvent
 from runtime.journal.journal import Journal
-from runtime.listening import event_stream
 from runtime.problems import problem
 from runtime.routing import PROBLEMS, After, Answer, Backend, ConnectionBody, Limit, connector_of, make_route_class
 

@@ -22,24 +22,24 @@ from starlette.routing import Route as StarletteRoute
 
 from connector.errors import ConfigurationError, InvalidDefinition, JournalUnavailable, RequestRefused
 from connector.model.definition import Connector
-from runtime import delivery
 from runtime.announcing import CHALLENGE_LENGTH
 from runtime.api import build_router
-from runtime.automations import Automations, read_automations
 from runtime.config.store import open_store
+from runtime.events import deliverer
+from runtime.events.automations import Automations, read_automations
+from runtime.events.ingress import Doors, Ingress, Receive, Scope, Send, find_routes
+from runtime.events.poller import Poller
+from runtime.events.registrations import RENEWAL, Registrations
+from runtime.events.subscribers import Subscribers, subscriber_guard
+from runtime.events.subscriptions import Endpoints
 from runtime.gate import Gate
 from runtime.http.client import Client
 from runtime.journal.dispatcher import Handler
 from runtime.journal.entries import WorkKind
 from runtime.journal.journal import Journal
 from runtime.metrics import CONTENT_TYPE, Metrics
-from runtime.poller import Poller
-from runtime.registering import RENEWAL, Registrations
 from runtime.reloading import Reloader
 from runtime.routing import PROBLEM_SCHEMA, PROBLEMS, Answer, Backend, make_route_class, problem_response
-from runtime.subscribers import Subscribers, subscriber_guard
-from runtime.subscriptions import Endpoints
-from runtime.webhooks import Doors, Ingress, Receive, Scope, Send, find_routes
 
 if TYPE_CHECKING:
     from runtime.runtime import Runtime
@@ -163,7 +163,7 @@ async def _live(backend: Backend, roles: frozenset[str]) -> AsyncIterator[None]:
         stack.callback(_detach, backend)
         handlers = await _find_handlers(backend, journal, roles, stack)
         run = journal.dispatcher.run
-        work = [run(handlers, concurrency=delivery.CONCURRENCY, grace=_GRACE)] if handlers else []
+        work = [run(handlers, concurrency=deliverer.CONCURRENCY, grace=_GRACE)] if handlers else []
         if "poller" in roles and backend.poller is not None:
             work += [_tidy(runtime, journal), _watch(runtime, backend.poller)]
         if backend.reloader is not None:
@@ -216,9 +216,9 @@ async def _find_handlers(
 
         handlers |= {"poll": handle_poll, "run": automations.handle}
     if "delivery" in roles:
-        client = Client(guard, delivery.LIMITS)
+        client = Client(guard, deliverer.LIMITS)
         stack.push_async_callback(client.aclose)
-        handlers["delivery"] = delivery.Deliverer(journal, endpoints, client, clock=runtime.clock).handle
+        handlers["delivery"] = deliverer.Deliverer(journal, endpoints, client, clock=runtime.clock).handle
     return handlers
 
 

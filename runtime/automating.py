@@ -118,7 +118,7 @@ def list_automations(everywhere: Everywhere) -> int:
     """List the automations, and what is wrong with them."""
     from connector.errors import InvalidDefinition
     from runtime import printing
-    from runtime.automations import lint_automations, read_automations
+    from runtime.events.automations import lint_automations, read_automations
     from runtime.failures import EXIT_CODES
 
     settings = everywhere.settings()
@@ -152,7 +152,7 @@ def test(everywhere: Everywhere, automation: str, source: IO[bytes] | None) -> i
     earlier steps.
     """
     from runtime import documents, printing
-    from runtime.automations import Automations, event_document, read_automations
+    from runtime.events.automations import Automations, event_document, read_automations
     from runtime.failures import EXIT_CODES
     from runtime.runtime import Runtime
 
@@ -205,7 +205,7 @@ def _event(runtime: Runtime, automation: Automation, data: bytes | None) -> Even
     import json
 
     from connector.errors import ConfigurationError
-    from runtime.synthetic import sample_event, source_of
+    from runtime.events.own_calls import sample_event, source_of
 
     connector = runtime.catalog.of(automation.connection)
     webhook = next((each for each in connector.webhooks if each.id == automation.trigger), None)

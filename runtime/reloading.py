@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from connector.errors import ConfigurationError, InvalidDefinition
 from connector.model.definition import Connector
 from runtime.config.catalog import Edition, read_place
+from runtime.events.ingress import Ingress, find_routes
 from runtime.runtime import Runtime
-from runtime.webhooks import Ingress, find_routes
 
 _LOG = logging.getLogger(__name__)
 #: Of one definition at most so many problems are logged.

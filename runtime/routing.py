@@ -21,19 +21,19 @@ from starlette.exceptions import HTTPException
 from connector.answers.kinds import parse_json
 from connector.errors import ConnectorError, InputError, InputProblem, RequestRefused
 from runtime.announcing import StartKey
+from runtime.events.ingress import Ingress, read_body
 from runtime.gate import Gate
 from runtime.metrics import Metrics
 from runtime.problems import problem_bytes
-from runtime.webhooks import Ingress, read_body
 
 if TYPE_CHECKING:
     from connector.events.automations import Automation
+    from runtime.events.poller import Poller
+    from runtime.events.registrations import Registrations
+    from runtime.events.subscribers import Subscribers
     from runtime.journal.journal import Journal
-    from runtime.poller import Poller
-    from runtime.registering import Registrations
     from runtime.reloading import Reloader
     from runtime.runtime import Runtime
-    from runtime.subscribers import Subscribers
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
 ConnectionBody = Annotated[str, Body(description="CONNECTOR, or CONNECTOR:NAME.")]

@@ -46,15 +46,15 @@ from runtime.config.catalog import Catalog
 from runtime.config.settings import Settings, load_settings
 from runtime.config.store import open_store
 from runtime.config.vault import Vault, destination
+from runtime.events.own_calls import OwnCalls
 from runtime.http.uploads import load_files
-from runtime.synthetic import OwnCalls
 
 if TYPE_CHECKING:
     import httpx2
     from fastapi import APIRouter
 
+    from runtime.events.listeners import Listeners
     from runtime.journal.journal import Journal
-    from runtime.listening import Listeners
 
 Inputs = Mapping[str, Any]
 #: A function that gets events.
@@ -141,8 +141,8 @@ class Runtime:
         of deliveries says, beside the events that follow. Without a journal functions are called once with the events
         of this runtime's own calls. Raises InputError for a connector or a trigger that nobody declares.
         """
+        from runtime.events.listeners import Listeners
         from runtime.journal.entries import Filter
-        from runtime.listening import Listeners
 
         self.catalog.check_triggers(connection, [trigger])
 

@@ -94,7 +94,7 @@ def list_subscriptions(everywhere: Everywhere) -> None:
     import asyncio
 
     from runtime import documents, printing
-    from runtime.subscribers import look_at_subscribers
+    from runtime.events.subscribers import look_at_subscribers
 
     async def run() -> list[Any]:
         async with look_at_subscribers(everywhere.settings()) as (_, subscribers):
@@ -179,7 +179,7 @@ def list_deliveries(
     import asyncio
 
     from runtime import documents, printing
-    from runtime.subscribers import look_at_subscribers
+    from runtime.events.subscribers import look_at_subscribers
 
     async def run() -> list[Any]:
         async with look_at_subscribers(everywhere.settings()) as (journal, _):
@@ -205,7 +205,7 @@ def show(everywhere: Everywhere, id: str) -> None:
     import asyncio
 
     from runtime import printing
-    from runtime.subscribers import look_at_subscribers
+    from runtime.events.subscribers import look_at_subscribers
 
     async def run() -> dict[str, Any]:
         async with look_at_subscribers(everywhere.settings()) as (_, subscribers):

@@ -20,16 +20,16 @@ from typing import Any
 
 import pytest
 
-from runtime.automations import Automations, read_automations
 from runtime.config.keys import Key
 from runtime.config.settings import load_settings
 from runtime.config.store import open_store
-from runtime.delivery import LIMITS, Deliverer
+from runtime.events.automations import Automations, read_automations
+from runtime.events.deliverer import LIMITS, Deliverer
+from runtime.events.poller import Poller
+from runtime.events.subscribers import subscriber_guard
+from runtime.events.subscriptions import Endpoints
 from runtime.http.client import Client
-from runtime.poller import Poller
 from runtime.runtime import Runtime
-from runtime.subscribers import subscriber_guard
-from runtime.subscriptions import Endpoints
 
 pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).parents[2]

@@ -12,9 +12,9 @@ import pytest
 
 from connector.auth.tokens import Grant
 from runtime import Catalog, Runtime
+from runtime.events.poller import Poller
 from runtime.journal.journal import Journal
 from runtime.mock import MockProvider
-from runtime.poller import Poller
 from tests.providers.standins import serving
 
 pytestmark = pytest.mark.anyio

@@ -12,7 +12,7 @@ import pytest
 
 from connector.events.automations import Automation, parse_automation, parse_mapping
 from connector.messages import Event
-from runtime.automations import Automations, find_automation_lints, read_automations
+from runtime.events.automations import Automations, find_automation_lints, read_automations
 from runtime.journal.entries import NewEvent, Run
 from runtime.journal.journal import Journal
 from runtime.runtime import Runtime

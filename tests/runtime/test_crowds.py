@@ -13,12 +13,12 @@ from connector.messages import Event, Headers, Request
 from runtime.config.keys import Key, Keys
 from runtime.config.settings import Limits
 from runtime.config.store import Store
-from runtime.delivery import LIMITS, Deliverer
+from runtime.events.deliverer import LIMITS, Deliverer
+from runtime.events.subscriptions import Endpoints, read_subscription
 from runtime.http.client import Client
 from runtime.http.guard import Guard
 from runtime.journal.entries import NewEvent
 from runtime.journal.journal import Journal
-from runtime.subscriptions import Endpoints, read_subscription
 
 pytestmark = pytest.mark.anyio
 

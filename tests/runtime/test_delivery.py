@@ -22,7 +22,8 @@ from connector.errors import JournalUnavailable
 from connector.messages import Event
 from runtime.config.keys import Key, Keys
 from runtime.config.store import Store
-from runtime.delivery import LIMITS, PLACES, Deliverer
+from runtime.events.deliverer import LIMITS, PLACES, Deliverer
+from runtime.events.subscriptions import RETRY_TABLE, Endpoints, read_subscription
 from runtime.http.client import Client
 from runtime.http.guard import Guard
 from runtime.journal.dispatcher import LANE_LIMIT, Embedded
@@ -31,7 +32,6 @@ from runtime.journal.journal import Journal
 from runtime.journal.outbox import Outgoing
 from runtime.journal.space import disk_usage
 from runtime.journal.storage.databases import SQLite
-from runtime.subscriptions import RETRY_TABLE, Endpoints, read_subscription
 
 pytestmark = pytest.mark.anyio
 SUCCEEDED = "batch-jobs/batch_job.succeeded"

@@ -14,12 +14,12 @@ import pytest
 
 from connector.errors import InputError
 from connector.messages import Event
-from runtime import listening
+from runtime.events import listeners
+from runtime.events.listeners import Listeners, event_stream
+from runtime.events.subscriptions import RETRY_TABLE
 from runtime.journal.entries import EXHAUSTED, Filter, NewEvent
 from runtime.journal.journal import Journal
-from runtime.listening import Listeners, event_stream
 from runtime.runtime import Runtime
-from runtime.subscriptions import RETRY_TABLE
 
 pytestmark = pytest.mark.anyio
 SUCCEEDED = "batch-jobs/batch_job.succeeded"
@@ -200,6 +200,6 @@ async def test_a_stream_without_a_place_to_go_on_from_begins_with_what_is_new(la
 
 
 async def test_a_silent_stream_says_that_it_is_still_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listening, "KEEP_ALIVE", 0.01)
+    monkeypatch.setattr(listeners, "KEEP_ALIVE", 0.01)
     async with await Journal.open("sqlite://") as journal, contextlib.aclosing(event_stream(journal)) as stream:  # type: ignore[type-var]
         assert [await anext(stream), await anext(stream), await anext(stream)] == [b": events\n\n", b":\n\n", b":\n\n"]

@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from connector.errors import Problem
-from runtime.automations import lint_automations
 from runtime.cli import cli
 from runtime.config.catalog import Catalog, find_problems_in
+from runtime.events.automations import lint_automations
 
 ROOT = Path(__file__).parents[2]
 Files = dict[str, Any]

@@ -13,9 +13,9 @@ import httpx2
 import pytest
 
 from connector.errors import JournalUnavailable
+from runtime.events.poller import MAX_EVENTS, Poller
 from runtime.journal.entries import StoredEvent
 from runtime.journal.journal import Journal
-from runtime.poller import MAX_EVENTS, Poller
 from runtime.runtime import Runtime
 
 pytestmark = pytest.mark.anyio

@@ -12,9 +12,9 @@ import pytest
 from connector.errors import InputError, RequestRefused, UnknownOperation
 from runtime.config.keys import Key, Keys
 from runtime.config.store import Store
+from runtime.events.poller import Poller, trigger_documents
 from runtime.journal.entries import Work
 from runtime.journal.journal import Journal
-from runtime.poller import Poller, trigger_documents
 from runtime.runtime import Runtime
 from tests.runtime.test_poller import World, poll, webhook
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from runtime.registering import RENEWAL
+from runtime.events.registrations import RENEWAL
 from tests.runtime.served import SECRET, Served, served, settings_in
 
 pytestmark = pytest.mark.anyio

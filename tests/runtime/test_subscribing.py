@@ -22,13 +22,13 @@ from runtime.cli import cli
 from runtime.config.keys import Key, Keys
 from runtime.config.settings import load_settings
 from runtime.config.store import Store
-from runtime.delivery import LIMITS, Deliverer
+from runtime.events.deliverer import LIMITS, Deliverer
+from runtime.events.subscriptions import Endpoints
 from runtime.http.client import Client
 from runtime.http.guard import Guard
 from runtime.journal.entries import NewEvent
 from runtime.journal.journal import Journal
 from runtime.remote import ask
-from runtime.subscriptions import Endpoints
 
 ROOT = Path(__file__).parents[2]
 SUCCEEDED = "batch-jobs/batch_job.succeeded"

@@ -17,8 +17,16 @@ from connector.messages import Event
 from runtime.config.keys import Key, Keys
 from runtime.config.store import Store
 from runtime.documents import event_document
+from runtime.events.subscriptions import (
+    JITTER,
+    RETRY_TABLE,
+    Endpoint,
+    Endpoints,
+    new_secret,
+    next_wait,
+    read_subscription,
+)
 from runtime.journal.entries import EXHAUSTED, Filter
-from runtime.subscriptions import JITTER, RETRY_TABLE, Endpoint, Endpoints, new_secret, next_wait, read_subscription
 
 DATA = {"id": "job-1", "status": "SUCCESS", "total": 2, "done": True}
 SUCCEEDED = "batch-jobs/batch_job.succeeded"

@@ -11,10 +11,10 @@ import pytest
 
 from connector.model.definition import Connector
 from runtime.config.catalog import Catalog
+from runtime.events.own_calls import sample_event
 from runtime.journal.journal import Journal
 from runtime.mock import MockProvider
 from runtime.runtime import Runtime
-from runtime.synthetic import sample_event
 
 pytestmark = pytest.mark.anyio
 CATALOG = Catalog()
@@ -90,7 +90,7 @@ def test_a_sample_has_the_shape_of_a_real_event(trigger: str) -> None:
 def test_a_connector_that_was_read_again_has_the_webhooks_that_it_has_now() -> None:
     from connector.answers.mapping import Result
     from connector.parsing.connectors import parse_connector
-    from runtime.synthetic import OwnCalls
+    from runtime.events.own_calls import OwnCalls
 
     def read(after: list[str]) -> Connector:
         hook = {"event": "made", "path": "/webhooks/demo/made", "after": after}

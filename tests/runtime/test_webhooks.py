@@ -20,7 +20,7 @@ import pytest
 from connector.errors import ConfigurationError, JournalUnavailable, RequestRefused
 from connector.events.signatures import sign
 from connector.parsing.connectors import parse_connector
-from runtime.webhooks import Rate, find_routes, read_body
+from runtime.events.ingress import Rate, find_routes, read_body
 from tests.runtime.served import DEMO, PATH, SECRET, Served, served, settings_in
 
 pytestmark = pytest.mark.anyio

@@ -27,9 +27,9 @@ import httpx2
 
 from runtime.config.keys import Key, Keys
 from runtime.config.store import Store
+from runtime.events.subscriptions import Endpoints, read_subscription
 from runtime.journal.dispatcher import _find_due
 from runtime.journal.journal import Journal
-from runtime.subscriptions import Endpoints, read_subscription
 from tests.runtime.processes import Subscriber, post, process
 
 SUBSCRIPTIONS = 50

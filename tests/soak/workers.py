@@ -25,13 +25,13 @@ from typing import Any
 from connector.messages import Event
 from runtime.config.keys import Key, Keys
 from runtime.config.store import Store
-from runtime.delivery import LIMITS, Deliverer
+from runtime.events.deliverer import LIMITS, Deliverer
+from runtime.events.subscriptions import Endpoints, read_subscription
 from runtime.http.client import Client
 from runtime.http.guard import Guard
 from runtime.journal.dispatcher import LANE_LIMIT
 from runtime.journal.entries import NewEvent
 from runtime.journal.journal import Journal
-from runtime.subscriptions import Endpoints, read_subscription
 
 WORKERS = 3
 #: Jobs that a worker on PostgreSQL fetches at once.

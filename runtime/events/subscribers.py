@@ -17,10 +17,10 @@ from runtime.config.catalog import Catalog
 from runtime.config.settings import Settings
 from runtime.config.store import open_store
 from runtime.documents import Document, attempt_document, delivery_document, subscription_document
+from runtime.events.subscriptions import Endpoints, read_subscription
 from runtime.http.guard import Guard
 from runtime.journal.entries import Subscription
 from runtime.journal.journal import Journal
-from runtime.subscriptions import Endpoints, read_subscription
 
 #: What to tell an operator who meant an internal address.
 NAME_IT = "if it is meant, name its origin in CONNECTOR_SUBSCRIBER_ORIGINS (or subscriber_origins of connector.toml)"

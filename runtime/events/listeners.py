@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 from connector.errors import JournalUnavailable
 from connector.messages import Event
 from runtime.documents import event_document, time_text
+from runtime.events.subscriptions import next_wait
 from runtime.journal.entries import EXHAUSTED, Checkpoint, Filter, NewEvent, StoredEvent, event_id
-from runtime.subscriptions import next_wait
 
 if TYPE_CHECKING:
     from runtime.journal.journal import Journal

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from connector.errors import ConfigurationError, ConnectorError, InputError, InputProblem, RequestRefused, did_you_mean
 from connector.messages import mask
 from connector.model.definition import Operation, Webhook
+from runtime.events.ingress import Ingress
 from runtime.journal.entries import Checkpoint, NewEvent, Work
 from runtime.journal.journal import Journal
-from runtime.webhooks import Ingress
 
 if TYPE_CHECKING:
     from runtime.runtime import Runtime

@@ -29,11 +29,11 @@ from connector.messages import Event
 from connector.model.definition import Webhook
 from connector.model.polls import Poll as Declared
 from connector.types import to_text
+from runtime.events.own_calls import source_of
+from runtime.events.polls import Poll, Polls
 from runtime.journal.entries import Checkpoint, NewEvent, Sightings, Work
 from runtime.journal.journal import Journal
-from runtime.polls import Poll, Polls
 from runtime.runtime import Runtime
-from runtime.synthetic import source_of
 
 #: One poll makes at most so many events; the rest is news for the next one, which follows at once (hazard P6).
 MAX_EVENTS = 1000

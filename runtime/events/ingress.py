@@ -33,10 +33,10 @@ from runtime.config.connections import DEDUPES
 from runtime.config.files import make_home
 from runtime.config.settings import Limits
 from runtime.config.vault import Vault
+from runtime.events.subscriptions import HOPS_HEADER
 from runtime.journal.entries import NewEvent
 from runtime.journal.journal import Journal
 from runtime.problems import problem_bytes
-from runtime.subscriptions import HOPS_HEADER
 
 _LOG = logging.getLogger(__name__)
 Scope = MutableMapping[str, Any]

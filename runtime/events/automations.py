@@ -38,10 +38,10 @@ from connector.model.definition import Operation
 from connector.parsing.schema import Document, Finding
 from connector.types import to_text
 from runtime.config.catalog import Catalog
+from runtime.events.subscriptions import next_wait
 from runtime.journal.entries import Run, StoredEvent
 from runtime.journal.journal import Journal
 from runtime.runtime import Runtime
-from runtime.subscriptions import next_wait
 
 #: The answer of a step is kept for later steps up to so many characters of JSON; beyond, `raw` is left out.
 MAX_KEPT = 256 * 1024

@@ -24,10 +24,10 @@ from runtime.calls.limits import Breaker, Pace
 from runtime.calls.retries import read_wait
 from runtime.config.settings import Limits
 from runtime.documents import event_document, time_text
+from runtime.events.subscriptions import HOPS_HEADER, Endpoint, Endpoints, clamp_wait, next_wait
 from runtime.journal.entries import EXHAUSTED, Attempt, NewEvent, StoredEvent, Subscription, Work
 from runtime.journal.journal import Journal
 from runtime.journal.outbox import Outgoing, Parcel
-from runtime.subscriptions import HOPS_HEADER, Endpoint, Endpoints, clamp_wait, next_wait
 
 if TYPE_CHECKING:
     from runtime.http.client import Client
