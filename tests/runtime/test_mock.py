@@ -26,7 +26,7 @@ from connector.protocols import Moment
 from connector.requests.steps import run_steps
 from connector.templates import Values
 from runtime.config.catalog import Catalog
-from runtime.mock import MAX_BODY, MAX_DRAINED, MockProvider, serve
+from runtime.mock.provider import MAX_BODY, MAX_DRAINED, MockProvider, serve
 
 pytestmark = pytest.mark.anyio
 

@@ -6,7 +6,7 @@ import pytest
 
 from connector.messages import Headers
 from connector.requests.multipart import MultipartBody
-from runtime.parts import Part, read_parts
+from runtime.mock.parts import Part, read_parts
 
 TYPED = Headers({"Content-Type": "multipart/form-data; boundary=b"})
 

@@ -27,9 +27,9 @@ from connector.errors import ConfigurationError
 from connector.messages import Headers, Request, Response
 from connector.model.definition import Connector, Operation
 from connector.templates import Slot, Template
-from runtime.complaints import Complaint, Pairs, Unreadable
-from runtime.credentials import Credential, find_credentials
-from runtime.expectations import find_complaints, fixed_headers
+from runtime.mock.checks import find_complaints, fixed_headers
+from runtime.mock.complaints import Complaint, Pairs, Unreadable
+from runtime.mock.credentials import Credential, find_credentials
 
 #: A body may have this many bytes.
 MAX_BODY = 4 * 1024 * 1024

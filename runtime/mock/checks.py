@@ -33,7 +33,7 @@ from connector.requests.trees import (
 from connector.templates import Placeholder, Slot, Template
 from connector.types import read_default, to_text
 from connector.xml import parse_xml
-from runtime.complaints import (
+from runtime.mock.complaints import (
     Complaint,
     Location,
     Pairs,
@@ -47,7 +47,7 @@ from runtime.complaints import (
     text_fits,
     xml_values,
 )
-from runtime.parts import read_parts
+from runtime.mock.parts import read_parts
 
 #: How many ways of leaving out optional items of one array are tried.
 MAX_TRIALS = 50
