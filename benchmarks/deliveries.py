@@ -32,7 +32,7 @@ from runtime.http.client import Client
 from runtime.http.guard import Guard
 from runtime.journal.entries import NewEvent
 from runtime.journal.journal import Journal
-from runtime.serving import new_event_loop, tune_process
+from runtime.server.serve import new_event_loop, tune_process
 
 EVENTS = 2000
 ROUNDS = 5

@@ -33,11 +33,11 @@ if TYPE_CHECKING:
         UnknownOperation,
         UnknownOutcome,
     )
-    from runtime.app import create_app
     from runtime.config.catalog import Catalog
     from runtime.config.settings import Limits, Settings, load_settings
     from runtime.config.vault import Vault
     from runtime.runtime import Runtime
+    from runtime.server.app import create_app
 
 __all__ = [
     "BlockedAddress",
@@ -77,7 +77,7 @@ _HOMES = {
     "Runtime": "runtime.runtime",
     "Settings": "runtime.config.settings",
     "Vault": "runtime.config.vault",
-    "create_app": "runtime.app",
+    "create_app": "runtime.server.app",
     "load_settings": "runtime.config.settings",
 }
 

@@ -20,7 +20,7 @@ from runtime.events.ingress import connections_of
 from runtime.events.poller import Poller, trigger_documents
 from runtime.events.registrations import Registrations
 from runtime.events.subscribers import Subscribers
-from runtime.routing import After, Answer, Backend, ConnectionBody, Limit, connector_of
+from runtime.server.routing import After, Answer, Backend, ConnectionBody, Limit, connector_of
 
 PolledTrigger = Annotated[str, Body(description="A trigger that is polled for.")]
 

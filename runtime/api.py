@@ -36,7 +36,16 @@ from runtime.events.listeners import event_stream
 from runtime.journal.entries import Filter, NewEvent, StoredEvent
 from runtime.journal.journal import Journal
 from runtime.problems import problem
-from runtime.routing import PROBLEMS, After, Answer, Backend, ConnectionBody, Limit, connector_of, make_route_class
+from runtime.server.routing import (
+    PROBLEMS,
+    After,
+    Answer,
+    Backend,
+    ConnectionBody,
+    Limit,
+    connector_of,
+    make_route_class,
+)
 
 Handle = Annotated[str, Path(description="A connector.")]
 Inputs = Annotated[dict[str, Any], Body(description="The inputs of the operation, by name.")]

@@ -44,10 +44,10 @@ def serve(everywhere: Everywhere, *, host: str, port: int, roles: tuple[str, ...
     """
     import asyncio
 
-    from runtime.app import create_app
-    from runtime.gate import check_bind
     from runtime.runtime import Runtime
-    from runtime.serving import new_event_loop
+    from runtime.server.app import create_app
+    from runtime.server.gate import check_bind
+    from runtime.server.serve import new_event_loop
 
     chosen = [word.strip() for each in roles for word in each.split(",") if word.strip()] or list(ROLES)
     settings = everywhere.settings()
@@ -62,9 +62,9 @@ def serve(everywhere: Everywhere, *, host: str, port: int, roles: tuple[str, ...
 
 async def _serve(everywhere: Everywhere, app: FastAPI, host: str, port: int) -> bool:
     from runtime import printing
-    from runtime.announcing import announced
-    from runtime.app import put_webhooks_first
-    from runtime.serving import listen, serve, tune_process
+    from runtime.server.announcement import announced
+    from runtime.server.app import put_webhooks_first
+    from runtime.server.serve import listen, serve, tune_process
 
     backend = app.state.backend
     settings = backend.runtime.settings

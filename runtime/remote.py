@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from connector.answers.streams import SseDecoder
 from connector.errors import ConfigurationError, JournalUnavailable, RequestRefused, TransportError
-from runtime.announcing import StartKey, find_announcement
+from runtime.server.announcement import StartKey, find_announcement
 
 if TYPE_CHECKING:
     import httpx2
@@ -129,8 +129,8 @@ async def _here(settings: Settings, path: str) -> AsyncIterator[httpx2.AsyncClie
     """A client of the same routes in this process."""
     import httpx2
 
-    from runtime.app import create_app
     from runtime.runtime import Runtime
+    from runtime.server.app import create_app
 
     # To read every connector takes longer than all the rest.
     app = create_app(Runtime(settings=settings), roles=("api",), webhooks=path.startswith("/api/webhooks"))

@@ -169,7 +169,7 @@ class Runtime:
 
         Its journal is open while the application lives. Raises ConfigurationError.
         """
-        from runtime.app import build_host_router
+        from runtime.server.app import build_host_router
 
         return build_host_router(self)
 

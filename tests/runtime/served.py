@@ -14,12 +14,12 @@ from typing import Any
 import httpx2
 
 from connector.events.signatures import sign
-from runtime.app import create_app, put_webhooks_first
 from runtime.config.settings import Settings, load_settings
 from runtime.journal.journal import Journal
-from runtime.routing import Backend
 from runtime.runtime import Runtime
-from runtime.serving import listen, serve
+from runtime.server.app import create_app, put_webhooks_first
+from runtime.server.routing import Backend
+from runtime.server.serve import listen, serve
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 TOKEN = "an-admin-token-of-some-length"

@@ -15,13 +15,13 @@ import httpx2
 import pytest
 
 from connector.errors import ConfigurationError, ConnectorError, InputError, InputProblem, RateLimited
-from runtime.app import create_app
 from runtime.config.catalog import Catalog
 from runtime.config.settings import load_settings
-from runtime.gate import check_bind, is_loopback
 from runtime.mock import MockProvider
 from runtime.problems import STATUSES, status_of
 from runtime.runtime import Runtime
+from runtime.server.app import create_app
+from runtime.server.gate import check_bind, is_loopback
 from tests.runtime.served import DEMO, SECRET, TOKEN, Served, served, settings_in
 from tests.test_docs import find_errors
 

@@ -17,9 +17,9 @@ import httpx2
 import pytest
 
 from connector.errors import InvalidDefinition, UnknownConnector
-from runtime.app import create_app, follow_definitions
-from runtime.reloading import Reloader
 from runtime.runtime import Runtime
+from runtime.server.app import create_app, follow_definitions
+from runtime.server.reload import Reloader
 from tests.runtime.served import DEMO, settings_in
 
 pytestmark = pytest.mark.anyio
@@ -45,7 +45,7 @@ class World:
         self.app = create_app(self.runtime, reload=True)
         self.backend = self.app.state.backend
         self.caplog = caplog
-        caplog.set_level(logging.INFO, "runtime.reloading")
+        caplog.set_level(logging.INFO, "runtime.server.reload")
 
     @property
     def reloader(self) -> Reloader:

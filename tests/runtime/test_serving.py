@@ -25,7 +25,7 @@ from connector.events.signatures import sign
 from runtime.config.settings import Limits
 from runtime.journal.entries import Appended, NewEvent
 from runtime.journal.journal import Journal
-from runtime.serving import FastProtocol, Joined, listen, make_protocol
+from runtime.server.serve import FastProtocol, Joined, listen, make_protocol
 from tests.runtime.processes import post, process
 from tests.runtime.served import PATH, SECRET, Served, served, settings_in
 

@@ -20,11 +20,11 @@ from starlette.exceptions import HTTPException
 
 from connector.answers.kinds import parse_json
 from connector.errors import ConnectorError, InputError, InputProblem, RequestRefused
-from runtime.announcing import StartKey
 from runtime.events.ingress import Ingress, read_body
-from runtime.gate import Gate
-from runtime.metrics import Metrics
 from runtime.problems import problem_bytes
+from runtime.server.announcement import StartKey
+from runtime.server.gate import Gate
+from runtime.server.metrics import Metrics
 
 if TYPE_CHECKING:
     from connector.events.automations import Automation
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from runtime.events.registrations import Registrations
     from runtime.events.subscribers import Subscribers
     from runtime.journal.journal import Journal
-    from runtime.reloading import Reloader
     from runtime.runtime import Runtime
+    from runtime.server.reload import Reloader
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
 ConnectionBody = Annotated[str, Body(description="CONNECTOR, or CONNECTOR:NAME.")]

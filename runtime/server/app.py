@@ -22,7 +22,6 @@ from starlette.routing import Route as StarletteRoute
 
 from connector.errors import ConfigurationError, InvalidDefinition, JournalUnavailable, RequestRefused
 from connector.model.definition import Connector
-from runtime.announcing import CHALLENGE_LENGTH
 from runtime.api import build_router
 from runtime.config.store import open_store
 from runtime.events import deliverer
@@ -32,14 +31,15 @@ from runtime.events.poller import Poller
 from runtime.events.registrations import RENEWAL, Registrations
 from runtime.events.subscribers import Subscribers, subscriber_guard
 from runtime.events.subscriptions import Endpoints
-from runtime.gate import Gate
 from runtime.http.client import Client
 from runtime.journal.dispatcher import Handler
 from runtime.journal.entries import WorkKind
 from runtime.journal.journal import Journal
-from runtime.metrics import CONTENT_TYPE, Metrics
-from runtime.reloading import Reloader
-from runtime.routing import PROBLEM_SCHEMA, PROBLEMS, Answer, Backend, make_route_class, problem_response
+from runtime.server.announcement import CHALLENGE_LENGTH
+from runtime.server.gate import Gate
+from runtime.server.metrics import CONTENT_TYPE, Metrics
+from runtime.server.reload import Reloader
+from runtime.server.routing import PROBLEM_SCHEMA, PROBLEMS, Answer, Backend, make_route_class, problem_response
 
 if TYPE_CHECKING:
     from runtime.runtime import Runtime
