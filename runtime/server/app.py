@@ -22,7 +22,6 @@ from starlette.routing import Route as StarletteRoute
 
 from connector.errors import ConfigurationError, InvalidDefinition, JournalUnavailable, RequestRefused
 from connector.model.definition import Connector
-from runtime.api import build_router
 from runtime.config.store import open_store
 from runtime.events import deliverer
 from runtime.events.automations import Automations, read_automations
@@ -39,6 +38,7 @@ from runtime.server.announcement import CHALLENGE_LENGTH
 from runtime.server.gate import Gate
 from runtime.server.metrics import CONTENT_TYPE, Metrics
 from runtime.server.reload import Reloader
+from runtime.server.routes.api import build_router
 from runtime.server.routing import PROBLEM_SCHEMA, PROBLEMS, Answer, Backend, make_route_class, problem_response
 
 if TYPE_CHECKING:

@@ -31,11 +31,11 @@ from connector.errors import (
 from connector.events.mapping import make_event
 from connector.model.definition import Connector, CustomOperation, Operation
 from runtime import documents
-from runtime.administration import ADMINISTRATION
 from runtime.events.listeners import event_stream
 from runtime.journal.entries import Filter, NewEvent, StoredEvent
 from runtime.journal.journal import Journal
 from runtime.problems import problem
+from runtime.server.routes.administration import ADMINISTRATION
 from runtime.server.routing import (
     PROBLEMS,
     After,
