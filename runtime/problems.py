@@ -30,7 +30,7 @@ from connector.errors import (
     UnknownConnector,
     UnknownOperation,
 )
-from runtime.failures import failure_document
+from runtime.cli.failures import failure_document
 
 _LOG = logging.getLogger(__name__)
 CONTENT_TYPE = "application/problem+json"

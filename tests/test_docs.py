@@ -33,11 +33,11 @@ from connector.openapi.services import handle_of
 from connector.requests.bodies import BODY_KINDS
 from connector.requests.steps import STEP_TYPES
 from connector.types import CONVERTORS
-from runtime.cli import cli
+from runtime.cli.failures import EXIT_CODES, PROVIDER_FAILED
+from runtime.cli.root import cli
 from runtime.config.catalog import find_problems_in
 from runtime.config.keys import Key
 from runtime.config.settings import Limits, Settings
-from runtime.failures import EXIT_CODES, PROVIDER_FAILED
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])

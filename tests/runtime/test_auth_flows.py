@@ -18,7 +18,7 @@ from connector.errors import MissingCredentials, NeedsReauthorization, ResponseE
 from connector.messages import MASK
 from connector.parsing.connectors import parse_connector
 from runtime import Runtime
-from runtime.cli import cli
+from runtime.cli.root import cli
 from tests.runtime.authorization_server import (
     CLIENT_ID,
     CLIENT_SECRET,

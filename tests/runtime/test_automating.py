@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from runtime.cli import cli
+from runtime.cli.root import cli
 from runtime.config.keys import Key
 
 CANARY = "c4nary-of-an-automation"

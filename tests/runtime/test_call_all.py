@@ -12,10 +12,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from connector.messages import Headers, Request
-from runtime.cli import cli
+from runtime.cli.printing import progress_bar
+from runtime.cli.root import cli
 from runtime.config.catalog import Catalog
 from runtime.mock import MockProvider
-from runtime.printing import progress_bar
 
 FILES = ("call", "mistral-ai", "files.list", "--mock")
 

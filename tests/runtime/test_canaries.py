@@ -27,10 +27,10 @@ from click.testing import CliRunner
 
 from connector.errors import ConnectorError
 from runtime import Runtime
-from runtime.cli import cli
+from runtime.cli.failures import describe_failure, failure_document
+from runtime.cli.printing import curl_text, http_text
+from runtime.cli.root import cli
 from runtime.documents import request_document, result_document
-from runtime.failures import describe_failure, failure_document
-from runtime.printing import curl_text, http_text
 from tests.runtime.authorization_server import CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, RSA_KEY, serving
 
 pytestmark = pytest.mark.anyio

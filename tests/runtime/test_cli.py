@@ -22,7 +22,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from runtime.cli import cli
+from runtime.cli.root import cli
 
 CANARY = "c4nary-in-a-c0al-mine"
 TOKEN = {"CONNECTOR_SECRET__MISTRAL_AI__APITOKEN": CANARY}

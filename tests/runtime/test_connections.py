@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from runtime.cli import cli
+from runtime.cli.root import cli
 from runtime.config.keys import KEY_VARIABLE, OLD_KEY_VARIABLE
 
 CANARY = "c4nary-in-a-c0al-mine"

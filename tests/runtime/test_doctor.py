@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from runtime.cli.doctor import Check, check_clock, check_home, check_libraries, examine
 from runtime.config.keys import KEY_VARIABLE
 from runtime.config.settings import Settings, load_settings
 from runtime.config.store import open_store
-from runtime.doctor import Check, check_clock, check_home, check_libraries, examine
 
 NOW = datetime.datetime(2026, 11, 22, 12, 0, tzinfo=datetime.UTC)
 

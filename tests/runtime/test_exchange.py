@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from runtime.cli import cli
+from runtime.cli.root import cli
 from runtime.config.catalog import Catalog
 
 

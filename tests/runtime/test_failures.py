@@ -30,7 +30,7 @@ from connector.errors import (
     UnknownOutcome,
 )
 from connector.messages import Headers, Request, Response
-from runtime.failures import EXIT_CODES, describe_failure, exit_code, failure_document
+from runtime.cli.failures import EXIT_CODES, describe_failure, exit_code, failure_document
 from runtime.problems import problem
 
 REQUEST = Request("GET", "https://api.example.com/v1/things", Headers({"Authorization": "Bearer ***"}))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from runtime.cli import cli
+from runtime.cli.root import cli
 
 FIELDS = [
     {"name": "text", "type": "String", "selector": ["delta"]},

@@ -10,7 +10,7 @@ import pytest
 from connector.errors import InputError
 from connector.templates import Placeholder
 from connector.types import CONVERTORS
-from runtime.inputs import Item, gather_inputs, read_json
+from runtime.cli.inputs import Item, gather_inputs, read_json
 
 
 def declare(**types: str) -> dict[str, Placeholder]:

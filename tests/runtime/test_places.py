@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from connector.errors import Problem
-from runtime.cli import cli
+from runtime.cli.root import cli
 from runtime.config.catalog import Catalog, find_problems_in
 from runtime.events.automations import lint_automations
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from connector.answers.mapping import Result
 from connector.errors import Problem
 from connector.messages import Headers, Request
-from runtime.printing import (
+from runtime.cli.printing import (
     MAX_LINES,
     MAX_WIDTH,
     choose_columns,

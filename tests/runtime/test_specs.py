@@ -17,9 +17,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from connector.errors import ConfigurationError
-from runtime.cli import cli
+from runtime.cli.root import cli
+from runtime.cli.spec_files import read_spec
 from runtime.config.settings import load_settings
-from runtime.specs import read_spec
 
 SPECS = Path(__file__).parents[1] / "specs"
 ROOT = Path(__file__).parents[2]

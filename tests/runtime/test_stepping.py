@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from connector.errors import ConfigurationError, MappingError, ResponseError, UnknownOutcome
 from runtime import Catalog, Runtime
-from runtime.cli import cli
+from runtime.cli.root import cli
 from runtime.mock import MockProvider
 
 pytestmark = pytest.mark.anyio

@@ -18,7 +18,8 @@ from click.testing import CliRunner, Result
 
 from connector.errors import RequestRefused
 from connector.messages import Event
-from runtime.cli import cli
+from runtime.cli.remote import ask
+from runtime.cli.root import cli
 from runtime.config.keys import Key, Keys
 from runtime.config.settings import load_settings
 from runtime.config.store import Store
@@ -28,7 +29,6 @@ from runtime.http.client import Client
 from runtime.http.guard import Guard
 from runtime.journal.entries import NewEvent
 from runtime.journal.journal import Journal
-from runtime.remote import ask
 
 ROOT = Path(__file__).parents[2]
 SUCCEEDED = "batch-jobs/batch_job.succeeded"

@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from connector.errors import ConfigurationError
 from connector.messages import Event
-from runtime.cli import cli
+from runtime.cli.root import cli
 from runtime.journal.entries import Attempt, NewEvent, Run, Subscription
 from runtime.journal.journal import Journal
 from runtime.journal.storage.migrations import HEAD

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runtime.verbs import Everywhere, Verbs, complete_connector, handle_of
+from runtime.cli.group import Everywhere, Verbs, complete_connector, handle_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from connector.openapi.importer import Imported
-    from runtime.specs import Written
+    from runtime.cli.spec_files import Written
 
 #: Of what was guessed and lost, and of changes, so many are shown; `--json` has them all.
 SHOWN = 40
@@ -50,8 +50,8 @@ def import_openapi(everywhere: Everywhere, *, source: str, out: Path, handle: st
     """
     from connector.errors import InvalidDefinition
     from connector.openapi.importer import from_openapi
-    from runtime import printing
-    from runtime.specs import place_problems, read_spec, write_connector
+    from runtime.cli import printing
+    from runtime.cli.spec_files import place_problems, read_spec, write_connector
 
     with printing.progress(f"importing {source}"):
         document = read_spec(source, everywhere.settings())
@@ -95,7 +95,7 @@ def _document(imported: Imported, written: Written) -> dict[str, Any]:
 
 
 def _print_report(imported: Imported) -> None:
-    from runtime import printing
+    from runtime.cli import printing
 
     notes = list(imported.report.notes)
     counts = Counter(note.kind for note in notes)
@@ -109,7 +109,7 @@ def _print_report(imported: Imported) -> None:
 
 
 def _print_changes(written: Written) -> None:
-    from runtime import printing
+    from runtime.cli import printing
 
     changes = sorted(written.changes or (), key=lambda change: not change.breaking)
     breaking = sum(change.breaking for change in changes)
@@ -124,7 +124,7 @@ def _print_changes(written: Written) -> None:
 
 
 def _print_some(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from runtime import printing
+    from runtime.cli import printing
 
     if rows:
         printing.print_text("")
@@ -194,7 +194,7 @@ def export_markdown(everywhere: Everywhere, *, connector: str, out: Path | None)
 def _give(value: Any, out: Path | None) -> None:
     """A document as JSON, or text as it is, on stdout or into a file."""
     from connector.openapi.files import show
-    from runtime import printing
+    from runtime.cli import printing
 
     text = value if isinstance(value, str) else show(value)
     if out is None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runtime.verbs import Everywhere, Verbs
+from runtime.cli.group import Everywhere, Verbs
 
 if TYPE_CHECKING:
     from runtime.journal.journal import Journal
@@ -41,7 +41,7 @@ def backup(everywhere: Everywhere, target: Path) -> None:
     """
     import asyncio
 
-    from runtime import printing
+    from runtime.cli import printing
 
     async def run() -> int:
         async with await _open(everywhere, read_only=True) as opened:
@@ -64,7 +64,7 @@ def check(everywhere: Everywhere) -> int:
     """
     import asyncio
 
-    from runtime import printing
+    from runtime.cli import printing
 
     async def run() -> list[str]:
         async with await _open(everywhere, read_only=True) as opened:
@@ -92,9 +92,9 @@ def migrate(everywhere: Everywhere) -> None:
     """
     import asyncio
 
-    from runtime import printing
+    from runtime.cli import printing
+    from runtime.cli.remote import is_running
     from runtime.journal.storage.migrations import HEAD
-    from runtime.remote import is_running
 
     # The tables of a server that runs are of its version, and a file of its own is nobody else's to change.
     running = is_running(everywhere.settings())

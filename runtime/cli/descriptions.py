@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from connector.types import to_text
+from runtime.cli.printing import print_table, print_text
 from runtime.documents import Document
-from runtime.printing import print_table, print_text
 
 
 def print_connectors(rows: Iterable[Document]) -> None:

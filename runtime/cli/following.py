@@ -17,7 +17,7 @@ from connector.answers.mapping import Chunk, Result
 from connector.errors import ConfigurationError
 from connector.model.definition import AnyOperation
 from connector.types import to_text
-from runtime import printing
+from runtime.cli import printing
 from runtime.runtime import Runtime
 
 

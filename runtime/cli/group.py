@@ -154,7 +154,7 @@ def _accept_any_text() -> None:
 
 def _end_unread() -> int:
     """Ends as a program that SIGPIPE ended would: quietly, with the exit code that shells give it."""
-    from runtime.failures import EXIT_CODES
+    from runtime.cli.failures import EXIT_CODES
 
     # What is left has nowhere to go, and Python would complain at exit.
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -169,7 +169,8 @@ def _report(error: BaseException, *, as_json: bool) -> int:
         error.show()
         return 2
     from connector.errors import ResponseError
-    from runtime import documents, failures, printing
+    from runtime import documents
+    from runtime.cli import failures, printing
 
     if as_json:
         answered = isinstance(error, ResponseError)

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from runtime.verbs import Everywhere, Verbs, complete_connector
+from runtime.cli.group import Everywhere, Verbs, complete_connector
 
 if TYPE_CHECKING:
     from connector.events.automations import Automation
@@ -37,8 +37,8 @@ def list_triggers(everywhere: Everywhere, connection: str | None) -> None:
     """
     from urllib.parse import quote
 
-    from runtime import printing
-    from runtime.remote import ask
+    from runtime.cli import printing
+    from runtime.cli.remote import ask
 
     query = "" if connection is None else f"?connection={quote(connection, safe='')}"
     rows = ask(everywhere.settings(), "GET", f"/api/triggers{query}")
@@ -55,8 +55,8 @@ def list_triggers(everywhere: Everywhere, connection: str | None) -> None:
 @click.pass_obj
 def poll_now(everywhere: Everywhere, connection: str, trigger: str) -> None:
     """Poll for a trigger now, and show the outcome."""
-    from runtime import printing
-    from runtime.remote import ask
+    from runtime.cli import printing
+    from runtime.cli.remote import ask
 
     with printing.progress(f"polling {connection} {trigger}"):
         body = {"connection": connection, "trigger": trigger}
@@ -77,7 +77,7 @@ def enable(everywhere: Everywhere, connection: str, trigger: str, inputs: tuple[
 
     Inputs (name=text, name:=json) are those that its operation needs. Without any the previous ones are kept.
     """
-    from runtime.inputs import Item, gather_inputs
+    from runtime.cli.inputs import Item, gather_inputs
 
     try:
         items = [Item.from_text(word) for word in inputs]
@@ -100,8 +100,8 @@ def disable(everywhere: Everywhere, connection: str, trigger: str) -> None:
 
 
 def _choose_poll(everywhere: Everywhere, verb: str, body: dict[str, Any]) -> None:
-    from runtime import printing
-    from runtime.remote import ask
+    from runtime.cli import printing
+    from runtime.cli.remote import ask
 
     row = ask(everywhere.settings(), "POST", f"/api/triggers/{verb}", body)
     if everywhere.json:
@@ -117,9 +117,9 @@ def _choose_poll(everywhere: Everywhere, verb: str, body: dict[str, Any]) -> Non
 def list_automations(everywhere: Everywhere) -> int:
     """List the automations, and what is wrong with them."""
     from connector.errors import InvalidDefinition
-    from runtime import printing
+    from runtime.cli import printing
+    from runtime.cli.failures import EXIT_CODES
     from runtime.events.automations import lint_automations, read_automations
-    from runtime.failures import EXIT_CODES
 
     settings = everywhere.settings()
     catalog = everywhere.catalog()
@@ -151,9 +151,10 @@ def test(everywhere: Everywhere, automation: str, source: IO[bytes] | None) -> i
     Nothing is sent. Without --event a sample event of its trigger is used. Recorded examples replace the answers of
     earlier steps.
     """
-    from runtime import documents, printing
+    from runtime import documents
+    from runtime.cli import printing
+    from runtime.cli.failures import EXIT_CODES
     from runtime.events.automations import Automations, event_document, read_automations
-    from runtime.failures import EXIT_CODES
     from runtime.runtime import Runtime
 
     settings = everywhere.settings()
@@ -234,8 +235,8 @@ def runs(everywhere: Everywhere, automation: str | None) -> None:
     """
     from urllib.parse import quote
 
-    from runtime import printing
-    from runtime.remote import ask
+    from runtime.cli import printing
+    from runtime.cli.remote import ask
 
     query = "" if automation is None else f"?automation={quote(automation, safe='')}"
     rows = ask(everywhere.settings(), "GET", f"/api/automations/runs{query}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runtime.verbs import (
+from runtime.cli.group import (
     Everywhere,
     Verb,
     complete_connector,
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 @click.pass_obj
 def list_(everywhere: Everywhere, connector: str | None) -> None:
     """Show the connectors, or one's operations and triggers."""
-    from runtime import descriptions, documents, printing
+    from runtime import documents
+    from runtime.cli import descriptions, printing
 
     catalog = everywhere.catalog()
     if connector is None:
@@ -62,7 +63,8 @@ def describe(everywhere: Everywhere, connector: str, operation: str | None) -> N
 
     For an operation: its inputs (name, type, required or default, place), fields and triggers.
     """
-    from runtime import descriptions, documents, printing
+    from runtime import documents
+    from runtime.cli import descriptions, printing
 
     found = everywhere.catalog().of(connector)
     if operation is None:
@@ -82,9 +84,9 @@ def lint(everywhere: Everywhere, paths: tuple[Path, ...]) -> int:
     A PATH is a connector, a folder of connectors or a JSON file. By default the whole catalogue is checked.
     """
     from connector.errors import InvalidDefinition, problem_document
-    from runtime import printing
+    from runtime.cli import printing
+    from runtime.cli.failures import EXIT_CODES
     from runtime.config.catalog import find_problems_in
-    from runtime.failures import EXIT_CODES
 
     if paths:
         problems = [problem for path in paths for problem in find_problems_in(path)]
@@ -114,9 +116,9 @@ def doctor(everywhere: Everywhere) -> int:
     import datetime
 
     from connector.errors import ConfigurationError
-    from runtime import descriptions, printing
-    from runtime.doctor import examine
-    from runtime.failures import EXIT_CODES
+    from runtime.cli import descriptions, printing
+    from runtime.cli.doctor import examine
+    from runtime.cli.failures import EXIT_CODES
 
     now = datetime.datetime.now(datetime.UTC)
     checks = [dataclasses.asdict(check) for check in examine(everywhere.settings(), now=now)]

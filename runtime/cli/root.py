@@ -12,15 +12,15 @@ from typing import NoReturn
 
 import click
 
-from runtime.automating import automations, triggers
-from runtime.calling import call, render
-from runtime.connections import connections, secrets
-from runtime.exchange import export, import_
-from runtime.inspecting import describe, doctor, lint, list_
-from runtime.journaling import journal
-from runtime.operating import events, serve, webhooks
-from runtime.subscribing import deliveries, subscriptions
-from runtime.verbs import PROGRAM, Everywhere, Verb, Verbs, complete_connector
+from runtime.cli.call import call, render
+from runtime.cli.catalogue import describe, doctor, lint, list_
+from runtime.cli.connections import connections, secrets
+from runtime.cli.group import PROGRAM, Everywhere, Verb, Verbs, complete_connector
+from runtime.cli.journal import journal
+from runtime.cli.serve import events, serve, webhooks
+from runtime.cli.specs import export, import_
+from runtime.cli.subscriptions import deliveries, subscriptions
+from runtime.cli.triggers import automations, triggers
 
 SHELLS = ("bash", "zsh", "fish")
 DEFAULT_PORT = 9000
@@ -69,7 +69,7 @@ def mock(everywhere: Everywhere, connectors: tuple[str, ...], port: int) -> None
     """
     import asyncio
 
-    from runtime import printing
+    from runtime.cli import printing
     from runtime.mock import MockProvider, serve
 
     catalog = everywhere.catalog()
@@ -97,7 +97,7 @@ def completion(everywhere: Everywhere, shell: str) -> None:
     """
     from click.shell_completion import get_completion_class
 
-    from runtime import printing
+    from runtime.cli import printing
 
     kind = get_completion_class(shell)
     if kind is None:

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from runtime.verbs import (
+from runtime.cli.group import (
     Everywhere,
     Verb,
     connector_argument,
@@ -61,7 +61,8 @@ def render(
     show_secrets: bool,
 ) -> None:
     """Show the exact request of a call, without sending it."""
-    from runtime import documents, printing
+    from runtime import documents
+    from runtime.cli import printing
 
     runtime = _open_runtime(everywhere, connector, base_url)
     values = _read_inputs(runtime, connector, operation, inputs, source)
@@ -104,7 +105,8 @@ def call(  # noqa: PLR0913 - one for each option
     """Call an operation and show the mapped answer."""
     import asyncio
 
-    from runtime import documents, printing
+    from runtime import documents
+    from runtime.cli import printing
 
     if mock and base_url is not None:
         raise click.UsageError("--mock and --base-url exclude each other")
@@ -152,7 +154,8 @@ def _follow(
 ) -> None:
     import asyncio
 
-    from runtime import documents, following, printing
+    from runtime import documents
+    from runtime.cli import following, printing
 
     if found.response != "binary":
         asyncio.run(following.print_stream(runtime, connection, found, values, as_json=everywhere.json))
@@ -177,8 +180,8 @@ async def _call_all(
     runtime: Runtime, connection: str, operation: str, values: dict[str, Any], max_pages: int | None
 ) -> Result:
     """All pages as one result; a bar shows how far it is."""
-    from runtime import printing
     from runtime.calls.pages import MAX_PAGES, join_pages
+    from runtime.cli import printing
 
     results, count = [], 0
     pagination = runtime.find(connection, operation)[1].pagination
@@ -244,7 +247,7 @@ def _mock_values(connector: Connector) -> dict[str, Any]:
 def _read_inputs(
     runtime: Runtime, connection: str, operation: str, words: tuple[str, ...], source: IO[bytes] | None
 ) -> dict[str, Any]:
-    from runtime.inputs import Item, gather_inputs
+    from runtime.cli.inputs import Item, gather_inputs
 
     items = []
     for word in words:

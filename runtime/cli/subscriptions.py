@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from runtime.verbs import Everywhere, Verbs
+from runtime.cli.group import Everywhere, Verbs
 
 STATES = ("pending", "delivered", "dead")
 
@@ -66,8 +66,8 @@ def add(
 
     Prints the signing secret, which cannot be shown again.
     """
-    from runtime import printing
-    from runtime.remote import ask
+    from runtime.cli import printing
+    from runtime.cli.remote import ask
 
     source = {
         "url": url,
@@ -93,7 +93,8 @@ def list_subscriptions(everywhere: Everywhere) -> None:
     """List subscriptions and the state of their endpoints."""
     import asyncio
 
-    from runtime import documents, printing
+    from runtime import documents
+    from runtime.cli import printing
     from runtime.events.subscribers import look_at_subscribers
 
     async def run() -> list[Any]:
@@ -114,7 +115,7 @@ def list_subscriptions(everywhere: Everywhere) -> None:
 def _change(everywhere: Everywhere, method: str, id: str, verb: str = "") -> Any:
     from urllib.parse import quote
 
-    from runtime.remote import ask
+    from runtime.cli.remote import ask
 
     return ask(everywhere.settings(), method, f"/api/subscriptions/{quote(id, safe='')}{verb}")
 
@@ -124,7 +125,7 @@ def _change(everywhere: Everywhere, method: str, id: str, verb: str = "") -> Any
 @click.pass_obj
 def remove(everywhere: Everywhere, id: str) -> None:
     """Remove a subscription; its pending deliveries are dead."""
-    from runtime import printing
+    from runtime.cli import printing
 
     removed = _change(everywhere, "DELETE", id)
     if everywhere.json:
@@ -141,7 +142,7 @@ def rotate(everywhere: Everywhere, id: str) -> None:
 
     The previous secret still signs, in addition to the new one, for a day.
     """
-    from runtime import printing
+    from runtime.cli import printing
 
     rotated = _change(everywhere, "POST", id, "/rotate")
     if everywhere.json:
@@ -156,7 +157,7 @@ def rotate(everywhere: Everywhere, id: str) -> None:
 @click.pass_obj
 def enable(everywhere: Everywhere, id: str) -> None:
     """Enable an endpoint that was disabled."""
-    from runtime import printing
+    from runtime.cli import printing
 
     changed = _change(everywhere, "POST", id, "/enable")
     if everywhere.json:
@@ -178,7 +179,8 @@ def list_deliveries(
     """List deliveries, newest first."""
     import asyncio
 
-    from runtime import documents, printing
+    from runtime import documents
+    from runtime.cli import printing
     from runtime.events.subscribers import look_at_subscribers
 
     async def run() -> list[Any]:
@@ -204,7 +206,7 @@ def show(everywhere: Everywhere, id: str) -> None:
     """Show a delivery and its attempts."""
     import asyncio
 
-    from runtime import printing
+    from runtime.cli import printing
     from runtime.events.subscribers import look_at_subscribers
 
     async def run() -> dict[str, Any]:
@@ -238,8 +240,8 @@ def retry(
 
     They start over, with the same id for the subscriber.
     """
-    from runtime import printing
-    from runtime.remote import ask
+    from runtime.cli import printing
+    from runtime.cli.remote import ask
 
     times = {"since": _read_time("--since", since), "until": _read_time("--until", until)}
     given = {name: value for name, value in {**chosen, **times}.items() if value is not None}
@@ -254,7 +256,7 @@ def retry(
 
 
 def _read_conditions(words: tuple[str, ...]) -> dict[str, Any]:
-    from runtime.inputs import Item
+    from runtime.cli.inputs import Item
 
     conditions = {}
     for word in words:

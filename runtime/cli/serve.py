@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runtime.verbs import Everywhere, Verb, Verbs
+from runtime.cli.group import Everywhere, Verb, Verbs
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -61,7 +61,7 @@ def serve(everywhere: Everywhere, *, host: str, port: int, roles: tuple[str, ...
 
 
 async def _serve(everywhere: Everywhere, app: FastAPI, host: str, port: int) -> bool:
-    from runtime import printing
+    from runtime.cli import printing
     from runtime.server.announcement import announced
     from runtime.server.app import put_webhooks_first
     from runtime.server.serve import listen, serve, tune_process
@@ -96,8 +96,8 @@ def webhooks() -> None:
 @click.pass_obj
 def list_webhooks(everywhere: Everywhere) -> None:
     """List webhooks, their URLs and how they are verified."""
-    from runtime import printing
-    from runtime.remote import ask
+    from runtime.cli import printing
+    from runtime.cli.remote import ask
 
     rows = ask(everywhere.settings(), "GET", "/api/webhooks")
     if everywhere.json:
@@ -129,8 +129,8 @@ def unsubscribe(everywhere: Everywhere, connection: str, trigger: str) -> None:
 
 
 def _register(everywhere: Everywhere, verb: str, connection: str, trigger: str) -> None:
-    from runtime import printing
-    from runtime.remote import ask
+    from runtime.cli import printing
+    from runtime.cli.remote import ask
 
     body = {"connection": connection, "trigger": trigger}
     document = ask(everywhere.settings(), "POST", f"/api/webhooks/{verb}", body)
@@ -155,8 +155,8 @@ def list_events(
     everywhere: Everywhere, *, connection: str | None, trigger: str | None, after: int | None, limit: int
 ) -> None:
     """List the newest events, or with --after the ones that follow."""
-    from runtime import printing
-    from runtime.remote import ask
+    from runtime.cli import printing
+    from runtime.cli.remote import ask
 
     asked = {"connection": connection, "trigger": trigger, "after": after, "limit": limit}
     asked["newest_first"] = None if after is not None else "true"
@@ -175,8 +175,8 @@ def list_events(
 @click.pass_obj
 def show_event(everywhere: Everywhere, id: str) -> None:
     """Show one event, its raw message and its deliveries."""
-    from runtime import printing
-    from runtime.remote import ask
+    from runtime.cli import printing
+    from runtime.cli.remote import ask
 
     printing.print_document(ask(everywhere.settings(), "GET", f"/api/events/{_segment(id)}"))
 
@@ -191,7 +191,7 @@ def tail(everywhere: Everywhere, *, connection: str | None, trigger: str | None,
 
     Runs until interrupted. Needs a running server.
     """
-    from runtime.remote import follow
+    from runtime.cli.remote import follow
 
     def show(line: str) -> None:
         sys.stdout.write(line + "\n")
@@ -206,8 +206,8 @@ def tail(everywhere: Everywhere, *, connection: str | None, trigger: str | None,
 @click.pass_obj
 def replay(everywhere: Everywhere, id: str) -> None:
     """Deliver an event again to every subscription that received it."""
-    from runtime import printing
-    from runtime.remote import ask
+    from runtime.cli import printing
+    from runtime.cli.remote import ask
 
     document = ask(everywhere.settings(), "POST", f"/api/events/{_segment(id)}/replay")
     if everywhere.json:
@@ -226,8 +226,8 @@ def send_test(everywhere: Everywhere, connection: str, trigger: str) -> None:
 
     It has the shape of a real one.
     """
-    from runtime import printing
-    from runtime.remote import ask
+    from runtime.cli import printing
+    from runtime.cli.remote import ask
 
     body = {"connection": connection, "trigger": trigger}
     document = ask(everywhere.settings(), "POST", "/api/events/send-test", body)

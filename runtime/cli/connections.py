@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from runtime.verbs import Everywhere, Verbs, complete_connector
+from runtime.cli.group import Everywhere, Verbs, complete_connector
 
 if TYPE_CHECKING:
     from connector.model.service import Service
@@ -77,7 +77,7 @@ def list_(everywhere: Everywhere) -> None:
     """List what is stored: names, origins and times."""
     import dataclasses
 
-    from runtime import printing
+    from runtime.cli import printing
 
     entries = [each for each in _open_store(everywhere.settings()).entries() if each.kind != "endpoint"]
     shown = ("connection", "name", "kind", "origin", "set_at")
@@ -97,7 +97,7 @@ def list_(everywhere: Everywhere) -> None:
 def remove(everywhere: Everywhere, connection: str, name: str | None) -> None:
     """Remove a connection, or one of its values."""
     from connector.errors import ConfigurationError, did_you_mean
-    from runtime import printing
+    from runtime.cli import printing
 
     store = _open_store(everywhere.settings())
     gone = store.remove(connection, name)
@@ -126,7 +126,7 @@ def login(everywhere: Everywhere, connection: str, port: int, wait: float) -> No
     """
     import asyncio
 
-    from runtime import printing
+    from runtime.cli import printing
     from runtime.runtime import Runtime
 
     settings = everywhere.settings()
@@ -143,7 +143,7 @@ async def _log_in(runtime: Runtime, connection: str, port: int, wait: float) -> 
     import secrets
     import webbrowser
 
-    from runtime import printing
+    from runtime.cli import printing
     from runtime.config.login import Loopback
 
     state, verifier = secrets.token_urlsafe(24), secrets.token_urlsafe(48)
@@ -195,7 +195,7 @@ def rotate(everywhere: Everywhere) -> None:
     The new key is CONNECTOR_KEY, the old one CONNECTOR_OLD_KEY. Without CONNECTOR_KEY a new key is created and kept in
     the keyring of the system. It can be interrupted and repeated.
     """
-    from runtime import printing
+    from runtime.cli import printing
 
     count = _open_store(everywhere.settings()).rotate()
     if everywhere.json:
@@ -256,7 +256,7 @@ class _Desk:
         Raises InputError for names and values that the service does not take, MissingCredentials while a part of the
         base URL is missing, since a secret is bound to an origin.
         """
-        from runtime import printing
+        from runtime.cli import printing
         from runtime.config.connections import enter_values
         from runtime.config.vault import variable_name
 
