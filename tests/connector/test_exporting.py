@@ -20,7 +20,7 @@ from connector.parsing.connectors import merge_documents, parse_connector
 from connector.parsing.schema import Document
 from connector.requests.build import build_request
 from runtime.config.catalog import Catalog
-from tests.spec_values import inputs_of, values_of
+from tests.doubles.spec_values import inputs_of, values_of
 
 CATALOG = Catalog()
 

@@ -20,7 +20,7 @@ from connector.openapi.text import parse_spec
 from connector.parsing.connectors import read_connector
 from connector.parsing.lint import find_lints
 from connector.requests.build import build_request
-from tests.spec_values import inputs_of, values_of
+from tests.doubles.spec_values import inputs_of, values_of
 
 FOLDER = Path(__file__).parents[1] / "specs"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))

@@ -17,7 +17,7 @@ from connector.model.definition import Connector, Operation
 from connector.parsing.connectors import parse_connector
 from connector.requests.build import read_inputs
 from runtime.config.catalog import Catalog
-from tests.spec_values import inputs_of
+from tests.doubles.spec_values import inputs_of
 
 CATALOG = Catalog()
 SHIPPED = [operation for handle in CATALOG.handles() for operation in CATALOG.get(handle).operations.values()]

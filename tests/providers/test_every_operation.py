@@ -22,7 +22,7 @@ from connector.protocols import Moment
 from connector.requests.build import build_request
 from runtime import Catalog, Runtime
 from runtime.mock import MockProvider
-from tests.providers.standins import serving
+from tests.doubles.standins import serving
 
 MOMENT = Moment(time=1_800_000_000.0, nonce="n-1")
 GOLDEN = Path(__file__).parent

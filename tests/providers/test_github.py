@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from runtime import BlockedAddress, RateLimited, ResponseError
-from tests.providers.standins import Answer, Call, Standin
+from tests.doubles.standins import Answer, Call, Standin
 
 pytestmark = pytest.mark.anyio
 

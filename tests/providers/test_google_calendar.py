@@ -10,7 +10,7 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 
 from runtime import ResponseError, Runtime
-from tests.providers.standins import Answer, Call, Standin
+from tests.doubles.standins import Answer, Call, Standin
 
 pytestmark = pytest.mark.anyio
 

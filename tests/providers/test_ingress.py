@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.runtime.processes import process
+from tests.doubles.processes import process
 
 pytestmark = pytest.mark.anyio
 SECRETS = {each: f"a-secret-of-{each}-0123456789" for each in ("github", "stripe", "slack", "twilio")}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from runtime import MappingError, ResponseError
-from tests.providers.standins import Answer, Standin
+from tests.doubles.standins import Answer, Standin
 
 pytestmark = pytest.mark.anyio
 

@@ -15,7 +15,7 @@ from runtime import Catalog, Runtime
 from runtime.events.poller import Poller
 from runtime.journal.journal import Journal
 from runtime.mock import MockProvider
-from tests.providers.standins import serving
+from tests.doubles.standins import serving
 
 pytestmark = pytest.mark.anyio
 CATALOG = Catalog()

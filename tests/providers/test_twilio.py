@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from runtime import ResponseError
-from tests.providers.standins import Answer, Call, Standin
+from tests.doubles.standins import Answer, Call, Standin
 
 pytestmark = pytest.mark.anyio
 

@@ -11,7 +11,7 @@ import pytest
 from python_multipart import parse_form
 
 from runtime import RateLimited, ResponseError
-from tests.providers.standins import Answer, Call, Standin
+from tests.doubles.standins import Answer, Call, Standin
 
 pytestmark = pytest.mark.anyio
 

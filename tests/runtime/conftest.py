@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runtime.postgres import Server
+from tests.doubles.postgres import Server
 
 
 @pytest.fixture(scope="session")

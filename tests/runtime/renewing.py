@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from runtime import Runtime
-from tests.runtime.authorization_server import CLIENT_ID, CLIENT_SECRET
+from tests.doubles.authorization_server import CLIENT_ID, CLIENT_SECRET
 
 
 def open_runtime(folder: Path, url: str) -> Runtime:

@@ -22,7 +22,7 @@ from runtime.problems import STATUSES, status_of
 from runtime.runtime import Runtime
 from runtime.server.app import create_app
 from runtime.server.gate import check_bind, is_loopback
-from tests.runtime.served import DEMO, SECRET, TOKEN, Served, served, settings_in
+from tests.doubles.served import DEMO, SECRET, TOKEN, Served, served, settings_in
 from tests.test_docs import find_errors
 
 pytestmark = pytest.mark.anyio

@@ -19,7 +19,7 @@ from connector.messages import MASK
 from connector.parsing.connectors import parse_connector
 from runtime import Runtime
 from runtime.cli.root import cli
-from tests.runtime.authorization_server import (
+from tests.doubles.authorization_server import (
     CLIENT_ID,
     CLIENT_SECRET,
     EC_KEY,
@@ -29,7 +29,7 @@ from tests.runtime.authorization_server import (
     basic,
     serving,
 )
-from tests.runtime.faults import FaultServer
+from tests.doubles.faults import FaultServer
 
 pytestmark = pytest.mark.anyio
 

@@ -31,7 +31,7 @@ from runtime.cli.failures import describe_failure, failure_document
 from runtime.cli.printing import curl_text, http_text
 from runtime.cli.root import cli
 from runtime.documents import request_document, result_document
-from tests.runtime.authorization_server import CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, RSA_KEY, serving
+from tests.doubles.authorization_server import CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, RSA_KEY, serving
 
 pytestmark = pytest.mark.anyio
 

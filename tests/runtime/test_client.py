@@ -30,7 +30,7 @@ from connector.messages import Headers, Request, Response
 from runtime.config.settings import Limits
 from runtime.http.client import DEFAULT_LIMITS, Client
 from runtime.http.guard import Guard
-from tests.runtime.faults import MIB, TEXT, FaultServer, black_hole, canary
+from tests.doubles.faults import MIB, TEXT, FaultServer, black_hole, canary
 
 pytestmark = pytest.mark.anyio
 

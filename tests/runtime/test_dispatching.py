@@ -24,7 +24,7 @@ from runtime.journal.entries import Attempt, NewEvent, Subscription, Work
 from runtime.journal.journal import Journal
 from runtime.journal.space import disk_usage
 from runtime.journal.storage.databases import SQLite
-from tests.runtime.postgres import Server
+from tests.doubles.postgres import Server
 
 pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).parent.parent.parent

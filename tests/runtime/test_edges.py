@@ -21,8 +21,8 @@ from runtime.journal.dispatcher import Embedded
 from runtime.journal.journal import Journal
 from runtime.journal.space import disk_usage
 from runtime.journal.storage.databases import SQLite
-from tests.runtime.processes import Subscriber, post, process
-from tests.runtime.served import PATH, served, settings_in
+from tests.doubles.processes import Subscriber, post, process
+from tests.doubles.served import PATH, served, settings_in
 from tests.runtime.test_poller import CREATED, DONE, World
 
 pytestmark = pytest.mark.anyio

@@ -19,7 +19,7 @@ import pytest
 
 from connector.errors import BlockedAddress, ConnectorError
 from runtime import Runtime
-from tests.runtime.faults import canary
+from tests.doubles.faults import canary
 
 pytestmark = pytest.mark.anyio
 

@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from connector.errors import InvalidSignature
 from connector.events.signatures import SIGNATURE_SCHEMES, StandardWebhooks, Verified, read_signature, sign
 from connector.messages import Headers, Request
-from tests.runtime.processes import post, process
-from tests.runtime.served import PATH, SECRET
+from tests.doubles.processes import post, process
+from tests.doubles.served import PATH, SECRET
 
 NOW, BODY, MANY = 1_800_000_000, b'{"id": "t"}', 100_000
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)

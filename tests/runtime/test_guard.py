@@ -25,7 +25,7 @@ from runtime.http.guard import (
     refuse_other_origin,
     system_resolver,
 )
-from tests.runtime.faults import Canary, canary
+from tests.doubles.faults import Canary, canary
 
 pytestmark = pytest.mark.anyio
 

@@ -32,7 +32,7 @@ from runtime.journal.journal import Journal
 from runtime.journal.storage import migrations
 from runtime.journal.storage.databases import PostgreSQL, SQLite, migrate
 from runtime.journal.storage.tables import METADATA
-from tests.runtime.postgres import Server
+from tests.doubles.postgres import Server
 
 pytestmark = pytest.mark.anyio
 SUCCEEDED = "batch-jobs/batch_job.succeeded"

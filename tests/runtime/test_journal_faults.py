@@ -29,7 +29,7 @@ from runtime.journal.journal import Journal
 from runtime.journal.space import disk_usage
 from runtime.journal.storage import writeahead
 from runtime.journal.storage.databases import SQLite, migrate
-from tests.runtime.postgres import Server
+from tests.doubles.postgres import Server
 
 ROOT = Path(__file__).parent.parent.parent
 

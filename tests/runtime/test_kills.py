@@ -17,11 +17,11 @@ import httpx2
 import pytest
 
 from runtime.config.keys import Key
-from tests.runtime.processes import ROOT, Arrival, Subscriber, message, post, process
-from tests.runtime.served import PATH
+from tests.doubles.processes import ROOT, Arrival, Subscriber, message, post, process
+from tests.doubles.served import PATH
 
 pytestmark = pytest.mark.anyio
-KILLED = (str(ROOT / "tests" / "runtime" / "killed_server.py"),)
+KILLED = (str(ROOT / "tests" / "doubles" / "killed_server.py"),)
 
 
 def kept(home: Path) -> Counter[str]:

@@ -22,7 +22,7 @@ from runtime.config.settings import Limits
 from runtime.http.client import Client
 from runtime.http.guard import Guard
 from runtime.runtime import Runtime
-from tests.runtime.faults import MIB
+from tests.doubles.faults import MIB
 
 pytestmark = pytest.mark.anyio
 

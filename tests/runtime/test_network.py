@@ -16,7 +16,7 @@ from runtime.config.settings import Limits
 from runtime.http.client import Client
 from runtime.http.guard import Guard
 from runtime.http.wire import NOT_SENT
-from tests.runtime.faults import MIB, FaultServer
+from tests.doubles.faults import MIB, FaultServer
 
 pytestmark = pytest.mark.anyio
 

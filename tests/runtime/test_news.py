@@ -14,7 +14,7 @@ from runtime.journal import news
 from runtime.journal.entries import NewEvent
 from runtime.journal.journal import Journal
 from runtime.journal.news import News
-from tests.runtime.postgres import Server
+from tests.doubles.postgres import Server
 
 pytestmark = pytest.mark.anyio
 

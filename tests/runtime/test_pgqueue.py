@@ -14,7 +14,7 @@ from pgqueuer.errors import FailingListenerError
 from runtime.journal.entries import Work
 from runtime.journal.journal import Journal
 from runtime.journal.pgqueue import PgQueue, _Worker
-from tests.runtime.postgres import Server
+from tests.doubles.postgres import Server
 
 pytestmark = pytest.mark.anyio
 

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from runtime.events.registrations import RENEWAL
-from tests.runtime.served import SECRET, Served, served, settings_in
+from tests.doubles.served import SECRET, Served, served, settings_in
 
 pytestmark = pytest.mark.anyio
 HOOKS = {

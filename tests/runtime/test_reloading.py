@@ -20,7 +20,7 @@ from connector.errors import InvalidDefinition, UnknownConnector
 from runtime.runtime import Runtime
 from runtime.server.app import create_app, follow_definitions
 from runtime.server.reload import Reloader
-from tests.runtime.served import DEMO, settings_in
+from tests.doubles.served import DEMO, settings_in
 
 pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).parents[2]

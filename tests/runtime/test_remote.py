@@ -17,8 +17,8 @@ import httpx2
 import pytest
 
 from runtime.config.keys import Key
-from tests.runtime.processes import ROOT, process
-from tests.runtime.served import DEMO
+from tests.doubles.processes import ROOT, process
+from tests.doubles.served import DEMO
 
 pytestmark = pytest.mark.anyio
 

@@ -16,8 +16,8 @@ import pytest
 
 from runtime import Runtime
 from runtime.config.keys import KEY_VARIABLE, Key
-from tests.runtime.authorization_server import Server, serving
-from tests.runtime.processes import ROOT
+from tests.doubles.authorization_server import Server, serving
+from tests.doubles.processes import ROOT
 from tests.runtime.renewing import open_runtime
 from tests.runtime.test_auth_flows import CODE, definition
 

@@ -26,8 +26,8 @@ from runtime.config.settings import Limits
 from runtime.journal.entries import Appended, NewEvent
 from runtime.journal.journal import Journal
 from runtime.server.serve import FastProtocol, Joined, listen, make_protocol
-from tests.runtime.processes import post, process
-from tests.runtime.served import PATH, SECRET, Served, served, settings_in
+from tests.doubles.processes import post, process
+from tests.doubles.served import PATH, SECRET, Served, served, settings_in
 
 pytestmark = pytest.mark.anyio
 

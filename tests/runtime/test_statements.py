@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from runtime.journal.storage.databases import Database, open_database
 from runtime.journal.storage.statements import Prepared, among, listed, prepare_upsert
 from runtime.journal.storage.tables import WORK
-from tests.runtime.postgres import Server
+from tests.doubles.postgres import Server
 
 pytestmark = pytest.mark.anyio
 _INSERT = Prepared(insert(WORK), column_keys=[column.name for column in WORK.c])

@@ -20,7 +20,7 @@ from runtime.http import uploads
 from runtime.http.client import Client
 from runtime.http.guard import Guard
 from runtime.runtime import Runtime
-from tests.runtime.faults import MIB, FaultServer
+from tests.doubles.faults import MIB, FaultServer
 
 pytestmark = pytest.mark.anyio
 

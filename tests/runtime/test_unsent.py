@@ -19,7 +19,7 @@ from runtime.http.client import Client
 from runtime.http.guard import Guard
 from runtime.http.wire import MAYBE_SENT, NOT_SENT
 from runtime.runtime import Runtime
-from tests.runtime.faults import FaultServer, black_hole
+from tests.doubles.faults import FaultServer, black_hole
 
 pytestmark = pytest.mark.anyio
 

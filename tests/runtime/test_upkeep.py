@@ -17,7 +17,7 @@ from runtime.cli.root import cli
 from runtime.journal.entries import Attempt, NewEvent, Run, Subscription
 from runtime.journal.journal import Journal
 from runtime.journal.storage.migrations import HEAD
-from tests.runtime.postgres import Server
+from tests.doubles.postgres import Server
 
 pytestmark = pytest.mark.anyio
 DAY = 86400.0

@@ -21,7 +21,7 @@ from connector.errors import ConfigurationError, JournalUnavailable, RequestRefu
 from connector.events.signatures import sign
 from connector.parsing.connectors import parse_connector
 from runtime.events.ingress import Rate, find_routes, read_body
-from tests.runtime.served import DEMO, PATH, SECRET, Served, served, settings_in
+from tests.doubles.served import DEMO, PATH, SECRET, Served, served, settings_in
 
 pytestmark = pytest.mark.anyio
 

@@ -30,7 +30,7 @@ from runtime.config.store import Store
 from runtime.events.subscriptions import Endpoints, read_subscription
 from runtime.journal.dispatcher import _find_due
 from runtime.journal.journal import Journal
-from tests.runtime.processes import Subscriber, post, process
+from tests.doubles.processes import Subscriber, post, process
 
 SUBSCRIPTIONS = 50
 _STEP = 250_000

@@ -32,7 +32,7 @@ from runtime.journal.entries import NewEvent, Subscription
 from runtime.journal.journal import Journal
 
 ROOT = Path(__file__).parent.parent.parent
-WORKER = ROOT / "tests" / "runtime" / "journal_worker.py"
+WORKER = ROOT / "tests" / "doubles" / "journal_worker.py"
 WORKERS = 3
 #: Subscriptions, each a lane of its own.
 LANES = 6

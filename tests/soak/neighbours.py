@@ -30,8 +30,8 @@ import httpx2
 
 from connector.events.signatures import sign
 from runtime.config.keys import Key
-from tests.runtime.processes import Arrival, Subscriber, message, process
-from tests.runtime.served import DEMO, PATH, SECRET
+from tests.doubles.processes import Arrival, Subscriber, message, process
+from tests.doubles.served import DEMO, PATH, SECRET
 
 #: Messages a second that a connector may send, and that the one which behaves does send.
 RATE, STEADY = 50, 20

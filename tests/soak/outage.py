@@ -22,7 +22,7 @@ from typing import Any
 import httpx2
 
 from runtime.config.keys import Key
-from tests.runtime.processes import Subscriber, post, process
+from tests.doubles.processes import Subscriber, post, process
 
 SUBJECTS = 20
 #: Seconds after its return in which a subscriber must have got all that it missed.

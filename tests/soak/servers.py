@@ -28,7 +28,7 @@ import httpx2
 
 from runtime.config.keys import Key
 from runtime.journal.dispatcher import LANE_LIMIT
-from tests.runtime.processes import MODULE, ROOT, Subscriber, post, process
+from tests.doubles.processes import MODULE, ROOT, Subscriber, post, process
 
 POINTS = {
     "K1": "messages were read, and no transaction began",
@@ -37,7 +37,7 @@ POINTS = {
     "K4": "they were answered, and the dispatcher may not have seen them",
     "K14": "SIGTERM",
 }
-KILLED = (str(ROOT / "tests" / "runtime" / "killed_server.py"),)
+KILLED = (str(ROOT / "tests" / "doubles" / "killed_server.py"),)
 #: Providers that send at the same time.
 SENDERS = 32
 

@@ -29,8 +29,8 @@ from urllib.parse import urlsplit
 import httpx2
 
 from runtime.config.keys import Key
-from tests.runtime.processes import Arrival, Subscriber, message, post, process
-from tests.runtime.served import PATH
+from tests.doubles.processes import Arrival, Subscriber, message, post, process
+from tests.doubles.served import PATH
 
 MEMORY, FILES = 256 * 1024 * 1024, 256
 LIMITED = ("prlimit", f"--data={MEMORY}", f"--nofile={FILES}:{FILES}", "taskset", "-c", "0")

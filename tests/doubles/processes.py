@@ -17,7 +17,7 @@ from typing import Any, Self
 import httpx2
 
 from connector.events.signatures import sign
-from tests.runtime.served import DEMO, PATH, SECRET
+from tests.doubles.served import DEMO, PATH, SECRET
 
 ROOT = Path(__file__).parents[2]
 MODULE = ("-m", "runtime")
