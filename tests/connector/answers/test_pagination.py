@@ -22,7 +22,7 @@ from connector.errors import BlockedAddress, InvalidDefinition, MappingError
 from connector.messages import Headers, Request, Response
 from connector.parsing.connectors import parse_connector
 
-CASES: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "suite" / "pages.json").read_text("utf-8"))
+CASES: list[dict[str, Any]] = json.loads((Path(__file__).parents[2] / "suite" / "pages.json").read_text("utf-8"))
 URL = "https://api.example.com/v1/things"
 
 

@@ -30,7 +30,7 @@ from connector.events.signatures import (
 from connector.messages import Headers, Request
 from connector.parsing.connectors import find_problems, parse_connector
 
-SUITE = Path(__file__).parents[1] / "suite" / "signatures.json"
+SUITE = Path(__file__).parents[2] / "suite" / "signatures.json"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 NOW = 1_614_265_330
 

@@ -22,7 +22,7 @@ from connector.parsing.lint import find_lints
 from connector.requests.build import build_request
 from tests.doubles.spec_values import inputs_of, values_of
 
-FOLDER = Path(__file__).parents[1] / "specs"
+FOLDER = Path(__file__).parents[2] / "specs"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 OBJECT: dict[str, Any] = {"type": "object"}
 

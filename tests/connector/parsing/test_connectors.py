@@ -31,7 +31,7 @@ THINGS: dict[str, Any] = {
     "webhooks": [{"event": "made", "path": "/webhooks/demo/made", "payload": [{"name": "id", "type": "ID"}]}],
 }
 STEP: dict[str, Any] = {"type": "http", "http": {"method": "GET", "path": "/x"}}
-MISTRAL = Path(__file__).parents[2] / "definitions" / "mistral-ai"
+MISTRAL = Path(__file__).parents[3] / "definitions" / "mistral-ai"
 
 
 def mistral(name: str) -> str:

@@ -35,7 +35,7 @@ from connector.parsing.schema import (
 )
 
 SERVICE: dict[str, Any] = {"handle": "demo", "service": {"baseURL": "https://demo.example"}}
-MISTRAL = Path(__file__).parents[2] / "definitions" / "mistral-ai"
+MISTRAL = Path(__file__).parents[3] / "definitions" / "mistral-ai"
 SCHEMAS = importlib.resources.files("connector") / "schemas"
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

@@ -14,7 +14,7 @@ from connector.model.definition import Connector
 from connector.parsing.connectors import parse_connector
 from connector.requests.build import build_request
 
-SHIPPED = Path(__file__).parents[2] / "definitions" / "mistral-ai"
+SHIPPED = Path(__file__).parents[3] / "definitions" / "mistral-ai"
 
 
 @pytest.fixture(scope="module")

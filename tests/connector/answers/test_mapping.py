@@ -30,7 +30,7 @@ from connector.messages import Headers, Request, Response
 from connector.model.definition import Connector, Operation
 from connector.parsing.connectors import parse_connector
 
-SHIPPED = Path(__file__).parents[2] / "definitions" / "mistral-ai"
+SHIPPED = Path(__file__).parents[3] / "definitions" / "mistral-ai"
 NOW = datetime.datetime(2026, 5, 1, 12, 0, tzinfo=datetime.timezone(datetime.timedelta(hours=2)))
 
 
