@@ -23,7 +23,7 @@ from runtime.journal.space import disk_usage
 from runtime.journal.storage.databases import SQLite
 from tests.doubles.processes import Subscriber, post, process
 from tests.doubles.served import PATH, served, settings_in
-from tests.runtime.test_poller import CREATED, DONE, World
+from tests.runtime.events.test_poller import CREATED, DONE, World
 
 pytestmark = pytest.mark.anyio
 

@@ -18,8 +18,8 @@ from runtime import Runtime
 from runtime.config.keys import KEY_VARIABLE, Key
 from tests.doubles.authorization_server import Server, serving
 from tests.doubles.processes import ROOT
+from tests.runtime.calls.test_tokens import CODE, definition
 from tests.runtime.renewing import open_runtime
-from tests.runtime.test_auth_flows import CODE, definition
 
 pytestmark = pytest.mark.anyio
 

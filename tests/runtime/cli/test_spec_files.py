@@ -21,8 +21,8 @@ from runtime.cli.root import cli
 from runtime.cli.spec_files import read_spec
 from runtime.config.settings import load_settings
 
-SPECS = Path(__file__).parents[1] / "specs"
-ROOT = Path(__file__).parents[2]
+SPECS = Path(__file__).parents[2] / "specs"
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)

@@ -59,7 +59,7 @@ def run_json(*words: str, exit_code: int = 0, stdin: bytes | str = "", env: Mapp
 
 def start(*words: str, env: Mapping[str, str] | None = None, **streams: Any) -> subprocess.Popen[str]:
     """`python -m runtime` as a process of its own."""
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     environ = {**os.environ, "PYTHONPATH": str(root), **(env or {})}
     return subprocess.Popen([sys.executable, "-m", "runtime", *words], env=environ, text=True, **streams)
 
@@ -713,7 +713,7 @@ def test_help_imports_nothing_heavy() -> None:
         "heavy = {'rich', 'httpx2', 'jinja2', 'jsonschema', 'jsonpath_ng', 'uvicorn', 'connector.model.definition'}\n"
         "sys.exit(', '.join(sorted(heavy & set(sys.modules))) or 0)"
     )
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     done = subprocess.run(
         [sys.executable, "-c", script],
         capture_output=True,

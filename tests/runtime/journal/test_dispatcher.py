@@ -27,8 +27,8 @@ from runtime.journal.storage.databases import SQLite
 from tests.doubles.postgres import Server
 
 pytestmark = pytest.mark.anyio
-ROOT = Path(__file__).parent.parent.parent
-WORKER = Path(__file__).with_name("journal_worker.py")
+ROOT = Path(__file__).parents[3]
+WORKER = ROOT / "tests" / "doubles" / "journal_worker.py"
 #: Seconds that anything may take here.
 PATIENCE = 20.0
 

@@ -30,7 +30,7 @@ from runtime.http.guard import Guard
 from runtime.journal.entries import NewEvent
 from runtime.journal.journal import Journal
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SUCCEEDED = "batch-jobs/batch_job.succeeded"
 URL = "https://example.com/hook"
 

@@ -31,7 +31,7 @@ from runtime.mock.provider import MAX_BODY, MAX_DRAINED, MockProvider, serve
 pytestmark = pytest.mark.anyio
 
 MOMENT = Moment(time=1_800_000_000.0, nonce="n-1")
-FOLDER = Path(__file__).parents[2] / "definitions" / "mistral-ai"
+FOLDER = Path(__file__).parents[3] / "definitions" / "mistral-ai"
 HOME = "https://api.mistral.ai/v1"
 TOKEN = {"Authorization": "Bearer some-key"}
 TYPED = {**TOKEN, "Content-Type": "application/json"}

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "examples" / "plugin"
 DEFINITIONS = ("--definitions", str(EXAMPLE / "definitions"))
 SECRETS = {"CONNECTOR_SECRET__LEDGER__KEYID": "key-1", "CONNECTOR_SECRET__LEDGER__SECRET": "planted-signing-secret"}

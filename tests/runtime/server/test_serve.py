@@ -237,7 +237,7 @@ async def test_a_second_server_on_one_journal_is_refused_and_so_is_a_public_addr
 
 async def test_verbs_say_the_same_whether_a_server_runs_or_not(tmp_path: Path) -> None:
     async def run(*words: str) -> tuple[int, str, str]:
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
         started = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "runtime", *words, "--definitions", str(tmp_path), cwd=tmp_path, env=environment,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
@@ -254,7 +254,7 @@ async def test_verbs_say_the_same_whether_a_server_runs_or_not(tmp_path: Path) -
         event = json.loads(made)["id"]
         tailing = asyncio.create_subprocess_exec(
             sys.executable, "-m", "runtime", "events", "tail", "--after", "0", cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}, stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}, stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
         tail = await tailing
         assert tail.stdout is not None

@@ -20,7 +20,7 @@ from runtime.config.keys import Key
 
 CANARY = "c4nary-of-an-automation"
 TOKEN = {"CONNECTOR_SECRET__MISTRAL_AI__APITOKEN": CANARY}
-EXAMPLES = Path(__file__).parents[2] / "examples" / "automations"
+EXAMPLES = Path(__file__).parents[3] / "examples" / "automations"
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from runtime.cli.root import cli
 from runtime.mock import MockProvider
 
 pytestmark = pytest.mark.anyio
-EXAMPLES = Path(__file__).parents[2] / "examples" / "definitions"
+EXAMPLES = Path(__file__).parents[3] / "examples" / "definitions"
 ORIGIN = "https://api.example.com"
 Handler = Callable[[httpx2.Request], httpx2.Response]
 

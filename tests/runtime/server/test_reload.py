@@ -23,7 +23,7 @@ from runtime.server.reload import Reloader
 from tests.doubles.served import DEMO, settings_in
 
 pytestmark = pytest.mark.anyio
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def demo(path: str = "/webhooks/demo/made", *, handle: str = "demo", base: str = "https://demo.example") -> Any:

@@ -335,8 +335,8 @@ def test_a_keyring_that_refuses_is_told_of_without_its_words(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("kind", ["environment", "keyring"])
 def test_K13_a_killed_rotation_leaves_old_or_new_and_goes_on(tmp_path: Path, kind: str) -> None:
-    root = Path(__file__).parents[2]
-    program = Path(__file__).with_name("killed_rotations.py")
+    root = Path(__file__).parents[3]
+    program = root / "tests" / "doubles" / "killed_rotations.py"
     done = subprocess.run(
         [sys.executable, str(program), str(tmp_path), kind],
         env={**os.environ, "PYTHONPATH": str(root)},

@@ -34,7 +34,7 @@ from tests.doubles.faults import MIB, TEXT, FaultServer, black_hole, canary
 
 pytestmark = pytest.mark.anyio
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SECRET = "canary-of-a-secret"
 SHORT = Limits(deadline=0.3, connect=0.2)
 

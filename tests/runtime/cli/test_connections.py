@@ -29,7 +29,7 @@ CANARY = "c4nary-in-a-c0al-mine"
 KEYS = [base64.b64encode(bytes([number]) * 32).decode() for number in range(2)]
 KEY = {KEY_VARIABLE: KEYS[0]}
 MISTRAL = "https://api.mistral.ai"
-PETSHOP = Path(__file__).parents[2] / "examples" / "definitions"
+PETSHOP = Path(__file__).parents[3] / "examples" / "definitions"
 
 
 @pytest.fixture(autouse=True)
@@ -227,7 +227,7 @@ def on_a_terminal(words: list[str], answers: list[tuple[str, str]]) -> str:
     leader, follower = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "runtime", *words],
-        env={**os.environ, **KEY, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, **KEY, "PYTHONPATH": str(Path(__file__).parents[3])},
         stdin=follower,
         stdout=follower,
         stderr=follower,
@@ -316,7 +316,7 @@ def write_definition(folder: Path, server: str) -> None:
 @contextlib.contextmanager
 def login(*words: str, env: Mapping[str, str] = KEY) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
     """A login that has begun in a process of its own, and the fields of the page that it names."""
-    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **env}
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), **env}
     command = [sys.executable, "-m", "runtime", "connections", "login", "shop", "--definitions", "defs", *words]
     process = subprocess.Popen(
         command, env=environ, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE

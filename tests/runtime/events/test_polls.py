@@ -16,7 +16,7 @@ from runtime.events.poller import Poller, trigger_documents
 from runtime.journal.entries import Work
 from runtime.journal.journal import Journal
 from runtime.runtime import Runtime
-from tests.runtime.test_poller import World, poll, webhook
+from tests.runtime.events.test_poller import World, poll, webhook
 
 pytestmark = pytest.mark.anyio
 SEARCH = {
