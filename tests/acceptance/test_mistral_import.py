@@ -14,14 +14,14 @@ from connector.openapi.importer import Imported, from_openapi
 from connector.openapi.text import parse_spec
 from connector.protocols import Moment
 from connector.requests.build import build_request
+from tests.acceptance.mistral_judge import BESIDE, VARIABLE, Spec, answer_complaints, complaints, find_spec, load_spec
 from tests.doubles.spec_values import inputs_of
-from tests.mistral_judge import BESIDE, VARIABLE, Spec, answer_complaints, complaints, find_spec, load_spec
 
 MOMENT = Moment(time=1_800_000_000.0, nonce="n-1")
 #: Of 154 endpoints so many have to be called right (issue: at least 150), minimal and full.
 MINIMAL = 154
 FULL = 154
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

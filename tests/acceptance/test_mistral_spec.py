@@ -22,7 +22,16 @@ from connector.protocols import Moment
 from connector.requests.build import build_request
 from connector.templates import Placeholder
 from runtime.config.catalog import Catalog
-from tests.mistral_judge import BESIDE, DEFECTS, VARIABLE, Spec, answer_complaints, complaints, find_spec, load_spec
+from tests.acceptance.mistral_judge import (
+    BESIDE,
+    DEFECTS,
+    VARIABLE,
+    Spec,
+    answer_complaints,
+    complaints,
+    find_spec,
+    load_spec,
+)
 
 MOMENT = Moment(time=1_800_000_000.0, nonce="n-1")
 TABLE: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "mistral_operations.json").read_text("utf-8"))

@@ -33,7 +33,7 @@ from connector.messages import Request, Response
 
 #: Where the file is: what this variable names, else beside the checkout.
 VARIABLE = "MISTRAL_OPENAPI"
-BESIDE = Path(__file__).parents[2] / "shared" / "mistral" / "openapi.yaml"
+BESIDE = Path(__file__).parents[3] / "shared" / "mistral" / "openapi.yaml"
 
 #: Complaints that are the file's own fault: endpoint and complaint (patterns), and why it does not count.
 DEFECTS: tuple[tuple[str, str, str], ...] = (

@@ -18,7 +18,16 @@ from connector.protocols import Moment
 from connector.requests.steps import run_steps
 from runtime import Catalog, Runtime
 from runtime.mock import MockProvider
-from tests.mistral_judge import BESIDE, VARIABLE, Spec, answer_complaints, complaints, find_spec, is_defect, load_spec
+from tests.acceptance.mistral_judge import (
+    BESIDE,
+    VARIABLE,
+    Spec,
+    answer_complaints,
+    complaints,
+    find_spec,
+    is_defect,
+    load_spec,
+)
 
 MOMENT = Moment(time=1_800_000_000.0, nonce="n-1")
 CONNECTOR = Catalog().get("mistral-ai")

@@ -26,11 +26,11 @@ from connector.answers.streams import STREAM_KINDS
 from connector.describe.samples import read_example
 from connector.messages import Response
 from runtime import Runtime
-from tests.test_mistral_spec import CONNECTOR, EXAMPLES, TABLE, inputs_of, request_of
+from tests.acceptance.test_mistral_spec import CONNECTOR, EXAMPLES, TABLE, inputs_of, request_of
 
 pytestmark = pytest.mark.anyio
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 DEPRECATED = {
     *("agents-completions.create", "agents-completions.stream", "fine-tuning-jobs.list", "fine-tuning-jobs.read"),
     *("fine-tuning-jobs.create", "fine-tuning-jobs.delete", "fine-tuning-jobs.cancel", "fine-tuning-jobs.start"),
