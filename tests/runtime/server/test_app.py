@@ -23,7 +23,7 @@ from runtime.runtime import Runtime
 from runtime.server.app import create_app
 from runtime.server.gate import check_bind, is_loopback
 from tests.doubles.served import DEMO, SECRET, TOKEN, Served, served, settings_in
-from tests.test_docs import find_errors
+from tests.project.test_docs import find_errors
 
 pytestmark = pytest.mark.anyio
 CANARY = "canary-7d1f0c55"

@@ -91,7 +91,7 @@ def kind_of(case: dict[str, Any]) -> str:
 
 
 #: For each table: its names as a definition writes them, the part of the schema that has to name each, and the names
-#: that cases of the suite are about. Their headings in the reference `tests/test_docs.py` compares.
+#: that cases of the suite are about. Their headings in the reference `tests/project/test_docs.py` compares.
 KINDS: dict[str, tuple[set[str], str, Callable[[], set[str]]]] = {
     "auth methods": (
         set(AUTH_METHODS),

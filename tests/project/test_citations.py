@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests"
 LANGUAGE = (ROOT / "docs" / "language.md").read_text("utf-8")
 HAZARDS = (ROOT / "docs" / "hazards.md").read_text("utf-8")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-FOLDER = Path(__file__).parent.parent / "definitions" / "mistral-ai"
+FOLDER = Path(__file__).parents[2] / "definitions" / "mistral-ai"
 #: SHA-256 of each published document as compact JSON, its descriptions left out, the order of members kept.
 PUBLISHED = {
     "service": "143fd77acea966baabd9664355e22aa3ebd181d6ec4616e111758d7dca2aea63",
