@@ -1,7 +1,7 @@
 """How a request is authenticated: one class per family of methods, one row per method name.
 
 A method is read from the auth block, names the values of a connection that it uses, and adds them in `apply`. A method
-that needs a token first has a `grantor` too, whose token requests are made before (`connector.auth.oauth`). All of them use
+that needs a token first has a `grantor` too, whose token requests are made before (`oauth`). All of them use
 a Carrier: a header, a query parameter or a cookie, and the prefix of the token in it. No I/O happens here, and nothing
 decides where a request may go.
 """

@@ -1,6 +1,6 @@
 """Whether a call is sent again, and after how long: one decision, returned as a value.
 
-Nothing here waits or sends; `sending` does. What a definition asks for is `connector.model.policies`'. The rules: a call
+Nothing here waits or sends; `sending` does. What a definition asks for is `policies`'. The rules: a call
 that is not idempotent is sent again only where it surely did not happen (no connection was made, or a limit was met);
 an idempotent one also after a status that may pass and after a broken connection. A provider that names a time is taken
 at its word.

@@ -1,6 +1,6 @@
 """The steps of a custom operation, taken one after the other until only its last call is left, or nothing.
 
-What a step does is `connector.requests.steps`'; how a call is made is given. The last call is left to whoever asked, since its
+What a step does is `steps`'; how a call is made is given. The last call is left to whoever asked, since its
 answer may have pages or come as a stream.
 """
 

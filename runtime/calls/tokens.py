@@ -1,6 +1,6 @@
 """Tokens of connections: obtained, renewed before they end, saved before they are used, and not asked for in vain.
 
-What the token requests are is the language's (`connector.auth.oauth`); here they are sent, one renewal at a time for each
+What the token requests are is the language's (`oauth`); here they are sent, one renewal at a time for each
 connection however many calls, and processes with one store, wait for it (hazard K11). A renewal that has begun is
 finished and saved even if the call that began it is cancelled, for its answer may be the only copy of a refresh token.
 After a failure the token endpoint is left in peace (hazard P3).

@@ -1,7 +1,7 @@
 """Plug-ins: rows for the tables of the language that installed packages bring through entry points.
 
 A package adds a row to a table by an entry point in the group of that name, `connector.auth_methods` say; what a row is
-and which tables there are `connector.parsing.tables` says. They are looked for once, when the first definition is read, so a
+and which tables there are `tables` says. They are looked for once, when the first definition is read, so a
 process that reads none pays nothing. A plug-in that cannot be used is an error and not a warning: a definition that
 needs it would fail in a way that names something else.
 """

@@ -18,8 +18,8 @@ from runtime import Runtime
 from runtime.config.keys import KEY_VARIABLE, Key
 from tests.doubles.authorization_server import Server, serving
 from tests.doubles.processes import ROOT
+from tests.doubles.renewing import open_runtime
 from tests.runtime.calls.test_tokens import CODE, definition
-from tests.runtime.renewing import open_runtime
 
 pytestmark = pytest.mark.anyio
 
@@ -68,7 +68,7 @@ async def renewers(folder: Path, server: Server, *, number: int, times: int) -> 
     """Processes that are about to renew, and begin when they are told to."""
     started = [
         await asyncio.create_subprocess_exec(
-            sys.executable, "-W", "error", "-m", "tests.runtime.renewing", str(folder), server.url, str(times), cwd=ROOT,
+            sys.executable, "-W", "error", "-m", "tests.doubles.renewing", str(folder), server.url, str(times), cwd=ROOT,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         )
         for _ in range(number)

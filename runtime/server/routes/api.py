@@ -17,8 +17,8 @@ from fastapi import APIRouter, Body, Path, Query, Request
 from starlette.responses import StreamingResponse
 
 from connector.answers.mapping import Chunk
-from connector.describe import schemas
 from connector.describe.samples import sample_message
+from connector.describe.schemas import fields_schema, inputs_schema
 from connector.errors import (
     InputError,
     InputProblem,
@@ -92,8 +92,8 @@ def _add_catalogue(router: APIRouter, backend: Backend) -> None:
         found = _find(connector, operation)
         fields = found.output if isinstance(found, CustomOperation) else found.fields
         schemas = {
-            "inputs": schemas.inputs_schema(found),
-            "fields": schemas.fields_schema(fields),
+            "inputs": inputs_schema(found),
+            "fields": fields_schema(fields),
         }
         return Answer({**documents.operation_document(connector, found), "schemas": schemas})
 
