@@ -39,7 +39,7 @@ from runtime.calls.exchange import Calls
 from runtime.calls.outcomes import document_of, failure_of, map_answer
 from runtime.calls.pages import MAX_PAGES, read_page, walk
 from runtime.calls.sender import Sleep
-from runtime.calls.stepping import Begun, take_steps
+from runtime.calls.stepping import PreparedCall, take_steps
 from runtime.calls.streams import Opening, chunks_of, read_chunks, streams
 from runtime.calls.tokens import login_step
 from runtime.config.catalog import Catalog
@@ -388,7 +388,9 @@ class Runtime:
                         raise failure_of(found, label, result, Response(chunk.status), self.clock())
                     yield chunk
 
-    async def _begin(self, connection: str, operation: str, inputs: Inputs, key: str | None = None) -> Begun | Result:
+    async def _begin(
+        self, connection: str, operation: str, inputs: Inputs, key: str | None = None
+    ) -> PreparedCall | Result:
         """What every call begins with; of a custom operation all steps but a last call, or the result without one.
 
         `key` is the caller's own for a call that is told apart by one.
@@ -397,9 +399,9 @@ class Runtime:
         config = self._config(connection, connector)
         inputs = load_files(found, inputs)
         if not isinstance(found, CustomOperation):
-            return Begun(connector, found, config, build_request(found, inputs, config)).keyed(key)
+            return PreparedCall(connector, found, config, build_request(found, inputs, config)).keyed(key)
 
-        async def exchange(begun: Begun) -> Result:
+        async def exchange(begun: PreparedCall) -> Result:
             begun = begun.keyed(key)
             return (await self._calls.make(connection, connector, begun.operation, config, begun.request))[0]
 

@@ -22,7 +22,7 @@ _DESCRIPTION = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SpecAnswer:
     """What an operation answers: its kind, media type, status, schema, and whether it is a list.
 
     `root` is where the records of a list are; None for what is no list. `event` is the schema of the names of a
@@ -39,7 +39,7 @@ class Answer:
     event: Any = None
 
 
-def read_answers(spec: Specification, source: Mapping[str, Any], where: str) -> list[Answer]:
+def read_answers(spec: Specification, source: Mapping[str, Any], where: str) -> list[SpecAnswer]:
     """The answers of the first success: one, or a second that is a stream where there are both."""
     responses = source.get("responses")
     found = sorted(
@@ -52,10 +52,10 @@ def read_answers(spec: Specification, source: Mapping[str, Any], where: str) -> 
     resolved = [(_status(status), spec.resolve(each, where)) for status, each in found]
     with_content = [(status, each) for status, each in resolved if next(members(each.get("content")), None)]
     if not with_content:
-        return [Answer("empty" if resolved else "json", status=resolved[0][0] if resolved else 200)]
+        return [SpecAnswer("empty" if resolved else "json", status=resolved[0][0] if resolved else 200)]
     status, response = with_content[0]
     headers = {name.lower() for name, _ in members(response.get("headers"))}
-    answers: dict[bool, Answer] = {}
+    answers: dict[bool, SpecAnswer] = {}
     content = sorted(islice(members(response.get("content")), 20), key=lambda each: not is_json_type(each[0]))
     for media_type, each in content:
         kind = _kind_of(media_type)
@@ -69,7 +69,7 @@ def read_answers(spec: Specification, source: Mapping[str, Any], where: str) -> 
         if kind == "sse":
             schema, event = _unwrap_event(spec, schema, where)
         root = find_root(spec, schema, where) if kind in ("json", "ndjson") else None
-        answers[streams] = Answer(kind, media_type, status, schema, media, root, "link" in headers, event)
+        answers[streams] = SpecAnswer(kind, media_type, status, schema, media, root, "link" in headers, event)
     if True in answers and False in answers and answers[False].kind != "json":
         del answers[False]
     return [answers[streams] for streams in (False, True) if streams in answers]

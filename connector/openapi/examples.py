@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from connector.openapi.answers import Answer
+from connector.openapi.answers import SpecAnswer
 from connector.openapi.document import Flat, Specification, find_alternatives, members
 
 _MAX_EXAMPLE = 64 * 1024
@@ -15,7 +15,7 @@ _MAX_SAMPLE = 400
 _MAX_SAMPLE_LEVELS = 14
 
 
-def read_example(spec: Specification, answer: Answer, where: str) -> dict[str, Any]:
+def read_example(spec: Specification, answer: SpecAnswer, where: str) -> dict[str, Any]:
     """A recorded answer: the example of the specification if it fits the schema, else one made from the schema."""
     recorded: dict[str, Any] = {"status": answer.status}
     if answer.kind == "empty" or answer.status in (204, 205):
@@ -42,7 +42,7 @@ def read_example(spec: Specification, answer: Answer, where: str) -> dict[str, A
     return {**recorded, "headers": {"Content-Type": answer.media_type.partition(";")[0]}, "body": text}
 
 
-def _given(spec: Specification, answer: Answer, where: str) -> Any:
+def _given(spec: Specification, answer: SpecAnswer, where: str) -> Any:
     """The example that a specification gives, if it is not too large."""
     given: Any = None
     if "example" in answer.media:

@@ -20,12 +20,11 @@ from connector.openapi.document import Report, Specification, extension, members
 from connector.openapi.examples import read_example
 from connector.openapi.files import LARGE, show, split_group
 from connector.openapi.inputs import is_json_type
-from connector.openapi.names import Call as NamedCall
-from connector.openapi.names import kebab, name_calls, shared_prefix, split_words
+from connector.openapi.names import NamedPath, kebab, name_calls, shared_prefix, split_words
 from connector.openapi.operations import (
     DESCRIPTION,
     METHODS,
-    Found,
+    FoundOperation,
     define,
     find_operations,
     finish,
@@ -183,10 +182,10 @@ class _Import:
     # Resources
 
     def _resources(
-        self, operations: Sequence[Found], prefix: str, reserved: frozenset[str]
+        self, operations: Sequence[FoundOperation], prefix: str, reserved: frozenset[str]
     ) -> dict[str, dict[str, Any]]:
         names = name_calls([_without_prefix(found.named, prefix) for found in operations])
-        grouped: dict[str, dict[str, Found]] = {}
+        grouped: dict[str, dict[str, FoundOperation]] = {}
         for found, (guessed_resource, guessed_name) in zip(operations, names, strict=True):
             handle = text_of(found.extension, "resource", guessed_resource)
             name = text_of(found.extension, "name", guessed_name)
@@ -217,7 +216,7 @@ class _Import:
             resources[handle] = {**resource, "_group": kebab(first.tag) or handle.partition("-")[0]}
         return resources
 
-    def _example(self, found: Found) -> Any:
+    def _example(self, found: FoundOperation) -> Any:
         said = found.extension.get("example")
         return said if said is not None else read_example(self.spec, found.answer, found.call.where)
 
@@ -316,8 +315,8 @@ class _Import:
                     resources.pop(handle, None)
 
 
-def _without_prefix(call: NamedCall, prefix: str) -> NamedCall:
-    return NamedCall(call.method, call.path[len(prefix) :], call.fragment, call.tag, call.operation_id, call.lists)
+def _without_prefix(call: NamedPath, prefix: str) -> NamedPath:
+    return NamedPath(call.method, call.path[len(prefix) :], call.fragment, call.tag, call.operation_id, call.lists)
 
 
 def _common_path(paths: Iterable[str]) -> str:
@@ -353,7 +352,7 @@ def _resource_meta(handle: str, tag: Mapping[str, Any], tags: Sequence[str]) -> 
     return meta
 
 
-def _shared_fields(found: Iterable[Found]) -> list[dict[str, Any]]:
+def _shared_fields(found: Iterable[FoundOperation]) -> list[dict[str, Any]]:
     """The fields that most operations of a resource have."""
     texts = {json.dumps(each.fields): each.fields for each in found if each.fields}
     counts = Counter(json.dumps(each.fields) for each in found if each.fields)

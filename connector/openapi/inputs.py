@@ -24,7 +24,7 @@ _SAID = frozenset({"type", "enum", "minimum", "maximum", "description"})
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class SpecOperation:
     """One operation of a specification: where it stands, its parameters merged with those of its path.
 
     `constants` are members of its body that are fixed here, `without` those that are left out: how one operation that
@@ -64,7 +64,7 @@ class Inputs:
     """The inputs of one call, each of another name."""
 
     spec: Specification
-    call: Call
+    call: SpecOperation
     names: InputNames
 
     def lose(self, message: str) -> None:

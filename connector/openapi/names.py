@@ -94,7 +94,7 @@ class InputNames:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class NamedPath:
     """What an operation is named by: method, path without its fragment, and what the specification says of it.
 
     `lists` is true if its answer is a list.
@@ -134,7 +134,7 @@ def shared_prefix(paths: Iterable[str]) -> str:
     return prefix
 
 
-def name_calls(calls: Sequence[Call]) -> list[tuple[str, str]]:
+def name_calls(calls: Sequence[NamedPath]) -> list[tuple[str, str]]:
     """A resource and an operation name for each call, in their order; no two are alike."""
     tree = _Tree.of(calls)
     rough = [tree.place(call) for call in calls]
@@ -166,7 +166,7 @@ class _Tree:
     parents: frozenset[Segments]
 
     @classmethod
-    def of(cls, calls: Sequence[Call]) -> _Tree:
+    def of(cls, calls: Sequence[NamedPath]) -> _Tree:
         methods: dict[Segments, frozenset[str]] = {}
         collections: set[Segments] = set()
         for call in calls:
@@ -179,7 +179,7 @@ class _Tree:
         parents = {each[:-1] for each in methods if each and _is_parameter(each[-1])}
         return cls(methods, frozenset(collections), frozenset(parents))
 
-    def place(self, call: Call) -> tuple[str, str, str]:
+    def place(self, call: NamedPath) -> tuple[str, str, str]:
         """The resource, the name, and another name for where that one is taken."""
         segments = call.segments
         verb = _rpc_verb(segments)
@@ -212,14 +212,14 @@ class _Tree:
                 return head, segments[cut:]
         return segments, ()
 
-    def _of_collection(self, call: Call, collection: Segments) -> str:
+    def _of_collection(self, call: NamedPath, collection: Segments) -> str:
         if call.method == "GET":
             return "list" if call.lists or collection in self.parents else "read"
         if call.method in ("PUT", "PATCH"):
             return "replace" if call.method == "PUT" and "PATCH" in self.methods[call.segments] else "update"
         return _OF_COLLECTION.get(call.method, call.method.lower())
 
-    def _of_item(self, call: Call) -> str:
+    def _of_item(self, call: NamedPath) -> str:
         known = self.methods[call.segments]
         if call.method == "PUT" and "PATCH" in known:
             return "replace"
@@ -253,5 +253,5 @@ def _rpc_verb(segments: Segments) -> tuple[str, str] | None:
     return ("", name) if len(words) > 1 and words[0] in _VERBS else None
 
 
-def _with_fragment(name: str, call: Call) -> str:
+def _with_fragment(name: str, call: NamedPath) -> str:
     return f"{name}-{kebab(call.fragment, 'other')}" if call.fragment and name else name

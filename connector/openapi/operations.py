@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from connector.openapi.answers import Answer, read_answers, read_fields
+from connector.openapi.answers import SpecAnswer, read_answers, read_fields
 from connector.openapi.document import Flat, Specification, extension, members, shorten, text_of
-from connector.openapi.inputs import Call, is_json_type
-from connector.openapi.names import Call as NamedCall
+from connector.openapi.inputs import SpecOperation, is_json_type
+from connector.openapi.names import NamedPath
 from connector.openapi.pages import find_pagination
 from connector.openapi.requests import choose_media_type, read_parameters, read_request
 
@@ -29,19 +29,19 @@ _MEMBERS = (
 
 
 @dataclass(slots=True)
-class Found:
+class FoundOperation:
     """One operation of the specification with what was found of it so far."""
 
-    call: Call
-    named: NamedCall
-    answer: Answer
+    call: SpecOperation
+    named: NamedPath
+    answer: SpecAnswer
     tag: str
     extension: Mapping[str, Any]
     definition: dict[str, Any] = field(default_factory=dict)
     fields: list[dict[str, Any]] = field(default_factory=list)
 
 
-def find_operations(spec: Specification) -> Iterator[Found]:
+def find_operations(spec: Specification) -> Iterator[FoundOperation]:
     """Every operation of a specification, in its order, one for each kind of answer."""
     for path, item in members(spec.document.get("paths")):
         if not path.startswith("/"):
@@ -57,7 +57,7 @@ def find_operations(spec: Specification) -> Iterator[Found]:
 
 def _find(
     spec: Specification, path: str, method: str, item: Mapping[str, Any], source: Mapping[str, Any]
-) -> Iterator[Found]:
+) -> Iterator[FoundOperation]:
     where = f"{method.upper()} {path[:200]}"
     for level in (source, item):
         if isinstance(level.get("servers"), list) and level["servers"]:
@@ -74,7 +74,7 @@ def _find(
     for answer in answers if not own else answers[:1]:
         streams = len(answers) > 1 and answer.kind in ("sse", "ndjson") and not own
         has_flag = len(answers) > 1 and not own and _has_flag(spec, source, where)
-        call = Call(
+        call = SpecOperation(
             where,
             plain,
             source,
@@ -84,7 +84,7 @@ def _find(
             named=bool(extension(spec.document)),
         )
         mark = "stream" if streams else fragment
-        named = NamedCall(
+        named = NamedPath(
             method.upper(),
             plain,
             mark,
@@ -92,7 +92,7 @@ def _find(
             text_of(source, "operationId"),
             method == "get" and answer.root is not None,
         )
-        yield Found(call, named, answer, tag, own)
+        yield FoundOperation(call, named, answer, tag, own)
 
 
 def _has_flag(spec: Specification, source: Mapping[str, Any], where: str) -> bool:
@@ -112,10 +112,10 @@ def _body_properties(spec: Specification, source: Mapping[str, Any], where: str)
     return {name: spec.flat(each, where) for name, each in members(flat.get("properties"))}
 
 
-def define(spec: Specification, found: Found, path: str, reserved: frozenset[str]) -> None:
+def define(spec: Specification, found: FoundOperation, path: str, reserved: frozenset[str]) -> None:
     """The definition of one operation."""
     source, where, own = found.call.source, found.call.where, found.extension
-    call = Call(
+    call = SpecOperation(
         where,
         path,
         source if "bodyTemplate" not in own else {},
@@ -155,7 +155,7 @@ def define(spec: Specification, found: Found, path: str, reserved: frozenset[str
     found.definition = definition
 
 
-def own_path(found: Found) -> str:
+def own_path(found: FoundOperation) -> str:
     """The whole path that `x-connector` says, endpoint included; empty if it says none."""
     path = found.extension.get("path")
     return path if isinstance(path, str) else text_of(path, "value") if isinstance(path, Mapping) else ""
@@ -169,7 +169,7 @@ def operation_meta(source: Mapping[str, Any]) -> dict[str, str]:
     return {key: text for key, text in meta.items() if text}
 
 
-def finish(found: Found, shared: Sequence[Any]) -> dict[str, Any]:
+def finish(found: FoundOperation, shared: Sequence[Any]) -> dict[str, Any]:
     """The definition of an operation in the order of its members, with its own fields where they are not the shared."""
     definition = dict(found.definition)
     maps = found.answer.kind in ("json", "sse", "ndjson")

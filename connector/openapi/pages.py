@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from connector.openapi.answers import Answer
+from connector.openapi.answers import SpecAnswer
 from connector.openapi.document import Flat, Specification, is_number, members
 from connector.openapi.inputs import read_type
 
@@ -81,7 +81,7 @@ _BLOCKS = ("pagination", "paging", "meta", "page_info", "pageInfo", "response_me
 
 
 def find_pagination(
-    spec: Specification, answer: Answer, where: str, query: Mapping[str, Flat], body: Mapping[str, Flat]
+    spec: Specification, answer: SpecAnswer, where: str, query: Mapping[str, Flat], body: Mapping[str, Flat]
 ) -> dict[str, Any] | None:
     """How a list goes on, told by its parameters (`query`, members of a `body`) and its answer; None if it does not."""
     document = spec.flat(answer.schema, where)

@@ -21,7 +21,7 @@ from connector.openapi.document import (
     members,
     text_of,
 )
-from connector.openapi.inputs import STRUCTURED, Call, Inputs, is_json_type, read_type
+from connector.openapi.inputs import STRUCTURED, Inputs, SpecOperation, is_json_type, read_type
 from connector.openapi.names import InputNames, is_placeholder
 from connector.templates import MAX_SLOTS
 
@@ -43,7 +43,7 @@ def read_parameters(spec: Specification, where: str, *levels: Any) -> tuple[Mapp
     return tuple(found.values())
 
 
-def read_request(spec: Specification, call: Call, reserved: frozenset[str]) -> dict[str, Any]:
+def read_request(spec: Specification, call: SpecOperation, reserved: frozenset[str]) -> dict[str, Any]:
     """`path`, `headers`, `queryParams`, `bodyTemplate` and `form` of the operation, those that it has."""
     return _Request(spec, call, Inputs(spec, call, InputNames(reserved))).read()
 
@@ -53,7 +53,7 @@ class _Request:
     """One operation being read."""
 
     spec: Specification
-    call: Call
+    call: SpecOperation
     inputs: Inputs
     headers: dict[str, Any] = field(default_factory=dict)
     query: dict[str, Any] = field(default_factory=dict)

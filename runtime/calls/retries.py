@@ -27,7 +27,7 @@ _STRUCTURED = re.compile(r";\s*t=(\d{1,9})")
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class RetryAfter:
     """The call is sent again after `delay` seconds. `told` is True if the provider named that time."""
 
     delay: float
@@ -35,7 +35,7 @@ class Again:
 
 
 @dataclass(frozen=True, slots=True)
-class Enough:
+class GiveUp:
     """The call is not sent again, and why."""
 
     reason: str
@@ -51,7 +51,7 @@ def decide(
     total: float,
     chance: float,
     told: float | None = None,
-) -> Again | Enough:
+) -> RetryAfter | GiveUp:
     """What follows attempt number `attempt` (from 1), `elapsed` seconds after the first one began.
 
     No attempt begins later than `total` seconds after the first. `chance` is a random number from 0 to 1, `told` what
@@ -59,19 +59,19 @@ def decide(
     """
     if isinstance(outcome, TransportError):
         if not outcome.temporary:
-            return Enough("it would fail in the same way")
+            return GiveUp("it would fail in the same way")
         if outcome.sent and not idempotent:
-            return Enough("it may have been carried out")
+            return GiveUp("it may have been carried out")
     elif not is_limit(outcome) and not (idempotent and outcome.status in retry.statuses):
-        return Enough("the answer is final")
+        return GiveUp("the answer is final")
     if attempt >= retry.attempts:
-        return Enough("it was tried often enough")
+        return GiveUp("it was tried often enough")
     # Full jitter: callers that failed together do not come back together.
     delay = chance * min(retry.max_delay, FIRST_DELAY * 2 ** (attempt - 1))
     delay = max(delay, told or 0.0)
     if delay > min(retry.max_delay, total - elapsed):
-        return Enough("the wait would be too long")
-    return Again(delay, told is not None)
+        return GiveUp("the wait would be too long")
+    return RetryAfter(delay, told is not None)
 
 
 def is_limit(response: Response) -> bool:

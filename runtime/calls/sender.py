@@ -20,7 +20,7 @@ from connector.model.definition import Operation
 from connector.model.policies import SAFE_METHODS, RateLimit, Retry
 from connector.urls import origin_of
 from runtime.calls.limits import Breaker, Pace
-from runtime.calls.retries import Enough, decide, is_limit, read_wait
+from runtime.calls.retries import GiveUp, decide, is_limit, read_wait
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -162,7 +162,7 @@ class Sender:
                 chance=self._chance(),
                 told=told,
             )
-            if isinstance(decision, Enough) or not repeatable:
+            if isinstance(decision, GiveUp) or not repeatable:
                 return outcome, sent, attempt
             if decision.told and isinstance(outcome, Response) and is_limit(outcome):
                 pace.hold(self._monotonic() + decision.delay)

@@ -18,7 +18,7 @@ from connector.requests.steps import run_steps
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class PreparedCall:
     """A call that is ready to be made: who is asked, as whom, and the request before auth.
 
     `attempts` and `warnings` are those of the steps before it.
@@ -31,7 +31,7 @@ class Begun:
     attempts: int = 0
     warnings: tuple[str, ...] = ()
 
-    def keyed(self, key: str | None) -> Begun:
+    def keyed(self, key: str | None) -> PreparedCall:
         """The same call, told apart by a key of the caller's where it is told apart by one; each step has its own."""
         header = self.operation.idempotency_header
         if key is None or not header:
@@ -49,8 +49,8 @@ async def take_steps(
     custom: CustomOperation,
     inputs: Mapping[str, Any],
     config: Config,
-    exchange: Callable[[Begun], Awaitable[Result]],
-) -> Begun | Result:
+    exchange: Callable[[PreparedCall], Awaitable[Result]],
+) -> PreparedCall | Result:
     """Takes the steps before the last call, which is given back; the result where the last step is none.
 
     Raises InputError, MappingError, and whatever `exchange` raises.
@@ -60,11 +60,11 @@ async def take_steps(
     try:
         call = next(flow)
         while not call.is_last:
-            result = await exchange(Begun(connector, call.operation, config, call.request))
+            result = await exchange(PreparedCall(connector, call.operation, config, call.request))
             attempts += result.attempts
             warnings += result.warnings
             call = flow.send(result.fields or {})
     except StopIteration as end:
         done: Result = end.value
         return replace(done, attempts=attempts, warnings=tuple(warnings))
-    return Begun(connector, call.operation, config, call.request, attempts, tuple(warnings))
+    return PreparedCall(connector, call.operation, config, call.request, attempts, tuple(warnings))

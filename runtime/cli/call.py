@@ -15,8 +15,8 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from runtime.cli.group import (
-    Everywhere,
-    Verb,
+    Command,
+    GlobalOptions,
     connector_argument,
     counted,
     operation_argument,
@@ -40,7 +40,7 @@ _base_url = click.option(
 )
 
 
-@click.command(cls=Verb)
+@click.command(cls=Command)
 @connector_argument
 @operation_argument
 @_inputs
@@ -50,7 +50,7 @@ _base_url = click.option(
 @click.option("--show-secrets", is_flag=True, help="Show credentials instead of ***.")
 @click.pass_obj
 def render(
-    everywhere: Everywhere,
+    everywhere: GlobalOptions,
     *,
     connector: str,
     operation: str,
@@ -76,7 +76,7 @@ def render(
         printing.say("note", f"this is the first of {calls} requests; the others are made from the answers before them")
 
 
-@click.command(cls=Verb)
+@click.command(cls=Command)
 @connector_argument
 @operation_argument
 @_inputs
@@ -90,7 +90,7 @@ def render(
 )
 @click.pass_obj
 def call(  # noqa: PLR0913 - one for each option
-    everywhere: Everywhere,
+    everywhere: GlobalOptions,
     *,
     connector: str,
     operation: str,
@@ -145,7 +145,7 @@ def _is_followed(found: AnyOperation, *, out: Path | None, as_json: bool) -> boo
 
 
 def _follow(
-    everywhere: Everywhere,
+    everywhere: GlobalOptions,
     runtime: Runtime,
     connection: str,
     found: AnyOperation,
@@ -194,14 +194,14 @@ async def _call_all(
     return join_pages(results)
 
 
-def _open_runtime(everywhere: Everywhere, connection: str, base_url: str | None) -> Runtime:
+def _open_runtime(everywhere: GlobalOptions, connection: str, base_url: str | None) -> Runtime:
     from runtime.runtime import Runtime
 
     base_urls = {connection: base_url} if base_url is not None else None
     return Runtime(settings=everywhere.settings(base_urls=base_urls))
 
 
-def _open_mock_runtime(everywhere: Everywhere, connection: str) -> Runtime:
+def _open_mock_runtime(everywhere: GlobalOptions, connection: str) -> Runtime:
     """A runtime whose network is the built-in provider, and which knows no real value of any connection."""
     from httpx2 import ASGITransport
 

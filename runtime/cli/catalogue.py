@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runtime.cli.group import (
-    Everywhere,
-    Verb,
+    Command,
+    GlobalOptions,
     complete_connector,
     complete_operation,
     connector_argument,
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from runtime.config.catalog import Catalog
 
 
-@click.command("list", cls=Verb)
+@click.command("list", cls=Command)
 @click.argument("connector", shell_complete=complete_connector, metavar="[CONNECTOR]", required=False)
 @click.pass_obj
-def list_(everywhere: Everywhere, connector: str | None) -> None:
+def list_(everywhere: GlobalOptions, connector: str | None) -> None:
     """Show the connectors, or one's operations and triggers."""
     from runtime import documents
     from runtime.cli import descriptions, printing
@@ -54,11 +54,11 @@ def list_(everywhere: Everywhere, connector: str | None) -> None:
             descriptions.print_triggers(triggers)
 
 
-@click.command(cls=Verb)
+@click.command(cls=Command)
 @connector_argument
 @click.argument("operation", shell_complete=complete_operation, metavar="[OPERATION]", required=False)
 @click.pass_obj
-def describe(everywhere: Everywhere, connector: str, operation: str | None) -> None:
+def describe(everywhere: GlobalOptions, connector: str, operation: str | None) -> None:
     """Show a connector, or one of its operations.
 
     For an operation: its inputs (name, type, required or default, place), fields and triggers.
@@ -75,10 +75,10 @@ def describe(everywhere: Everywhere, connector: str, operation: str | None) -> N
     (printing.print_document if everywhere.json else show)(document)
 
 
-@click.command(cls=Verb)
+@click.command(cls=Command)
 @click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path), metavar="[PATH]...")
 @click.pass_obj
-def lint(everywhere: Everywhere, paths: tuple[Path, ...]) -> int:
+def lint(everywhere: GlobalOptions, paths: tuple[Path, ...]) -> int:
     """Check definitions for errors and warnings.
 
     A PATH is a connector, a folder of connectors or a JSON file. By default the whole catalogue is checked.
@@ -104,9 +104,9 @@ def lint(everywhere: Everywhere, paths: tuple[Path, ...]) -> int:
     return EXIT_CODES[InvalidDefinition] if errors else 0
 
 
-@click.command(cls=Verb)
+@click.command(cls=Command)
 @click.pass_obj
-def doctor(everywhere: Everywhere) -> int:
+def doctor(everywhere: GlobalOptions) -> int:
     """Check whether everything is in place.
 
     It checks Python, libraries, plug-ins, catalogue, secrets (only their names), state folder and clock.

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from runtime.cli.group import Everywhere, Verbs, complete_connector
+from runtime.cli.group import CommandGroup, GlobalOptions, complete_connector
 
 if TYPE_CHECKING:
     from connector.model.service import Service
@@ -27,12 +27,12 @@ _base_url = click.option(
 )
 
 
-@click.group(cls=Verbs)
+@click.group(cls=CommandGroup)
 def connections() -> None:
     """Set up connections; their values are stored encrypted."""
 
 
-@click.group(cls=Verbs)
+@click.group(cls=CommandGroup)
 def secrets() -> None:
     """Store single values, and rotate the encryption key."""
 
@@ -46,7 +46,7 @@ def secrets() -> None:
 @_base_url
 @click.pass_obj
 def set_(
-    everywhere: Everywhere,
+    everywhere: GlobalOptions,
     *,
     connection: str,
     source: IO[bytes] | None,
@@ -57,7 +57,7 @@ def set_(
 
     On a terminal it prompts for each; an empty answer keeps the value. Nothing is stored unless all values are valid.
     """
-    desk = _Desk(everywhere, connection, base_url)
+    desk = ConnectionForm(everywhere, connection, base_url)
     if source is not None and from_variables:
         raise click.UsageError("--values and --env exclude each other")
     if source is not None:
@@ -73,7 +73,7 @@ def set_(
 
 @connections.command("list")
 @click.pass_obj
-def list_(everywhere: Everywhere) -> None:
+def list_(everywhere: GlobalOptions) -> None:
     """List what is stored: names, origins and times."""
     import dataclasses
 
@@ -94,7 +94,7 @@ def list_(everywhere: Everywhere) -> None:
 @_connection
 @click.argument("name", metavar="[NAME]", required=False)
 @click.pass_obj
-def remove(everywhere: Everywhere, connection: str, name: str | None) -> None:
+def remove(everywhere: GlobalOptions, connection: str, name: str | None) -> None:
     """Remove a connection, or one of its values."""
     from connector.errors import ConfigurationError, did_you_mean
     from runtime.cli import printing
@@ -119,7 +119,7 @@ def remove(everywhere: Everywhere, connection: str, name: str | None) -> None:
     "--wait", type=click.FloatRange(1, 3600), default=300, show_default=True, help="Seconds to wait for the browser."
 )
 @click.pass_obj
-def login(everywhere: Everywhere, connection: str, port: int, wait: float) -> None:
+def login(everywhere: GlobalOptions, connection: str, port: int, wait: float) -> None:
     """Log in to a provider in the browser (OAuth 2).
 
     Its tokens are stored encrypted, and renewed when the connection is called.
@@ -165,7 +165,7 @@ async def _log_in(runtime: Runtime, connection: str, port: int, wait: float) -> 
 @_base_url
 @click.pass_obj
 def set_secret(
-    everywhere: Everywhere,
+    everywhere: GlobalOptions,
     *,
     connection: str,
     name: str,
@@ -182,14 +182,14 @@ def set_secret(
         raise click.UsageError(
             "a value is no argument, since the shell would keep it: it is asked for, or read from stdin"
         )
-    desk = _Desk(everywhere, connection, base_url)
+    desk = ConnectionForm(everywhere, connection, base_url)
     desk.check_names([name])
     desk.enter({name: _read_value(connection, name, variable)})
 
 
 @secrets.command("rotate")
 @click.pass_obj
-def rotate(everywhere: Everywhere) -> None:
+def rotate(everywhere: GlobalOptions) -> None:
     """Encrypt everything that is stored with a new key.
 
     The new key is CONNECTOR_KEY, the old one CONNECTOR_OLD_KEY. Without CONNECTOR_KEY a new key is created and kept in
@@ -206,10 +206,10 @@ def rotate(everywhere: Everywhere) -> None:
         printing.say("note", "everything is encrypted with this key already")
 
 
-class _Desk:
+class ConnectionForm:
     """Where values of one connection are entered: what it is called, and what they must be."""
 
-    def __init__(self, everywhere: Everywhere, connection: str, base_url: str | None) -> None:
+    def __init__(self, everywhere: GlobalOptions, connection: str, base_url: str | None) -> None:
         from runtime.config.catalog import Catalog
         from runtime.config.vault import Vault
 

@@ -27,7 +27,7 @@ PROGRAM = "connector"
 
 
 @dataclass(slots=True)
-class Everywhere:
+class GlobalOptions:
     """What the options say that stand before or after any verb."""
 
     definitions: list[Path] = field(default_factory=list)
@@ -47,11 +47,11 @@ class Everywhere:
 
 
 def _add_definitions(ctx: click.Context, _: click.Parameter, value: tuple[Path, ...]) -> None:
-    ctx.ensure_object(Everywhere).definitions.extend(value)
+    ctx.ensure_object(GlobalOptions).definitions.extend(value)
 
 
 def _choose_json(ctx: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - Click's signature
-    ctx.ensure_object(Everywhere).json |= value
+    ctx.ensure_object(GlobalOptions).json |= value
 
 
 def _everywhere() -> list[click.Parameter]:
@@ -76,7 +76,7 @@ def _everywhere() -> list[click.Parameter]:
     ]
 
 
-class Verb(click.Command):
+class Command(click.Command):
     """A command that knows the options of every verb."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -97,10 +97,10 @@ def _noticing_readers() -> Iterator[None]:
         raise ReaderGone from error
 
 
-class Verbs(click.Group):
+class CommandGroup(click.Group):
     """The group of all verbs. Its `main` is the one place where failures become words and exit codes."""
 
-    command_class = Verb
+    command_class = Command
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -190,7 +190,7 @@ def complete_connector(ctx: click.Context, _: click.Parameter, incomplete: str) 
     from connector.errors import ConnectorError
 
     try:
-        handles = ctx.ensure_object(Everywhere).catalog().handles()
+        handles = ctx.ensure_object(GlobalOptions).catalog().handles()
     except ConnectorError:
         return []
     return [CompletionItem(handle) for handle in handles if handle.startswith(incomplete)]
@@ -205,7 +205,7 @@ def complete_operation(ctx: click.Context, _: click.Parameter, incomplete: str) 
 
     handle = handle_of(str(ctx.params.get("connector") or ""))
     try:
-        known = operation_summaries(ctx.ensure_object(Everywhere).catalog().get(handle))
+        known = operation_summaries(ctx.ensure_object(GlobalOptions).catalog().get(handle))
     except ConnectorError:
         return []
     return [CompletionItem(each["id"], help=each["short"]) for each in known if each["id"].startswith(incomplete)]

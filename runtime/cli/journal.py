@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runtime.cli.group import Everywhere, Verbs
+from runtime.cli.group import CommandGroup, GlobalOptions
 
 if TYPE_CHECKING:
     from runtime.journal.journal import Journal
 
 
-@click.group(cls=Verbs)
+@click.group(cls=CommandGroup)
 def journal() -> None:
     """Back up, check and migrate the journal."""
 
 
-async def _open(everywhere: Everywhere, *, read_only: bool) -> Journal:
+async def _open(everywhere: GlobalOptions, *, read_only: bool) -> Journal:
     from connector.errors import ConfigurationError
     from runtime.journal.journal import Journal
 
@@ -34,7 +34,7 @@ async def _open(everywhere: Everywhere, *, read_only: bool) -> Journal:
 @journal.command()
 @click.argument("target", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE")
 @click.pass_obj
-def backup(everywhere: Everywhere, target: Path) -> None:
+def backup(everywhere: GlobalOptions, target: Path) -> None:
     """Write a copy of the journal, even while it is in use.
 
     For PostgreSQL use pg_dump.
@@ -57,7 +57,7 @@ def backup(everywhere: Everywhere, target: Path) -> None:
 
 @journal.command()
 @click.pass_obj
-def check(everywhere: Everywhere) -> int:
+def check(everywhere: GlobalOptions) -> int:
     """Check the whole journal, even while it is in use.
 
     Exits 1 if anything is wrong.
@@ -85,7 +85,7 @@ def check(everywhere: Everywhere) -> int:
 
 @journal.command()
 @click.pass_obj
-def migrate(everywhere: Everywhere) -> None:
+def migrate(everywhere: GlobalOptions) -> None:
     """Create the tables of the journal, or upgrade them.
 
     `connector serve` does the same when it starts. This does it beforehand, and prints the version.

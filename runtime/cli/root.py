@@ -15,7 +15,7 @@ import click
 from runtime.cli.call import call, render
 from runtime.cli.catalogue import describe, doctor, lint, list_
 from runtime.cli.connections import connections, secrets
-from runtime.cli.group import PROGRAM, Everywhere, Verb, Verbs, complete_connector
+from runtime.cli.group import PROGRAM, Command, CommandGroup, GlobalOptions, complete_connector
 from runtime.cli.journal import journal
 from runtime.cli.serve import events, serve, webhooks
 from runtime.cli.specs import export, import_
@@ -40,7 +40,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 
 
 @click.group(
-    cls=Verbs,
+    cls=CommandGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Inputs are name=text, name:=json, name=@file. A named connection is CONNECTOR:NAME.",
 )
@@ -56,13 +56,13 @@ def cli() -> None:
     """Call the APIs that connectors describe, and inspect the connectors."""
 
 
-@click.command(cls=Verb)
+@click.command(cls=Command)
 @click.argument("connectors", nargs=-1, shell_complete=complete_connector, metavar="[CONNECTOR]...")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="0 takes a free one."
 )
 @click.pass_obj
-def mock(everywhere: Everywhere, connectors: tuple[str, ...], port: int) -> None:
+def mock(everywhere: GlobalOptions, connectors: tuple[str, ...], port: int) -> None:
     """Serve mock providers until interrupted.
 
     They are made from definitions and their examples. Without CONNECTOR all are served.
@@ -87,10 +87,10 @@ def mock(everywhere: Everywhere, connectors: tuple[str, ...], port: int) -> None
     asyncio.run(serve(provider, "127.0.0.1", port, on_ready))
 
 
-@click.command(cls=Verb)
+@click.command(cls=Command)
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_obj
-def completion(everywhere: Everywhere, shell: str) -> None:
+def completion(everywhere: GlobalOptions, shell: str) -> None:
     """Print a shell completion script.
 
     It completes connectors and operations too: eval "$(connector completion bash)"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runtime.cli.group import Everywhere, Verb, Verbs
+from runtime.cli.group import Command, CommandGroup, GlobalOptions
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -22,7 +22,7 @@ _connection = click.option("--connection", metavar="CONNECTION", help="Only even
 _trigger = click.option("--trigger", metavar="TRIGGER", help="Only events of this trigger.")
 
 
-@click.command("serve", cls=Verb)
+@click.command("serve", cls=Command)
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="0 takes a free one."
@@ -36,7 +36,7 @@ _trigger = click.option("--trigger", metavar="TRIGGER", help="Only events of thi
 )
 @click.option("--no-reload", is_flag=True, help="Ignore edits of definitions, as in production.")
 @click.pass_obj
-def serve(everywhere: Everywhere, *, host: str, port: int, roles: tuple[str, ...], no_reload: bool) -> int:
+def serve(everywhere: GlobalOptions, *, host: str, port: int, roles: tuple[str, ...], no_reload: bool) -> int:
     """Run the server: webhooks, HTTP API, polls and deliveries.
 
     An edited definition is used at once if it is valid.
@@ -60,7 +60,7 @@ def serve(everywhere: Everywhere, *, host: str, port: int, roles: tuple[str, ...
     return 0
 
 
-async def _serve(everywhere: Everywhere, app: FastAPI, host: str, port: int) -> bool:
+async def _serve(everywhere: GlobalOptions, app: FastAPI, host: str, port: int) -> bool:
     from runtime.cli import printing
     from runtime.server.announcement import announced
     from runtime.server.app import put_webhooks_first
@@ -87,14 +87,14 @@ async def _serve(everywhere: Everywhere, app: FastAPI, host: str, port: int) -> 
                 return await serve(whole, listener, limits=settings.limits, stopping=stopping, on_ready=on_ready)
 
 
-@click.group(cls=Verbs)
+@click.group(cls=CommandGroup)
 def webhooks() -> None:
     """List webhooks, and subscribe to them at providers."""
 
 
 @webhooks.command("list")
 @click.pass_obj
-def list_webhooks(everywhere: Everywhere) -> None:
+def list_webhooks(everywhere: GlobalOptions) -> None:
     """List webhooks, their URLs and how they are verified."""
     from runtime.cli import printing
     from runtime.cli.remote import ask
@@ -111,7 +111,7 @@ def list_webhooks(everywhere: Everywhere) -> None:
 @click.argument("connection", metavar="CONNECTION")
 @click.argument("trigger", metavar="TRIGGER")
 @click.pass_obj
-def subscribe(everywhere: Everywhere, connection: str, trigger: str) -> None:
+def subscribe(everywhere: GlobalOptions, connection: str, trigger: str) -> None:
     """Subscribe to a webhook at its provider.
 
     Needs the public URL (CONNECTOR_PUBLIC_URL) and the connection's webhookSecret.
@@ -123,12 +123,12 @@ def subscribe(everywhere: Everywhere, connection: str, trigger: str) -> None:
 @click.argument("connection", metavar="CONNECTION")
 @click.argument("trigger", metavar="TRIGGER")
 @click.pass_obj
-def unsubscribe(everywhere: Everywhere, connection: str, trigger: str) -> None:
+def unsubscribe(everywhere: GlobalOptions, connection: str, trigger: str) -> None:
     """Unsubscribe from a webhook at its provider."""
     _register(everywhere, "unsubscribe", connection, trigger)
 
 
-def _register(everywhere: Everywhere, verb: str, connection: str, trigger: str) -> None:
+def _register(everywhere: GlobalOptions, verb: str, connection: str, trigger: str) -> None:
     from runtime.cli import printing
     from runtime.cli.remote import ask
 
@@ -140,7 +140,7 @@ def _register(everywhere: Everywhere, verb: str, connection: str, trigger: str) 
         printing.say("note", f"{connection} {trigger}: {verb}d")
 
 
-@click.group(cls=Verbs)
+@click.group(cls=CommandGroup)
 def events() -> None:
     """List, follow and replay events."""
 
@@ -152,7 +152,7 @@ def events() -> None:
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many at most.")
 @click.pass_obj
 def list_events(
-    everywhere: Everywhere, *, connection: str | None, trigger: str | None, after: int | None, limit: int
+    everywhere: GlobalOptions, *, connection: str | None, trigger: str | None, after: int | None, limit: int
 ) -> None:
     """List the newest events, or with --after the ones that follow."""
     from runtime.cli import printing
@@ -173,7 +173,7 @@ def list_events(
 @events.command("show")
 @click.argument("id", metavar="EVENT")
 @click.pass_obj
-def show_event(everywhere: Everywhere, id: str) -> None:
+def show_event(everywhere: GlobalOptions, id: str) -> None:
     """Show one event, its raw message and its deliveries."""
     from runtime.cli import printing
     from runtime.cli.remote import ask
@@ -186,7 +186,7 @@ def show_event(everywhere: Everywhere, id: str) -> None:
 @_trigger
 @click.option("--after", type=click.IntRange(0), metavar="N", help="Start after this sequence number instead of now.")
 @click.pass_obj
-def tail(everywhere: Everywhere, *, connection: str | None, trigger: str | None, after: int | None) -> None:
+def tail(everywhere: GlobalOptions, *, connection: str | None, trigger: str | None, after: int | None) -> None:
     """Show events as they arrive, one JSON document per line.
 
     Runs until interrupted. Needs a running server.
@@ -204,7 +204,7 @@ def tail(everywhere: Everywhere, *, connection: str | None, trigger: str | None,
 @events.command("replay")
 @click.argument("id", metavar="EVENT")
 @click.pass_obj
-def replay(everywhere: Everywhere, id: str) -> None:
+def replay(everywhere: GlobalOptions, id: str) -> None:
     """Deliver an event again to every subscription that received it."""
     from runtime.cli import printing
     from runtime.cli.remote import ask
@@ -221,7 +221,7 @@ def replay(everywhere: Everywhere, id: str) -> None:
 @click.argument("connection", metavar="CONNECTION")
 @click.argument("trigger", metavar="TRIGGER")
 @click.pass_obj
-def send_test(everywhere: Everywhere, connection: str, trigger: str) -> None:
+def send_test(everywhere: GlobalOptions, connection: str, trigger: str) -> None:
     """Create a sample event and deliver it.
 
     It has the shape of a real one.

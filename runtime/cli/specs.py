@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runtime.cli.group import Everywhere, Verbs, complete_connector, handle_of
+from runtime.cli.group import CommandGroup, GlobalOptions, complete_connector, handle_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SHOWN = 40
 
 
-@click.group("import", cls=Verbs)
+@click.group("import", cls=CommandGroup)
 def import_() -> None:
     """Import connectors (OpenAPI)."""
 
@@ -42,7 +42,7 @@ def import_() -> None:
     "--handle", metavar="HANDLE", default="", help="The name of the connector. By default it comes from the title."
 )
 @click.pass_obj
-def import_openapi(everywhere: Everywhere, *, source: str, out: Path, handle: str) -> None:
+def import_openapi(everywhere: GlobalOptions, *, source: str, out: Path, handle: str) -> None:
     """Import a connector from an OpenAPI file (3.0, 3.1).
 
     Writes the folder HANDLE and reports what was kept, guessed and lost. A second import shows what changed, and keeps
@@ -133,7 +133,7 @@ def _print_some(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         printing.say("note", f"{len(rows) - SHOWN} more; --json has them all")
 
 
-@click.group("export", cls=Verbs)
+@click.group("export", cls=CommandGroup)
 def export() -> None:
     """Export connectors as OpenAPI, tool schemas or Markdown."""
 
@@ -148,7 +148,7 @@ _out = click.option(
 @_connector
 @_out
 @click.pass_obj
-def export_openapi(everywhere: Everywhere, *, connector: str, out: Path | None) -> None:
+def export_openapi(everywhere: GlobalOptions, *, connector: str, out: Path | None) -> None:
     """Export a connector as an OpenAPI 3.1 document in JSON."""
     from connector.openapi.exporter import to_openapi
 
@@ -169,7 +169,7 @@ def export_openapi(everywhere: Everywhere, *, connector: str, out: Path | None) 
 )
 @_out
 @click.pass_obj
-def export_tools(everywhere: Everywhere, *, connector: str, form: Any, out: Path | None) -> None:
+def export_tools(everywhere: GlobalOptions, *, connector: str, form: Any, out: Path | None) -> None:
     """Export operations as tools for models, with JSON Schemas."""
     from connector.describe.tools import to_tools
 
@@ -180,7 +180,7 @@ def export_tools(everywhere: Everywhere, *, connector: str, form: Any, out: Path
 @_connector
 @_out
 @click.pass_obj
-def export_markdown(everywhere: Everywhere, *, connector: str, out: Path | None) -> None:
+def export_markdown(everywhere: GlobalOptions, *, connector: str, out: Path | None) -> None:
     """Export a connector as a Markdown page.
 
     It lists values, operations, inputs, fields and triggers.

@@ -11,19 +11,19 @@ from typing import Any
 
 import click
 
-from runtime.cli.group import Everywhere, Verbs
+from runtime.cli.group import CommandGroup, GlobalOptions
 
 STATES = ("pending", "delivered", "dead")
 
 _id = click.argument("id", metavar="ID")
 
 
-@click.group(cls=Verbs)
+@click.group(cls=CommandGroup)
 def subscriptions() -> None:
     """Manage event subscriptions."""
 
 
-@click.group(cls=Verbs)
+@click.group(cls=CommandGroup)
 def deliveries() -> None:
     """List and retry deliveries."""
 
@@ -52,7 +52,7 @@ def deliveries() -> None:
 )
 @click.pass_obj
 def add(
-    everywhere: Everywhere,
+    everywhere: GlobalOptions,
     *,
     url: str,
     connection: str | None,
@@ -89,7 +89,7 @@ def add(
 
 @subscriptions.command("list")
 @click.pass_obj
-def list_subscriptions(everywhere: Everywhere) -> None:
+def list_subscriptions(everywhere: GlobalOptions) -> None:
     """List subscriptions and the state of their endpoints."""
     import asyncio
 
@@ -112,7 +112,7 @@ def list_subscriptions(everywhere: Everywhere) -> None:
         printing.say("note", "nobody gets events; see: connector subscriptions add --help")
 
 
-def _change(everywhere: Everywhere, method: str, id: str, verb: str = "") -> Any:
+def _change(everywhere: GlobalOptions, method: str, id: str, verb: str = "") -> Any:
     from urllib.parse import quote
 
     from runtime.cli.remote import ask
@@ -123,7 +123,7 @@ def _change(everywhere: Everywhere, method: str, id: str, verb: str = "") -> Any
 @subscriptions.command("remove")
 @_id
 @click.pass_obj
-def remove(everywhere: Everywhere, id: str) -> None:
+def remove(everywhere: GlobalOptions, id: str) -> None:
     """Remove a subscription; its pending deliveries are dead."""
     from runtime.cli import printing
 
@@ -137,7 +137,7 @@ def remove(everywhere: Everywhere, id: str) -> None:
 @subscriptions.command("rotate")
 @_id
 @click.pass_obj
-def rotate(everywhere: Everywhere, id: str) -> None:
+def rotate(everywhere: GlobalOptions, id: str) -> None:
     """Create a new signing secret.
 
     The previous secret still signs, in addition to the new one, for a day.
@@ -155,7 +155,7 @@ def rotate(everywhere: Everywhere, id: str) -> None:
 @subscriptions.command("enable")
 @_id
 @click.pass_obj
-def enable(everywhere: Everywhere, id: str) -> None:
+def enable(everywhere: GlobalOptions, id: str) -> None:
     """Enable an endpoint that was disabled."""
     from runtime.cli import printing
 
@@ -174,7 +174,7 @@ def enable(everywhere: Everywhere, id: str) -> None:
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many at most.")
 @click.pass_obj
 def list_deliveries(
-    everywhere: Everywhere, *, state: Any, subscription: str | None, event: str | None, limit: int
+    everywhere: GlobalOptions, *, state: Any, subscription: str | None, event: str | None, limit: int
 ) -> None:
     """List deliveries, newest first."""
     import asyncio
@@ -202,7 +202,7 @@ def list_deliveries(
 @deliveries.command("show")
 @_id
 @click.pass_obj
-def show(everywhere: Everywhere, id: str) -> None:
+def show(everywhere: GlobalOptions, id: str) -> None:
     """Show a delivery and its attempts."""
     import asyncio
 
@@ -234,7 +234,7 @@ def show(everywhere: Everywhere, id: str) -> None:
 @click.option("--until", metavar="TIME", help="All of events received before this time.")
 @click.pass_obj
 def retry(
-    everywhere: Everywhere, /, *, ids: tuple[str, ...], since: str | None, until: str | None, **chosen: Any
+    everywhere: GlobalOptions, /, *, ids: tuple[str, ...], since: str | None, until: str | None, **chosen: Any
 ) -> None:
     """Retry deliveries: those named, or all that match.
 

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from runtime.cli.group import Everywhere, Verbs, complete_connector
+from runtime.cli.group import CommandGroup, GlobalOptions, complete_connector
 
 if TYPE_CHECKING:
     from connector.events.automations import Automation
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from runtime.runtime import Runtime
 
 
-@click.group(cls=Verbs)
+@click.group(cls=CommandGroup)
 def triggers() -> None:
     """List triggers, choose which are polled, and poll now."""
 
 
-@click.group(cls=Verbs)
+@click.group(cls=CommandGroup)
 def automations() -> None:
     """List and test automations, and show their runs."""
 
@@ -30,7 +30,7 @@ def automations() -> None:
 @triggers.command("list")
 @click.argument("connection", shell_complete=complete_connector, metavar="[CONNECTION]", required=False)
 @click.pass_obj
-def list_triggers(everywhere: Everywhere, connection: str | None) -> None:
+def list_triggers(everywhere: GlobalOptions, connection: str | None) -> None:
     """List the triggers of connections, and their last polls.
 
     Only connections that have all their values are listed.
@@ -53,7 +53,7 @@ def list_triggers(everywhere: Everywhere, connection: str | None) -> None:
 @click.argument("connection", shell_complete=complete_connector, metavar="CONNECTION")
 @click.argument("trigger", metavar="TRIGGER")
 @click.pass_obj
-def poll_now(everywhere: Everywhere, connection: str, trigger: str) -> None:
+def poll_now(everywhere: GlobalOptions, connection: str, trigger: str) -> None:
     """Poll for a trigger now, and show the outcome."""
     from runtime.cli import printing
     from runtime.cli.remote import ask
@@ -72,7 +72,7 @@ def poll_now(everywhere: Everywhere, connection: str, trigger: str) -> None:
 @click.argument("trigger", metavar="TRIGGER")
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...")
 @click.pass_obj
-def enable(everywhere: Everywhere, connection: str, trigger: str, inputs: tuple[str, ...]) -> None:
+def enable(everywhere: GlobalOptions, connection: str, trigger: str, inputs: tuple[str, ...]) -> None:
     """Start to poll for a trigger.
 
     Inputs (name=text, name:=json) are those that its operation needs. Without any the previous ones are kept.
@@ -94,12 +94,12 @@ def enable(everywhere: Everywhere, connection: str, trigger: str, inputs: tuple[
 @click.argument("connection", shell_complete=complete_connector, metavar="CONNECTION")
 @click.argument("trigger", metavar="TRIGGER")
 @click.pass_obj
-def disable(everywhere: Everywhere, connection: str, trigger: str) -> None:
+def disable(everywhere: GlobalOptions, connection: str, trigger: str) -> None:
     """Stop polling for a trigger."""
     _choose_poll(everywhere, "disable", {"connection": connection, "trigger": trigger})
 
 
-def _choose_poll(everywhere: Everywhere, verb: str, body: dict[str, Any]) -> None:
+def _choose_poll(everywhere: GlobalOptions, verb: str, body: dict[str, Any]) -> None:
     from runtime.cli import printing
     from runtime.cli.remote import ask
 
@@ -114,7 +114,7 @@ def _choose_poll(everywhere: Everywhere, verb: str, body: dict[str, Any]) -> Non
 
 @automations.command("list")
 @click.pass_obj
-def list_automations(everywhere: Everywhere) -> int:
+def list_automations(everywhere: GlobalOptions) -> int:
     """List the automations, and what is wrong with them."""
     from connector.errors import InvalidDefinition
     from runtime.cli import printing
@@ -145,7 +145,7 @@ def _automation_row(automation: Automation) -> dict[str, Any]:
 @click.argument("automation", metavar="AUTOMATION")
 @click.option("--event", "source", type=click.File("rb"), metavar="-|FILE", help="The event's data, as a JSON object.")
 @click.pass_obj
-def test(everywhere: Everywhere, automation: str, source: IO[bytes] | None) -> int:
+def test(everywhere: GlobalOptions, automation: str, source: IO[bytes] | None) -> int:
     """Show what an automation would send for an event.
 
     Nothing is sent. Without --event a sample event of its trigger is used. Recorded examples replace the answers of
@@ -228,7 +228,7 @@ def _event(runtime: Runtime, automation: Automation, data: bytes | None) -> Even
 @automations.command("runs")
 @click.argument("automation", metavar="[AUTOMATION]", required=False)
 @click.pass_obj
-def runs(everywhere: Everywhere, automation: str | None) -> None:
+def runs(everywhere: GlobalOptions, automation: str | None) -> None:
     """List the runs of automations, newest first.
 
     For each: why it failed or waits.

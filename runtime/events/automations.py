@@ -49,7 +49,7 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,199}\Z")
 
 
 @dataclass(frozen=True, slots=True)
-class Rehearsed:
+class DryRunStep:
     """A step as it would be done: its inputs and its request, or why it would not be."""
 
     step: str
@@ -127,23 +127,23 @@ class Automations:
             return
         await self._advance(run, automation, step, answer)
 
-    def rehearse(self, automation: Automation, event: Event) -> Iterator[Rehearsed]:
+    def rehearse(self, automation: Automation, event: Event) -> Iterator[DryRunStep]:
         """What the steps would send for an event, without sending it; recorded answers stand in for real ones."""
         context: dict[str, Any] = {EVENT: event_document(event)}
         for step in automation.steps:
             label = f"{step.connection}/{step.operation}"
             if not all(each.holds(context) for each in step.when):
-                yield Rehearsed(step.name, label, {}, skipped=True)
+                yield DryRunStep(step.name, label, {}, skipped=True)
                 continue
             inputs: dict[str, Any] = {}
             try:
                 inputs = step.inputs.resolve(context, name=f"{automation.handle} {step.name}")
                 request = self._runtime.render(step.connection, step.operation, inputs)
             except ConnectorError as error:
-                yield Rehearsed(step.name, label, inputs, error=f"{error.message}; {error.hint}".rstrip("; "))
+                yield DryRunStep(step.name, label, inputs, error=f"{error.message}; {error.hint}".rstrip("; "))
                 continue
             context[step.name] = self._sample(step)
-            yield Rehearsed(step.name, label, inputs, request)
+            yield DryRunStep(step.name, label, inputs, request)
 
     def _find(self, step: Step) -> Any:
         return self._runtime.find(step.connection, step.operation)[1]

@@ -27,7 +27,7 @@ from runtime.documents import event_document, time_text
 from runtime.events.subscriptions import HOPS_HEADER, Endpoint, Endpoints, clamp_wait, next_wait
 from runtime.journal.entries import EXHAUSTED, Attempt, NewEvent, StoredEvent, Subscription, Work
 from runtime.journal.journal import Journal
-from runtime.journal.outbox import Outgoing, Parcel
+from runtime.journal.outbox import Outbox, PendingDelivery
 
 if TYPE_CHECKING:
     from runtime.http.client import Client
@@ -59,7 +59,7 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SubscriberAnswer:
     """What a subscriber answered, or why it did not."""
 
     #: The status; None where none came.
@@ -71,7 +71,7 @@ class Answer:
 
 
 @dataclass(slots=True)
-class _Line:
+class EndpointState:
     """What is known of an endpoint while this process delivers to it."""
 
     pace: Pace
@@ -101,12 +101,12 @@ class Deliverer:
         self._journal = journal
         self._endpoints = endpoints
         self._client = client
-        self._outgoing = Outgoing(journal)
+        self._outgoing = Outbox(journal)
         self._clock = clock
         self._monotonic = monotonic
         self._sleep = sleep
         self._chance = chance
-        self._lines: dict[str, _Line] = {}
+        self._lines: dict[str, EndpointState] = {}
         self._turns = asyncio.Semaphore(_BEGIN)
 
     async def handle(self, id: str) -> None:
@@ -140,7 +140,7 @@ class Deliverer:
         await self._deliver(parcel, subscription, line)
         return 0.0
 
-    async def _deliver(self, parcel: Parcel, subscription: Subscription, line: _Line) -> None:
+    async def _deliver(self, parcel: PendingDelivery, subscription: Subscription, line: EndpointState) -> None:
         answer = None
         try:
             if (turn := line.pace.take(self._monotonic())) > 0:
@@ -178,24 +178,24 @@ class Deliverer:
             timer.cancel()
             release()
 
-    def _line(self, subscription: Subscription) -> _Line:
+    def _line(self, subscription: Subscription) -> EndpointState:
         line = self._lines.get(subscription.id)
         if line is None:
-            line = _Line(Pace(RateLimit(subscription.rate)), memory=dict(subscription.memory))
+            line = EndpointState(Pace(RateLimit(subscription.rate)), memory=dict(subscription.memory))
             self._lines[subscription.id] = line
         return line
 
-    async def _send(self, parcel: Parcel, subscription: Subscription, timestamp: int) -> Answer:
+    async def _send(self, parcel: PendingDelivery, subscription: Subscription, timestamp: int) -> SubscriberAnswer:
         stored = parcel.stored
         try:
             endpoint = self._endpoints.find(subscription.id)
             request = build_delivery(endpoint, stored, timestamp)
             answer = await self._exchange(request, endpoint)
         except (TransportError, ConfigurationError) as error:
-            return Answer(None, error.message)
+            return SubscriberAnswer(None, error.message)
         return answer
 
-    async def _exchange(self, request: Request, endpoint: Endpoint) -> Answer:
+    async def _exchange(self, request: Request, endpoint: Endpoint) -> SubscriberAnswer:
         excerpt = b""
         async with self._client.stream(request, operation="") as response:
             # Whatever the rest of it is, the status has been said.
@@ -204,7 +204,7 @@ class Deliverer:
                     excerpt += piece[: _EXCERPT - len(excerpt)]
         status = response.status
         if 200 <= status < 300:
-            return Answer(status, "")
+            return SubscriberAnswer(status, "")
         told = None
         if status in (429, 503):
             told = read_wait(Response(status, response.headers), self._clock())
@@ -214,10 +214,15 @@ class Deliverer:
         else:
             words = " ".join(excerpt.decode("utf-8", "replace").split())
         words = mask(words, endpoint.hidden)
-        return Answer(status, f"answered {status}: {words}" if words else f"answered {status}", told)
+        return SubscriberAnswer(status, f"answered {status}: {words}" if words else f"answered {status}", told)
 
     async def _fail(
-        self, parcel: Parcel, subscription: Subscription, line: _Line, attempt: Attempt, answer: Answer
+        self,
+        parcel: PendingDelivery,
+        subscription: Subscription,
+        line: EndpointState,
+        attempt: Attempt,
+        answer: SubscriberAnswer,
     ) -> None:
         now = self._journal.now()
         if answer.status == 410:  # Standard Webhooks: the endpoint wants no more
@@ -247,7 +252,7 @@ class Deliverer:
                 await self._outgoing.disable(subscription.id, f"its endpoint failed for {PATIENCE / 86400:.0f} days")
         self._lines.pop(subscription.id, None)
 
-    async def _recover(self, subscription: Subscription, line: _Line) -> None:
+    async def _recover(self, subscription: Subscription, line: EndpointState) -> None:
         if not line.memory:
             return
         since = line.memory.get("failing_since")
@@ -257,7 +262,13 @@ class Deliverer:
             await self._outgoing.hasten(subscription)
 
     async def _record(
-        self, parcel: Parcel, attempt: Attempt | None, *, state: Any, due: float | None = None, reason: str = ""
+        self,
+        parcel: PendingDelivery,
+        attempt: Attempt | None,
+        *,
+        state: Any,
+        due: float | None = None,
+        reason: str = "",
     ) -> None:
         events = []
         if state == "dead" and attempt is not None and parcel.stored.event.type != EXHAUSTED:
@@ -281,7 +292,7 @@ def build_delivery(endpoint: Endpoint, stored: StoredEvent, timestamp: int) -> R
     return Request("POST", endpoint.url, Headers(headers), body, endpoint.hidden)
 
 
-def _exhausted(parcel: Parcel, attempt: Attempt, reason: str, now: float) -> NewEvent:
+def _exhausted(parcel: PendingDelivery, attempt: Attempt, reason: str, now: float) -> NewEvent:
     """The event of a delivery that is dead."""
     stored, delivery = parcel.stored, parcel.delivery
     data = {

@@ -68,7 +68,7 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class Verification:
     """How messages for one connection are verified: by one of its secrets, or by nothing but the token of the URL."""
 
     connection: str
@@ -80,16 +80,16 @@ class Door:
     until: float = 0.0
 
 
-class Doors:
+class Verifications:
     """The doors of connections, from the values of the vault."""
 
     def __init__(self, vault: Vault, home: Path, clock: Callable[[], float]) -> None:
         self._vault = vault
         self._home = home
         self._clock = clock
-        self._known: dict[str, Door] = {}
+        self._known: dict[str, Verification] = {}
 
-    def find(self, connection: str) -> Door:
+    def find(self, connection: str) -> Verification:
         """The door of a connection; without secrets, and not unsigned, it opens to nobody."""
         now = self._clock()
         door = self._known.get(connection)
@@ -102,7 +102,7 @@ class Doors:
             by_body = _is_by_body(connection, values.get(DEDUPE, "none"))
             if len(self._known) >= _MOST_DOORS:
                 self._known.clear()
-            door = self._known[connection] = Door(connection, keys, unsigned, token, by_body, now + _FRESH)
+            door = self._known[connection] = Verification(connection, keys, unsigned, token, by_body, now + _FRESH)
         return door
 
     def _token(self, connection: str, secret: str) -> str:
@@ -180,7 +180,7 @@ class Ingress:
     def __init__(
         self,
         routes: Mapping[bytes, Route],
-        doors: Doors,
+        doors: Verifications,
         *,
         limits: Limits,
         public_url: str = "",
@@ -261,7 +261,7 @@ class Ingress:
             return _show(asked.reply(challenge, keys))
         return await self._keep(route, door, request, document, verified)
 
-    def _door(self, route: Route, token: str, query: Mapping[str, str]) -> Door:
+    def _door(self, route: Route, token: str, query: Mapping[str, str]) -> Verification:
         name = query.get("connection", "")
         if name and not _CONNECTION_NAME.fullmatch(name):
             raise InvalidSignature.refused()
@@ -296,7 +296,7 @@ class Ingress:
             raise RequestRefused(429, message, headers={"Retry-After": str(max(1, round(wait)))})
 
     async def _keep(
-        self, route: Route, door: Door, request: Request, document: Any, verified: Verified
+        self, route: Route, door: Verification, request: Request, document: Any, verified: Verified
     ) -> tuple[int, bytes, dict[str, str]]:
         """One durable commit, and only then 202."""
         webhook, selector = route.webhook, route.connector.service.message_id

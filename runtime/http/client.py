@@ -26,7 +26,7 @@ from connector.messages import Headers, Request, Response, Stream
 from runtime.config.settings import Limits
 from runtime.http.guard import Guard, refuse_other_origin
 from runtime.http.inflate import find_inflater, share_of
-from runtime.http.pool import Answer, Attempt, ByteStream, Fields, Network, Substitute, Transport, system_trust
+from runtime.http.pool import Attempt, ByteStream, Fields, HttpAnswer, Httpx2Transport, Network, Transport, system_trust
 from runtime.http.uploads import find_length
 from runtime.http.wire import MAYBE_SENT, NOT_SENT
 from runtime.journal.clock import Turns
@@ -102,7 +102,7 @@ class Client:
         # whole URLs in them (T55), and about as much CPU again.
         self._limits = limits
         self._transport: Transport = (
-            Network(guard, limits, ssl_context or system_trust()) if transport is None else Substitute(transport)
+            Network(guard, limits, ssl_context or system_trust()) if transport is None else Httpx2Transport(transport)
         )
         self._inflating = asyncio.Lock()
 
@@ -155,7 +155,7 @@ class Client:
         finally:
             await answer.stream.aclose()
 
-    async def _open(self, request: Request, operation: str, origin: str | None) -> tuple[Answer, Headers]:
+    async def _open(self, request: Request, operation: str, origin: str | None) -> tuple[HttpAnswer, Headers]:
         deadline, attempt = asyncio.timeout(self._limits.deadline), Attempt()
         try:
             if origin is not None:
@@ -331,7 +331,7 @@ class StreamedResponse:
             raise TransportError(message, hint=MAYBE_SENT) from None
 
 
-def _read_headers(answer: Answer) -> Headers:
+def _read_headers(answer: HttpAnswer) -> Headers:
     headers = Headers((name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.fields)
     if "content-length" in headers and "transfer-encoding" in headers:
         # Which of them counts is what a proxy and we could disagree on (RFC 9112, section 6.3).

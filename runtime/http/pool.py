@@ -40,7 +40,7 @@ class ByteStream(Protocol):
         """Lets the connection go."""
 
 
-class Answer(NamedTuple):
+class HttpAnswer(NamedTuple):
     """The head of an answer, and its body yet to be read."""
 
     status: int
@@ -64,28 +64,28 @@ class Attempt:
 class Transport(Protocol):
     """The seam: what is put here sends a request as far as the head of its answer. Another HTTP library fits in."""
 
-    async def open(self, request: Request, fields: Fields, attempt: Attempt) -> Answer:
+    async def open(self, request: Request, fields: Fields, attempt: Attempt) -> HttpAnswer:
         """Sends the request, keeping `attempt` up to date; returns the head of its answer."""
 
     async def aclose(self) -> None:
         """Closes every connection."""
 
 
-class Substitute:
+class Httpx2Transport:
     """A transport of httpx2 that stands in for the network."""
 
     def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
         self._transport = transport
         self.aclose = transport.aclose
 
-    async def open(self, request: Request, fields: Fields, attempt: Attempt) -> Answer:
+    async def open(self, request: Request, fields: Fields, attempt: Attempt) -> HttpAnswer:
         """Hands the request to the stand-in."""
         attempt.sent = True  # nothing is known of what it does
         content = read_stream(request.body) if isinstance(request.body, Stream) else request.body
         answer = await self._transport.handle_async_request(
             httpx.Request(request.method, request.url, headers=fields, content=content)
         )
-        return Answer(answer.status_code, answer.headers.raw, cast("ByteStream", answer.stream))
+        return HttpAnswer(answer.status_code, answer.headers.raw, cast("ByteStream", answer.stream))
 
 
 class Network:
@@ -102,7 +102,7 @@ class Network:
         self._busy: set[_Connection] = set()
         self._idle = _Idle()
 
-    async def open(self, request: Request, fields: Fields, attempt: Attempt) -> Answer:
+    async def open(self, request: Request, fields: Fields, attempt: Attempt) -> HttpAnswer:
         """Sends the request over a connection that is kept, or a new one that the guard allows."""
         destination = self._guard.check(request.url)
         origin = destination.origin
@@ -121,7 +121,7 @@ class Network:
             self._give_back(connection)
             raise
         stream = _Body(connection, functools.partial(self._give_back, connection))
-        return Answer(answer.status_code, answer.headers.raw_items(), stream)
+        return HttpAnswer(answer.status_code, answer.headers.raw_items(), stream)
 
     async def aclose(self) -> None:
         """Closes every connection, those in use as well."""

@@ -45,7 +45,7 @@ _DELIVERY = [each.name for each in DELIVERIES.c if each.name != "seq"]
 _INSERT = Prepared(insert(DELIVERIES).inline(), column_keys=_DELIVERY)
 
 
-class Lines:
+class DeliveryWrites:
     """Changes deliveries in the transaction that it is given, and their work with them."""
 
     def __init__(self, dispatcher: Dispatcher, now: Callable[[], float]) -> None:

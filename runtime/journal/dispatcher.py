@@ -89,7 +89,7 @@ class Embedded:
     def __init__(self, database: Database, now: Callable[[], float]) -> None:
         self._database = database
         self._now = now
-        self._round: _Round | None = None
+        self._round: DispatchLoop | None = None
         #: Seconds until a unit whose handler failed is handed out again.
         self.pause = PAUSE
 
@@ -109,14 +109,14 @@ class Embedded:
 
     async def run(self, handlers: Mapping[WorkKind, Handler], *, concurrency: int = 64, grace: float = 0.0) -> None:
         """See Dispatcher."""
-        self._round = _Round(self._database, handlers, concurrency, grace, self._now, self.pause)
+        self._round = DispatchLoop(self._database, handlers, concurrency, grace, self._now, self.pause)
         try:
             await self._round.run()
         finally:
             self._round = None
 
 
-class _Round:
+class DispatchLoop:
     """What one `run` knows: lanes and when each is next due, units at work, units that have to wait after a failure."""
 
     def __init__(
@@ -142,6 +142,7 @@ class _Round:
         self._paused: dict[tuple[WorkKind, str], float] = {}
 
     async def run(self) -> None:
+        """Hands out what is due until it is cancelled."""
         lanes = await self._insist(self._database.read, _find_lanes)
         if await self._insist(self._database.read, lambda connection: _is_late(connection, lanes, self._now())):
             await self._insist(self._database.transact, lambda connection: _bring_forward(connection, self._now()))

@@ -20,7 +20,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from connector.errors import JournalUnavailable
 from runtime.journal.append import Append, Appending, Planner, identify
 from runtime.journal.clock import SteadyClock
-from runtime.journal.deliveries import Lines, Outcome, Recorded
+from runtime.journal.deliveries import DeliveryWrites, Outcome, Recorded
 from runtime.journal.dispatcher import Dispatcher, Embedded
 from runtime.journal.entries import (
     Appended,
@@ -39,7 +39,7 @@ from runtime.journal.entries import (
     Work,
     WorkKind,
 )
-from runtime.journal.news import News
+from runtime.journal.news import Notifier
 from runtime.journal.queries import (
     count,
     events_where,
@@ -62,7 +62,7 @@ from runtime.journal.rows import (
     to_subscription,
 )
 from runtime.journal.space import Space, Usage, disk_usage
-from runtime.journal.storage.commits import Commits, Write
+from runtime.journal.storage.commits import GroupCommit, Write
 from runtime.journal.storage.databases import Database, PostgreSQL, open_database
 from runtime.journal.storage.statements import upsert
 from runtime.journal.storage.tables import AUDIT, COUNTERS, DELIVERIES, EVENTS, RUNS, SUBSCRIPTIONS
@@ -91,15 +91,15 @@ class Journal:
     ) -> None:
         #: Where it is kept.
         self.database = database
-        self._commits = Commits(database.transact)
+        self._commits = GroupCommit(database.transact)
         self._appending = Appending(dispatcher, now, wall)
-        self._lines = Lines(dispatcher, now)
+        self._lines = DeliveryWrites(dispatcher, now)
         #: The disk of a file; None where there is none.
         self.space = Space(database.path, usage) if database.path is not None else None
         self._wall = wall
         self._skewed = False
         #: Tells who follows that there are new events.
-        self.news = News(database.dsn if isinstance(database, PostgreSQL) else None)
+        self.news = Notifier(database.dsn if isinstance(database, PostgreSQL) else None)
         #: What hands out the work that is in line here.
         self.dispatcher = dispatcher
         #: The clock of due times, in seconds since the epoch.

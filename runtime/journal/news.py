@@ -23,7 +23,7 @@ SELDOM: Final = 15.0
 _PAUSE: Final = 1.0
 
 
-class News:
+class Notifier:
     """Tells everyone who waits that there are new events. It lives on the event loop that first waits."""
 
     def __init__(self, dsn: str | None = None) -> None:

@@ -27,7 +27,7 @@ _STEP = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class PendingDelivery:
     """A delivery with what is delivered and to whom."""
 
     delivery: Delivery
@@ -36,17 +36,17 @@ class Parcel:
     subscription: Subscription | None
 
 
-class Outgoing:
+class Outbox:
     """The deliveries of one journal, for whoever delivers them."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._asked: dict[str, asyncio.Future[Parcel | None]] = {}
+        self._asked: dict[str, asyncio.Future[PendingDelivery | None]] = {}
         self._reading: asyncio.Task[None] | None = None
         #: The subscriptions, and the version of all of them as which they were read.
         self._known: tuple[int, dict[str, Subscription]] = (-1, {})
 
-    async def find(self, id: str) -> Parcel | None:
+    async def find(self, id: str) -> PendingDelivery | None:
         """The delivery of that id with its event; None if there is none. Raises JournalUnavailable."""
         answer = self._asked.get(id)
         if answer is None:
@@ -64,7 +64,7 @@ class Outgoing:
         finally:
             self._reading = None
 
-    async def _answer(self, asked: Mapping[str, asyncio.Future[Parcel | None]]) -> None:
+    async def _answer(self, asked: Mapping[str, asyncio.Future[PendingDelivery | None]]) -> None:
         version, known = self._known
         try:
             found, newer, rows = await self._journal.read(lambda connection: _read(connection, list(asked), version))
@@ -152,7 +152,7 @@ def _read(
     return current, known, rows
 
 
-def _parcel(row: Sequence[Any], subscriptions: Mapping[str, Subscription]) -> Parcel:
+def _parcel(row: Sequence[Any], subscriptions: Mapping[str, Subscription]) -> PendingDelivery:
     seq, id, event_id, subscription, state, attempts, due, reason, key, created, updated = row[:_DELIVERY]
     key = None if key is None else json.loads(key)
     delivery = Delivery(seq, id, event_id, subscription, state, attempts, due, reason, key, created, updated)
@@ -160,7 +160,7 @@ def _parcel(row: Sequence[Any], subscriptions: Mapping[str, Subscription]) -> Pa
     event = Event(id, source, trigger, None if subject is None else json.loads(subject), time, json.loads(data))
     dedupe = None if dedupe is None else json.loads(dedupe)
     stored = StoredEvent(seq, connection, event, origin, dedupe, received, hops=hops)
-    return Parcel(delivery, stored, subscriptions.get(delivery.subscription))
+    return PendingDelivery(delivery, stored, subscriptions.get(delivery.subscription))
 
 
 _DELIVERY = len(DELIVERIES.c)

@@ -25,7 +25,7 @@ from connector.model.definition import Connector
 from runtime.config.store import open_store
 from runtime.events import deliverer
 from runtime.events.automations import Automations, read_automations
-from runtime.events.ingress import Doors, Ingress, Receive, Scope, Send, find_routes
+from runtime.events.ingress import Ingress, Receive, Scope, Send, Verifications, find_routes
 from runtime.events.poller import Poller
 from runtime.events.registrations import RENEWAL, Registrations
 from runtime.events.subscribers import Subscribers, subscriber_guard
@@ -39,7 +39,7 @@ from runtime.server.gate import Gate
 from runtime.server.metrics import CONTENT_TYPE, Metrics
 from runtime.server.reload import Reloader
 from runtime.server.routes.api import build_router
-from runtime.server.routing import PROBLEM_SCHEMA, PROBLEMS, Answer, Backend, make_route_class, problem_response
+from runtime.server.routing import PROBLEM_SCHEMA, PROBLEMS, Backend, JsonResponse, make_route_class, problem_response
 
 if TYPE_CHECKING:
     from runtime.runtime import Runtime
@@ -65,7 +65,7 @@ def open_backend(runtime: Runtime, *, webhooks: bool = True, reload: bool = Fals
     settings, metrics = runtime.settings, Metrics()
     ingress = Ingress(
         {},
-        Doors(runtime.vault, settings.home, runtime.clock),
+        Verifications(runtime.vault, settings.home, runtime.clock),
         limits=settings.limits,
         public_url=settings.public_url,
         clock=runtime.clock,
@@ -279,10 +279,10 @@ def _status_router(backend: Backend) -> APIRouter:
         return Response(backend.metrics.show(health), media_type=CONTENT_TYPE)
 
     @router.get("/healthz")
-    async def healthz(challenge: str = "") -> Answer:
+    async def healthz(challenge: str = "") -> JsonResponse:
         """The process answers; to a challenge with a proof that it is the server which its home announces."""
         proof = {"proof": backend.start_key.prove(challenge)} if 0 < len(challenge) <= CHALLENGE_LENGTH else {}
-        return Answer({"status": "ok"} | proof)
+        return JsonResponse({"status": "ok"} | proof)
 
     @router.get("/readyz", responses={503: PROBLEMS[503]})
     async def readyz() -> Response:
@@ -290,7 +290,7 @@ def _status_router(backend: Backend) -> APIRouter:
         health = await backend.journal.health() if backend.journal is not None else None
         if health is None or not health.ready:
             return problem_response(RequestRefused(503, "the journal cannot be used now"))
-        return Answer({"status": "ready", "pending": health.pending, "oldest_pending": health.oldest_pending})
+        return JsonResponse({"status": "ready", "pending": health.pending, "oldest_pending": health.oldest_pending})
 
     router.include_router(guarded)
     return router

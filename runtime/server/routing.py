@@ -107,7 +107,7 @@ class Backend:
         return self.journal
 
 
-class Answer(Response):
+class JsonResponse(Response):
     """A JSON answer in ASCII, so that any text a provider sent can be in it."""
 
     media_type = "application/json"

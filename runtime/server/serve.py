@@ -1,7 +1,7 @@
 """The server under the application: few enough clients, none of them slow, and an end that loses nothing.
 
 uvicorn has no deadline for a request, so a client that sends its header or its body a byte at a time would hold a
-connection for ever (hazard T70). `Patience` closes such a one, and turns away whoever comes when there are too many.
+connection for ever (hazard T70). `RequestDeadline` closes it, and refuses clients when there are too many.
 It is put before uvicorn's protocol over h11, or over httptools where the extra `speed` brings that. What is answered is
 the application's.
 """
@@ -83,7 +83,7 @@ class Joined:
         return getattr(self._transport, name)
 
 
-class Patience(asyncio.Protocol):
+class RequestDeadline(asyncio.Protocol):
     """A deadline for each request, and a limit on clients, before a protocol of uvicorn; `make_protocol` says which."""
 
     #: Seconds for a request to come, to its last byte.
@@ -148,7 +148,7 @@ class Patience(asyncio.Protocol):
         self.transport.close()
 
 
-class PlainProtocol(Patience, H11Protocol):
+class PlainProtocol(RequestDeadline, H11Protocol):
     """Over h11, which is always there."""
 
     def awaits(self) -> bool:
@@ -160,7 +160,7 @@ class PlainProtocol(Patience, H11Protocol):
         return self.conn.our_state is not h11.IDLE and (self.cycle is None or self.cycle.response_started)
 
 
-class FastProtocol(Patience, HttpToolsProtocol):
+class FastProtocol(RequestDeadline, HttpToolsProtocol):
     """Over httptools, which takes a quarter of the time; what h11 refuses by itself is refused here."""
 
     #: True from the first byte of a request to the end of its head, and from there to its last byte.

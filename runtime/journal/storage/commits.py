@@ -39,7 +39,7 @@ class _Job:
     answer: asyncio.Future[Any] = field(repr=False)
 
 
-class Commits:
+class GroupCommit:
     """The queue before the one writer. It lives on the event loop that first writes."""
 
     def __init__(self, transact: Transact) -> None:

@@ -20,7 +20,7 @@ from runtime.events.ingress import connections_of
 from runtime.events.poller import Poller, trigger_documents
 from runtime.events.registrations import Registrations
 from runtime.events.subscribers import Subscribers
-from runtime.server.routing import After, Answer, Backend, ConnectionBody, Limit, connector_of
+from runtime.server.routing import After, Backend, ConnectionBody, JsonResponse, Limit, connector_of
 
 PolledTrigger = Annotated[str, Body(description="A trigger that is polled for.")]
 
@@ -41,7 +41,7 @@ def _add_connections(router: APIRouter, backend: Backend) -> None:
     runtime = backend.runtime
 
     @router.get("/connections", tags=["connections"])
-    def list_connections() -> Answer:
+    def list_connections() -> JsonResponse:
         """The connections that have a value, and which; never the values."""
         known = sorted(runtime.vault.connections())
         shown = [
@@ -50,17 +50,17 @@ def _add_connections(router: APIRouter, backend: Backend) -> None:
             for name in connections_of(handle, known)
             if _is_valid(backend, handle)
         ]
-        return Answer([each for each in shown if any(value["set"] for value in each["values"])])
+        return JsonResponse([each for each in shown if any(value["set"] for value in each["values"])])
 
     @router.get("/connections/{connection}", tags=["connections"])
-    def show_connection(connection: str) -> Answer:
+    def show_connection(connection: str) -> JsonResponse:
         """Which values a connection has; never the values."""
-        return Answer(_connection(backend, connection))
+        return JsonResponse(_connection(backend, connection))
 
     @router.put("/connections/{connection}", tags=["connections"])
     async def enter_connection(
         connection: str, values: Annotated[dict[str, Any], Body(description="Values by name.")]
-    ) -> Answer:
+    ) -> JsonResponse:
         """Stores values of a connection, encrypted and bound to its origin. They can be replaced, and never read."""
         connector = runtime.catalog.get(connector_of(connection))
         store = open_store(runtime.settings.store, runtime.settings.environment)
@@ -72,10 +72,10 @@ def _add_connections(router: APIRouter, backend: Backend) -> None:
         runtime.forget(connection)
         if backend.journal is not None:
             await backend.journal.audit("connection.set", connection, {"names": sorted(values)})
-        return Answer({"connection": connection, "set": sorted(values), "origin": origin})
+        return JsonResponse({"connection": connection, "set": sorted(values), "origin": origin})
 
     @router.delete("/connections/{connection}", tags=["connections"])
-    async def remove_connection(connection: str) -> Answer:
+    async def remove_connection(connection: str) -> JsonResponse:
         """Removes what is stored of a connection."""
         runtime.catalog.get(connector_of(connection))
         store = open_store(runtime.settings.store, runtime.settings.environment)
@@ -85,12 +85,12 @@ def _add_connections(router: APIRouter, backend: Backend) -> None:
         runtime.forget(connection)
         if backend.journal is not None:
             await backend.journal.audit("connection.remove", connection)
-        return Answer({"connection": connection, "removed": [each.name or "the login" for each in gone]})
+        return JsonResponse({"connection": connection, "removed": [each.name or "the login" for each in gone]})
 
     @router.get("/webhooks", tags=["events"])
-    def list_webhooks() -> Answer:
+    def list_webhooks() -> JsonResponse:
         """Every webhook, and where each connection's messages go."""
-        return Answer(webhook_documents(backend))
+        return JsonResponse(webhook_documents(backend))
 
 
 def _add_registrations(router: APIRouter, backend: Backend) -> None:
@@ -103,19 +103,19 @@ def _add_registrations(router: APIRouter, backend: Backend) -> None:
     async def subscribe(
         connection: ConnectionBody,
         trigger: Annotated[str, Body(description="A trigger whose provider can be asked for it.")],
-    ) -> Answer:
+    ) -> JsonResponse:
         """Asks the provider for the messages of a webhook; they are renewed as the definition says."""
         connector_of(connection)
-        return Answer(await registrations().subscribe(connection, trigger))
+        return JsonResponse(await registrations().subscribe(connection, trigger))
 
     @router.post("/webhooks/unsubscribe", tags=["events"])
     async def unsubscribe(
         connection: ConnectionBody,
         trigger: Annotated[str, Body(description="A trigger that was asked for.")],
-    ) -> Answer:
+    ) -> JsonResponse:
         """Tells the provider that the messages of a webhook are no longer wanted."""
         connector_of(connection)
-        return Answer(await registrations().unsubscribe(connection, trigger))
+        return JsonResponse(await registrations().unsubscribe(connection, trigger))
 
 
 def _add_deliveries(router: APIRouter, backend: Backend) -> None:
@@ -125,38 +125,38 @@ def _add_deliveries(router: APIRouter, backend: Backend) -> None:
         return backend.subscribers
 
     @router.get("/subscriptions", tags=["deliveries"])
-    async def list_subscriptions() -> Answer:
+    async def list_subscriptions() -> JsonResponse:
         """Who gets which events."""
-        return Answer([documents.subscription_document(each) for each in await subscribers().list()])
+        return JsonResponse([documents.subscription_document(each) for each in await subscribers().list()])
 
     @router.post("/subscriptions", tags=["deliveries"], status_code=201)
     async def add_subscription(
         source: Annotated[dict[str, Any], Body(description="url, connection, trigger, where, ordered, rate, headers.")],
-    ) -> Answer:
+    ) -> JsonResponse:
         """Adds a subscriber; its signing secret is shown this once."""
         added, secret = await subscribers().add(source)
-        return Answer({**documents.subscription_document(added), "secret": secret}, 201)
+        return JsonResponse({**documents.subscription_document(added), "secret": secret}, 201)
 
     @router.get("/subscriptions/{id}", tags=["deliveries"])
-    async def show_subscription(id: str) -> Answer:
+    async def show_subscription(id: str) -> JsonResponse:
         """A subscription."""
-        return Answer(await subscribers().document(id))
+        return JsonResponse(await subscribers().document(id))
 
     @router.delete("/subscriptions/{id}", tags=["deliveries"])
-    async def remove_subscription(id: str) -> Answer:
+    async def remove_subscription(id: str) -> JsonResponse:
         """Removes a subscription; what was still on its way to it is dead."""
         await subscribers().remove(id)
-        return Answer({"id": id, "removed": True})
+        return JsonResponse({"id": id, "removed": True})
 
     @router.post("/subscriptions/{id}/rotate", tags=["deliveries"])
-    async def rotate_subscription(id: str) -> Answer:
+    async def rotate_subscription(id: str) -> JsonResponse:
         """Gives a subscription a new signing secret, shown this once; the old one signs beside it for a day."""
-        return Answer({"id": id, "secret": await subscribers().rotate(id)})
+        return JsonResponse({"id": id, "secret": await subscribers().rotate(id)})
 
     @router.post("/subscriptions/{id}/enable", tags=["deliveries"])
-    async def enable_subscription(id: str) -> Answer:
+    async def enable_subscription(id: str) -> JsonResponse:
         """Sends a disabled subscription events again."""
-        return Answer(documents.subscription_document(await subscribers().enable(id)))
+        return JsonResponse(documents.subscription_document(await subscribers().enable(id)))
 
     @router.get("/deliveries", tags=["deliveries"])
     async def list_deliveries(
@@ -165,33 +165,33 @@ def _add_deliveries(router: APIRouter, backend: Backend) -> None:
         state: Annotated[str | None, Query(pattern="^(pending|delivered|dead)$")] = None,
         subscription: str | None = None,
         event: str | None = None,
-    ) -> Answer:
+    ) -> JsonResponse:
         """Deliveries in the order in which they were made; `next` is what to ask for with `after`."""
         found = await backend.open_journal().deliveries(
             state=cast("Any", state), subscription=subscription, event=event, after=after, limit=limit
         )
         more = found[-1].seq if len(found) == limit else None
-        return Answer({"deliveries": [documents.delivery_document(each) for each in found], "next": more})
+        return JsonResponse({"deliveries": [documents.delivery_document(each) for each in found], "next": more})
 
     @router.get("/deliveries/{id}", tags=["deliveries"])
-    async def show_delivery(id: str) -> Answer:
+    async def show_delivery(id: str) -> JsonResponse:
         """A delivery and its attempts."""
-        return Answer(await subscribers().delivery(id))
+        return JsonResponse(await subscribers().delivery(id))
 
     @router.post("/deliveries/{id}/retry", tags=["deliveries"])
-    async def retry_delivery(id: str) -> Answer:
+    async def retry_delivery(id: str) -> JsonResponse:
         """Makes a delivery due again, from the start of the retry table."""
         await subscribers().retry([id])
-        return Answer(await subscribers().delivery(id))
+        return JsonResponse(await subscribers().delivery(id))
 
     @router.post("/deliveries/retry", tags=["deliveries"])
-    async def retry_deliveries(chosen: ChosenDeliveries) -> Answer:
+    async def retry_deliveries(chosen: ChosenDeliveries) -> JsonResponse:
         """Makes deliveries due again, those named or all that fit; says how many."""
         ids, fitting = chosen.ids, chosen.model_dump(exclude={"ids"}, exclude_none=True)
         if bool(ids) == bool(fitting):
             raise InputError("deliveries", [InputProblem("ids", "name deliveries, or say which ones fit")])
         count = await (subscribers().retry(ids) if ids else backend.open_journal().redeliver(**fitting))
-        return Answer({"retried": count})
+        return JsonResponse({"retried": count})
 
 
 def _add_triggers(router: APIRouter, backend: Backend) -> None:
@@ -203,29 +203,31 @@ def _add_triggers(router: APIRouter, backend: Backend) -> None:
         return backend.poller
 
     @router.get("/triggers", tags=["triggers"])
-    async def list_triggers(connection: str | None = None) -> Answer:
+    async def list_triggers(connection: str | None = None) -> JsonResponse:
         """The triggers of each connection that has its values: how each is made, and what its last poll said."""
         if connection is not None:
             runtime.catalog.get(connector_of(connection))
         names = runtime.connections() if connection is None else [connection]
-        return Answer([row for name in names for row in await trigger_documents(runtime, poller(), name)])
+        return JsonResponse([row for name in names for row in await trigger_documents(runtime, poller(), name)])
 
     @router.post("/triggers/poll-now", tags=["triggers"])
     async def poll_now(
         connection: ConnectionBody,
         trigger: PolledTrigger,
-    ) -> Answer:
+    ) -> JsonResponse:
         """Polls for a trigger at once, whatever is due, and says what came of it."""
         runtime.catalog.get(connector_of(connection))
         await poller().poll_now(connection, trigger)
         rows = await trigger_documents(runtime, poller(), connection)
-        return Answer(next(row for row in rows if row["trigger"] == trigger))
+        return JsonResponse(next(row for row in rows if row["trigger"] == trigger))
 
-    async def choose(connection: str, trigger: str, *, enabled: bool, inputs: dict[str, Any] | None = None) -> Answer:
+    async def choose(
+        connection: str, trigger: str, *, enabled: bool, inputs: dict[str, Any] | None = None
+    ) -> JsonResponse:
         runtime.catalog.get(connector_of(connection))
         await poller().polls.choose(connection, trigger, enabled=enabled, inputs=inputs)
         rows = await trigger_documents(runtime, poller(), connection)
-        return Answer(next(row for row in rows if row["trigger"] == trigger))
+        return JsonResponse(next(row for row in rows if row["trigger"] == trigger))
 
     @router.post("/triggers/enable", tags=["triggers"])
     async def enable_trigger(
@@ -234,7 +236,7 @@ def _add_triggers(router: APIRouter, backend: Backend) -> None:
         inputs: Annotated[
             dict[str, Any] | None, Body(description="What its operation is asked with; as before unless told.")
         ] = None,
-    ) -> Answer:
+    ) -> JsonResponse:
         """Polls for a trigger from now on, with inputs where its operation needs some."""
         return await choose(connection, trigger, enabled=True, inputs=inputs)
 
@@ -242,14 +244,14 @@ def _add_triggers(router: APIRouter, backend: Backend) -> None:
     async def disable_trigger(
         connection: ConnectionBody,
         trigger: PolledTrigger,
-    ) -> Answer:
+    ) -> JsonResponse:
         """Polls for a trigger no more; its inputs and what it has seen are kept."""
         return await choose(connection, trigger, enabled=False)
 
     @router.get("/automations", tags=["automations"])
-    def list_automations() -> Answer:
+    def list_automations() -> JsonResponse:
         """The automations that run here."""
-        return Answer(
+        return JsonResponse(
             [
                 {
                     "handle": each.handle,
@@ -264,10 +266,10 @@ def _add_triggers(router: APIRouter, backend: Backend) -> None:
     @router.get("/automations/runs", tags=["automations"])
     async def list_runs(
         automation: str | None = None, state: str | None = None, event: str | None = None, limit: Limit = 100
-    ) -> Answer:
+    ) -> JsonResponse:
         """Runs of automations, the newest first."""
         found = await backend.open_journal().runs(automation=automation, state=state, event=event, limit=limit)
-        return Answer([run_document(each) for each in found])
+        return JsonResponse([run_document(each) for each in found])
 
 
 def webhook_documents(backend: Backend) -> list[dict[str, Any]]:

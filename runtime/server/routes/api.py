@@ -39,9 +39,9 @@ from runtime.server.routes.administration import ADMINISTRATION
 from runtime.server.routing import (
     PROBLEMS,
     After,
-    Answer,
     Backend,
     ConnectionBody,
+    JsonResponse,
     Limit,
     connector_of,
     make_route_class,
@@ -71,22 +71,22 @@ def _add_catalogue(router: APIRouter, backend: Backend) -> None:
     catalog = backend.runtime.catalog
 
     @router.get("/connectors", tags=["catalogue"])
-    def list_connectors() -> Answer:
+    def list_connectors() -> JsonResponse:
         """The connectors, each with what it is for."""
-        return Answer([_summary(catalog, handle) for handle in catalog.handles()])
+        return JsonResponse([_summary(catalog, handle) for handle in catalog.handles()])
 
     @router.get("/connectors/{handle}", tags=["catalogue"])
-    def show_connector(handle: Handle) -> Answer:
+    def show_connector(handle: Handle) -> JsonResponse:
         """A connector: the values of its connections, its operations and triggers."""
-        return Answer(documents.connector_document(catalog.get(handle)))
+        return JsonResponse(documents.connector_document(catalog.get(handle)))
 
     @router.get("/connectors/{handle}/operations", tags=["catalogue"])
-    def list_operations(handle: Handle) -> Answer:
+    def list_operations(handle: Handle) -> JsonResponse:
         """The operations of a connector."""
-        return Answer(documents.operation_summaries(catalog.get(handle)))
+        return JsonResponse(documents.operation_summaries(catalog.get(handle)))
 
     @router.get("/connectors/{handle}/operations/{operation}", tags=["catalogue"])
-    def show_operation(handle: Handle, operation: str) -> Answer:
+    def show_operation(handle: Handle, operation: str) -> JsonResponse:
         """An operation, with JSON Schemas of its inputs and fields."""
         connector = catalog.get(handle)
         found = _find(connector, operation)
@@ -95,7 +95,7 @@ def _add_catalogue(router: APIRouter, backend: Backend) -> None:
             "inputs": inputs_schema(found),
             "fields": fields_schema(fields),
         }
-        return Answer({**documents.operation_document(connector, found), "schemas": schemas})
+        return JsonResponse({**documents.operation_document(connector, found), "schemas": schemas})
 
 
 def _add_calls(router: APIRouter, backend: Backend) -> None:
@@ -104,7 +104,7 @@ def _add_calls(router: APIRouter, backend: Backend) -> None:
     @router.post("/connectors/{handle}/operations/{operation}", tags=["calls"])
     async def call(
         request: Request, handle: Handle, operation: str, inputs: Inputs, connection: ConnectionName = ""
-    ) -> Answer:
+    ) -> JsonResponse:
         """Calls an operation; with `Accept: text/event-stream` the answer comes as a stream."""
         found = _find(runtime.catalog.get(handle), operation)
         name, values = _named(handle, connection), _read_files(found, inputs)
@@ -112,15 +112,15 @@ def _add_calls(router: APIRouter, backend: Backend) -> None:
             chunks = cast("AsyncGenerator[Chunk, None]", runtime.stream(name, operation, values))
             # What goes wrong before the first chunk is still an answer of its own.
             first = await anext(chunks, None)
-            return cast("Answer", _stream(_chunk_lines(first, chunks)))
-        return Answer(documents.result_document(await runtime.call(name, operation, values)))
+            return cast("JsonResponse", _stream(_chunk_lines(first, chunks)))
+        return JsonResponse(documents.result_document(await runtime.call(name, operation, values)))
 
     @router.post("/connectors/{handle}/operations/{operation}/render", tags=["calls"])
-    def render(handle: Handle, operation: str, inputs: Inputs, connection: ConnectionName = "") -> Answer:
+    def render(handle: Handle, operation: str, inputs: Inputs, connection: ConnectionName = "") -> JsonResponse:
         """The request that a call would send, its secrets masked; nothing is sent."""
         found = _find(runtime.catalog.get(handle), operation)
         shown = runtime.render(_named(handle, connection), operation, _read_files(found, inputs))
-        return Answer(documents.request_document(shown))
+        return JsonResponse(documents.request_document(shown))
 
 
 def _add_events(router: APIRouter, backend: Backend) -> None:
@@ -133,7 +133,7 @@ def _add_events(router: APIRouter, backend: Backend) -> None:
         since: Annotated[float | None, Query(description="Received from then on, in seconds since the epoch.")] = None,
         until: Annotated[float | None, Query(description="Received before then.")] = None,
         newest_first: bool = False,
-    ) -> Answer:
+    ) -> JsonResponse:
         """Events in the order in which they were kept; `next` is what to ask for with `after`."""
         found = await backend.open_journal().events(
             after=after,
@@ -145,7 +145,7 @@ def _add_events(router: APIRouter, backend: Backend) -> None:
             newest_first=newest_first,
         )
         more = found[-1].seq if len(found) == limit else None
-        return Answer({"events": [_event(each) for each in found], "next": more})
+        return JsonResponse({"events": [_event(each) for each in found], "next": more})
 
     @router.get("/events/stream", tags=["events"])
     async def stream_events(
@@ -153,19 +153,19 @@ def _add_events(router: APIRouter, backend: Backend) -> None:
         after: Annotated[int | None, Query(ge=0, le=2**62)] = None,
         connection: str | None = None,
         trigger: str | None = None,
-    ) -> Answer:
+    ) -> JsonResponse:
         """Events as they come (server-sent events); `Last-Event-ID` or `after` says where to go on, else now."""
         journal = backend.open_journal()
         start = await _start(journal, request.headers.get("last-event-id", ""), after)
         wanted = Filter(connection or "", (trigger,) if trigger else ())
         stream = event_stream(journal, last_event_id=start, wanted=wanted)
-        return cast("Answer", _stream(_until(stream, backend.stopping)))
+        return cast("JsonResponse", _stream(_until(stream, backend.stopping)))
 
     @router.post("/events/send-test", tags=["events"])
     async def send_test(
         connection: ConnectionBody,
         trigger: Annotated[str, Body(description="A trigger of that connector.")],
-    ) -> Answer:
+    ) -> JsonResponse:
         """Makes a sample event of the shape that real ones have, and keeps it like them; its origin is `test`."""
         journal, runtime = backend.open_journal(), backend.runtime
         connector = runtime.catalog.get(connector_of(connection))
@@ -179,26 +179,26 @@ def _add_events(router: APIRouter, backend: Backend) -> None:
         event = make_event(webhook, document, id="", connection=name, now=now)
         raw = json.dumps(document).encode()
         (kept,) = await journal.append([NewEvent(connection, event, None, raw, "application/json", "test")])
-        return Answer(_event(await journal.event(kept.event_id)))
+        return JsonResponse(_event(await journal.event(kept.event_id)))
 
     @router.get("/events/{id}", tags=["events"])
-    async def show_event(id: str) -> Answer:
+    async def show_event(id: str) -> JsonResponse:
         """An event, with its raw message and the deliveries that it led to."""
         journal = backend.open_journal()
         found = await journal.event(id)
         deliveries = await journal.deliveries(event=id)
         raw = found.raw.decode("utf-8", "backslashreplace")
         shown = {"raw": raw, "deliveries": [documents.delivery_document(each) for each in deliveries]}
-        return Answer(_event(found) | shown)
+        return JsonResponse(_event(found) | shown)
 
     @router.post("/events/{id}/replay", tags=["events"])
-    async def replay_event(id: str) -> Answer:
+    async def replay_event(id: str) -> JsonResponse:
         """Delivers an event once more to every subscription that had it; says how many."""
         journal = backend.open_journal()
         await journal.event(id)
         count = await journal.redeliver(events=[id])
         await journal.audit("event.replay", id, {"deliveries": count})
-        return Answer({"deliveries": count})
+        return JsonResponse({"deliveries": count})
 
 
 def _summary(catalog: Any, handle: str) -> dict[str, Any]:

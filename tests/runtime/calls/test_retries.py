@@ -7,7 +7,7 @@ import pytest
 from connector.errors import BlockedAddress, TransportError
 from connector.messages import Headers, Response
 from connector.model.policies import Retry
-from runtime.calls.retries import Again, Enough, decide, read_reset, read_wait
+from runtime.calls.retries import GiveUp, RetryAfter, decide, read_reset, read_wait
 
 NOT_SENT = TransportError("no connection", sent=False)
 BROKEN = TransportError("broke off")
@@ -25,7 +25,7 @@ def choose(
     told: float | None = None,
     retry: Retry = RETRY,
     chance: float = 1.0,
-) -> Again | Enough:
+) -> RetryAfter | GiveUp:
     return decide(
         outcome, retry, idempotent=idempotent, attempt=attempt, elapsed=elapsed, total=TOTAL, chance=chance, told=told
     )
@@ -55,38 +55,38 @@ def choose(
     ],
 )
 def test_what_is_sent_again(outcome: Response | TransportError, idempotent: bool, again: bool) -> None:
-    assert isinstance(choose(outcome, idempotent=idempotent), Again if again else Enough)
+    assert isinstance(choose(outcome, idempotent=idempotent), RetryAfter if again else GiveUp)
 
 
 def test_P2_there_are_four_attempts_unless_told() -> None:
     kinds = [type(choose(Response(503), attempt=attempt)) for attempt in (1, 2, 3, 4)]
-    assert kinds == [Again, Again, Again, Enough]
-    assert isinstance(choose(Response(503), retry=Retry(attempts=1)), Enough)
+    assert kinds == [RetryAfter, RetryAfter, RetryAfter, GiveUp]
+    assert isinstance(choose(Response(503), retry=Retry(attempts=1)), GiveUp)
 
 
 def test_the_definition_says_which_statuses_pass() -> None:
     retry = Retry(statuses=frozenset({409}))
-    assert isinstance(choose(Response(409), retry=retry), Again)
-    assert isinstance(choose(Response(503), retry=retry), Enough)
+    assert isinstance(choose(Response(409), retry=retry), RetryAfter)
+    assert isinstance(choose(Response(503), retry=retry), GiveUp)
 
 
 def test_P2_the_wait_doubles_up_to_its_limit_and_jitter_takes_any_part_of_it() -> None:
     delays = [choose(Response(503), attempt=attempt, retry=Retry(10, max_delay=3)) for attempt in range(1, 6)]
-    assert delays == [Again(0.5), Again(1.0), Again(2.0), Again(3), Again(3)]
-    assert choose(Response(503), chance=0.0) == Again(0.0)
-    assert choose(Response(503), attempt=3, chance=0.25) == Again(0.5)
+    assert delays == [RetryAfter(0.5), RetryAfter(1.0), RetryAfter(2.0), RetryAfter(3), RetryAfter(3)]
+    assert choose(Response(503), chance=0.0) == RetryAfter(0.0)
+    assert choose(Response(503), attempt=3, chance=0.25) == RetryAfter(0.5)
 
 
 def test_P1_a_provider_that_names_a_time_is_taken_at_its_word() -> None:
-    assert choose(Response(429), told=7.0) == Again(7.0, told=True)
-    assert choose(Response(429), told=0.0) == Again(0.5, told=True)
+    assert choose(Response(429), told=7.0) == RetryAfter(7.0, told=True)
+    assert choose(Response(429), told=0.0) == RetryAfter(0.5, told=True)
 
 
 def test_P1_a_wait_that_is_too_long_is_not_begun() -> None:
-    assert choose(Response(429), told=61.0) == Enough("the wait would be too long")
-    assert choose(Response(429), told=7.0, retry=Retry(max_delay=5)) == Enough("the wait would be too long")
-    assert choose(Response(429), told=30.0, elapsed=TOTAL - 29) == Enough("the wait would be too long")
-    assert choose(Response(503), elapsed=TOTAL) == Enough("the wait would be too long")
+    assert choose(Response(429), told=61.0) == GiveUp("the wait would be too long")
+    assert choose(Response(429), told=7.0, retry=Retry(max_delay=5)) == GiveUp("the wait would be too long")
+    assert choose(Response(429), told=30.0, elapsed=TOTAL - 29) == GiveUp("the wait would be too long")
+    assert choose(Response(503), elapsed=TOTAL) == GiveUp("the wait would be too long")
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from runtime.http.guard import Guard
 from runtime.journal.dispatcher import LANE_LIMIT, Embedded
 from runtime.journal.entries import EXHAUSTED, NewEvent, Subscription
 from runtime.journal.journal import Journal
-from runtime.journal.outbox import Outgoing
+from runtime.journal.outbox import Outbox
 from runtime.journal.space import disk_usage
 from runtime.journal.storage.databases import SQLite
 
@@ -642,5 +642,5 @@ async def test_what_waits_is_hastened_in_steps_and_at_the_rate_of_the_subscripti
     await world.journal.append([new(str(number)) for number in range(5)])
     for id, _ in await world.due():
         await world.deliverer.handle(id)
-    await Outgoing(world.journal).hasten(subscription)
+    await Outbox(world.journal).hasten(subscription)
     assert [round(due - world.now, 2) for _, due in await world.due()] == [0.0, 0.01, 0.02, 0.03, 0.04]

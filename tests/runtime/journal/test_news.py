@@ -13,7 +13,7 @@ from connector.messages import Event
 from runtime.journal import news
 from runtime.journal.entries import NewEvent
 from runtime.journal.journal import Journal
-from runtime.journal.news import News
+from runtime.journal.news import Notifier
 from tests.doubles.postgres import Server
 
 pytestmark = pytest.mark.anyio
@@ -35,7 +35,7 @@ async def pair(dsn: str) -> AsyncIterator[tuple[Journal, Journal]]:
         yield here, there
 
 
-async def until_it_listens(told: News) -> None:
+async def until_it_listens(told: Notifier) -> None:
     async with asyncio.timeout(10):
         while not told.listening:
             await told.wait(told.next())
@@ -99,7 +99,7 @@ async def test_while_the_connection_is_lost_events_come_all_the_same_and_it_is_m
 
 
 async def test_what_comes_between_a_look_and_the_wait_is_not_missed() -> None:
-    told = News()
+    told = Notifier()
     taken = told.next()
     told.tell()
     async with asyncio.timeout(news.SELDOM / 3):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runtime.journal.storage.commits import Commits
+from runtime.journal.storage.commits import GroupCommit
 
 pytestmark = pytest.mark.anyio
 
@@ -37,7 +37,7 @@ async def test_what_comes_after_a_shared_commit_shares_the_next_one_although_it_
     # All that matters is that they come before it is over, however slow the machine.
     monkeypatch.setattr("runtime.journal.storage.commits.GATHERING", 10.0)
     database = Database(1.0)
-    commits = Commits(database.transact)
+    commits = GroupCommit(database.transact)
 
     async def send(number: int) -> int:
         first: int = await commits.write(double, number)
@@ -52,7 +52,7 @@ async def test_what_comes_after_a_shared_commit_shares_the_next_one_although_it_
 
 async def test_one_that_comes_alone_waits_for_nobody() -> None:
     database = Database(0.0)
-    commits = Commits(database.transact)
+    commits = GroupCommit(database.transact)
     turns = 0
 
     async def count() -> None:
