@@ -73,7 +73,7 @@ def test_a_file_of_600_kb_is_imported_within_five_seconds(spec: Spec) -> None:
     assert path is not None
     # In a process of its own, since measuring coverage takes longer than the import.
     program = (
-        "import pathlib, sys, time; from connector.openapi import from_openapi; from connector.spec_text import parse_spec\n"
+        "import pathlib, sys, time; from connector.openapi.importer import from_openapi; from connector.openapi.text import parse_spec\n"
         "started = time.process_time(); from_openapi(parse_spec(pathlib.Path(sys.argv[1]).read_bytes(), 'x')).files()\n"
         "print(time.process_time() - started)"
     )

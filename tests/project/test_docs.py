@@ -85,7 +85,7 @@ def find_codes() -> set[str]:
     constants = {
         node.value
         for package in ("connector", "runtime")
-        for path in (ROOT / package).glob("*.py")
+        for path in (ROOT / package).rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }

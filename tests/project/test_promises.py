@@ -222,7 +222,7 @@ def test_the_language_touches_no_clock_file_socket_or_environment() -> None:
     forbidden = {"os", "time", "socket", "asyncio", "httpx2", "sqlite3", "fastapi"}
     imported = {
         (path.stem, line.split()[1].partition(".")[0])
-        for path in (ROOT / "connector").glob("*.py")
+        for path in (ROOT / "connector").rglob("*.py")
         for line in path.read_text("utf-8").splitlines()
         if line.strip().startswith(("import ", "from "))
     }

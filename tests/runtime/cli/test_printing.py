@@ -355,5 +355,5 @@ def test_a_body_that_is_no_text_reaches_curl_byte_by_byte() -> None:
 
 
 def test_printing_does_not_import_rich_until_it_draws() -> None:
-    script = "import sys, runtime.printing; sys.exit('rich' in sys.modules)"
+    script = "import sys, runtime.cli.printing; sys.exit('rich' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False, timeout=20).returncode == 0

@@ -708,7 +708,7 @@ def test_a_port_that_is_taken_exits_2() -> None:
 
 def test_help_imports_nothing_heavy() -> None:
     script = (
-        "import sys\nfrom runtime.cli import cli\n"
+        "import sys\nfrom runtime.cli.root import cli\n"
         "try: cli.main(['--help'])\nexcept SystemExit: pass\n"
         "heavy = {'rich', 'httpx2', 'jinja2', 'jsonschema', 'jsonpath_ng', 'uvicorn', 'connector.model.definition'}\n"
         "sys.exit(', '.join(sorted(heavy & set(sys.modules))) or 0)"

@@ -265,7 +265,7 @@ def test_a_hostile_specification_ends_within_10_seconds_and_500_mb(name: str, wo
     path.write_text(make(), "utf-8")
     # Of all children only the largest is known, so each tells its own peak, which the kernel counts from its start.
     program = (
-        "import re, sys; from runtime.cli import cli\n"
+        "import re, sys; from runtime.cli.root import cli\n"
         "code = cli.main(['import', 'openapi', 'hostile.yaml'], standalone_mode=False)\n"
         "peak = int(re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1]) // 1024\n"
         "print('PEAK', peak, file=sys.stderr); sys.exit(code)"

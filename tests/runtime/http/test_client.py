@@ -349,9 +349,9 @@ async def run_python(code: str, origin: str, **environment: str) -> str:
         import asyncio, resource, sys
         from connector.errors import TransportError
         from connector.messages import Request
-        from runtime.client import Client
-        from runtime.guard import Guard
-        from runtime.settings import Limits
+        from runtime.http.client import Client
+        from runtime.http.guard import Guard
+        from runtime.config.settings import Limits
         origin = sys.argv[1]
         async def loopback(host, port):
             return ["127.0.0.1"]
@@ -865,7 +865,7 @@ async def test_closing_a_client_closes_an_injected_transport() -> None:
 
 async def test_the_guard_and_the_runtime_do_not_load_an_http_library() -> None:
     """It takes 75 ms, which `connector --help` must not pay for."""
-    program = "import sys, runtime.guard; print({'httpx2', 'httpcore2'} & set(sys.modules))"
+    program = "import sys, runtime.http.guard; print({'httpx2', 'httpcore2'} & set(sys.modules))"
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", program), cwd=ROOT, stdout=asyncio.subprocess.PIPE
     )

@@ -193,8 +193,8 @@ def test_L2_clients_are_no_more_than_the_files_that_may_be_open() -> None:
 def test_without_the_extra_the_server_runs_on_what_is_always_there() -> None:
     program = (
         "import sys; sys.modules.update(httptools=None, uvloop=None)\n"
-        "from runtime.serving import PlainProtocol, make_protocol, new_event_loop\n"
-        "from runtime.settings import Limits\n"
+        "from runtime.server.serve import PlainProtocol, make_protocol, new_event_loop\n"
+        "from runtime.config.settings import Limits\n"
         "loop = new_event_loop(); loop.close()\n"
         "print(issubclass(make_protocol(Limits()), PlainProtocol), type(loop).__module__)"
     )
