@@ -1,8 +1,7 @@
-"""The text of a specification as JSON values: JSON, or YAML read with the core schema of YAML 1.2, within limits.
+"""Reads the text of a specification: JSON, or YAML with the core schema of YAML 1.2, within limits.
 
-YAML is read from the events of PyYAML's parser, and not with one of its loaders: those follow YAML 1.1 (`1e-08` is
-text to them, `no` is false), build what tags name, and multiply what aliases stand for. What the values mean is not
-known here.
+YAML is read from the events of PyYAML's parser. Its loaders follow YAML 1.1 (`1e-08` is text, `no` is false), and the
+fast one composes nodes in C, where neither aliases nor depth can be limited; the one in Python takes about ten times as long.
 """
 
 from __future__ import annotations
@@ -37,6 +36,11 @@ _WORDS: Mapping[str, Any] = {
 #: Longer than this nothing is a number that anybody wrote.
 _LONGEST_NUMBER = 400
 _CORE = "tag:yaml.org,2002:"
+_TAGS = {
+    "MappingStartEvent": (_CORE + "map",),
+    "SequenceStartEvent": (_CORE + "seq",),
+    "ScalarEvent": tuple(_CORE + name for name in ("str", "int", "float", "bool", "null")),
+}
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -66,7 +70,7 @@ def _refused(
 
 
 def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _parse_json(text: str, file: str) -> Any:
@@ -97,7 +101,7 @@ def _parse_yaml(text: str, file: str) -> Any:
         raise ConfigurationError("PyYAML is needed to read a specification in YAML", hint=hint) from None
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return _Builder(file).build(yaml.parse(text, Loader=loader))
+        return _YamlReader(file, yaml.parse(text, Loader=loader)).read()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line, column = (1, 1) if mark is None else (mark.line + 1, mark.column + 1)
@@ -107,111 +111,73 @@ def _parse_yaml(text: str, file: str) -> Any:
 
 
 @dataclass(slots=True)
-class _Open:
-    """A list or an object that has begun: its value, its anchor, and how much there was before it."""
-
-    value: Any
-    anchor: str | None
-    before: int
-    #: The key whose value comes next, if one does.
-    key: str | None = None
-    #: How deep its deepest part nests, itself included.
-    height: int = 1
-
-
-@dataclass(slots=True)
-class _Builder:
-    """Values made from the events of a YAML parser, one after the other, without recursion."""
+class _YamlReader:
+    """Builds values from the events of PyYAML's parser."""
 
     file: str
+    events: Iterator[Any]
     count: int = 0
-    open: list[_Open] = field(default_factory=list)
     #: What an anchor stands for: the value, its size in values, and how deep it nests.
     anchors: dict[str, tuple[Any, int, int]] = field(default_factory=dict)
-    root: Any = None
 
-    def build(self, events: Iterator[Any]) -> Any:
+    def read(self) -> Any:
         """The value of the one document; raises InvalidDefinition."""
-        documents = 0
-        for event in events:
-            kind = type(event).__name__
-            if kind == "ScalarEvent":
-                self._add(event, self._scalar(event))
-            elif kind in ("MappingStartEvent", "SequenceStartEvent"):
-                self._check_tag(event, ("map", "seq"))
-                self._begin(event, {} if kind == "MappingStartEvent" else [])
-            elif kind in ("MappingEndEvent", "SequenceEndEvent"):
-                done = self.open.pop()
-                if done.anchor is not None:
-                    self.anchors[done.anchor] = (done.value, self.count - done.before, done.height)
-                if self.open:
-                    self.open[-1].height = max(self.open[-1].height, done.height + 1)
-            elif kind == "AliasEvent":
-                self._alias(event)
-            elif kind == "DocumentStartEvent":
-                documents += 1
-                if documents > 1:
+        documents = []
+        for event in self.events:
+            if type(event).__name__ == "DocumentStartEvent":
+                if documents:
                     raise self._refused(event, "the file holds more than one document")
-        return self.root
+                documents.append(self._value(next(self.events), 0)[0])
+        return documents[0] if documents else None
 
     def _refused(self, event: Any, message: str, code: str = "E_YAML") -> InvalidDefinition:
         return _refused(code, message, self.file, event.start_mark.line + 1, event.start_mark.column + 1)
 
-    def _begin(self, event: Any, value: Any) -> None:
-        if len(self.open) >= MAX_DEPTH:
-            raise self._refused(event, f"the file nests deeper than {MAX_DEPTH}", "E_LIMIT")
-        before = self.count
-        self._add(event, value, is_container=True)
-        self.open.append(_Open(value, event.anchor, before))
+    def _value(self, event: Any, depth: int) -> tuple[Any, int]:
+        """The value that begins with an event inside `depth` others, and how deep it nests itself."""
+        kind, before = type(event).__name__, self.count
+        if kind == "AliasEvent":
+            if event.anchor not in self.anchors:
+                raise self._refused(event, f"the alias *{event.anchor[:70]} stands for nothing that ends before it")
+            value, size, height = self.anchors[event.anchor]
+            self._check_limits(event, size, depth + height)
+            return value, height
+        self._check_limits(event, 1, depth + (kind != "ScalarEvent"))
+        if event.tag not in (None, "!", *_TAGS[kind]):
+            raise self._refused(event, f"the tag {event.tag[:70]!r} is none of the core schema")
+        height = 0
+        if kind == "ScalarEvent":
+            is_text = event.tag in ("!", _CORE + "str") or (event.tag is None and not event.implicit[0])
+            value = event.value if is_text else read_plain(event.value)
+        else:
+            value, height = self._container(depth + 1, is_object=kind == "MappingStartEvent")
+        if event.anchor is not None:
+            self.anchors[event.anchor] = (value, self.count - before, height)
+        return value, height
 
-    def _add(self, event: Any, value: Any, *, is_container: bool = False) -> None:
-        self._take(event, 1)
-        if not is_container and getattr(event, "anchor", None) is not None:
-            self.anchors[event.anchor] = (value, 1, 0)
-        self._put(event, value, is_container=is_container)
+    def _container(self, depth: int, *, is_object: bool) -> tuple[Any, int]:
+        value: Any = {} if is_object else []
+        height = 0
+        while not type(event := next(self.events)).__name__.endswith("EndEvent"):
+            each, inner = self._value(event, depth)
+            if is_object:
+                if inner:
+                    raise self._refused(event, "a key must be text")
+                # A key is its text, whatever it looks like: `200:`.
+                key = getattr(event, "value", None)
+                key = str(each) if key is None else key
+                value[key], inner = self._value(next(self.events), depth)
+            else:
+                value.append(each)
+            height = max(height, inner)
+        return value, height + 1
 
-    def _take(self, event: Any, size: int) -> None:
+    def _check_limits(self, event: Any, size: int, depth: int) -> None:
         self.count += size
+        if depth > MAX_DEPTH:
+            raise self._refused(event, f"the file nests deeper than {MAX_DEPTH}", "E_LIMIT")
         if self.count > MAX_NODES:
             raise self._refused(event, f"the file holds more than {MAX_NODES} values, aliases included", "E_LIMIT")
-
-    def _put(self, event: Any, value: Any, *, is_container: bool) -> None:
-        if not self.open:
-            self.root = value
-            return
-        top = self.open[-1]
-        if isinstance(top.value, list):
-            top.value.append(value)
-        elif top.key is None:
-            if is_container or isinstance(value, (dict, list)):
-                raise self._refused(event, "a key is text")
-            # Whatever it looks like (`200:`), a key is the text that stands there.
-            top.key = event.value if hasattr(event, "value") else str(value)
-        else:
-            top.value[top.key] = value
-            top.key = None
-
-    def _alias(self, event: Any) -> None:
-        if event.anchor not in self.anchors:
-            raise self._refused(event, f"the alias *{event.anchor[:70]} stands for nothing that ends before it")
-        value, size, height = self.anchors[event.anchor]
-        self._take(event, size)
-        if len(self.open) + height > MAX_DEPTH:
-            raise self._refused(event, f"the file nests deeper than {MAX_DEPTH}", "E_LIMIT")
-        # An alias is never the root: nothing stands before that.
-        self.open[-1].height = max(self.open[-1].height, height + 1)
-        self._put(event, value, is_container=False)
-
-    def _check_tag(self, event: Any, known: tuple[str, ...]) -> None:
-        if event.tag not in (None, "!", *(_CORE + name for name in known)):
-            raise self._refused(event, f"the tag {event.tag[:70]!r} is none of the core schema")
-
-    def _scalar(self, event: Any) -> Any:
-        self._check_tag(event, ("str", "int", "float", "bool", "null"))
-        text: str = event.value
-        if event.tag in ("!", _CORE + "str") or (event.tag is None and not event.implicit[0]):
-            return text
-        return read_plain(text)
 
 
 def read_plain(text: str) -> Any:
