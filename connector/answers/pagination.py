@@ -25,9 +25,10 @@ _LINK = re.compile(r'<([^<>]*)>((?:\s*;\s*[\w!#$&+.^`|~*-]+\s*(?:=\s*(?:"(?:[^"\
 _LINK_PARAM = re.compile(r';\s*([\w!#$&+.^`|~*-]+)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|([^",;\s]*)))?')
 #: More of a Link header than this is not read.
 _MAX_LINK = 8 * 1024
-_TOTALS = ("total", "total_count", "totalCount", "total_results", "totalResults")
-_MORE = ("has_more", "hasMore", "has_next", "hasNext", "has_next_page", "hasNextPage", "is_truncated", "IsTruncated")
-_BLOCKS = ("pagination", "paging", "meta", "page_info", "pageInfo", "response_metadata")
+#: Members of answers that usually hold how many records there are, that there are more, and such members.
+TOTALS = ("total", "total_count", "totalCount", "total_results", "totalResults")
+MORE = ("has_more", "hasMore", "has_next", "hasNext", "has_next_page", "hasNextPage", "is_truncated", "IsTruncated")
+BLOCKS = ("pagination", "paging", "meta", "page_info", "pageInfo", "response_metadata")
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,13 +296,13 @@ def explain_more(document: Any, headers: Headers, shown: int) -> str:
         return "its Link header names a next page"
     if not isinstance(document, dict):
         return ""
-    blocks = [("", document), *((f"{name}.", document[name]) for name in _BLOCKS if name in document)]
+    blocks = [("", document), *((f"{name}.", document[name]) for name in BLOCKS if name in document)]
     for prefix, block in blocks:
         if isinstance(block, dict):
-            for name in _MORE:
+            for name in MORE:
                 if block.get(name) is True:
                     return f"{prefix}{name} is true"
-            for name in _TOTALS:
+            for name in TOTALS:
                 total = _count(block.get(name))
                 if total is not None and total > shown:
                     return f"{prefix}{name} is {total}"

@@ -1,124 +1,78 @@
-"""How a list of a specification goes on, told by the names of parameters and members that the field has settled on."""
+"""Recognises how a list of a specification is paged, by the usual names of parameters and members."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from connector.answers.pagination import BLOCKS, MORE, TOTALS
 from connector.openapi.answers import SpecAnswer
 from connector.openapi.document import Flat, Specification, is_number, members
 from connector.openapi.inputs import read_type
+from connector.openapi.names import split_words
 
-_SIZES = (
-    "page_size",
-    "pageSize",
-    "per_page",
-    "perPage",
-    "limit",
-    "size",
-    "page[size]",
-    "page[limit]",
-    "count",
-    "top",
-    "$top",
-    "max_results",
-    "maxResults",
-)
-_PAGES = ("page", "page_number", "pageNumber", "page[number]", "pageNum", "p")
-_OFFSETS = ("offset", "skip", "$skip", "start", "page[offset]", "startAt", "start_index", "startIndex")
+# Usual names, the most specific first, without case and separators: `pageSize`, `page_size`, `page[size]` are alike.
+_SIZES = ("pagesize", "perpage", "limit", "size", "pagelimit", "count", "top", "maxresults")
+_PAGES = ("page", "pagenumber", "pagenum", "p")
+_OFFSETS = ("offset", "skip", "start", "pageoffset", "startat", "startindex")
 _CURSORS = (
-    *(
-        "cursor",
-        "page_token",
-        "pageToken",
-        "next_page_token",
-        "nextPageToken",
-        "next_token",
-        "nextToken",
-        "next_cursor",
-    ),
-    *("after", "page[after]", "page[cursor]", "start_cursor", "startCursor", "continuation_token", "continuationToken"),
-    *("marker", "pageCursor", "page_cursor", "PageToken", "NextToken", "start_key"),
+    *("cursor", "pagetoken", "nextpagetoken", "nexttoken", "nextcursor", "after", "pageafter", "pagecursor"),
+    *("startcursor", "continuationtoken", "marker", "startkey"),
 )
 _NEXT_CURSORS = (
-    *(
-        "next_cursor",
-        "nextCursor",
-        "next_page_token",
-        "nextPageToken",
-        "next_token",
-        "nextToken",
-        "NextToken",
-        "cursor",
-    ),
-    *(
-        "end_cursor",
-        "endCursor",
-        "continuation_token",
-        "continuationToken",
-        "next_marker",
-        "nextMarker",
-        "after",
-        "next",
-    ),
+    *("nextcursor", "nextpagetoken", "nexttoken", "cursor", "endcursor", "continuationtoken", "nextmarker"),
+    *("after", "next"),
 )
-_LAST_IDS = ("starting_after", "startingAfter", "after_id", "since_id")
-_NEXT_URLS = (
-    "next_url",
-    "nextUrl",
-    "next_page_url",
-    "nextPageUrl",
-    "next_page_uri",
-    "next_link",
-    "nextLink",
-    "@odata.nextLink",
-    "next",
-)
-_TOTALS = ("total", "total_count", "totalCount", "total_results", "totalResults", "count")
-_MORE = ("has_more", "hasMore", "has_next", "hasNext", "has_next_page", "hasNextPage")
-_BLOCKS = ("pagination", "paging", "meta", "page_info", "pageInfo", "response_metadata", "links", "_links")
+_LAST_IDS = ("startingafter", "afterid", "sinceid", "after")
+_NEXT_URLS = ("nexturl", "nextpageurl", "nextpageuri", "nextlink", "odatanextlink", "next")
 
 
 def find_pagination(
     spec: Specification, answer: SpecAnswer, where: str, query: Mapping[str, Flat], body: Mapping[str, Flat]
 ) -> dict[str, Any] | None:
-    """How a list goes on, told by its parameters (`query`, members of a `body`) and its answer; None if it does not."""
+    """The pagination of a list by its parameters (`query`, members of a `body`) and its answer; None if it has none."""
     document = spec.flat(answer.schema, where)
-    size = next((name for name in _SIZES if name in query), "")
+    size = _first(query, _SIZES)
     sized: dict[str, Any] = {"sizeParam": size} if size else {}
     default = query[size].get("default") if size else None
     if isinstance(default, int) and not isinstance(default, bool) and default > 0:
         sized["size"] = default
-    if (total := _find(spec, document, where, _TOTALS, ("integer",))) is not None:
+    if (total := _find(spec, document, where, (*TOTALS, "count"), ("integer",))) is not None:
         sized["total"] = total
-    more = _find(spec, document, where, _MORE, ("boolean",))
+    more = _find(spec, document, where, MORE, ("boolean",))
     flags = {} if more is None else {"hasMore": more}
-    for places, param in ((query, "query"), (body, "body")):
-        cursor = next((name for name in _CURSORS if name in places), None)
+    for places, inside in ((query, {}), (body, {"in": "body"})):
+        cursor = _first(places, _CURSORS)
         following = _find(spec, document, where, _NEXT_CURSORS, ("string", "integer", None)) if cursor else None
-        if cursor and following is not None:
-            inside = {"in": "body"} if param == "body" else {}
+        if following is not None:
             return {"style": "cursor", "param": cursor, **inside, "next": following, **flags}
-    last = next((name for name in (*_LAST_IDS, "after") if name in query), None)
+    last = _first(query, _LAST_IDS)
     if last and flags and answer.root is not None:
         return {"style": "cursor", "param": last, "last": ["id"], **flags}
-    page = next(
-        (name for name in _PAGES if name in query and read_type(query[name]) in ("Integer", "Number", "String")), None
-    )
+    page = _first((name for name in query if read_type(query[name]) in ("Integer", "Number", "String")), _PAGES)
     if page:
         first = query[page].get("default", query[page].get("minimum", 1))
         start = {"start": 0} if first == 0 and is_number(first) else {}
         return {"style": "page", "param": page, **start, **sized, **flags}
-    offset = next((name for name in _OFFSETS if name in query and read_type(query[name]) == "Integer"), None)
+    offset = _first((name for name in query if read_type(query[name]) == "Integer"), _OFFSETS)
     if offset:
         return {"style": "offset", "param": offset, **sized, **flags}
     if answer.has_link:
         return {"style": "link"}
     following = _find(spec, document, where, _NEXT_URLS, ("string",))
-    if following is not None and answer.root:
-        return {"style": "next_url", "next": following}
-    return None
+    return {"style": "next_url", "next": following} if following is not None and answer.root else None
+
+
+def _written(known: Iterable[str]) -> dict[str, str]:
+    """Names as they are written, by the usual name that they come to."""
+    return {"".join(split_words(name)): name for name in reversed(list(known))}
+
+
+def _first(known: Iterable[str], names: Sequence[str]) -> str | None:
+    """The first of some usual names that is known, as it is written."""
+    written = _written(known)
+    return next((written[name] for name in names if name in written), None)
 
 
 def _find(
@@ -130,10 +84,12 @@ def _find(
     for name, each in islice(members(properties), 50):
         inner = spec.flat(each, where)
         if inner.get("type") == "object" and "properties" in inner:
-            usual = name in _BLOCKS
-            places.insert(1 if usual else len(places), ([name], inner["properties"]))
-    for name in names:
-        for path, known in places:
-            if name in known and spec.flat(known[name], where).get("type") in types:
+            is_usual = name in (*BLOCKS, "links", "_links")
+            places.insert(1 if is_usual else len(places), ([name], inner["properties"]))
+    known = [(path, _written(name for name, _ in members(each)), each) for path, each in places]
+    for wanted in _written(reversed(names)):
+        for path, written, each in known:
+            name = written.get(wanted, "")
+            if name and spec.flat(each[name], where).get("type") in types:
                 return [*path, name]
     return None

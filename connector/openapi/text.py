@@ -1,7 +1,7 @@
 """Reads the text of a specification: JSON, or YAML with the core schema of YAML 1.2, within limits.
 
 YAML is read from the events of PyYAML's parser. Its loaders follow YAML 1.1 (`1e-08` is text, `no` is false), and the
-fast one composes nodes in C, where neither aliases nor depth can be limited; the one in Python takes about ten times as long.
+fast one composes nodes in C, where neither aliases nor depth can be limited; the one in Python takes ten times as long.
 """
 
 from __future__ import annotations

@@ -558,6 +558,8 @@ PAGE = {"type": "object", "properties": {"data": {"type": "array", "items": OBJE
         ({"cursor": {"type": "string"}}, {"meta": {"properties": {"next_cursor": {"type": "string"}}}},
          {"style": "cursor", "param": "cursor", "next": ["meta", "next_cursor"]}),
         ({"cursor": {"type": "string"}}, {}, None),
+        ({"PageNumber": {"type": "integer"}, "page-size": {"type": "integer"}}, {"HasMore": {"type": "boolean"}},
+         {"style": "page", "param": "PageNumber", "sizeParam": "page-size", "total": ["total"], "hasMore": ["HasMore"]}),
         ({}, {"next_url": {"type": "string"}}, {"style": "next_url", "next": ["next_url"]}),
         ({}, {}, None),
     ],
