@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from connector.answers.streams import Message
     from connector.auth.tokens import Grant
     from connector.events.signatures import ReadTemplate, Verified
-    from connector.requests.trees import BodyOptions, SlotUse
+    from connector.requests.trees import BodyOptions, FindSlot, Schema, SlotUse
     from connector.templates import Values
 
 #: Yields token requests, is sent the response to each, and returns a grant.
@@ -113,6 +113,9 @@ class Body(Protocol):
 
     def encode(self, values: Values) -> bytes | Stream:
         """The body with the values filled in; raises Unrenderable."""
+
+    def describe(self, find: FindSlot) -> tuple[Schema, bool]:
+        """The JSON Schema of the body once its slots are filled, and whether it is always sent."""
 
 
 class Pagination(Protocol):

@@ -10,10 +10,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from connector.model.definition import AnyOperation, Field, Operation
+from connector.protocols import Body
+from connector.requests.trees import SlotSchema
 from connector.selectors import Every, Selector, Walk, read_walk, show_walk
 from connector.templates import Placeholder
 
 Schema = dict[str, Any]
+#: Types whose values stay as they are between quotes.
+_TEXT_TYPES = frozenset({"String", "Date", "DateTime", "File", "Any"})
 
 
 def input_schema(placeholder: Placeholder, places: Iterable[str] = ()) -> Schema:
@@ -46,6 +50,22 @@ def inputs_schema(operation: AnyOperation) -> Schema:
         "required": [name for name, each in inputs.items() if each.required and each.default is None],
         "additionalProperties": False,
     }
+
+
+def body_schema(operation: Operation, body: Body) -> tuple[Schema, bool]:
+    """What a body of the operation is once its slots are filled, and whether it is always sent."""
+
+    def find(name: str) -> SlotSchema:
+        placeholder = operation.inputs.get(name) or operation.service.placeholders[name]
+        schema = input_schema(placeholder)
+        return SlotSchema(
+            value=schema,
+            text=schema if placeholder.type in _TEXT_TYPES else {"type": "string"},
+            is_given=placeholder.required or placeholder.default is not None,
+            options=placeholder.options,
+        )
+
+    return body.describe(find)
 
 
 def with_null(schema: Schema) -> Schema:

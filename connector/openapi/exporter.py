@@ -11,14 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from connector.auth.methods import BasicAuth, GrantAuth
-from connector.describe.bodies import BodySchemas
-from connector.describe.schemas import answer_schema, input_schema, payload_schema
+from connector.describe.schemas import answer_schema, body_schema, input_schema, payload_schema
 from connector.model.definition import Connector, Operation
 from connector.model.service import Service
 from connector.openapi.names import is_placeholder
 from connector.protocols import Auth, Body
-from connector.requests.bodies import BinaryBody, FormBody
-from connector.requests.trees import BareSlot
 from connector.templates import Placeholder, Slot, Template
 from connector.types import to_text
 
@@ -179,17 +176,11 @@ class _Export:
         return operation.service.placeholders[name]
 
     def _request_body(self, operation: Operation, body: Body) -> dict[str, Any]:
-        schema = BodySchemas(operation).schema(body)
+        schema, required = body_schema(operation, body)
         content_type = next(
             (each.literal for name, each in operation.headers if name.lower() == "content-type" and each.literal),
             body.content_type,
         )
-        names = {use.name for use in body.uses()}
-        whole = isinstance(getattr(body, "tree", None), BareSlot) or isinstance(body, BinaryBody)
-        required = not whole or any(operation.inputs[name].required for name in names & operation.inputs.keys())
-        if isinstance(body, FormBody):
-            # A form without fields is no body.
-            required = "required" in schema
         return {"required": required, "content": {content_type.partition(";")[0]: {"schema": schema}}}
 
     def _responses(self, operation: Operation) -> dict[str, Any]:

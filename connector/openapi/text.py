@@ -122,13 +122,14 @@ class _YamlReader:
 
     def read(self) -> Any:
         """The value of the one document; raises InvalidDefinition."""
-        documents = []
+        found: Any = None
+        is_read = False
         for event in self.events:
             if type(event).__name__ == "DocumentStartEvent":
-                if documents:
+                if is_read:
                     raise self._refused(event, "the file holds more than one document")
-                documents.append(self._value(next(self.events), 0)[0])
-        return documents[0] if documents else None
+                found, is_read = self._value(next(self.events), 0)[0], True
+        return found
 
     def _refused(self, event: Any, message: str, code: str = "E_YAML") -> InvalidDefinition:
         return _refused(code, message, self.file, event.start_mark.line + 1, event.start_mark.column + 1)

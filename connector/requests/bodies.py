@@ -1,8 +1,8 @@
 """Request bodies: one class per kind, in one table keyed by media type.
 
-A kind has `from_json(source)`, which compiles a body template at load, `uses`, the placeholders in it, and
-`encode(values)`, which gives what is sent. Values only ever meet a compiled template: a tree (`trees`), a checked XML
-document (`markup`), a list of parts; so none can change its structure. Nothing here knows inputs, headers or auth.
+A kind compiles a body template at load (`from_json`), lists the placeholders in it (`uses`), describes it as JSON
+Schema (`describe`) and writes what is sent (`encode`). Values only ever meet a compiled template: a tree (`trees`), a
+checked XML document (`xml`), a list of parts; so none can change its structure.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ from connector.requests.trees import (
     PLAIN,
     BodyOptions,
     Constant,
+    FindSlot,
     ListStyle,
     Node,
     ObjectNode,
+    Schema,
     SlotUse,
     compile_string,
     compile_text,
@@ -72,6 +74,10 @@ class JsonBody:
         """The tree filled, then serialised as UTF-8."""
         filled = self.tree.fill(values)
         return b"" if filled is ABSENT else _dumps(filled).encode()
+
+    def describe(self, find: FindSlot) -> tuple[Schema, bool]:
+        """The tree."""
+        return self.tree.describe(find)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +135,10 @@ class FormBody:
             [pair for name, value in members for pair in flatten(name, value, self.lists)]
         ).encode()
 
+    def describe(self, find: FindSlot) -> tuple[Schema, bool]:
+        """An object of the fields; a form without fields is not sent."""
+        return (self.tree or ObjectNode(self.pairs)).describe(find, in_form=True)
+
 
 @dataclass(frozen=True, slots=True)
 class TextBody:
@@ -158,6 +168,10 @@ class TextBody:
     def encode(self, values: Values) -> bytes:
         """The text as UTF-8."""
         return (self.template.render(values) or "").encode()
+
+    def describe(self, find: FindSlot) -> tuple[Schema, bool]:  # noqa: ARG002 - as others
+        """Text."""
+        return {"type": "string"}, True
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +210,10 @@ class XmlBody:
     def encode(self, values: Values) -> bytes:
         """The document as UTF-8; what was not supplied is an empty text."""
         return (self.template.render(values, escape_value) or "").encode()
+
+    def describe(self, find: FindSlot) -> tuple[Schema, bool]:  # noqa: ARG002 - as others
+        """Text."""
+        return {"type": "string"}, True
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +261,10 @@ class GraphqlBody:
         """The tree filled, then serialised as UTF-8."""
         return _dumps(self.tree.fill(values)).encode()
 
+    def describe(self, find: FindSlot) -> tuple[Schema, bool]:
+        """The tree."""
+        return self.tree.describe(find)
+
 
 def _constants(node: Node | None) -> Iterator[tuple[str | Slot, Node]]:
     """The members of an object without slots."""
@@ -281,6 +303,10 @@ class NdjsonBody:
         items = filled if isinstance(filled, list) else [] if filled is ABSENT else [filled]
         return "".join(f"{_dumps(item)}\n" for item in items).encode()
 
+    def describe(self, find: FindSlot) -> tuple[Schema, bool]:
+        """The tree."""
+        return self.tree.describe(find)
+
 
 _BINARY = ("image/", "audio/", "video/", "font/", "application/vnd.")
 _BINARY_APPLICATIONS = frozenset({"octet-stream", "pdf", "zip", "gzip", "x-gzip", "x-tar", "x-zip-compressed"})
@@ -316,6 +342,10 @@ class BinaryBody:
         if is_source(value):
             return Stream((value,))
         return value if isinstance(value, bytes) else to_text(value).encode()
+
+    def describe(self, find: FindSlot) -> tuple[Schema, bool]:
+        """The content of a file."""
+        return {"type": "string", "format": "binary"}, find(self.name).is_given
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,6 +395,10 @@ class WholeBody:
         if isinstance(value, (dict, list)) or kind in (None, MultipartBody):
             raise Unrenderable(self.name, f"a body of type {content_type[:70]} is given as text")
         return to_text(value).encode()
+
+    def describe(self, find: FindSlot) -> tuple[Schema, bool]:
+        """Anything."""
+        return {}, find(self.name).is_given
 
 
 def _only_name(source: Any, refusal: str) -> str:

@@ -18,14 +18,17 @@ from connector.requests.trees import (
     BareSlot,
     BodyOptions,
     Constant,
+    FindSlot,
     ListStyle,
     Node,
     ObjectNode,
     QuotedSlot,
+    Schema,
     SlotUse,
     compile_text,
     compile_tree,
     flatten,
+    object_schema,
 )
 from connector.templates import Slot, TemplateSyntaxError, Unrenderable, Values, encode_header
 from connector.types import to_text
@@ -44,6 +47,10 @@ class ValuePart:
 
     name: str
     node: Node
+
+    def describe(self, find: FindSlot) -> tuple[Schema, bool]:
+        """What the value is, and whether it is always sent."""
+        return self.node.describe(find)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +76,10 @@ class FilePart:
             uses = [] if self.media_type is None else list(self.media_type.uses())
             raise Unrenderable(uses[0].name if uses else self.slot, f"as a content type, {error}") from None
         return _head(self.name, filename, media_type)
+
+    def describe(self, find: FindSlot) -> tuple[Schema, bool]:
+        """The content of a file, and whether it is always sent."""
+        return {"type": "string", "format": "binary"}, find(self.slot).is_given
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +144,10 @@ class MultipartBody:
             elif (value := part.node.fill(values)) is not ABSENT:
                 for name, text in flatten(part.name, value, self.lists):
                     yield _head(name), text.encode()
+
+    def describe(self, find: FindSlot) -> tuple[Schema, bool]:
+        """An object of the parts."""
+        return object_schema((part.name, part.describe(find)) for part in self.parts), True
 
 
 def _part(name: str | Slot, node: Node, options: BodyOptions) -> ValuePart | FilePart:

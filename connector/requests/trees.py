@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -62,6 +62,33 @@ ABSENT = _Absent()
 _JSON_TYPES = frozenset({str, int, float, bool, list, dict, type(None), _Absent})
 
 
+Schema = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotSchema:
+    """What the value of a slot may be, for the description of a body: by itself, and as a whole JSON string.
+
+    `is_given` is true if it always has a value; `options` are the only values it may have, empty for any.
+    """
+
+    value: Schema
+    text: Schema
+    is_given: bool
+    options: tuple[Any, ...] = ()
+
+
+FindSlot = Callable[[str], SlotSchema]
+
+
+def object_schema(members: Iterable[tuple[str, tuple[Schema, bool]]]) -> Schema:
+    """An object with these described members; those that are always sent are required."""
+    found = dict(members)
+    required = [name for name, (_, is_sent) in found.items() if is_sent]
+    properties = {name: schema for name, (schema, _) in found.items()}
+    return {"type": "object", "properties": properties, **({"required": required} if required else {})}
+
+
 class Node(Protocol):
     """A part of a compiled body tree that holds at least one slot."""
 
@@ -70,6 +97,9 @@ class Node(Protocol):
 
     def uses(self) -> Iterator[SlotUse]:
         """Every use of a placeholder below this node."""
+
+    def describe(self, find: FindSlot, *, in_form: bool = False) -> tuple[Schema, bool]:
+        """Its JSON Schema once filled, and whether it is always sent; a form omits objects and lists without items."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +129,10 @@ class Constant:
         """No uses."""
         return iter(())
 
+    def describe(self, find: FindSlot, *, in_form: bool = False) -> tuple[Schema, bool]:  # noqa: ARG002 - as others
+        """The one value."""
+        return {"const": self.value}, not in_form or self.value not in ([], {})
+
 
 @dataclass(frozen=True, slots=True)
 class BareSlot:
@@ -114,6 +148,10 @@ class BareSlot:
     def uses(self) -> Iterator[SlotUse]:
         """The one use."""
         yield SlotUse(self.name, "bare")
+
+    def describe(self, find: FindSlot, *, in_form: bool = False) -> tuple[Schema, bool]:  # noqa: ARG002 - as others
+        """What the input may be."""
+        return find(self.name).value, find(self.name).is_given
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +171,11 @@ class QuotedSlot:
     def uses(self) -> Iterator[SlotUse]:
         """The one use."""
         yield SlotUse(self.name, "quoted")
+
+    def describe(self, find: FindSlot, *, in_form: bool = False) -> tuple[Schema, bool]:  # noqa: ARG002 - as others
+        """What the input may be, as text."""
+        slot = find(self.name)
+        return slot.value if self.structured else slot.text, slot.is_given
 
 
 def _text_of(name: str, value: Any) -> str:
@@ -155,6 +198,10 @@ class Text:
     def uses(self) -> Iterator[SlotUse]:
         """One use for each name."""
         return (SlotUse(name, "text") for name in self.template.names)
+
+    def describe(self, find: FindSlot, *, in_form: bool = False) -> tuple[Schema, bool]:  # noqa: ARG002 - as others
+        """Text."""
+        return {"type": "string"}, True
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +242,18 @@ class ObjectNode:
                 yield SlotUse(key.name, "key", fixed)
             yield from node.uses()
 
+    def describe(self, find: FindSlot, *, in_form: bool = False) -> tuple[Schema, bool]:
+        """An object; for a key that is a slot, a member for each of its options."""
+        members: list[tuple[str, tuple[Schema, bool]]] = []
+        for key, node in self.members:
+            schema, is_sent = node.describe(find, in_form=in_form)
+            if isinstance(key, Slot):
+                members += [(to_text(option), (schema, False)) for option in find(key.name).options]
+            else:
+                members.append((key, (schema, is_sent)))
+        schema = object_schema(members)
+        return schema, self.condition is None and (not in_form or "required" in schema)
+
 
 @dataclass(frozen=True, slots=True)
 class Spread:
@@ -212,6 +271,10 @@ class Spread:
     def uses(self) -> Iterator[SlotUse]:
         """The one use."""
         yield SlotUse(self.name, "bare")
+
+    def describe(self, find: FindSlot, *, in_form: bool = False) -> tuple[Schema, bool]:  # noqa: ARG002 - as others
+        """What each item of the list may be."""
+        return find(self.name).value.get("items", {}), False
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +298,12 @@ class ArrayNode:
         """The uses in the items."""
         for node in self.items:
             yield from node.uses()
+
+    def describe(self, find: FindSlot, *, in_form: bool = False) -> tuple[Schema, bool]:
+        """A list of any of the items."""
+        items = [node.describe(find, in_form=in_form) for node in self.items]
+        schema = items[0][0] if len(items) == 1 else {"anyOf": [each for each, _ in items]}
+        return {"type": "array", "items": schema}, not in_form or any(is_sent for _, is_sent in items)
 
 
 def compile_tree(value: Any) -> Node:

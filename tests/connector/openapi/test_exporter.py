@@ -130,6 +130,11 @@ TEMPLATES: dict[str, dict[str, Any]] = {
     "key": {"method": "POST", "bodyTemplate": {"value": {"type": "{{kind}}", "{{kind}}": "{{url}}"}, "placeholders": [
         placeholder("kind", options=["a", "b"], required=True), placeholder("url", required=True)]}},
     "undeclared": {"method": "POST", "bodyTemplate": {"value": {"a": "{{a}}"}, "placeholders": []}},
+    "spread": {"method": "POST", "bodyTemplate": {"value": {"all": [{"$spread": "{{list}}"}, 1]}, "placeholders": [placeholder("list", "Array")]}},
+    "chosen": {"method": "POST", "path": "/chosen", "headers": {"headers": {"value": "{{headers}}", "placeholders": [placeholder("headers", "Object", explode=True)]}},
+               "bodyTemplate": {"value": "{{body}}", "placeholders": [placeholder("body", "Any")]}},
+    "maybe": {"method": "POST", "bodyTemplate": {"value": {"$if": "n", "a": 1}, "placeholders": [placeholder("n", "Integer")]}},
+    "fixed-form": {"method": "POST", "path": "/fixed", "headers": {"Content-Type": "application/x-www-form-urlencoded"}, "bodyTemplate": {"value": {"a": 1}}},
     "constant": {"method": "POST", "bodyTemplate": {"value": {"a": 1}}},
     "whole": {"method": "PUT", "bodyTemplate": {"value": "{{body}}", "placeholders": [placeholder("body", "Any")]}},
     "form": {"method": "POST", "path": "/form", "headers": {"Content-Type": "application/x-www-form-urlencoded"}, "bodyTemplate": {
@@ -178,6 +183,25 @@ def test_every_form_of_request_leads_back_to_itself(name: str) -> None:
     operation = connector.operation(f"things.{name}")
     for _, request in requests(operation):
         assert list(complaints(document, operation, request)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "required"),
+    [("nested", True), ("maybe", False), ("spread", True), ("whole", False), ("chosen", False), ("file", True),
+     ("nested-form", False), ("fixed-form", True), ("lines", True), ("no-parts", True), ("words", True)],
+)  # fmt: skip
+def test_a_body_is_required_if_every_request_has_it(name: str, required: bool) -> None:
+    _, document = exported(whole({name: TEMPLATES[name]}))
+    ((operation,),) = (item.values() for item in document["paths"].values())
+    assert operation["requestBody"]["required"] is required
+
+
+def test_items_that_are_spread_are_described_as_items() -> None:
+    listed = placeholder("list", "Array", options=["a"])
+    template = {"value": {"all": [{"$spread": "{{list}}"}, 1]}, "placeholders": [listed]}
+    _, document = exported(whole({"do": {"method": "POST", "bodyTemplate": template}}))
+    schema = document["paths"]["/things"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert schema["properties"]["all"] == {"type": "array", "items": {"anyOf": [{"enum": ["a"]}, {"const": 1}]}}
 
 
 def test_all_of_them_together_keep_their_paths_apart() -> None:

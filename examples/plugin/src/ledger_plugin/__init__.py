@@ -21,7 +21,7 @@ from connector.auth.params import ReadAuth
 from connector.messages import Request, Stream
 from connector.protocols import Moment
 from connector.requests.bodies import JsonBody
-from connector.requests.trees import ABSENT, PLAIN, BodyOptions, Node, SlotUse
+from connector.requests.trees import ABSENT, PLAIN, BodyOptions, FindSlot, Node, Schema, SlotUse
 from connector.templates import Template, TemplateSyntaxError, Unrenderable, Values
 
 
@@ -96,6 +96,10 @@ class CsvBody:
     def uses(self) -> Iterator[SlotUse]:
         """Every use of a placeholder."""
         return self.rows.uses()
+
+    def describe(self, find: FindSlot) -> tuple[Schema, bool]:  # noqa: ARG002 - a table is text, whatever is in it
+        """Text, for documents such as OpenAPI; and that it is always sent."""
+        return {"type": "string"}, True
 
     def encode(self, values: Values) -> bytes:
         """The table as UTF-8, its columns those of the first row; raises Unrenderable."""
