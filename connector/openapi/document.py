@@ -90,7 +90,7 @@ class Specification:
                 return {}
             seen.add(reference)
             node = self._follow(reference, where)
-        return node if isinstance(node, Mapping) else {}
+        return as_object(node)
 
     def _follow(self, reference: str, where: str) -> Any:
         if not reference.startswith("#"):
@@ -128,10 +128,10 @@ class Specification:
         merged: dict[str, Any] = {}
         if isinstance(schema.get("$ref"), str):
             merged = dict(self.flat(self.resolve(schema, where), where, depth + 1))
-        for part in islice(_list(schema.get("allOf")), MAX_BRANCHES):
+        for part in islice(items(schema.get("allOf")), MAX_BRANCHES):
             _merge(merged, self.flat(part, where, depth + 1))
         for alternatives in (schema.get("oneOf"), schema.get("anyOf")):
-            branches = [self.flat(each, where, depth + 1) for each in islice(_list(alternatives), MAX_BRANCHES)]
+            branches = [self.flat(each, where, depth + 1) for each in islice(items(alternatives), MAX_BRANCHES)]
             if branches:
                 _merge(merged, _choice(branches))
         _merge(merged, _own(schema))
@@ -149,10 +149,6 @@ def _unescape(step: str) -> str:
     import urllib.parse  # few references hold an escape
 
     return (urllib.parse.unquote(step) if "%" in step else step).replace("~1", "/").replace("~0", "~")
-
-
-def _list(value: Any) -> Sequence[Any]:
-    return value if isinstance(value, list) else ()
 
 
 def _own(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -175,7 +171,7 @@ def _own(schema: Mapping[str, Any]) -> dict[str, Any]:
     properties = schema.get("properties")
     if isinstance(properties, Mapping):
         own["properties"] = dict(islice(properties.items(), MAX_PROPERTIES))
-    required = [name for name in islice(_list(schema.get("required")), MAX_PROPERTIES) if isinstance(name, str)]
+    required = [name for name in islice(items(schema.get("required")), MAX_PROPERTIES) if isinstance(name, str)]
     if required:
         own["required"] = required
     return own
@@ -338,7 +334,7 @@ class _Keeper:
 
 def find_alternatives(spec: Specification, schema: Mapping[str, Any], where: str) -> Sequence[Any]:
     """The alternatives of a schema that is nothing but these."""
-    branches = [*islice(_list(schema.get("oneOf")), MAX_BRANCHES), *islice(_list(schema.get("anyOf")), MAX_BRANCHES)]
+    branches = [*islice(items(schema.get("oneOf")), MAX_BRANCHES), *islice(items(schema.get("anyOf")), MAX_BRANCHES)]
     return branches if any("null" not in spec.flat(each, where) for each in branches) else ()
 
 
@@ -363,8 +359,7 @@ def text_of(source: Mapping[str, Any], key: str, default: str = "") -> str:
 
 def extension(source: Mapping[str, Any]) -> Mapping[str, Any]:
     """What `x-connector` says there, if it is an object."""
-    value = source.get("x-connector")
-    return value if isinstance(value, Mapping) else {}
+    return as_object(source.get("x-connector"))
 
 
 def shorten(text: Any, limit: int) -> str:
@@ -375,6 +370,21 @@ def shorten(text: Any, limit: int) -> str:
     if len(line) <= limit:
         return line
     return line[:limit].rpartition(" ")[0].rstrip(".,;:") + "…"
+
+
+def as_object(value: Any) -> Mapping[str, Any]:
+    """The value if it is an object, else an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def items(value: Any) -> Sequence[Any]:
+    """The items of a list; none of anything else."""
+    return value if isinstance(value, list) else ()
+
+
+def first_tag(operation: Mapping[str, Any]) -> str:
+    """The first tag of an operation; empty if it has none."""
+    return next((each for each in items(operation.get("tags"))[:1] if isinstance(each, str)), "")
 
 
 def members(value: Any) -> Iterator[tuple[str, Any]]:

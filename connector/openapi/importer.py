@@ -1,8 +1,7 @@
-"""An OpenAPI document (3.0, 3.1) as the documents of a connector, and a report of what was kept, guessed and lost.
+"""Makes the documents of a connector from an OpenAPI document (3.0, 3.1), with a report of what was kept and lost.
 
-This is where the parts come together: the service block (`spec_service`), operations (`spec_operations`) and their
-names (`spec_names`), grouped into resources. Whatever comes of it is a definition without errors: what would be refused
-is taken out and reported. Texts are read by `spec_text`; nothing is fetched, and no file is touched.
+Services, operations and names come from the modules next to this one; here operations are grouped into resources, and
+whatever the language would refuse is taken out and reported. Nothing is fetched, and no file is touched.
 """
 
 from __future__ import annotations
@@ -10,17 +9,27 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from connector.errors import InvalidDefinition, Problem
 from connector.model.definition import Connector
 from connector.openapi.answers import read_fields
-from connector.openapi.document import Report, Specification, extension, members, shorten, text_of
+from connector.openapi.document import (
+    Report,
+    Specification,
+    as_object,
+    extension,
+    first_tag,
+    items,
+    members,
+    shorten,
+    text_of,
+)
 from connector.openapi.examples import read_example
 from connector.openapi.files import LARGE, show, split_group
 from connector.openapi.inputs import is_json_type
-from connector.openapi.names import NamedPath, kebab, name_calls, shared_prefix, split_words
+from connector.openapi.names import kebab, name_calls, shared_prefix, split_words
 from connector.openapi.operations import (
     DESCRIPTION,
     METHODS,
@@ -39,11 +48,11 @@ MAX_OPERATIONS = 5000
 _ORDER = ("list", "read", "create", "update", "replace", "delete")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
     """A connector made from a specification: its documents, recorded answers, and the report.
 
-    `groups` are the resources by the group that they would be filed under; `connector` is the definition, read.
+    `groups` are the resources by the group that they would be filed under; `connector` is the definition once read.
     """
 
     service: Mapping[str, Any]
@@ -59,7 +68,7 @@ class Imported:
         return self.connector.handle
 
     def files(self) -> dict[str, str]:
-        """Every file of the connector's folder by its path: the same specification gives the same bytes."""
+        """Every file of the connector's folder by its path; the same specification always makes the same bytes."""
         texts = {"service.json": show(self.service)}
         resources = [resource for group in self.groups.values() for resource in group]
         if sum(map(len, map(show, resources))) <= LARGE:
@@ -79,8 +88,8 @@ def from_openapi(document: Any, *, handle: str = "", source_url: str = "") -> Im
     """The connector that an OpenAPI document describes.
 
     `document` is parsed JSON; `handle` names the connector in place of the document's title; `source_url` is where the
-    document came from, for servers that are only a path. Raises InvalidDefinition for what is no OpenAPI 3.0 or 3.1,
-    or too large.
+    document came from, for servers that are only a path. Raises InvalidDefinition for a document that is not OpenAPI
+    3.0 or 3.1, or too large.
     """
     _check(document)
     return _Import(Specification(document), handle, source_url).read()
@@ -92,19 +101,13 @@ def _check(document: Any) -> None:
 
     hint = "an OpenAPI document begins with `openapi: 3.1.0`, and has `info` and `paths` or `webhooks`"
     if not isinstance(document, Mapping):
-        raise refused("E_OPENAPI", "this is no OpenAPI document", hint)
+        raise refused("E_OPENAPI", "this is not an OpenAPI document", hint)
     if "swagger" in document:
-        convert = "convert it first: npx swagger2openapi FILE -o openapi.json"
-        raise refused(
-            "E_OPENAPI", f"this is Swagger {str(document['swagger'])[:10]}, not OpenAPI 3", convert, "/swagger"
-        )
-    version = document.get("openapi")
-    if not isinstance(version, str) or not version.startswith(("3.0", "3.1", "3.2")):
-        raise refused("E_OPENAPI", "this is no OpenAPI document of version 3.0 or 3.1", hint, "/openapi")
-    count = sum(
-        isinstance(item, Mapping) and sum(method in item for method in METHODS)
-        for _, item in members(document.get("paths"))
-    )
+        message = f"this is Swagger {str(document['swagger'])[:10]}, not OpenAPI 3"
+        raise refused("E_OPENAPI", message, "convert it first: npx swagger2openapi FILE -o openapi.json", "/swagger")
+    if not text_of(document, "openapi").startswith(("3.0", "3.1", "3.2")):
+        raise refused("E_OPENAPI", "this is not an OpenAPI document of version 3.0 or 3.1", hint, "/openapi")
+    count = sum(method in as_object(item) for _, item in members(document.get("paths")) for method in METHODS)
     if count > MAX_OPERATIONS:
         message = f"the document has {count} operations; at most {MAX_OPERATIONS} can be imported"
         raise refused("E_LIMIT", message, "leave out the paths that are not needed", "/paths")
@@ -117,16 +120,17 @@ class _Import:
     spec: Specification
     wanted: str
     source_url: str
+    resources: dict[str, dict[str, Any]] = field(default_factory=dict)
+    #: The group of each resource that has one, by its handle.
+    groups: dict[str, str] = field(default_factory=dict)
     examples: dict[str, Any] = field(default_factory=dict)
     #: Where each operation comes from: `GET /pets`, by its id.
     sources: dict[str, str] = field(default_factory=dict)
 
     def read(self) -> Imported:
-        document, report = self.spec.document, self.spec.report
-        info = document.get("info")
-        info = info if isinstance(info, Mapping) else {}
+        document = self.spec.document
+        info, own = as_object(document.get("info")), extension(document)
         title = text_of(info, "title", "Connector")
-        own = extension(document)
         handle = self.wanted or text_of(own, "handle") or handle_of(title)
         operations = list(find_operations(self.spec))
         prefix = "" if own else shared_prefix(found.named.path for found in operations)
@@ -140,24 +144,19 @@ class _Import:
         }
         if len(auths) > 1:
             service["authOptions"] = auths[1:]
-        reserved = frozenset() if own else value_names(base, auths)
         if isinstance(own.get("service"), Mapping):
             service = {"baseURL": service["baseURL"], **own["service"]}
         head = {
             "handle": handle,
             "status": text_of(own, "status", "active"),
-            "meta": self._meta(info, title, own),
+            "meta": dict(own["meta"]) if isinstance(own.get("meta"), Mapping) else self._meta(info, title),
             "service": service,
         }
-        resources = self._resources(operations, prefix, reserved)
-        self._webhooks(handle, resources)
-        customs: list[Any] = list(own["operations"]) if isinstance(own.get("operations"), list) else []
-        return self._settle(head, resources, customs, report)
+        self._add_resources(operations, prefix, frozenset() if own else value_names(base, auths))
+        self._add_webhooks(handle)
+        return self._settle(head, list(items(own.get("operations"))))
 
-    def _meta(self, info: Mapping[str, Any], title: str, own: Mapping[str, Any]) -> dict[str, Any]:
-        said = own.get("meta")
-        if isinstance(said, Mapping):
-            return dict(said)
+    def _meta(self, info: Mapping[str, Any], title: str) -> dict[str, Any]:
         meta: dict[str, Any] = {"short": shorten(title, 80)}
         description = shorten(info.get("description"), DESCRIPTION) or shorten(info.get("summary"), DESCRIPTION)
         if description:
@@ -167,143 +166,105 @@ class _Import:
         return meta
 
     def _requirements(self) -> list[Any]:
-        """What is demanded of every operation, then of single ones."""
-        root = self.spec.document.get("security")
-        found = list(root) if isinstance(root, list) else []
-        for _, item in members(self.spec.document.get("paths")):
-            for method in METHODS:
-                operation = item.get(method) if isinstance(item, Mapping) else None
-                listed = operation.get("security") if isinstance(operation, Mapping) else None
-                found += listed if isinstance(listed, list) else []
-        return found
+        """The security requirements of the whole document, then those of its operations."""
+        paths = [as_object(item) for _, item in members(self.spec.document.get("paths"))]
+        levels = [self.spec.document, *(as_object(item.get(method)) for item in paths for method in METHODS)]
+        return [requirement for level in levels for requirement in items(level.get("security"))]
 
-    # Operations
-
-    # Resources
-
-    def _resources(
-        self, operations: Sequence[FoundOperation], prefix: str, reserved: frozenset[str]
-    ) -> dict[str, dict[str, Any]]:
-        names = name_calls([_without_prefix(found.named, prefix) for found in operations])
+    def _add_resources(self, operations: Sequence[FoundOperation], prefix: str, reserved: frozenset[str]) -> None:
+        names = name_calls([replace(found.named, path=found.named.path[len(prefix) :]) for found in operations])
         grouped: dict[str, dict[str, FoundOperation]] = {}
         for found, (guessed_resource, guessed_name) in zip(operations, names, strict=True):
             handle = text_of(found.extension, "resource", guessed_resource)
             name = text_of(found.extension, "name", guessed_name)
             found.definition = {"name": name}
             grouped.setdefault(handle, {})[name] = found
-        tags = self._tags()
-        resources = {}
-        for handle, members_ in grouped.items():
-            said = extension(tags.get(handle, {}))
-            paths = {name: own_path(found) or found.call.path[len(prefix) :] for name, found in members_.items()}
+        tags = {text_of(as_object(each), "name"): as_object(each) for each in items(self.spec.document.get("tags"))}
+        for handle, named in grouped.items():
+            paths = {name: own_path(found) or found.call.path[len(prefix) :] for name, found in named.items()}
             endpoint = _common_path(paths.values())
-            for name, found in members_.items():
+            for name, found in named.items():
                 define(self.spec, found, paths[name][len(endpoint) :], reserved)
-            first = next(iter(members_.values()))
-            resource: dict[str, Any] = {
-                "handle": handle,
-                "meta": _resource_meta(handle, tags.get(first.tag, {}), [each.tag for each in members_.values()]),
-                "endpoint": {"value": endpoint},
-            }
-            shared = said.get("fields", _shared_fields(members_.values()))
-            resource["fields"] = shared
-            resource["operations"] = {
-                name: finish(found, shared) for name, found in sorted(members_.items(), key=lambda each: _rank(each[0]))
-            }
-            for name, found in members_.items():
                 self.examples[f"{handle}.{name}"] = self._example(found)
                 self.sources[f"{handle}.{name}"] = found.call.where
-            resources[handle] = {**resource, "_group": kebab(first.tag) or handle.partition("-")[0]}
-        return resources
+            first = next(iter(named.values()))
+            shared = extension(tags.get(handle, {})).get("fields", _shared_fields(named.values()))
+            self.resources[handle] = {
+                "handle": handle,
+                "meta": _resource_meta(handle, tags.get(first.tag, {}), {each.tag for each in named.values()}),
+                "endpoint": {"value": endpoint},
+                "fields": shared,
+                "operations": {name: finish(named[name], shared) for name in sorted(named, key=_rank)},
+            }
+            self.groups[handle] = kebab(first.tag) or handle.partition("-")[0]
 
     def _example(self, found: FoundOperation) -> Any:
-        said = found.extension.get("example")
-        return said if said is not None else read_example(self.spec, found.answer, found.call.where)
+        own = found.extension.get("example")
+        return own if own is not None else read_example(self.spec, found.answer, found.call.where)
 
-    def _tags(self) -> dict[str, Mapping[str, Any]]:
-        listed = self.spec.document.get("tags")
-        tags = [each for each in listed if isinstance(each, Mapping)] if isinstance(listed, list) else []
-        return {text_of(each, "name"): each for each in tags}
-
-    # Webhooks
-
-    def _webhooks(self, handle: str, resources: dict[str, dict[str, Any]]) -> None:
+    def _add_webhooks(self, handle: str) -> None:
         paths: set[str] = set()
         for event, item in members(self.spec.document.get("webhooks")):
             where = f"webhook {event[:100]}"
             resolved = self.spec.resolve(item, where)
             source = next((resolved[method] for method in METHODS if isinstance(resolved.get(method), Mapping)), None)
             if source is None or not event:
-                self.spec.report.add("lost", where, "it says nothing of a request")
+                self.spec.report.add("lost", where, "it does not describe a request")
                 continue
             own = extension(source)
-            content = dict(members(self.spec.resolve(source.get("requestBody"), where).get("content")))
-            media: Any = next((each for kind, each in content.items() if is_json_type(kind)), {})
-            schema = self.spec.resolve(media, where).get("schema")
+            content = members(self.spec.resolve(source.get("requestBody"), where).get("content"))
+            media: Any = next((each for kind, each in content if is_json_type(kind)), {})
             path = text_of(own, "path") or f"/webhooks/{handle}/{kebab(event, 'event')}"
             while path in paths:
                 path += "-2"
             paths.add(path)
             webhook: dict[str, Any] = {"event": text_of(own, "event", event), "path": path}
-            meta = operation_meta(source)
-            if meta:
+            if meta := operation_meta(source):
                 webhook["meta"] = meta
-            webhook["payload"] = read_fields(self.spec, schema, where)
+            webhook["payload"] = read_fields(self.spec, self.spec.resolve(media, where).get("schema"), where)
             webhook |= {key: value for key, value in own.items() if key != "resource"}
-            tags = source.get("tags")
-            tag = kebab(tags[0]) if isinstance(tags, list) and tags and isinstance(tags[0], str) else ""
-            home = text_of(own, "resource") or (tag if tag in resources else "") or "webhooks"
-            if home not in resources:
-                meta = {"short": _title(home), "description": "What the provider tells of its own accord."}
-                resources[home] = {
-                    "handle": home,
-                    "meta": meta,
-                    "endpoint": {"value": ""},
-                    "fields": [],
-                    "operations": {},
-                }
-            resources[home].setdefault("webhooks", []).append(webhook)
+            tag = kebab(first_tag(source))
+            home = text_of(own, "resource") or (tag if tag in self.resources else "webhooks")
+            if home not in self.resources:
+                meta = {"short": _title(home), "description": "What the provider reports on its own."}
+                empty = {"endpoint": {"value": ""}, "fields": [], "operations": {}}
+                self.resources[home] = {"handle": home, "meta": meta, **empty}
+            self.resources[home].setdefault("webhooks", []).append(webhook)
             self.spec.report.add("kept", where, "as a webhook")
 
-    # What comes of it
-
-    def _settle(
-        self, head: dict[str, Any], resources: dict[str, dict[str, Any]], customs: Sequence[Any], report: Report
-    ) -> Imported:
+    def _settle(self, head: dict[str, Any], customs: list[Any]) -> Imported:
         """The result, without what the language would refuse."""
         for _ in range(6):
             groups: dict[str, list[dict[str, Any]]] = {}
-            for resource in resources.values():
-                group = resource.get("_group", resource["handle"])
-                groups.setdefault(group, []).append({key: each for key, each in resource.items() if key != "_group"})
+            for handle, resource in self.resources.items():
+                groups.setdefault(self.groups.get(handle, handle), []).append(resource)
             parts = [part for group in groups.values() for part in split_group(group)] or [[]]
-            connector, problems = read_connector(head, parts[0], more_resources=parts[1:], operations=list(customs))
+            connector, problems = read_connector(head, parts[0], more_resources=parts[1:], operations=customs)
             if connector is not None:
                 for name in connector.operations:
-                    report.add("kept", self.sources[name], f"as {name}")
+                    self.spec.report.add("kept", self.sources[name], f"as {name}")
                 examples = {name: each for name, each in self.examples.items() if name in connector.operations}
-                return Imported(head, groups, customs, examples, report, connector)
-            self._take_out(head, resources, [problem for problem in problems if problem.is_error])
+                return Imported(
+                    service=head,
+                    groups=groups,
+                    operations=customs,
+                    examples=examples,
+                    report=self.spec.report,
+                    connector=connector,
+                )
+            self._take_out(head, [problem for problem in problems if problem.is_error])
         raise InvalidDefinition(problem for problem in problems if problem.is_error)
 
-    def _take_out(
-        self, head: dict[str, Any], resources: dict[str, dict[str, Any]], problems: Sequence[Problem]
-    ) -> None:
-        """Removes what the language refuses, and says so."""
+    def _take_out(self, head: dict[str, Any], problems: Sequence[Problem]) -> None:
+        """Removes what the language refuses, and reports it."""
         for problem in problems:
-            steps = problem.pointer.split("/")[1:]
-            if steps[:1] == ["service"] and steps[1:2] in (["auth"], ["authOptions"]):
+            if problem.pointer.split("/")[1:3] in (["service", "auth"], ["service", "authOptions"]):
                 head["service"] = {**head["service"], "auth": {"method": "none"}}
                 head["service"].pop("authOptions", None)
                 self.spec.report.add("lost", "security", problem.message)
-        for handle, resource in list(resources.items()):
-            alone, found = read_connector(
-                {"handle": "alone", "service": {"baseURL": "https://alone.invalid"}},
-                [{key: each for key, each in resource.items() if key != "_group"}],
-            )
-            if alone is not None:
-                continue
-            for problem in (each for each in found if each.is_error):
+        service = {"handle": "alone", "service": {"baseURL": "https://alone.invalid"}}
+        for handle, resource in list(self.resources.items()):
+            for problem in (each for each in read_connector(service, [resource])[1] if each.is_error):
                 steps = [step.replace("~1", "/").replace("~0", "~") for step in problem.pointer.split("/")[2:]]
                 where = f"{handle}.{steps[1]}" if steps[:1] == ["operations"] and steps[1:] else handle
                 self.spec.report.add("lost", where, f"it would be refused: {problem.message}")
@@ -312,11 +273,7 @@ class _Import:
                 elif steps[:1] == ["webhooks"]:
                     resource.pop("webhooks", None)
                 else:
-                    resources.pop(handle, None)
-
-
-def _without_prefix(call: NamedPath, prefix: str) -> NamedPath:
-    return NamedPath(call.method, call.path[len(prefix) :], call.fragment, call.tag, call.operation_id, call.lists)
+                    self.resources.pop(handle, None)
 
 
 def _common_path(paths: Iterable[str]) -> str:
@@ -341,19 +298,16 @@ def _title(handle: str) -> str:
     return " ".join(word.capitalize() for word in split_words(handle))
 
 
-def _resource_meta(handle: str, tag: Mapping[str, Any], tags: Sequence[str]) -> dict[str, str]:
-    meta = {"short": _title(handle)}
-    said = extension(tag).get("meta")
-    if isinstance(said, Mapping):
-        return dict(said)
-    description = shorten(tag.get("description"), DESCRIPTION)
-    if description and len(set(tags)) == 1:
-        meta["description"] = description
-    return meta
+def _resource_meta(handle: str, tag: Mapping[str, Any], tags: set[str]) -> dict[str, Any]:
+    own = extension(tag).get("meta")
+    if isinstance(own, Mapping):
+        return dict(own)
+    description = shorten(tag.get("description"), DESCRIPTION) if len(tags) == 1 else ""
+    return {"short": _title(handle), **({"description": description} if description else {})}
 
 
 def _shared_fields(found: Iterable[FoundOperation]) -> list[dict[str, Any]]:
     """The fields that most operations of a resource have."""
-    texts = {json.dumps(each.fields): each.fields for each in found if each.fields}
     counts = Counter(json.dumps(each.fields) for each in found if each.fields)
-    return texts[counts.most_common(1)[0][0]] if counts else []
+    shared: list[dict[str, Any]] = json.loads(counts.most_common(1)[0][0]) if counts else []
+    return shared

@@ -222,11 +222,11 @@ def test_an_assistant_streams_and_tells_of_events() -> None:
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        ([], "this is no OpenAPI document"),
+        ([], "this is not an OpenAPI document"),
         ({"swagger": "2.0"}, "this is Swagger 2.0, not OpenAPI 3"),
-        ({"openapi": "4.0.0"}, "this is no OpenAPI document of version 3.0 or 3.1"),
-        ({"openapi": 3.1}, "this is no OpenAPI document of version 3.0 or 3.1"),
-        ({"asyncapi": "3.0.0"}, "this is no OpenAPI document of version 3.0 or 3.1"),
+        ({"openapi": "4.0.0"}, "this is not an OpenAPI document of version 3.0 or 3.1"),
+        ({"openapi": 3.1}, "this is not an OpenAPI document of version 3.0 or 3.1"),
+        ({"asyncapi": "3.0.0"}, "this is not an OpenAPI document of version 3.0 or 3.1"),
         (
             spec({f"/{number}": {"get": {}} for number in range(MAX_OPERATIONS + 1)}),
             "the document has 5001 operations; at most 5000 can be imported",
