@@ -1,7 +1,6 @@
-"""The way in from a specification: an operation's answer as its kind, fields and records.
+"""Reads the answers of an operation of a specification: their kind, fields and records.
 
-Fields are picked from the schema of the first success, a few levels deep; a list is recognised by its envelope. How it
-goes on is for `spec_pages` to say, and what its example is for `spec_examples`.
+Fields are picked from the schema of the first success, a few levels deep; a list is recognised by its envelope.
 """
 
 from __future__ import annotations
@@ -12,21 +11,23 @@ from itertools import islice
 from typing import Any
 
 from connector.answers.mapping import USUAL_ROOTS
-from connector.openapi.document import Flat, Specification, members, shorten
+from connector.openapi.document import Flat, Specification, as_object, members, shorten
 from connector.openapi.inputs import is_json_type, read_type
 
 #: Fields are picked so deep, and of one answer so many.
 MAX_LEVELS = 4
 MAX_FIELDS = 120
 _DESCRIPTION = 200
+#: An object with more members than this is not the envelope of a list.
+_MAX_ENVELOPE = 7
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SpecAnswer:
     """What an operation answers: its kind, media type, status, schema, and whether it is a list.
 
-    `root` is where the records of a list are; None for what is no list. `event` is the schema of the names of a
-    stream's events, if they have any.
+    `root` is where the records of a list are, None if it is not a list. `event` is the schema of the names of events in
+    a stream, if they have any.
     """
 
     kind: str
@@ -38,21 +39,22 @@ class SpecAnswer:
     has_link: bool = False
     event: Any = None
 
+    @property
+    def has_fields(self) -> bool:
+        """True if values can be picked from it."""
+        return self.kind in ("json", "sse", "ndjson")
+
 
 def read_answers(spec: Specification, source: Mapping[str, Any], where: str) -> list[SpecAnswer]:
     """The answers of the first success: one, or a second that is a stream where there are both."""
-    responses = source.get("responses")
-    found = sorted(
-        (str(status).upper(), each)
-        for status, each in (responses.items() if isinstance(responses, Mapping) else ())
-        if str(status)[:1] == "2"
-    )
-    if not found and isinstance(responses, Mapping) and "default" in responses:
+    responses = as_object(source.get("responses"))
+    found = sorted((str(status).upper(), each) for status, each in responses.items() if str(status)[:1] == "2")
+    if not found and "default" in responses:
         found = [("200", responses["default"])]
     resolved = [(_status(status), spec.resolve(each, where)) for status, each in found]
     with_content = [(status, each) for status, each in resolved if next(members(each.get("content")), None)]
     if not with_content:
-        return [SpecAnswer("empty" if resolved else "json", status=resolved[0][0] if resolved else 200)]
+        return [SpecAnswer(kind="empty", status=resolved[0][0])] if resolved else [SpecAnswer(kind="json")]
     status, response = with_content[0]
     headers = {name.lower() for name, _ in members(response.get("headers"))}
     answers: dict[bool, SpecAnswer] = {}
@@ -69,7 +71,16 @@ def read_answers(spec: Specification, source: Mapping[str, Any], where: str) -> 
         if kind == "sse":
             schema, event = _unwrap_event(spec, schema, where)
         root = find_root(spec, schema, where) if kind in ("json", "ndjson") else None
-        answers[streams] = SpecAnswer(kind, media_type, status, schema, media, root, "link" in headers, event)
+        answers[streams] = SpecAnswer(
+            kind=kind,
+            media_type=media_type,
+            status=status,
+            schema=schema,
+            media=media,
+            root=root,
+            has_link="link" in headers,
+            event=event,
+        )
     if True in answers and False in answers and answers[False].kind != "json":
         del answers[False]
     return [answers[streams] for streams in (False, True) if streams in answers]
@@ -102,12 +113,11 @@ def _unwrap_event(spec: Specification, schema: Any, where: str) -> tuple[Any, An
 
 
 def find_root(spec: Specification, schema: Any, where: str) -> tuple[str, ...] | None:
-    """Where the records of a list are: `()` for a bare array, the names that lead to one, None for what is no list."""
+    """Where the records of a list are: `()` for a bare array, the names that lead to one, None if it is not a list."""
     flat = spec.flat(schema, where)
     if flat.get("type") == "array":
         return ()
-    found = _find_list(spec, flat, where)
-    if found is not None:
+    if (found := _find_list(spec, flat, where)) is not None:
         return (found,)
     for name, each in members(flat.get("properties")):
         inner = spec.flat(each, where)
@@ -117,30 +127,20 @@ def find_root(spec: Specification, schema: Any, where: str) -> tuple[str, ...] |
 
 
 def _find_list(spec: Specification, flat: Flat, where: str) -> str | None:
-    """The member that holds the records: a usual one, or the only one that is a list of objects."""
-    if not flat:
-        return None
-    if id(flat) not in spec.lists:
-        spec.lists[id(flat)] = _search_list(spec, flat, where)
-    return spec.lists[id(flat)]
-
-
-def _search_list(spec: Specification, flat: Flat, where: str) -> str | None:
-    arrays = [name for name, each in members(flat.get("properties")) if spec.flat(each, where).get("type") == "array"]
-    usual = next((name for name in USUAL_ROOTS if name in arrays), None)
-    if usual is not None:
-        return usual
-    objects = [
-        name
-        for name in arrays
-        if spec.flat(spec.flat(flat["properties"][name], where).get("items"), where).get("type") == "object"
-    ]
-    others = len(flat.get("properties", ())) - len(arrays)
-    return objects[0] if len(objects) == 1 and len(arrays) == 1 and others <= 6 else None
+    """The member that holds the records: a usual one, or the only list of objects."""
+    if flat and id(flat) not in spec.lists:
+        properties = dict(members(flat.get("properties")))
+        arrays = {name: each for name, each in properties.items() if spec.flat(each, where).get("type") == "array"}
+        usual = next((name for name in USUAL_ROOTS if name in arrays), None)
+        if usual is None and len(arrays) == 1 and len(properties) <= _MAX_ENVELOPE:
+            [(name, each)] = arrays.items()
+            usual = name if spec.flat(spec.flat(each, where).get("items"), where).get("type") == "object" else None
+        spec.lists[id(flat)] = usual
+    return spec.lists.get(id(flat))
 
 
 def read_fields(spec: Specification, schema: Any, where: str, root: tuple[str, ...] = ()) -> list[dict[str, Any]]:
-    """The fields of an answer's schema, or of a record at `root` in it; empty where it is no object."""
+    """The fields of an answer's schema, or of a record at `root` in it; none if it is not an object."""
     flat = spec.flat(schema, where)
     for name in root:
         flat = spec.flat(flat.get("properties", {}).get(name), where)
@@ -179,19 +179,12 @@ def _walk(
         each = spec.flat(schema, where)
         if each.get("writeOnly") is True or not name:
             continue
-        here, there, in_list = (*names, name), (*steps, name), many
-        described = each
-        levels = 0
+        here, there, described, levels = (*names, name), (*steps, name), each, 0
         while each.get("type") == "array" and levels < MAX_LEVELS:
-            there, in_list, levels = (*there, 0), True, levels + 1
+            there, levels = (*there, 0), levels + 1
             each = spec.flat(each.get("items"), where)
-        deeper = bool(each.get("properties")) and each.get("type") == "object"
-        if deeper and len(here) < MAX_LEVELS and id(each) not in within and each.get("variants", 1) == 1:
-            yield from _walk(spec, each, where, here, there, (*within, id(each)), many=in_list)
-        elif levels:
-            yield here, there, in_list, {**each, "description": described.get("description")}
+        is_open = bool(each.get("properties")) and each.get("type") == "object" and each.get("variants", 1) == 1
+        if is_open and len(here) < MAX_LEVELS and id(each) not in within:
+            yield from _walk(spec, each, where, here, there, (*within, id(each)), many=many or levels > 0)
         else:
-            yield here, there, in_list, each
-
-
-# Examples
+            yield here, there, many or levels > 0, {**each, "description": described.get("description")}

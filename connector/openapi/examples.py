@@ -1,4 +1,4 @@
-"""A recorded answer for an operation of a specification: its own example where that fits, else one of the schema."""
+"""Makes the recorded answer of an operation: the example in the specification if it fits, else one of the schema."""
 
 from __future__ import annotations
 
@@ -43,21 +43,17 @@ def read_example(spec: Specification, answer: SpecAnswer, where: str) -> dict[st
 
 
 def _given(spec: Specification, answer: SpecAnswer, where: str) -> Any:
-    """The example that a specification gives, if it is not too large."""
-    given: Any = None
+    """The example in the specification, if there is one and it is not too large."""
     if "example" in answer.media:
         given = answer.media["example"]
     else:
-        for _, each in members(answer.media.get("examples")):
-            found = spec.resolve(each, where)
-            if "value" in found:
-                given = found["value"]
-                break
-    if given is not None and len(json.dumps(given)) > _MAX_EXAMPLE:
-        return None
-    return given
+        found = (spec.resolve(each, where) for _, each in members(answer.media.get("examples")))
+        given = next((each["value"] for each in found if "value" in each), None)
+    return given if len(json.dumps(given)) <= _MAX_EXAMPLE else None
 
 
+# JSON Schema is not checked as a whole: a pattern or `uniqueItems` of a hostile specification would take hours, and an
+# example that breaks one of them is still a good answer to read fields from.
 _KINDS: Mapping[str, type | tuple[type, ...]] = {
     "object": Mapping,
     "array": list,
@@ -69,7 +65,7 @@ _KINDS: Mapping[str, type | tuple[type, ...]] = {
 
 
 def fits(spec: Specification, schema: Any, value: Any, where: str, levels: int = 4) -> bool:
-    """True if a value has the types and the required members that a schema says, a few levels deep."""
+    """True if a value has the types and the required members of a schema, a few levels deep."""
     flat = spec.flat(schema, where)
     kind = flat.get("type")
     if value is None:

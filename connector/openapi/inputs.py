@@ -1,6 +1,6 @@
-"""Inputs of one operation of a specification: what each is called, its type, bounds and options.
+"""The inputs of one operation of a specification: their names, types, bounds and options.
 
-Where an input lands in the request is `spec_requests`' to say. Whatever the language cannot say goes to the report.
+Where an input lands in the request is decided in `requests`. What the language cannot express goes to the report.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _FORMATS = {"date": "Date", "date-time": "DateTime"}
 STRUCTURED = ("Array", "Object", "Any")
 _DESCRIPTION = 300
 _MAX_OPTIONS = 500
-#: What of a schema its placeholder says itself.
-_SAID = frozenset({"type", "enum", "minimum", "maximum", "description"})
+#: Members of a schema that its placeholder has itself.
+_OWN = frozenset({"type", "enum", "minimum", "maximum", "description"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SpecOperation:
-    """One operation of a specification: where it stands, its parameters merged with those of its path.
+    """One operation of a specification: where it is, its parameters merged with those of its path.
 
     `constants` are members of its body that are fixed here, `without` those that are left out: how one operation that
     answers in two ways becomes two.
@@ -49,19 +49,19 @@ def read_type(schema: Flat, *, binary: bool = False) -> str:
         if is_file and schema.get("contentEncoding") is None:
             return "File"
     if kind == "string":
-        return _FORMATS.get(schema.get("format", ""), "String") if "enum" not in schema else "String"
+        return "String" if "enum" in schema else _FORMATS.get(schema.get("format", ""), "String")
     return _TYPES.get(kind, "Any") if isinstance(kind, str) and not schema.get("mixed") else "Any"
 
 
 def is_json_type(media_type: str) -> bool:
-    """True for a media type of JSON documents; what stands for anything counts as one."""
+    """True for a media type of JSON documents; a wildcard counts as one."""
     kind = media_type.partition(";")[0].strip().lower()
     return kind in ("application/json", "text/json", "*/*", "application/*") or kind.endswith("+json")
 
 
 @dataclass(slots=True)
 class Inputs:
-    """The inputs of one call, each of another name."""
+    """The inputs of one call, each with a name of its own."""
 
     spec: Specification
     call: SpecOperation
@@ -72,14 +72,16 @@ class Inputs:
         self.spec.report.add("lost", self.call.where, message)
 
     def guess(self, message: str) -> None:
-        """Reports what the specification does not say."""
+        """Reports what the specification leaves open."""
         self.spec.report.add("guessed", self.call.where, message)
 
     def take(self, wire: str, place: str) -> str:
         """The name of an input for something that is called `wire` where it lands."""
         if self.call.named and is_placeholder(wire):
             return wire
-        return self.names.take(camel(wire), place)
+        # A query parameter that has the name of its input needs no template.
+        is_kept = place == "query" and is_placeholder(wire)
+        return self.names.take(wire if is_kept else camel(wire), place)
 
     def placeholder(
         self, name: str, schema: Any, *, required: bool, description: Any = "", binary: bool = False
@@ -99,8 +101,8 @@ class Inputs:
         kept.pop("description", None)
         is_structured = found["type"] in STRUCTURED
         is_plain = kept.get("type") in ("array", "object") or not is_structured
-        said = _SAID | ({"format"} if found["type"] in ("Date", "DateTime") else frozenset())
-        if (is_plain and kept.keys() - said and "anyOf" not in kept) or (is_structured and kept and not is_plain):
+        own = _OWN | ({"format"} if found["type"] in ("Date", "DateTime") else frozenset())
+        if (is_plain and kept.keys() - own and "anyOf" not in kept) or (is_structured and kept and not is_plain):
             found["schema"] = kept
         return found
 
@@ -127,7 +129,7 @@ class Inputs:
             return
         low, high = found.get("minimum", default), found.get("maximum", default)
         if default not in found.get("options", [default]) or (is_number(default) and not low <= default <= high):
-            self.guess(f"the default of {found['name']} is none of its own values, and is left out")
+            self.guess(f"the default of {found['name']} is not one of its own values, and is left out")
             return
         found["default"] = default
 

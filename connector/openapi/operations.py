@@ -1,18 +1,27 @@
-"""Operations of a specification: found one by one, and each written as a definition has it.
+"""Finds the operations of a specification one by one, and writes each as a definition has it.
 
-What a request needs `spec_requests` says, what comes back `spec_answers` and `spec_pages`; which resource an operation
-belongs to, and what it is called there, is `openapi`'s.
+Requests are read by `requests`, answers by `answers` and `pages`; `importer` decides on resources and names.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
 from connector.openapi.answers import SpecAnswer, read_answers, read_fields
-from connector.openapi.document import Flat, Specification, extension, members, shorten, text_of
+from connector.openapi.document import (
+    Flat,
+    Specification,
+    as_object,
+    extension,
+    first_tag,
+    items,
+    members,
+    shorten,
+    text_of,
+)
 from connector.openapi.inputs import SpecOperation, is_json_type
 from connector.openapi.names import NamedPath
 from connector.openapi.pages import find_pagination
@@ -21,16 +30,16 @@ from connector.openapi.requests import choose_media_type, read_parameters, read_
 METHODS = ("get", "post", "put", "patch", "delete", "head", "options", "trace")
 #: How much of a description is kept, in characters.
 DESCRIPTION = 500
-#: What stands in an operation, in this order.
+#: The members of an operation, in this order.
 _MEMBERS = (
     *("meta", "deprecated", "method", "path", "headers", "queryParams", "bodyTemplate", "form", "idempotent"),
     *("pagination", "records", "response", "fields", "rateLimit", "retry", "errors"),
 )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class FoundOperation:
-    """One operation of the specification with what was found of it so far."""
+    """One operation of the specification, with what was found out about it so far."""
 
     call: SpecOperation
     named: NamedPath
@@ -60,44 +69,38 @@ def _find(
 ) -> Iterator[FoundOperation]:
     where = f"{method.upper()} {path[:200]}"
     for level in (source, item):
-        if isinstance(level.get("servers"), list) and level["servers"]:
+        if items(level.get("servers")):
             spec.report.add("lost", where, "its own server; it is called at the server of all")
             break
     if source.get("callbacks"):
         spec.report.add("lost", where, "its callbacks; declare a webhook for each that is needed")
     plain, _, fragment = path.partition("#")
     parameters = read_parameters(spec, where, item.get("parameters"), source.get("parameters"))
-    tags = source.get("tags")
-    tag = tags[0] if isinstance(tags, list) and tags and isinstance(tags[0], str) else ""
-    own = extension(source)
+    tag, own = first_tag(source), extension(source)
     answers = read_answers(spec, source, where)
-    for answer in answers if not own else answers[:1]:
-        streams = len(answers) > 1 and answer.kind in ("sse", "ndjson") and not own
-        has_flag = len(answers) > 1 and not own and _has_flag(spec, source, where)
+    # What `x-connector` describes is one operation, whatever it may answer.
+    is_split = len(answers) > 1 and not own
+    has_flag = is_split and _body_properties(spec, source, where).get("stream", {}).get("type") == "boolean"
+    for answer in answers if is_split else answers[:1]:
+        streams = is_split and answer.kind in ("sse", "ndjson")
         call = SpecOperation(
-            where,
-            plain,
-            source,
-            parameters,
+            where=where,
+            path=plain,
+            source=source,
+            parameters=parameters,
             constants={"stream": True} if streams and has_flag else {},
             without=frozenset({"stream"}) if has_flag and not streams else frozenset(),
             named=bool(extension(spec.document)),
         )
-        mark = "stream" if streams else fragment
         named = NamedPath(
-            method.upper(),
-            plain,
-            mark,
-            tag,
-            text_of(source, "operationId"),
-            method == "get" and answer.root is not None,
+            method=method.upper(),
+            path=plain,
+            fragment="stream" if streams else fragment,
+            tag=tag,
+            operation_id=text_of(source, "operationId"),
+            lists=method == "get" and answer.root is not None,
         )
-        yield FoundOperation(call, named, answer, tag, own)
-
-
-def _has_flag(spec: Specification, source: Mapping[str, Any], where: str) -> bool:
-    """True if the body has a member `stream` that chooses between two kinds of answer."""
-    return _body_properties(spec, source, where).get("stream", {}).get("type") == "boolean"
+        yield FoundOperation(call=call, named=named, answer=answer, tag=tag, extension=own)
 
 
 def _body_properties(spec: Specification, source: Mapping[str, Any], where: str) -> dict[str, Flat]:
@@ -115,15 +118,7 @@ def _body_properties(spec: Specification, source: Mapping[str, Any], where: str)
 def define(spec: Specification, found: FoundOperation, path: str, reserved: frozenset[str]) -> None:
     """The definition of one operation."""
     source, where, own = found.call.source, found.call.where, found.extension
-    call = SpecOperation(
-        where,
-        path,
-        source if "bodyTemplate" not in own else {},
-        found.call.parameters,
-        found.call.constants,
-        found.call.without,
-        found.call.named,
-    )
+    call = replace(found.call, path=path, source=source if "bodyTemplate" not in own else {})
     definition: dict[str, Any] = {"meta": operation_meta(source), "method": found.named.method}
     if source.get("deprecated") is True:
         definition["deprecated"] = True
@@ -133,9 +128,8 @@ def define(spec: Specification, found: FoundOperation, path: str, reserved: froz
         definition["response"] = answer.kind
     query = {each["name"]: spec.flat(each.get("schema"), where) for each in call.parameters if each["in"] == "query"}
     body = _body_properties(spec, source, where) if found.named.method == "POST" else {}
-    pagination = None
-    if answer.root is not None and (found.named.method in ("GET", "POST")):
-        pagination = find_pagination(spec, answer, where, query, body)
+    is_paged = answer.root is not None and found.named.method in ("GET", "POST")
+    pagination = find_pagination(spec, answer, where, query, body) if is_paged else None
     is_list = found.definition.get("name") == "list" or pagination is not None
     root: tuple[str, ...] = ()
     if is_list and answer.root is not None and answer.kind == "json" and not own:
@@ -145,24 +139,22 @@ def define(spec: Specification, found: FoundOperation, path: str, reserved: froz
             definition["pagination"] = pagination
             spec.report.add("guessed", where, f"it goes on by {pagination['style']}")
         elif {"page", "cursor", "offset"} & query.keys():
-            spec.report.add("guessed", where, "it seems to have pages, but not how they are told apart")
-    if answer.kind in ("json", "sse", "ndjson"):
+            spec.report.add("guessed", where, "it seems to have pages, but how they are requested is not known")
+    if answer.has_fields:
         found.fields = read_fields(spec, answer.schema, where, root)
     definition |= {key: value for key, value in own.items() if key in _MEMBERS and key != "path"}
     if own_path(found):
-        declared = own["path"] if isinstance(own["path"], Mapping) else {}
-        definition["path"] = {**declared, "value": path}
+        definition["path"] = {**as_object(own["path"]), "value": path}
     found.definition = definition
 
 
 def own_path(found: FoundOperation) -> str:
-    """The whole path that `x-connector` says, endpoint included; empty if it says none."""
-    path = found.extension.get("path")
-    return path if isinstance(path, str) else text_of(path, "value") if isinstance(path, Mapping) else ""
+    """The whole path in `x-connector`, endpoint included; empty if it has none."""
+    return text_of(found.extension, "path") or text_of(as_object(found.extension.get("path")), "value")
 
 
 def operation_meta(source: Mapping[str, Any]) -> dict[str, str]:
-    """What an operation or a webhook is, in a few words and in more."""
+    """A short and a longer description of an operation or a webhook."""
     short = shorten(source.get("summary"), 80)
     description = shorten(source.get("description"), DESCRIPTION)
     meta = {"short": short or shorten(description, 80), "description": description if description != short else ""}
@@ -170,9 +162,8 @@ def operation_meta(source: Mapping[str, Any]) -> dict[str, str]:
 
 
 def finish(found: FoundOperation, shared: Sequence[Any]) -> dict[str, Any]:
-    """The definition of an operation in the order of its members, with its own fields where they are not the shared."""
+    """The definition of an operation, its members in order, with its own fields where they differ from the shared."""
     definition = dict(found.definition)
-    maps = found.answer.kind in ("json", "sse", "ndjson")
-    if maps and found.fields != shared and "fields" not in found.extension and not found.extension:
+    if found.answer.has_fields and found.fields != shared and not found.extension:
         definition["fields"] = found.fields
     return {key: definition[key] for key in _MEMBERS if key in definition and definition[key] != {}}

@@ -1,7 +1,7 @@
-"""The way out of a specification: parameters and bodies of one operation as path, query, headers and body template.
+"""Writes the parameters and the body of one operation as path, query, headers and body template.
 
 A body is taken apart one level: each of its properties is an input, and what nests deeper is an input of type Object
-or Array that keeps its JSON Schema. Whatever the language cannot say goes to the report as lost.
+or Array that keeps its JSON Schema. What the language cannot express goes to the report as lost.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from connector.auth.methods import check_header_name
 from connector.openapi.document import (
     Flat,
     Specification,
+    as_object,
     extension,
     find_alternatives,
+    items,
     members,
     text_of,
 )
@@ -28,6 +30,7 @@ from connector.templates import MAX_SLOTS
 _MAX_PARAMETERS = 300
 #: Headers that OpenAPI takes from elsewhere (3.1.1, section 4.8.12).
 _NO_PARAMETERS = frozenset({"accept", "content-type", "authorization"})
+_FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 _PARAMETER = re.compile(r"\{([^{}/]*)\}")
 
 
@@ -35,7 +38,7 @@ def read_parameters(spec: Specification, where: str, *levels: Any) -> tuple[Mapp
     """The parameters of an operation over those of its path, references resolved."""
     found: dict[tuple[str, str], Mapping[str, Any]] = {}
     for level in levels:
-        for each in islice(level if isinstance(level, list) else (), _MAX_PARAMETERS):
+        for each in items(level)[:_MAX_PARAMETERS]:
             parameter = spec.resolve(each, where)
             name, place = parameter.get("name"), parameter.get("in")
             if isinstance(name, str) and name and isinstance(place, str):
@@ -61,26 +64,15 @@ class _Request:
 
     def read(self) -> dict[str, Any]:
         path = self._path()
-        cookies = []
         for parameter in self.call.parameters:
             if parameter["in"] == "query":
                 self._query(parameter)
             elif parameter["in"] == "header":
                 self._header(parameter)
-            elif parameter["in"] == "cookie":
-                cookies.append(parameter)
-        self._cookies(cookies)
+        self._cookies([each for each in self.call.parameters if each["in"] == "cookie"])
         body = self._body()
-        found: dict[str, Any] = {"path": path}
-        if self.headers:
-            found["headers"] = self.headers
-        if self.query:
-            found["queryParams"] = self.query
-        if body is not None:
-            found["bodyTemplate"] = body
-        if self.form:
-            found["form"] = self.form
-        return found
+        found = {"headers": self.headers, "queryParams": self.query, "bodyTemplate": body, "form": self.form}
+        return {"path": path, **{key: value for key, value in found.items() if value not in (None, {})}}
 
     # Parameters
 
@@ -93,12 +85,10 @@ class _Request:
             parameter = declared.get(wire, {})
             if wire not in placeholders:
                 if not parameter:
-                    self.inputs.guess(f"the path parameter {wire!r} is declared nowhere; it is taken as text")
-                schema = self._schema_of(parameter)
-                name = _named_input(parameter) or self.inputs.take(wire, "path")
-                entry = self.inputs.placeholder(name, schema, required=True, description=parameter.get("description"))
+                    self.inputs.guess(f"the path parameter {wire!r} is not declared; it is taken as text")
+                entry = self._input(parameter, wire, "path")
                 if entry["type"] in STRUCTURED:
-                    entry = {**entry, "type": "String"}
+                    entry["type"] = "String"
                     entry.pop("schema", None)
                 if extension(parameter).get("multi") is True:
                     entry["multi"] = True
@@ -110,6 +100,13 @@ class _Request:
         text = _PARAMETER.sub(put, self.call.path.replace("{{", "{").replace("}}", "}"))
         return {"value": text, "placeholders": list(placeholders.values())} if placeholders else text
 
+    def _input(self, parameter: Mapping[str, Any], wire: str, place: str) -> dict[str, Any]:
+        """The input that fills a parameter, named as `x-connector` wants or after the parameter."""
+        own = text_of(extension(parameter), "input")
+        name = own if is_placeholder(own) else self.inputs.take(wire, place)
+        required, description = parameter.get("required") is True or place == "path", parameter.get("description")
+        return self.inputs.placeholder(name, self._schema_of(parameter), required=required, description=description)
+
     def _schema_of(self, parameter: Mapping[str, Any]) -> Any:
         """The schema of a parameter, or that of its one content."""
         content = next(members(parameter.get("content")), None)
@@ -119,54 +116,32 @@ class _Request:
 
     def _query(self, parameter: Mapping[str, Any]) -> None:
         wire = parameter["name"]
-        schema = self._schema_of(parameter)
-        flat = self.spec.flat(schema, self.call.where)
-        kind = read_type(flat)
+        flat = self.spec.flat(self._schema_of(parameter), self.call.where)
         style, is_json = text_of(parameter, "style", "form"), "content" in parameter
         explode = parameter.get("explode", style == "form")
-        is_free = self.call.named or not flat.get("properties")
-        if kind == "Object" and not is_json and style == "form" and explode and is_free:
-            # Its own name never travels, so the input's may stand for it.
-            entry = self._query_input(parameter, wire, schema)
-            name = entry.pop("name")
-            self.query[name] = {**entry, "explode": True}
+        if not is_json and (read_type(flat) == "Object" or style == "deepObject"):
+            if style == "form" and explode and (self.call.named or not flat.get("properties")):
+                # The name of the parameter is never sent, so the input's may take its place.
+                entry = self._input(parameter, wire, "query")
+                name = entry.pop("name")
+                self.query[name] = {**entry, "explode": True}
+            elif explode or style == "deepObject":
+                self._spread(parameter, flat, "{}[{}]" if style == "deepObject" else "{1}")
+            else:
+                self.inputs.lose(f"the query parameter {wire!r}: an object in the style {style!r}")
             return
-        if not is_json and (style == "deepObject" or (kind == "Object" and explode)):
-            self._spread(parameter, flat, "{}[{}]" if style == "deepObject" else "{1}")
-            return
-        if kind == "Object" and not is_json:
-            self.inputs.lose(f"the query parameter {wire!r}: an object in the style {style!r}")
-            return
-        entry = self._query_input(parameter, wire, schema)
+        entry = self._input(parameter, wire, "query")
         if is_json and entry["type"] == "Array":
-            # An Array would repeat its name; a list of type Any travels as one JSON text.
+            # An Array would repeat its name; a list of type Any is sent as one JSON text.
             entry["type"] = "Any"
         elif entry["type"] == "Array" and not explode:
             mark = {"spaceDelimited": "spaces", "pipeDelimited": "'|'"}.get(style, "commas")
-            entry["type"] = "String"
-            entry["description"] = (
-                f"{entry.get('description', '')} Several values are written with {mark} between them."
-            )
-            entry["description"] = entry["description"].strip()
+            description = f"{entry.get('description', '')} Several values are written with {mark} between them."
+            entry |= {"type": "String", "description": description.strip()}
             for key in ("schema", "options", "default"):
                 entry.pop(key, None)
             self.inputs.guess(f"the query parameter {wire!r} is a text of values with {mark} between them")
         self._add_query(wire, entry)
-
-    def _query_input(
-        self, parameter: Mapping[str, Any], wire: str, schema: Any, description: Any = ""
-    ) -> dict[str, Any]:
-        named = _named_input(parameter)
-        name = named or (
-            self.inputs.take(wire, "query") if not is_placeholder(wire) else self._keep_name(wire, "query")
-        )
-        required = parameter.get("required") is True
-        return self.inputs.placeholder(
-            name, schema, required=required, description=description or parameter.get("description")
-        )
-
-    def _keep_name(self, wire: str, place: str) -> str:
-        return wire if self.call.named else self.inputs.names.take(wire, place)
 
     def _add_query(self, wire: str, entry: dict[str, Any]) -> None:
         name = entry["name"]
@@ -179,10 +154,10 @@ class _Request:
         """An object whose properties are query parameters of their own."""
         outer = parameter["name"]
         if not flat.get("properties"):
-            # Of alternatives the one with members is what a style for objects was chosen for.
+            # Of alternatives, a style for objects means the one with members.
             target = self.spec.resolve(self._schema_of(parameter), self.call.where)
             branches = find_alternatives(self.spec, target, self.call.where)
-            flats = [self.spec.flat(each, self.call.where) for each in branches]
+            flats = (self.spec.flat(each, self.call.where) for each in branches)
             flat = next((each for each in flats if each.get("properties")), flat)
         required = set(flat.get("required", ())) if parameter.get("required") is True else set()
         for name, schema in islice(members(flat.get("properties")), _MAX_PARAMETERS):
@@ -191,8 +166,8 @@ class _Request:
             if read_type(inner) == "Object" or not wire.isprintable() or wire in self.query:
                 self.inputs.lose(f"the query parameter {wire!r}: it nests too deeply, or another has its name")
                 continue
-            part = {"name": wire, "required": name in required}
-            self._add_query(wire, self._query_input(part, wire, schema))
+            part = {"required": name in required, "schema": schema}
+            self._add_query(wire, self._input(part, wire, "query"))
         if not flat.get("properties"):
             self.inputs.lose(f"the query parameter {outer!r}: an object whose members are not known")
 
@@ -205,15 +180,11 @@ class _Request:
         except ValueError as error:
             self.inputs.lose(f"the header {wire!r}: {error}")
             return
-        name = _named_input(parameter) or self.inputs.take(wire, "header")
-        schema = self._schema_of(parameter)
-        entry = self.inputs.placeholder(
-            name, schema, required=parameter.get("required") is True, description=parameter.get("description")
-        )
+        entry = self._input(parameter, wire, "header")
         if entry["type"] == "Array":
             entry["type"] = "String"
             entry.pop("options", None)
-        self.headers[wire] = {"value": f"{{{{{name}}}}}", "placeholders": [entry]}
+        self.headers[wire] = {"value": f"{{{{{entry['name']}}}}}", "placeholders": [entry]}
 
     def _cookies(self, parameters: list[Mapping[str, Any]]) -> None:
         texts, placeholders = [], []
@@ -222,13 +193,8 @@ class _Request:
             if parameter.get("required") is not True or "{" in wire:
                 self.inputs.lose(f"the cookie {wire!r}: only cookies that are required can be sent")
                 continue
-            name = _named_input(parameter) or self.inputs.take(wire, "cookie")
-            placeholders.append(
-                self.inputs.placeholder(
-                    name, self._schema_of(parameter), required=True, description=parameter.get("description")
-                )
-            )
-            texts.append(f"{wire}={{{{{name}}}}}")
+            placeholders.append(self._input(parameter, wire, "cookie"))
+            texts.append(f"{wire}={{{{{placeholders[-1]['name']}}}}}")
         if texts and all(text.isascii() and text.isprintable() for text in texts):
             self.headers["Cookie"] = {"value": "; ".join(texts), "placeholders": placeholders}
 
@@ -250,21 +216,19 @@ class _Request:
             if kind not in ("application/json", "*/*", "application/*"):
                 self.headers["Content-Type"] = kind
             return self._fields(schema, required=required)
-        if kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
-            self.headers["Content-Type"] = kind
-            if _writes_indexes(media):
-                self.form["lists"] = "indexes"
-            return self._fields(schema, required=required, parts=True)
-        if "ndjson" in kind or "jsonl" in kind:
-            self.headers["Content-Type"] = kind
-            return self._whole(schema, required=required)
-        if kind.startswith("text/") and not kind.endswith("xml"):
-            self.headers["Content-Type"] = kind
-            return self._whole({"type": "string"}, required=required, name="text")
         if kind.endswith("xml"):
             self.inputs.lose(f"the body: {kind} is written as a template by hand, in the overlay")
             return None
         self.headers["Content-Type"] = "application/octet-stream" if "*" in kind else kind
+        if kind in _FORMS:
+            if any(as_object(each).get("style") == "deepObject" for _, each in members(media.get("encoding"))):
+                self.form["lists"] = "indexes"
+            return self._fields(schema, required=required, parts=True)
+        if "ndjson" in kind or "jsonl" in kind:
+            return self._whole(schema, required=required)
+        if kind.startswith("text/"):
+            self.headers["Content-Type"] = kind
+            return self._whole({"type": "string"}, required=required, name="text")
         return self._whole({"type": "string", "format": "binary"}, required=required, name="file")
 
     def _whole(self, schema: Any, *, required: bool, name: str = "body") -> Any:
@@ -289,7 +253,7 @@ class _Request:
             self.inputs.lose("further members of the body, which have no names")
         needed = set(flat.get("required", ()))
         if needed and not required:
-            self.inputs.guess("the body may be left out, but where it is sent it has required members")
+            self.inputs.guess("the body is optional, but has required members")
         value: dict[str, Any] = {}
         placeholders = []
         for wire, each in islice(properties.items(), MAX_SLOTS):
@@ -304,9 +268,7 @@ class _Request:
             entry = self._property(wire, each, required=wire in needed, parts=parts)
             value[wire] = f"{{{{{entry['name']}}}}}"
             placeholders.append(entry)
-        if not placeholders:
-            return {"value": value}
-        return {"value": value, "placeholders": placeholders}
+        return {"value": value, **({"placeholders": placeholders} if placeholders else {})}
 
     def _property(self, wire: str, schema: Any, *, required: bool, parts: bool) -> dict[str, Any]:
         flat = self.spec.flat(schema, self.call.where)
@@ -323,24 +285,13 @@ def choose_media_type(content: Mapping[str, Any]) -> str:
 
     def rank(media_type: str) -> int:
         kind = media_type.partition(";")[0].strip().lower()
-        order = ("multipart/form-data", "application/x-www-form-urlencoded")
         if kind == "application/json":
             return 0
-        return (
-            1
-            if is_json_type(kind) and "*" not in kind
-            else 2 + order.index(kind)
-            if kind in order
-            else 9 + ("xml" in kind)
-        )
+        if is_json_type(kind) and "*" not in kind:
+            return 1
+        return 2 + _FORMS.index(kind) if kind in _FORMS else 9 + ("xml" in kind)
 
     return min(content, key=rank)
-
-
-def _named_input(parameter: Mapping[str, Any]) -> str:
-    """The name of the input that `x-connector` of a parameter says."""
-    name = text_of(extension(parameter), "input")
-    return name if is_placeholder(name) else ""
 
 
 def _is_fixed_text(text: str) -> bool:
@@ -354,10 +305,3 @@ def _constant(schema: Flat, *, required: bool) -> Any:
         return None
     is_fixed = not isinstance(values[0], str) or _is_fixed_text(values[0])
     return values[0] if is_fixed and (required or schema.get("default") == values[0]) else None
-
-
-def _writes_indexes(media: Mapping[str, Any]) -> bool:
-    """True if a form writes the items of lists as `name[0]`."""
-    return any(
-        isinstance(each, Mapping) and each.get("style") == "deepObject" for _, each in members(media.get("encoding"))
-    )

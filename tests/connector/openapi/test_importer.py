@@ -397,7 +397,7 @@ def test_a_query_parameter_becomes_an_input(parameter: Any, declared: Any, lost:
 def test_a_default_outside_its_own_bounds_is_left_out() -> None:
     imported = call(query({"type": "string", "enum": ["a"], "default": "b"}))
     assert only(imported)["queryParams"]["q"] == {"type": "String", "options": ["a"]}
-    assert notes(imported, "guessed") == ["the default of q is none of its own values, and is left out"]
+    assert notes(imported, "guessed") == ["the default of q is not one of its own values, and is left out"]
 
 
 def test_the_members_of_an_exploded_object_are_parameters_of_their_own() -> None:
@@ -414,7 +414,7 @@ def test_paths_take_every_style_and_parameters_that_nobody_declared() -> None:
     matrix = {"name": "b", "in": "path", "style": "matrix", "schema": {"type": "string"}}
     imported = call({"parameters": [labelled, matrix, {"in": "path"}, "x"]}, "/x/{a}/y/{b}/z({c})/{c}", "get")
     assert render(imported, "x-y.read", a="1", b="2", c="3")[1] == "https://demo.example/x/.1/y/;b=2/z(3)/3"
-    assert notes(imported, "guessed") == ["the path parameter 'c' is declared nowhere; it is taken as text"]
+    assert notes(imported, "guessed") == ["the path parameter 'c' is not declared; it is taken as text"]
 
 
 def test_headers_and_cookies() -> None:
