@@ -1,9 +1,8 @@
-"""A specification's references and schemas: resolved, merged, and put in the words of one version.
+"""Resolves the references of a specification, and merges its schemas in the words of OpenAPI 3.1.
 
 References lead within the document and are never fetched. A schema is *flat* once its `$ref`, `allOf`, `oneOf` and
-`anyOf` are merged into one level and what OpenAPI 3.0 and 3.1 say differently is said alike; its properties are still
-to be flattened when they are asked for, so a schema that holds itself costs nothing. What inputs and fields are made of
-it is said by `spec_requests` and `spec_answers`.
+`anyOf` are merged into one level and the words of OpenAPI 3.0 are replaced; its properties are flattened only when they
+are read, so a schema that holds itself costs nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Literal
 
-#: References, alternatives and parts are followed this deep, and so many of them are looked at.
+#: References, alternatives and parts are followed this deep, and this many of them are read.
 MAX_DEPTH = 100
 MAX_BRANCHES = 100
 #: Of one object so many properties are read.
@@ -22,14 +21,14 @@ MAX_PROPERTIES = 2000
 MAX_KEPT = 600
 MAX_KEPT_NESTING = 18
 
-#: What is taken over from one schema into another as it is.
+#: Members that are taken over from one schema into another as they are.
 _PLAIN = (
     *("type", "format", "enum", "default", "pattern", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
     *("minLength", "maxLength", "minItems", "maxItems", "uniqueItems", "multipleOf", "title", "description", "items"),
     *("additionalProperties", "example", "examples", "readOnly", "writeOnly", "deprecated", "contentMediaType"),
     *("contentEncoding", "nullable", "variants", "x-connector"),
 )
-#: What of it has to be of a certain kind; what is not is left out.
+#: The kinds that members must be of; others are left out.
 _SHAPES: Mapping[str, type] = {
     **dict.fromkeys(("format", "pattern", "title", "description", "contentMediaType", "contentEncoding"), str),
     **dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems"), int),
@@ -37,7 +36,7 @@ _SHAPES: Mapping[str, type] = {
     **dict.fromkeys(("enum", "examples"), list),
     "x-connector": dict,
 }
-#: What a kept schema says beside its type, properties, items and alternatives.
+#: Members of a kept schema other than its type, properties, items and alternatives.
 _KEPT = (
     *("format", "pattern", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength"),
     *("minItems", "maxItems", "uniqueItems", "multipleOf"),
@@ -49,7 +48,7 @@ Flat = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One thing an import says: what was `kept`, `guessed` or `lost`, and of which part of the specification."""
+    """One finding of an import: what was `kept`, `guessed` or `lost`, and of which part of the specification."""
 
     kind: Literal["kept", "guessed", "lost"]
     where: str
@@ -77,7 +76,7 @@ class Specification:
     document: Mapping[str, Any]
     report: Report = field(default_factory=Report)
     flats: dict[int, dict[str, Any]] = field(default_factory=dict)
-    #: Which member of a flat schema holds the records of a list, by the identity of one that is not empty.
+    #: Which member of a flat schema holds the records of a list, by the identity of the schema.
     lists: dict[int, str | None] = field(default_factory=dict)
 
     def resolve(self, node: Any, where: str) -> Mapping[str, Any]:
@@ -152,14 +151,14 @@ def _unescape(step: str) -> str:
 
 
 def _own(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """What a schema says itself, its references and parts aside, in the words of OpenAPI 3.1."""
+    """The members of a schema itself, without its references and parts, in the words of OpenAPI 3.1."""
     own = {key: schema[key] for key in _PLAIN if key in schema and isinstance(schema[key], _SHAPES.get(key, object))}
     _put_type(own, own.pop("type", None))
     if "const" in schema:
         own["enum"] = [schema["const"]]
     _put_enum(own)
     for low, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
-        # Of OpenAPI 3.0 a word that makes the bound beside it exclusive.
+        # In OpenAPI 3.0 a flag that makes the other bound exclusive.
         if isinstance(own.get(exclusive), bool) and own.pop(exclusive) and low in own:
             own[exclusive] = own.pop(low)
     for bound in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"):
@@ -192,7 +191,7 @@ def _put_type(own: dict[str, Any], types: Any) -> None:
 
 
 def _put_enum(own: dict[str, Any]) -> None:
-    """The values allowed, null among them said apart."""
+    """The values allowed; null among them makes the value nullable."""
     if None in own.get("enum", ()):
         own["nullable"] = True
         own["enum"] = [each for each in own["enum"] if each is not None]
@@ -208,19 +207,18 @@ def is_number(value: Any) -> bool:
 
 
 def _infer(schema: Mapping[str, Any]) -> str | None:
-    """The type that a schema has without saying so."""
+    """The type of a schema that does not name it."""
     if "properties" in schema:
         return "object"
     if "items" in schema:
         return "array"
     kinds = {type(each) for each in schema.get("enum", ())}
-    return (
-        {str: "string", bool: "boolean", int: "integer", float: "number"}.get(kinds.pop()) if len(kinds) == 1 else None
-    )
+    names = {str: "string", bool: "boolean", int: "integer", float: "number"}
+    return names.get(kinds.pop()) if len(kinds) == 1 else None
 
 
 def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
-    """Adds what more is said of the same value: properties and required names together, all else in its place."""
+    """Adds more about the same value: properties and required names are joined, all else is replaced."""
     for key, value in more.items():
         if key == "properties":
             into[key] = dict(islice({**into.get(key, {}), **value}.items(), MAX_PROPERTIES))
@@ -231,16 +229,11 @@ def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
 
 
 def _choice(branches: list[Flat]) -> dict[str, Any]:
-    """What can be said of a value that is one of these."""
-    nullable = any(each.get("nullable") for each in branches)
+    """What is known of a value that is one of these."""
+    nullable = {"nullable": True} if any(each.get("nullable") for each in branches) else {}
     branches = [each for each in branches if "null" not in each]
-    if len(branches) == 1:
-        found = {key: value for key, value in branches[0].items() if key != "nullable"}
-    else:
-        found = _alternatives(branches)
-    if nullable:
-        found["nullable"] = True
-    return found
+    found = dict(branches[0]) if len(branches) == 1 else _alternatives(branches)
+    return {**found, **nullable}
 
 
 def _alternatives(branches: list[Flat]) -> dict[str, Any]:
@@ -257,18 +250,13 @@ def _alternatives(branches: list[Flat]) -> dict[str, Any]:
     elif len(types) == 1 and types <= {"string", "integer", "number", "boolean"}:
         found["type"] = next(iter(types))
         if all("enum" in each for each in branches):
-            found["enum"] = list(
-                dict.fromkeys(value for each in branches for value in each["enum"] if _hashable(value))
-            )
+            values = (value for each in branches for value in each["enum"] if not isinstance(value, (list, dict)))
+            found["enum"] = list(dict.fromkeys(values))
     elif types == {"integer", "number"}:
         found["type"] = "number"
     else:
         found["mixed"] = bool(branches)
     return found
-
-
-def _hashable(value: Any) -> bool:
-    return not isinstance(value, (list, dict))
 
 
 @dataclass(slots=True)
@@ -304,13 +292,10 @@ class _Keeper:
         return kept[0] if len(kept) == 1 else {"anyOf": kept}
 
     def _level(self, flat: Flat, nesting: int, within: tuple[int, ...]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
         if flat.get("null"):
             return {"type": "null"}
-        if "type" in flat:
-            found["type"] = flat["type"]
-        elif "types" in flat:
-            found["type"] = list(flat["types"])
+        kind = flat.get("type", flat.get("types"))
+        found = {} if kind is None else {"type": kind}
         found |= {key: flat[key] for key in _KEPT if key in flat}
         if "enum" in flat:
             found["enum"] = list(flat["enum"])
@@ -326,9 +311,8 @@ class _Keeper:
         elif isinstance(extra, Mapping) and extra and nesting > 2:
             found["additionalProperties"] = self.keep(extra, nesting - 1, within)
         if nesting > 2 and isinstance(flat.get("items"), Mapping):
-            items = self.keep(flat["items"], nesting - 1, within)
-            if items:
-                found["items"] = items
+            if kept := self.keep(flat["items"], nesting - 1, within):
+                found["items"] = kept
         return found
 
 
@@ -358,7 +342,7 @@ def text_of(source: Mapping[str, Any], key: str, default: str = "") -> str:
 
 
 def extension(source: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What `x-connector` says there, if it is an object."""
+    """The object `x-connector` of a part of the specification; empty if it has none."""
     return as_object(source.get("x-connector"))
 
 
@@ -388,6 +372,6 @@ def first_tag(operation: Mapping[str, Any]) -> str:
 
 
 def members(value: Any) -> Iterator[tuple[str, Any]]:
-    """The members of an object with text as key; none of anything else."""
+    """The members of an object whose keys are text; none of anything else."""
     if isinstance(value, Mapping):
         yield from ((key, each) for key, each in value.items() if isinstance(key, str))

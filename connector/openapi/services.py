@@ -1,20 +1,20 @@
-"""The service block from a specification: its servers as the base URL, its security schemes as auth methods.
+"""Writes the service block: the servers of a specification as base URL, its security schemes as auth methods.
 
-Of several servers the first counts. Of several ways to authenticate each becomes an option that a connection chooses
-by `authMethod`; schemes that are demanded together travel together where the language can say so.
+Of several servers the first counts. Each of several ways to authenticate becomes an option that a connection chooses
+by `authMethod`; schemes that are required together are sent together where the language can express it.
 """
 
 from __future__ import annotations
 
 import re
 import urllib.parse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from connector.auth.methods import check_header_name
-from connector.openapi.document import Specification, members, shorten, text_of
+from connector.openapi.document import Specification, as_object, items, members, shorten, text_of
 from connector.openapi.names import camel, is_placeholder, split_words
 from connector.urls import origin_of
 
@@ -22,6 +22,11 @@ _VARIABLE = re.compile(r"\{([^{}]*)\}")
 _DESCRIPTION = 200
 _MAX_REQUIREMENTS = 1000
 _ROOT = "servers"
+#: The auth method of an OAuth flow, and its parameters by the names that they have in the flow.
+_OAUTH_METHODS = {
+    "authorizationCode": ("oauth2_authorization_code", {"authorizationUrl": "authURL", "tokenUrl": "tokenURL"}),
+    "clientCredentials": ("oauth2_client_credentials", {"tokenUrl": "tokenURL"}),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +38,13 @@ class Base:
 
     def as_json(self, prefix: str) -> Any:
         """The base URL of a definition, with a prefix that all paths share."""
-        value = self.url + prefix
-        return {"value": value, "placeholders": list(self.placeholders)} if self.placeholders else {"value": value}
+        declared = {"placeholders": list(self.placeholders)} if self.placeholders else {}
+        return {"value": self.url + prefix, **declared}
 
 
 def read_base(spec: Specification, source_url: str) -> Base:
-    """The base URL; a server that is only a path is found beside the specification, or is a value of the connection."""
-    servers = spec.document.get("servers")
-    listed = [each for each in servers if isinstance(each, Mapping)] if isinstance(servers, list) else []
+    """The base URL; a server that is only a path is relative to the specification, or a value of the connection."""
+    listed = [each for each in items(spec.document.get("servers")) if isinstance(each, Mapping)]
     server = next((each for each in listed if text_of(each, "url").startswith("https://")), next(iter(listed), {}))
     if len({text_of(each, "url") for each in listed}) > 1:
         spec.report.add("guessed", _ROOT, f"of {len(listed)} servers {text_of(server, 'url')[:100]!r} is taken")
@@ -50,8 +54,7 @@ def read_base(spec: Specification, source_url: str) -> Base:
 
     def put(found: re.Match[str]) -> str:
         name = found[1]
-        variable = variables.get(name)
-        variable = variable if isinstance(variable, Mapping) else {}
+        variable = as_object(variables.get(name))
         options = [each for each in _texts(variable.get("enum")) if each]
         default = str(variable.get("default", "")) if not isinstance(variable.get("default"), (dict, list)) else ""
         at_start = found.start() == 0
@@ -60,16 +63,17 @@ def read_base(spec: Specification, source_url: str) -> Base:
         if "/" in default or "{" in default:
             spec.report.add("guessed", _ROOT, f"the server variable {name!r} is fixed: {default[:100]!r}")
             return "" if at_start and not default.startswith("http") else default.strip("/")
-        entry: dict[str, Any] = {"name": _unique(camel(name, "server"), placeholders), "type": "String"}
         description = shorten(variable.get("description"), _DESCRIPTION)
-        entry["description"] = description or f"The part {name!r} of the provider's address."
-        entry["required"] = True
-        if default:
+        entry: dict[str, Any] = {
+            "name": _unique(camel(name, "server"), {each["name"] for each in placeholders}),
+            "type": "String",
+            "description": description or f"The part {name!r} of the provider's address.",
+            "required": True,
+        }
+        if default and (not options or default in options):
             entry["default"] = default
         if options:
             entry["options"] = options
-            if default not in options:
-                entry.pop("default", None)
         placeholders.append(entry)
         return f"{{{{{entry['name']}}}}}"
 
@@ -82,7 +86,7 @@ def read_base(spec: Specification, source_url: str) -> Base:
     except ValueError:
         joined = ""
     if joined:
-        spec.report.add("guessed", _ROOT, f"the server is found beside the specification: {joined[:100]}")
+        spec.report.add("guessed", _ROOT, f"the server is relative to the specification: {joined[:100]}")
         return Base(joined, tuple(placeholders))
     spec.report.add("guessed", _ROOT, "the specification names no host; it is a value of the connection, baseURL")
     host = {
@@ -91,17 +95,15 @@ def read_base(spec: Specification, source_url: str) -> Base:
         "description": "Address of the provider: https://host.",
         "required": True,
     }
-    if value and not value.startswith("/"):
-        value = f"/{value}"
-    return Base(f"{{{{baseURL}}}}{value}", (host, *placeholders))
+    path = f"/{value}" if value and not value.startswith("/") else value
+    return Base(f"{{{{baseURL}}}}{path}", (host, *placeholders))
 
 
 def _texts(value: Any) -> list[str]:
-    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
+    return [each for each in items(value) if isinstance(each, str)]
 
 
-def _unique(name: str, known: Sequence[Mapping[str, Any]]) -> str:
-    taken = {each["name"] for each in known}
+def _unique(name: str, taken: Container[str]) -> str:
     return next(each for each in (name, *(f"{name}{number}" for number in range(2, 1000))) if each not in taken)
 
 
@@ -110,8 +112,7 @@ def read_auth(spec: Specification, base: Base, requirements: Sequence[Any]) -> l
 
     Where nothing is required but schemes are declared, each of them is a way.
     """
-    components = spec.document.get("components")
-    schemes = dict(members(components.get("securitySchemes") if isinstance(components, Mapping) else None))
+    schemes = dict(members(as_object(spec.document.get("components")).get("securitySchemes")))
     demanded: dict[tuple[str, ...], set[str]] = {}
     for requirement in islice(requirements, _MAX_REQUIREMENTS):
         if isinstance(requirement, Mapping):
@@ -138,7 +139,7 @@ class _Auth:
     base: Base
 
     def read(self, schemes: Sequence[tuple[str, Mapping[str, Any]]], scopes: Sequence[str]) -> Iterator[dict[str, Any]]:
-        """The auth blocks of schemes that are demanded together."""
+        """The auth blocks of schemes that are required together."""
         if len(schemes) > 1:
             yield from self._together(schemes)
             return
@@ -155,7 +156,7 @@ class _Auth:
                 words = {"openidconnect": "OpenID Connect", "mutualtls": "a client certificate"}.get(
                     kind, repr(kind[:40])
                 )
-                self._lose(name, f"{words} is no auth method here")
+                self._lose(name, f"{words} is not an auth method here")
                 if kind == "openidconnect":
                     yield self._bearer(name, "A token of this provider.")
 
@@ -163,12 +164,12 @@ class _Auth:
         self.spec.report.add("lost", f"security {name}", message)
 
     def _bearer(self, name: str, description: str) -> dict[str, Any]:
-        self.spec.report.add("guessed", f"security {name}", "a bearer token is asked for in its place")
+        self.spec.report.add("guessed", f"security {name}", "a bearer token is used in its place")
         return {"method": "bearer", "params": {"token": self._secret("token", description)}}
 
     def _secret(self, name: str, description: str) -> dict[str, Any]:
-        taken = {each["name"] for each in self.base.placeholders}
-        name = name if name not in taken else f"{name}Secret"
+        if name in {each["name"] for each in self.base.placeholders}:
+            name = f"{name}Secret"
         entry = {"name": name, "type": "String", "description": description, "required": True}
         return {"value": f"{{{{{name}}}}}", "placeholders": [entry]}
 
@@ -183,7 +184,7 @@ class _Auth:
             params["password"]["placeholders"][0]["required"] = False
             yield {"method": "basic", "params": params}
         else:
-            self._lose(name, f"the HTTP scheme {scheme[:40]!r} is no auth method here")
+            self._lose(name, f"the HTTP scheme {scheme[:40]!r} is not an auth method here")
 
     def _key(self, name: str, scheme: Mapping[str, Any], description: str) -> Iterator[dict[str, Any]]:
         place, wire = text_of(scheme, "in", "header"), text_of(scheme, "name", "X-API-Key")
@@ -192,17 +193,13 @@ class _Auth:
         except ValueError as error:
             self._lose(name, f"its key cannot be sent as {wire[:40]!r}: {error}")
             return
-        found: dict[str, Any] = {
-            "method": "apikey",
-            "in": place if place in ("query", "cookie") else "header",
-            "name": wire,
-        }
+        found = {"method": "apikey", "in": place if place in ("query", "cookie") else "header", "name": wire}
         if place == "header" and wire.lower() == "authorization" and "bearer" not in description.lower():
             found["prefix"] = ""
         yield {**found, "params": {"apiKey": self._secret("apiKey", description or "Your API key.")}}
 
     def _together(self, schemes: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[dict[str, Any]]:
-        """Keys in headers that are all sent; others of the schemes are lost."""
+        """Keys in headers that are all sent; the other schemes are lost."""
         params: dict[str, Any] = {}
         for name, scheme in schemes:
             kind, place = text_of(scheme, "type").lower(), text_of(scheme, "in")
@@ -210,14 +207,14 @@ class _Auth:
             if kind == "http" and text_of(scheme, "scheme").lower() == "bearer":
                 wire = "Authorization"
             elif kind != "apikey" or place != "header":
-                self._lose(name, "of schemes that are demanded together only keys in headers can all be sent")
+                self._lose(name, "of schemes that are required together only keys in headers can all be sent")
                 continue
             try:
                 check_header_name(wire)
             except ValueError as error:
                 self._lose(name, f"its key cannot be sent: {error}")
                 continue
-            key = _unique(camel(name, "key"), [{"name": each} for each in params])
+            key = _unique(camel(name, "key"), params)
             description = shorten(scheme.get("description"), _DESCRIPTION) or f"The value of the header {wire}."
             params[key] = {"token": self._secret(key, description), "headerName": {"value": wire}}
         if params:
@@ -227,35 +224,22 @@ class _Auth:
 
     def _oauth(self, name: str, scheme: Mapping[str, Any], scopes: Sequence[str]) -> Iterator[dict[str, Any]]:
         flows = dict(members(scheme.get("flows")))
-        made = False
-        for flow, method in (
-            ("authorizationCode", "oauth2_authorization_code"),
-            ("clientCredentials", "oauth2_client_credentials"),
-        ):
-            block = flows.pop(flow, None)
-            if not isinstance(block, Mapping):
-                continue
-            params = {}
-            for key, ours in (("authorizationUrl", "authURL"), ("tokenUrl", "tokenURL")):
-                if key == "authorizationUrl" and method == "oauth2_client_credentials":
-                    continue
-                url = self._url(text_of(block, key))
-                if url:
-                    params[ours] = {"value": url}
-            found: dict[str, Any] = {"method": method, "params": params}
-            known = dict(members(block.get("scopes")))
-            wanted = [scope for scope in scopes if scope in known] if known else list(scopes)
-            if wanted:
-                found["scopes"] = wanted
-            made = True
-            yield found
+        known = [flow for flow in _OAUTH_METHODS if isinstance(flows.get(flow), Mapping)]
+        for flow in known:
+            block, (method, urls) = flows[flow], _OAUTH_METHODS[flow]
+            found = {ours: self._url(text_of(block, theirs)) for theirs, ours in urls.items()}
+            params = {ours: {"value": url} for ours, url in found.items() if url}
+            declared = dict(members(block.get("scopes")))
+            wanted = [scope for scope in scopes if scope in declared or not declared]
+            yield {"method": method, "params": params, **({"scopes": wanted} if wanted else {})}
         for flow in flows:
-            self._lose(name, f"the OAuth flow {flow[:40]!r}")
-        if not made:
+            if flow not in _OAUTH_METHODS:
+                self._lose(name, f"the OAuth flow {flow[:40]!r}")
+        if not known:
             yield self._bearer(name, "A token of this provider.")
 
     def _url(self, url: str) -> str:
-        """An address of the authorization server; empty for one that cannot be used: the connection then names it."""
+        """An address of the authorization server; empty if it cannot be used, so that the connection names it."""
         base = self.base.url if "{{" not in self.base.url else ""
         try:
             joined = urllib.parse.urljoin(base + "/", url) if url else ""

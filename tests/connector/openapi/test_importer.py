@@ -216,7 +216,7 @@ def test_an_assistant_streams_and_tells_of_events() -> None:
     assert sorted(names) == ["X-Api-Key", "X-App-Key"]
 
 
-# What is no specification
+# Refused documents
 
 
 @pytest.mark.parametrize(
@@ -288,16 +288,16 @@ KEY = {"type": "apiKey", "in": "header", "name": "X-Key"}
     [
         ({"a": {"type": "http", "scheme": "Bearer"}}, ["bearer"], []),
         ({"a": {"type": "http", "scheme": "basic"}}, ["basic"], []),
-        ({"a": {"type": "http", "scheme": "digest"}}, ["none"], ["the HTTP scheme 'digest' is no auth method here"]),
+        ({"a": {"type": "http", "scheme": "digest"}}, ["none"], ["the HTTP scheme 'digest' is not an auth method here"]),
         ({"a": KEY}, ["apikey"], []),
         ({"a": {**KEY, "in": "query"}}, ["apikey"], []),
         ({"a": {**KEY, "in": "cookie"}}, ["apikey"], []),
         ({"a": {**KEY, "name": "Authorization"}}, ["apikey"], []),
         ({"a": {**KEY, "name": "Authorization", "description": "Bearer and the token"}}, ["apikey"], []),
         ({"a": {**KEY, "name": "Host"}}, ["none"], ["its key cannot be sent as 'Host': Host cannot be set: it belongs to the transport"]),
-        ({"a": {"type": "mutualTLS"}}, ["none"], ["a client certificate is no auth method here"]),
-        ({"a": {"type": "magic"}}, ["none"], ["'magic' is no auth method here"]),
-        ({"a": {"type": "openIdConnect"}}, ["bearer"], ["OpenID Connect is no auth method here"]),
+        ({"a": {"type": "mutualTLS"}}, ["none"], ["a client certificate is not an auth method here"]),
+        ({"a": {"type": "magic"}}, ["none"], ["'magic' is not an auth method here"]),
+        ({"a": {"type": "openIdConnect"}}, ["bearer"], ["OpenID Connect is not an auth method here"]),
         ({"a": {"type": "oauth2", "flows": {"password": {}}}}, ["bearer"], ["the OAuth flow 'password'"]),
         (
             {"a": {"type": "oauth2", "flows": {"clientCredentials": {"tokenUrl": "https://x.example/t", "scopes": {}}}}},
