@@ -310,9 +310,12 @@ class _Keeper:
             found["additionalProperties"] = False
         elif isinstance(extra, Mapping) and extra and nesting > 2:
             found["additionalProperties"] = self.keep(extra, nesting - 1, within)
-        if nesting > 2 and isinstance(flat.get("items"), Mapping):
-            if kept := self.keep(flat["items"], nesting - 1, within):
-                found["items"] = kept
+        if (
+            nesting > 2
+            and isinstance(flat.get("items"), Mapping)
+            and (kept := self.keep(flat["items"], nesting - 1, within))
+        ):
+            found["items"] = kept
         return found
 
 
