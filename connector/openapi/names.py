@@ -1,4 +1,4 @@
-"""Names for what a specification does not name: resources and operations from paths, inputs from parameters.
+"""Names what a specification does not name: resources and operations by paths, inputs by parameters.
 
 A path whose next segment is a parameter, or which can be read and written, is a collection, and a collection is a
 resource. What ends at a collection or at one of its items is named list, read, create, update or delete; what goes on
@@ -8,9 +8,9 @@ with a word from there is named by that word.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, count
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 _PLACEHOLDER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}\Z")
@@ -18,7 +18,7 @@ _PLACEHOLDER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}\Z")
 _VERSION = re.compile(
     r"(?:api|rest|v[0-9]+(?:[._-]?[0-9a-z]+)*|[0-9]{4}-[0-9]{2}(?:-[0-9]{2})?|[0-9]+\.[0-9]+)\Z", re.IGNORECASE
 )
-_VERBS = frozenset(
+_ACTIONS = frozenset(
     {"add", "append", "apply", "archive", "assign", "cancel", "check", "close", "copy", "create", "delete", "disable"}
     | {"download", "enable", "execute", "export", "fetch", "find", "get", "import", "invite", "list", "lookup", "merge"}
     | {"move", "open", "patch", "post", "publish", "put", "query", "read", "remove", "replace", "restart", "restore"}
@@ -43,14 +43,9 @@ def split_words(text: str) -> list[str]:
 
 def kebab(text: str, default: str = "") -> str:
     """A name as a handle: words joined by `-`, beginning with a letter; the default if there are none."""
-    name = (
-        re.sub(r"-([a-z])-([0-9]+)(?=-|\Z)", r"-\1\2", "-".join(["", *split_words(text)]))
-        .strip("-")[:_LONGEST]
-        .strip("-")
-    )
-    if name and not name[0].isalpha():
-        name = f"n{name}"
-    return name or default
+    joined = re.sub(r"-([a-z])-([0-9]+)(?=-|\Z)", r"-\1\2", "-".join(["", *split_words(text)]))
+    name = joined.strip("-")[:_LONGEST].strip("-")
+    return f"n{name}" if name and not name[0].isalpha() else name or default
 
 
 def camel(text: str, default: str = "value") -> str:
@@ -76,26 +71,23 @@ def is_placeholder(name: str) -> bool:
 
 @dataclass(slots=True)
 class InputNames:
-    """The inputs of one operation that have names already. `reserved` are those of the connection's values."""
+    """The names of inputs of one operation that are taken. `reserved` are those of the connection's values."""
 
     reserved: frozenset[str] = frozenset()
-    taken: dict[str, str] = field(default_factory=dict)
+    taken: set[str] = field(default_factory=set)
 
     def take(self, name: str, place: str) -> str:
-        """The name, or one with its place before it where something else has the name."""
-        chosen = name
-        if chosen in self.taken or chosen in self.reserved:
-            chosen = place + name[:1].upper() + name[1:50]
-        number = 2
-        while chosen in self.taken or chosen in self.reserved:
-            chosen, number = f"{place}{name[:1].upper()}{name[1:50]}{number}", number + 1
-        self.taken[chosen] = place
+        """The name, or the name after its place if it is taken."""
+        placed = place + name[:1].upper() + name[1:50]
+        candidates = chain((name, placed), (f"{placed}{number}" for number in count(2)))
+        chosen = next(each for each in candidates if each not in self.taken and each not in self.reserved)
+        self.taken.add(chosen)
         return chosen
 
 
 @dataclass(frozen=True, slots=True)
 class NamedPath:
-    """What an operation is named by: method, path without its fragment, and what the specification says of it.
+    """What an operation is named by: its method, its path without the fragment, its tag and operationId.
 
     `lists` is true if its answer is a list.
     """
@@ -135,44 +127,33 @@ def shared_prefix(paths: Iterable[str]) -> str:
 
 
 def name_calls(calls: Sequence[NamedPath]) -> list[tuple[str, str]]:
-    """A resource and an operation name for each call, in their order; no two are alike."""
+    """A resource and an operation name for each call, in their order, all different."""
     tree = _Tree.of(calls)
-    rough = [tree.place(call) for call in calls]
-    found: list[tuple[str, str]] = []
-    used: set[tuple[str, str]] = set()
-    counts = Counter((resource, name) for resource, name, _ in rough)
-    for call, (resource, name, other) in zip(calls, rough, strict=True):
-        chosen = name
-        if counts[resource, name] > 1 and (resource, name) in used:
-            # The words of its operationId, and failing that a number.
-            chosen = next(
-                (each for each in (other, kebab(call.operation_id)) if each and (resource, each) not in used), name
-            )
-        number = 2
-        while (resource, chosen) in used:
-            chosen, number = f"{name}-{number}", number + 1
-        used.add((resource, chosen))
-        found.append((resource, chosen))
-    return found
+    used: dict[tuple[str, str], None] = {}
+    for call in calls:
+        resource, name, other = tree.place(call)
+        # Another name, the words of the operationId, and failing that a number.
+        numbered = (f"{name}-{number}" for number in count(2))
+        candidates = chain((name, *filter(None, (other, kebab(call.operation_id)))), numbered)
+        used[resource, next(each for each in candidates if (resource, each) not in used)] = None
+    return list(used)
 
 
 @dataclass(frozen=True, slots=True)
 class _Tree:
     """The paths of all calls: which are there with which methods, and which of them are collections."""
 
-    methods: Mapping[Segments, frozenset[str]]
+    methods: Mapping[Segments, set[str]]
     collections: frozenset[Segments]
     #: The paths that have items: one parameter more.
     parents: frozenset[Segments]
 
     @classmethod
     def of(cls, calls: Sequence[NamedPath]) -> _Tree:
-        methods: dict[Segments, frozenset[str]] = {}
-        collections: set[Segments] = set()
+        methods: dict[Segments, set[str]] = {}
         for call in calls:
-            segments = call.segments
-            methods[segments] = methods.get(segments, frozenset()) | {call.method}
-            collections |= set(_before_parameters(segments))
+            methods.setdefault(call.segments, set()).add(call.method)
+        collections = {head for segments in methods for head in _before_parameters(segments)}
         for segments, known in methods.items():
             if segments and not _is_parameter(segments[-1]) and "GET" in known and len(known) > 1:
                 collections.add(segments)
@@ -182,10 +163,9 @@ class _Tree:
     def place(self, call: NamedPath) -> tuple[str, str, str]:
         """The resource, the name, and another name for where that one is taken."""
         segments = call.segments
-        verb = _rpc_verb(segments)
-        if verb is not None:
-            # `/chat.postMessage`, `/getUser`: no paths of things, but names of calls.
-            group, name = verb
+        if (called := _rpc_name(segments)) is not None:
+            # `/chat.postMessage`, `/getUser`: names of calls instead of paths of things.
+            group, name = called
             return kebab(group or call.tag, "calls"), _with_fragment(kebab(name, "call"), call), ""
         collection, rest = self._split(segments)
         handle = kebab(" ".join(part for part in collection if not _is_parameter(part)), "") or kebab(call.tag, "root")
@@ -206,11 +186,9 @@ class _Tree:
 
     def _split(self, segments: Segments) -> tuple[Segments, Segments]:
         """The collection that a path belongs to, and what follows it."""
-        for cut in range(len(segments), 0, -1):
-            head = segments[:cut]
-            if head in self.collections:
-                return head, segments[cut:]
-        return segments, ()
+        cuts = range(len(segments), 0, -1)
+        cut = next((cut for cut in cuts if segments[:cut] in self.collections), len(segments))
+        return segments[:cut], segments[cut:]
 
     def _of_collection(self, call: NamedPath, collection: Segments) -> str:
         if call.method == "GET":
@@ -224,9 +202,9 @@ class _Tree:
         if call.method == "PUT" and "PATCH" in known:
             return "replace"
         if call.method == "POST":
-            said = next((word for word in split_words(call.operation_id) if word in _VERBS), "")
-            if said and said not in ("post", "get"):
-                return "update" if said in ("set", "save", "patch") else said
+            action = next((word for word in split_words(call.operation_id) if word in _ACTIONS), "")
+            if action and action not in ("post", "get"):
+                return "update" if action in ("set", "save", "patch") else action
             return "create" if known & {"PUT", "PATCH"} else "update"
         return _OF_ITEM.get(call.method, call.method.lower())
 
@@ -242,7 +220,7 @@ def _before_parameters(segments: Segments) -> Iterator[Segments]:
             yield segments[:cut]
 
 
-def _rpc_verb(segments: Segments) -> tuple[str, str] | None:
+def _rpc_name(segments: Segments) -> tuple[str, str] | None:
     """The group and the name of a path that is the name of a call, or None."""
     if len(segments) != 1 or _is_parameter(segments[0]):
         return None
@@ -250,7 +228,7 @@ def _rpc_verb(segments: Segments) -> tuple[str, str] | None:
     words = split_words(name)
     if dot and group and words:
         return group, name
-    return ("", name) if len(words) > 1 and words[0] in _VERBS else None
+    return ("", name) if len(words) > 1 and words[0] in _ACTIONS else None
 
 
 def _with_fragment(name: str, call: NamedPath) -> str:
