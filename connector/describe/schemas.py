@@ -120,7 +120,7 @@ def payload_schema(fields: Iterable[Field]) -> Schema:
 
 
 def _walk(selector: Selector) -> Walk | None:
-    """The steps of a selector; None for one that no steps can say."""
+    """The steps of a selector; None if steps cannot express it."""
     walk = read_walk(selector.text)
     return walk if show_walk(walk) == selector.text else None
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Literal
 
+from connector.describe.schemas import with_null
+
 #: References, alternatives and parts are followed this deep, and this many of them are read.
 MAX_DEPTH = 100
 MAX_BRANCHES = 100
@@ -21,15 +23,10 @@ MAX_PROPERTIES = 2000
 MAX_KEPT = 600
 MAX_KEPT_NESTING = 18
 
-#: Members that are taken over from one schema into another as they are.
-_PLAIN = (
-    *("type", "format", "enum", "default", "pattern", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
-    *("minLength", "maxLength", "minItems", "maxItems", "uniqueItems", "multipleOf", "title", "description", "items"),
-    *("additionalProperties", "example", "examples", "readOnly", "writeOnly", "deprecated", "contentMediaType"),
-    *("contentEncoding", "nullable", "variants", "x-connector"),
-)
-#: The kinds that members must be of; others are left out.
-_SHAPES: Mapping[str, type] = {
+#: Members that are taken over from one schema into another if they are of their kind.
+_MEMBERS: Mapping[str, type] = {
+    **dict.fromkeys(("type", "default", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"), object),
+    **dict.fromkeys(("multipleOf", "items", "additionalProperties", "example", "variants"), object),
     **dict.fromkeys(("format", "pattern", "title", "description", "contentMediaType", "contentEncoding"), str),
     **dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems"), int),
     **dict.fromkeys(("readOnly", "writeOnly", "deprecated", "nullable", "uniqueItems"), bool),
@@ -152,11 +149,15 @@ def _unescape(step: str) -> str:
 
 def _own(schema: Mapping[str, Any]) -> dict[str, Any]:
     """The members of a schema itself, without its references and parts, in the words of OpenAPI 3.1."""
-    own = {key: schema[key] for key in _PLAIN if key in schema and isinstance(schema[key], _SHAPES.get(key, object))}
+    own = {key: schema[key] for key, kind in _MEMBERS.items() if key in schema and isinstance(schema[key], kind)}
     _put_type(own, own.pop("type", None))
-    if "const" in schema:
-        own["enum"] = [schema["const"]]
-    _put_enum(own)
+    values = [schema["const"]] if "const" in schema else own.pop("enum", [])
+    if None in values:
+        own["nullable"] = True
+    if rest := [each for each in values if each is not None]:
+        own["enum"] = rest
+    elif values:
+        own["type"] = "null"
     for low, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
         # In OpenAPI 3.0 a flag that makes the other bound exclusive.
         if isinstance(own.get(exclusive), bool) and own.pop(exclusive) and low in own:
@@ -188,17 +189,6 @@ def _put_type(own: dict[str, Any], types: Any) -> None:
             own["types"] = rest
     if isinstance(types, str):
         own["type"] = types
-
-
-def _put_enum(own: dict[str, Any]) -> None:
-    """The values allowed; null among them makes the value nullable."""
-    if None in own.get("enum", ()):
-        own["nullable"] = True
-        own["enum"] = [each for each in own["enum"] if each is not None]
-        if not own["enum"]:
-            own["type"] = "null"
-    if not own.get("enum", [0]):
-        del own["enum"]
 
 
 def is_number(value: Any) -> bool:
@@ -273,7 +263,7 @@ class _Keeper:
         target = self.spec.resolve(schema, self.where)
         flat = self.spec.flat(schema, self.where)
         if id(target) in within or self.left < 0:
-            return _with_null({"type": flat["type"]} if "type" in flat else {}, flat)
+            return _nullable({"type": flat["type"]} if "type" in flat else {}, flat)
         within = (*within, id(target))
         alternatives = find_alternatives(self.spec, target, self.where)
         if alternatives and "properties" not in target:
@@ -282,7 +272,7 @@ class _Keeper:
             found = self._level(flat, nesting, within)
         if isinstance(flat.get("description"), str) and found:
             found["description"] = shorten(flat["description"], _DESCRIPTION)
-        return _with_null(found, flat)
+        return _nullable(found, flat)
 
     def _alternatives(self, branches: Sequence[Any], nesting: int, within: tuple[int, ...]) -> dict[str, Any]:
         kept = [self.keep(each, nesting - 2, within) for each in branches] if nesting > 2 else [{}]
@@ -325,17 +315,8 @@ def find_alternatives(spec: Specification, schema: Mapping[str, Any], where: str
     return branches if any("null" not in spec.flat(each, where) for each in branches) else ()
 
 
-def _with_null(found: dict[str, Any], flat: Flat) -> dict[str, Any]:
-    """The kept schema, null allowed where the value may be null."""
-    if not flat.get("nullable") or flat.get("null") or not found:
-        return found
-    if isinstance(found.get("type"), str):
-        found["type"] = [found["type"], "null"] if found["type"] != "null" else "null"
-        if "enum" in found:
-            found["enum"] = [*found["enum"], None]
-    elif "anyOf" in found:
-        found["anyOf"] = [*found["anyOf"], {"type": "null"}]
-    return found
+def _nullable(kept: dict[str, Any], flat: Flat) -> dict[str, Any]:
+    return with_null(kept) if flat.get("nullable") and not flat.get("null") else kept
 
 
 def text_of(source: Mapping[str, Any], key: str, default: str = "") -> str:
@@ -354,9 +335,7 @@ def shorten(text: Any, limit: int) -> str:
     if not isinstance(text, str):
         return ""
     line = " ".join(text.strip().partition("\n\n")[0][: 4 * limit].split())
-    if len(line) <= limit:
-        return line
-    return line[:limit].rpartition(" ")[0].rstrip(".,;:") + "…"
+    return line if len(line) <= limit else line[:limit].rpartition(" ")[0].rstrip(".,;:") + "…"
 
 
 def as_object(value: Any) -> Mapping[str, Any]:

@@ -22,6 +22,7 @@ _VARIABLE = re.compile(r"\{([^{}]*)\}")
 _DESCRIPTION = 200
 _MAX_REQUIREMENTS = 1000
 _ROOT = "servers"
+_OTHER_SCHEMES = {"openidconnect": "OpenID Connect", "mutualtls": "a client certificate"}
 #: The auth method of an OAuth flow, and its parameters by the names that they have in the flow.
 _OAUTH_METHODS = {
     "authorizationCode": ("oauth2_authorization_code", {"authorizationUrl": "authURL", "tokenUrl": "tokenURL"}),
@@ -103,6 +104,15 @@ def _texts(value: Any) -> list[str]:
     return [each for each in items(value) if isinstance(each, str)]
 
 
+def _refuse_header(name: str) -> str:
+    """Why a header cannot have this name; empty if it can."""
+    try:
+        check_header_name(name)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
 def _unique(name: str, taken: Container[str]) -> str:
     return next(each for each in (name, *(f"{name}{number}" for number in range(2, 1000))) if each not in taken)
 
@@ -153,24 +163,21 @@ class _Auth:
             elif kind == "oauth2":
                 yield from self._oauth(name, scheme, scopes)
             else:
-                words = {"openidconnect": "OpenID Connect", "mutualtls": "a client certificate"}.get(
-                    kind, repr(kind[:40])
-                )
-                self._lose(name, f"{words} is not an auth method here")
+                self._lose(name, f"{_OTHER_SCHEMES.get(kind, repr(kind[:40]))} is not an auth method here")
                 if kind == "openidconnect":
-                    yield self._bearer(name, "A token of this provider.")
+                    yield self._bearer(name)
 
     def _lose(self, name: str, message: str) -> None:
         self.spec.report.add("lost", f"security {name}", message)
 
-    def _bearer(self, name: str, description: str) -> dict[str, Any]:
+    def _bearer(self, name: str) -> dict[str, Any]:
         self.spec.report.add("guessed", f"security {name}", "a bearer token is used in its place")
-        return {"method": "bearer", "params": {"token": self._secret("token", description)}}
+        return {"method": "bearer", "params": {"token": self._secret("token", "A token of this provider.")}}
 
-    def _secret(self, name: str, description: str) -> dict[str, Any]:
+    def _secret(self, name: str, description: str, *, required: bool = True) -> dict[str, Any]:
         if name in {each["name"] for each in self.base.placeholders}:
             name = f"{name}Secret"
-        entry = {"name": name, "type": "String", "description": description, "required": True}
+        entry = {"name": name, "type": "String", "description": description, "required": required}
         return {"value": f"{{{{{name}}}}}", "placeholders": [entry]}
 
     def _http(self, name: str, scheme: str, description: str) -> Iterator[dict[str, Any]]:
@@ -179,19 +186,16 @@ class _Auth:
         elif scheme == "basic":
             params = {
                 "username": self._secret("username", "Your user name."),
-                "password": self._secret("password", "Your password."),
+                "password": self._secret("password", "Your password.", required=False),
             }
-            params["password"]["placeholders"][0]["required"] = False
             yield {"method": "basic", "params": params}
         else:
             self._lose(name, f"the HTTP scheme {scheme[:40]!r} is not an auth method here")
 
     def _key(self, name: str, scheme: Mapping[str, Any], description: str) -> Iterator[dict[str, Any]]:
         place, wire = text_of(scheme, "in", "header"), text_of(scheme, "name", "X-API-Key")
-        try:
-            check_header_name(wire if place in ("header", "cookie") else "X")
-        except ValueError as error:
-            self._lose(name, f"its key cannot be sent as {wire[:40]!r}: {error}")
+        if refusal := _refuse_header(wire if place in ("header", "cookie") else "X"):
+            self._lose(name, f"its key cannot be sent as {wire[:40]!r}: {refusal}")
             return
         found = {"method": "apikey", "in": place if place in ("query", "cookie") else "header", "name": wire}
         if place == "header" and wire.lower() == "authorization" and "bearer" not in description.lower():
@@ -202,17 +206,14 @@ class _Auth:
         """Keys in headers that are all sent; the other schemes are lost."""
         params: dict[str, Any] = {}
         for name, scheme in schemes:
-            kind, place = text_of(scheme, "type").lower(), text_of(scheme, "in")
-            wire = text_of(scheme, "name")
+            kind, wire = text_of(scheme, "type").lower(), text_of(scheme, "name")
             if kind == "http" and text_of(scheme, "scheme").lower() == "bearer":
                 wire = "Authorization"
-            elif kind != "apikey" or place != "header":
+            elif kind != "apikey" or text_of(scheme, "in") != "header":
                 self._lose(name, "of schemes that are required together only keys in headers can all be sent")
                 continue
-            try:
-                check_header_name(wire)
-            except ValueError as error:
-                self._lose(name, f"its key cannot be sent: {error}")
+            if refusal := _refuse_header(wire):
+                self._lose(name, f"its key cannot be sent: {refusal}")
                 continue
             key = _unique(camel(name, "key"), params)
             description = shorten(scheme.get("description"), _DESCRIPTION) or f"The value of the header {wire}."
@@ -236,7 +237,7 @@ class _Auth:
             if flow not in _OAUTH_METHODS:
                 self._lose(name, f"the OAuth flow {flow[:40]!r}")
         if not known:
-            yield self._bearer(name, "A token of this provider.")
+            yield self._bearer(name)
 
     def _url(self, url: str) -> str:
         """An address of the authorization server; empty if it cannot be used, so that the connection names it."""
@@ -251,20 +252,14 @@ class _Auth:
 
 def value_names(base: Base, auths: Sequence[Mapping[str, Any]]) -> frozenset[str]:
     """The names of the values that a connection of this service has."""
-    names = {each["name"] for each in base.placeholders}
+    names = {each["name"] for each in base.placeholders} | {"authMethod"}
     for auth in auths:
-        names |= set(_placeholder_names(auth))
+        params = auth.get("params", {}).values()
+        slots = [slot for each in params for slot in ((each,) if "value" in each else each.values())]
+        names |= {each["name"] for slot in slots for each in slot.get("placeholders", ())}
         if auth["method"].startswith("oauth2"):
             names |= {"clientID", "clientSecret", "tokenURL", "authURL"}
-    return frozenset(names | {"authMethod"})
-
-
-def _placeholder_names(value: Any) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        if isinstance(value.get("placeholders"), list):
-            yield from (each["name"] for each in value["placeholders"])
-        for each in value.values():
-            yield from _placeholder_names(each)
+    return frozenset(names)
 
 
 def handle_of(title: str) -> str:

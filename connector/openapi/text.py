@@ -47,7 +47,7 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 def parse_spec(data: bytes, file: str) -> Any:
     """The value of a specification's text; raises InvalidDefinition with the place in the file.
 
-    What begins with `{` is JSON, all else YAML, for which PyYAML is needed: ConfigurationError says how to install it.
+    Text that begins with `{` or `[` is JSON, all else YAML; raises ConfigurationError if that needs PyYAML.
     """
     if len(data) > MAX_JSON_BYTES:
         raise _refused("E_LIMIT", f"the file is larger than {MAX_JSON_BYTES} bytes", file)

@@ -25,6 +25,7 @@ from tests.doubles.specifications import OBJECT, body, call, notes, only, query
         ({"schema": {"type": "null"}}, {"type": "Any", "nullable": True, "schema": {"type": "null"}}, []),
         ({"schema": {"enum": [None]}}, {"type": "Any", "nullable": True, "schema": {"type": "null"}}, []),
         ({"schema": {"type": ["integer", "number"]}}, {"type": "Number"}, []),
+        ({"schema": {"type": ["string", "object", "null"]}}, {"type": "Any", "nullable": True, "schema": {"type": ["string", "object", "null"]}}, []),
         ({"schema": {"type": 7}, "required": True, "description": "What\n it is."}, {"type": "Any", "description": "What it is.", "required": True}, []),
         ({"schema": {"oneOf": [{"type": "integer"}, {"type": "number"}]}}, {"type": "Number"}, []),
         ({"schema": {"oneOf": [{"enum": ["a"]}, {"enum": ["b", "a"]}]}}, {"type": "String", "options": ["a", "b"]}, []),
