@@ -20,25 +20,22 @@ def read_example(spec: Specification, answer: SpecAnswer, where: str) -> dict[st
     recorded: dict[str, Any] = {"status": answer.status}
     if answer.kind == "empty" or answer.status in (204, 205):
         return recorded
-    if answer.kind in ("binary", "text", "xml"):
+    given = _given(spec, answer, where)
+    if not answer.has_fields:
         media_type = "application/octet-stream" if "*" in answer.media_type else answer.media_type
         text = {"binary": "the content of a file", "text": "text"}.get(answer.kind, "<document/>")
-        given = _given(spec, answer, where)
         body = given if isinstance(given, str) and answer.kind != "xml" else text
         return {**recorded, "headers": {"Content-Type": media_type}, "body": body}
-    body = _given(spec, answer, where)
-    if body is None or not fits(spec, answer.schema, body, where):
-        if body is not None:
+    if given is None or not fits(spec, answer.schema, given, where):
+        if given is not None:
             spec.report.add("guessed", where, "its example does not fit its own schema, so one is made up")
-        body = Sampler(spec, where).sample(answer.schema)
+        given = Sampler(spec, where).sample(answer.schema)
     if answer.kind == "json":
-        return {**recorded, "body": body}
-    text = json.dumps(body, ensure_ascii=False)
+        return {**recorded, "body": given}
+    text = json.dumps(given, ensure_ascii=False) + "\n"
     if answer.kind == "sse":
         name = "" if answer.event is None else f"event: {Sampler(spec, where).sample(answer.event)}\n"
-        text = f"{name}data: {text}\n\ndata: [DONE]\n\n"
-    else:
-        text += "\n"
+        text = f"{name}data: {text}\ndata: [DONE]\n\n"
     return {**recorded, "headers": {"Content-Type": answer.media_type.partition(";")[0]}, "body": text}
 
 
@@ -98,10 +95,8 @@ class Sampler:
         flat = self.spec.flat(schema, self.where)
         self.left -= 1
         target = self.spec.resolve(schema, self.where)
-        given = [flat[key] for key in ("example", "default") if flat.get(key) is not None]
-        given += flat.get("examples", [])[:1]
-        for each in given:
-            if fits(self.spec, schema, each, self.where):
+        for each in (flat.get("example"), flat.get("default"), *flat.get("examples", [])[:1]):
+            if each is not None and fits(self.spec, schema, each, self.where):
                 return each
         if flat.get("enum"):
             return flat["enum"][0]
@@ -109,30 +104,26 @@ class Sampler:
         if alternatives and "properties" not in target and levels > 0 and id(target) not in within:
             first = next(each for each in alternatives if "null" not in self.spec.flat(each, self.where))
             return self.sample(first, levels - 1, (*within, id(target)))
-        kind = flat.get("type")
-        if kind == "object":
-            if levels == 0 or self.left < 0 or id(target) in within:
-                return {}
-            return self._object(flat, levels, (*within, id(target)))
-        if kind == "array":
-            if levels == 0 or self.left < 0 or id(target) in within or flat.get("maxItems") == 0:
-                return []
-            item = self.sample(flat.get("items"), levels - 1, (*within, id(target)))
-            fewest = flat.get("minItems", 1)
-            return [item] * max(1, min(fewest if isinstance(fewest, int) else 1, 5))
-        return _scalar(flat)
+        if flat.get("type") not in ("object", "array"):
+            return _scalar(flat)
+        is_list = flat["type"] == "array"
+        if levels == 0 or self.left < 0 or id(target) in within or (is_list and flat.get("maxItems") == 0):
+            return [] if is_list else {}
+        within = (*within, id(target))
+        if not is_list:
+            return self._object(flat, levels, within)
+        fewest = flat.get("minItems", 1)
+        return [self.sample(flat.get("items"), levels - 1, within)] * max(1, min(fewest, 5))
 
     def _object(self, flat: Flat, levels: int, within: tuple[int, ...]) -> dict[str, Any]:
         found: dict[str, Any] = {}
         required = set(flat.get("required", ()))
         for name, each in members(flat.get("properties")):
-            part = self.spec.flat(each, self.where)
-            if part.get("writeOnly") is True or (self.left < 0 and name not in required):
-                continue
             holds_itself = id(self.spec.resolve(each, self.where)) in within
-            if holds_itself and name not in required:
+            if self.spec.flat(each, self.where).get("writeOnly") is True:
                 continue
-            found[name] = self.sample(each, levels - 1, within)
+            if name in required or (self.left >= 0 and not holds_itself):
+                found[name] = self.sample(each, levels - 1, within)
         return found
 
 
@@ -165,9 +156,7 @@ def _scalar(flat: Flat) -> Any:
             number = high if "maximum" in flat else high - 1
         return number
     if kind == "string":
-        text = _FORMATS.get(flat.get("format", "")) or "text"
-        shortest, longest = flat.get("minLength"), flat.get("maxLength")
-        if isinstance(shortest, int) and len(text) < min(shortest, 1000):
-            text = text.ljust(min(shortest, 1000), "x")
-        return text[:longest] if isinstance(longest, int) and longest >= 0 else text
+        text = _FORMATS.get(flat.get("format", ""), "text").ljust(min(flat.get("minLength", 0), 1000), "x")
+        longest = flat.get("maxLength", -1)
+        return text[:longest] if longest >= 0 else text
     return None if flat.get("nullable") else "text" if kind is None and not flat.get("mixed") else None

@@ -94,25 +94,24 @@ class Inputs:
             found["description"] = text
         if required:
             found["required"] = True
-        self._limits(found, flat)
+        self._limit(found, flat)
         if flat.get("nullable"):
             found["nullable"] = True
         kept = self.spec.keep(schema, self.call.where) if found["type"] != "File" else {}
         kept.pop("description", None)
         is_structured = found["type"] in STRUCTURED
-        is_plain = kept.get("type") in ("array", "object") or not is_structured
+        is_plain = not is_structured or kept.get("type") in ("array", "object")
         own = _OWN | ({"format"} if found["type"] in ("Date", "DateTime") else frozenset())
         if (is_plain and kept.keys() - own and "anyOf" not in kept) or (is_structured and kept and not is_plain):
             found["schema"] = kept
         return found
 
-    def _limits(self, found: dict[str, Any], flat: Flat) -> None:
-        """Options, bounds and default, those that the type takes."""
+    def _limit(self, found: dict[str, Any], flat: Flat) -> None:
+        """Adds options, bounds and the default, those that the type takes."""
         kind = found["type"]
         plain: Any = {"String": str, "Integer": int, "Number": (int, float), "Boolean": bool}.get(kind)
-        items = self.spec.flat(flat.get("items"), self.call.where) if kind == "Array" else flat
-        options = items.get("enum", [])[:_MAX_OPTIONS]
-        known: Any = str if kind == "Array" else plain
+        values, known = (self.spec.flat(flat.get("items"), self.call.where), str) if kind == "Array" else (flat, plain)
+        options = values.get("enum", [])[:_MAX_OPTIONS]
         if options and known is not None and all(_is(each, known) for each in options):
             found["options"] = list(dict.fromkeys(options))
         if kind in ("Integer", "Number"):

@@ -63,26 +63,25 @@ def parse_spec(data: bytes, file: str) -> Any:
     return _parse_yaml(text, file)
 
 
-def _refused(
-    code: str, message: str, file: str, line: int = 1, column: int = 1, *, hint: str = ""
-) -> InvalidDefinition:
-    return InvalidDefinition([Problem(code, message, hint, "", file, line, column)])
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a JSON number")
+def _refused(code: str, message: str, file: str, mark: Any = None, *, hint: str = "") -> InvalidDefinition:
+    line, column = (0, 0) if mark is None else (mark.line, mark.column)
+    return InvalidDefinition([Problem(code, message, hint, "", file, line + 1, column + 1)])
 
 
 def _parse_json(text: str, file: str) -> Any:
+    def refuse(name: str) -> Any:
+        raise ValueError(f"{name} is not a JSON number")
+
     # Every value but the first follows one of these marks, so there are never more values than marks.
     if sum(map(text.count, ",[{")) > 2 * MAX_NODES:
         raise _refused("E_LIMIT", f"the file holds more than {MAX_NODES} values", file)
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=refuse)
         if _SURROGATE.search(text):
             check_surrogates(json.dumps(value, ensure_ascii=False))
     except json.JSONDecodeError as error:
-        raise _refused("E_JSON", f"not JSON: {error.msg.lower()}", file, error.lineno, error.colno) from None
+        problem = Problem("E_JSON", f"not JSON: {error.msg.lower()}", "", "", file, error.lineno, error.colno)
+        raise InvalidDefinition([problem]) from None
     except RecursionError:
         raise _refused("E_LIMIT", f"the file nests deeper than {MAX_DEPTH}", file) from None
     except ValueError as error:
@@ -103,9 +102,7 @@ def _parse_yaml(text: str, file: str) -> Any:
     try:
         return _YamlReader(file, yaml.parse(text, Loader=loader)).read()
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        line, column = (1, 1) if mark is None else (mark.line + 1, mark.column + 1)
-        raise _refused("E_YAML", f"not YAML: {error.problem}", file, line, column) from None
+        raise _refused("E_YAML", f"not YAML: {error.problem}", file, error.problem_mark) from None
     except yaml.YAMLError:
         raise _refused("E_YAML", "not YAML: it holds a character that no YAML may hold", file) from None
 
@@ -132,7 +129,7 @@ class _YamlReader:
         return found
 
     def _refused(self, event: Any, message: str, code: str = "E_YAML") -> InvalidDefinition:
-        return _refused(code, message, self.file, event.start_mark.line + 1, event.start_mark.column + 1)
+        return _refused(code, message, self.file, event.start_mark)
 
     def _value(self, event: Any, depth: int) -> tuple[Any, int]:
         """The value that begins with an event inside `depth` others, and how deep it nests itself."""
