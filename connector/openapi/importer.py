@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import Any
 
 from connector.errors import InvalidDefinition, Problem
@@ -29,7 +30,7 @@ from connector.openapi.document import (
 from connector.openapi.examples import read_example
 from connector.openapi.files import LARGE, show, split_group
 from connector.openapi.inputs import is_json_type
-from connector.openapi.names import kebab, name_calls, shared_prefix, split_words
+from connector.openapi.names import common_segments, kebab, name_calls, shared_prefix, split_words
 from connector.openapi.operations import (
     DESCRIPTION,
     METHODS,
@@ -278,16 +279,9 @@ class _Import:
 
 def _common_path(paths: Iterable[str]) -> str:
     """The fixed segments that all of these paths begin with."""
-    shared: list[str] | None = None
-    for path in paths:
-        segments = path.partition("?")[0].split("/")[1:]
-        fixed = next((place for place, segment in enumerate(segments) if "{" in segment), len(segments))
-        segments = segments[:fixed]
-        if shared is None:
-            shared = segments
-        while segments[: len(shared)] != shared:
-            shared = shared[:-1]
-    return "".join(f"/{segment}" for segment in shared or ())
+    segments = (path.partition("?")[0].split("/")[1:] for path in paths)
+    fixed = (takewhile(lambda segment: "{" not in segment, each) for each in segments)
+    return "".join(f"/{segment}" for segment in common_segments(fixed))
 
 
 def _rank(name: str) -> int:

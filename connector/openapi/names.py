@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, count
+from itertools import chain, count, takewhile
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 _PLACEHOLDER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}\Z")
@@ -105,25 +105,20 @@ class NamedPath:
         return tuple(part for part in self.path.partition("?")[0].split("/") if part)
 
 
+def common_segments(paths: Iterable[Iterable[str]]) -> list[str]:
+    """The segments that all of these paths begin with."""
+    return [each[0] for each in takewhile(lambda each: len(set(each)) == 1, zip(*paths, strict=False))]
+
+
 def shared_prefix(paths: Iterable[str]) -> str:
     """The segments that begin every path and belong to the base URL: `/api/v1`; empty if there are none.
 
     >>> shared_prefix(["/v1/models", "/v1/files/{id}"])
     '/v1'
     """
-    shared: list[str] | None = None
-    for path in paths:
-        segments = path.partition("?")[0].partition("#")[0].split("/")[1:]
-        if shared is None:
-            shared = segments[:-1]
-        while shared and segments[: len(shared)] != shared:
-            shared.pop()
-    prefix = ""
-    for segment in shared or ():
-        if not _VERSION.match(segment):
-            break
-        prefix += f"/{segment}"
-    return prefix
+    split = [path.partition("?")[0].partition("#")[0].split("/")[1:] for path in paths]
+    shared = common_segments([*(each[:-1] for each in split[:1]), *split[1:]])
+    return "".join(f"/{segment}" for segment in takewhile(_VERSION.match, shared))
 
 
 def name_calls(calls: Sequence[NamedPath]) -> list[tuple[str, str]]:
