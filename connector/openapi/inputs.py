@@ -5,7 +5,7 @@ Where an input lands in the request is decided in `requests`. What the language 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,6 +57,16 @@ def is_json_type(media_type: str) -> bool:
     """True for a media type of JSON documents; a wildcard counts as one."""
     kind = media_type.partition(";")[0].strip().lower()
     return kind in ("application/json", "text/json", "*/*", "application/*") or kind.endswith("+json")
+
+
+def slot(name: str) -> str:
+    """`{{name}}`."""
+    return f"{{{{{name}}}}}"
+
+
+def template(value: Any, placeholders: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A template of a definition, with the placeholders that it has."""
+    return {"value": value, **({"placeholders": list(placeholders)} if placeholders else {})}
 
 
 @dataclass(slots=True)

@@ -23,7 +23,7 @@ from connector.openapi.document import (
     members,
     text_of,
 )
-from connector.openapi.inputs import STRUCTURED, Inputs, SpecOperation, is_json_type, read_type
+from connector.openapi.inputs import STRUCTURED, Inputs, SpecOperation, is_json_type, read_type, slot, template
 from connector.openapi.names import InputNames, is_placeholder
 from connector.templates import MAX_SLOTS
 
@@ -95,10 +95,10 @@ class _Request:
                 entry.pop("nullable", None)
                 placeholders[wire] = entry
             before = {"label": ".", "matrix": f";{wire}="}.get(text_of(parameter, "style"), "")
-            return f"{before}{{{{{placeholders[wire]['name']}}}}}"
+            return before + slot(placeholders[wire]["name"])
 
         text = _PARAMETER.sub(put, self.call.path.replace("{{", "{").replace("}}", "}"))
-        return {"value": text, "placeholders": list(placeholders.values())} if placeholders else text
+        return template(text, list(placeholders.values())) if placeholders else text
 
     def _input(self, parameter: Mapping[str, Any], wire: str, place: str) -> dict[str, Any]:
         """The input that fills a parameter, named as `x-connector` wants or after the parameter."""
@@ -106,6 +106,9 @@ class _Request:
         name = own if is_placeholder(own) else self.inputs.take(wire, place)
         required, description = parameter.get("required") is True or place == "path", parameter.get("description")
         return self.inputs.placeholder(name, self._schema_of(parameter), required=required, description=description)
+
+    def _flat(self, schema: Any) -> Flat:
+        return self.spec.flat(schema, self.call.where)
 
     def _schema_of(self, parameter: Mapping[str, Any]) -> Any:
         """The schema of a parameter, or that of its one content."""
@@ -116,7 +119,7 @@ class _Request:
 
     def _query(self, parameter: Mapping[str, Any]) -> None:
         wire = parameter["name"]
-        flat = self.spec.flat(self._schema_of(parameter), self.call.where)
+        flat = self._flat(self._schema_of(parameter))
         style, is_json = text_of(parameter, "style", "form"), "content" in parameter
         explode = parameter.get("explode", style == "form")
         if not is_json and (read_type(flat) == "Object" or style == "deepObject"):
@@ -148,7 +151,7 @@ class _Request:
         if name == wire:
             self.query[wire] = {key: value for key, value in entry.items() if key != "name"}
         else:
-            self.query[wire] = {"value": f"{{{{{name}}}}}", "placeholders": [entry]}
+            self.query[wire] = template(slot(name), [entry])
 
     def _spread(self, parameter: Mapping[str, Any], flat: Flat, pattern: str) -> None:
         """An object whose properties are query parameters of their own."""
@@ -157,11 +160,11 @@ class _Request:
             # Of alternatives, a style for objects means the one with members.
             target = self.spec.resolve(self._schema_of(parameter), self.call.where)
             branches = find_alternatives(self.spec, target, self.call.where)
-            flats = (self.spec.flat(each, self.call.where) for each in branches)
+            flats = (self._flat(each) for each in branches)
             flat = next((each for each in flats if each.get("properties")), flat)
         required = set(flat.get("required", ())) if parameter.get("required") is True else set()
         for name, schema in islice(members(flat.get("properties")), _MAX_PARAMETERS):
-            inner = self.spec.flat(schema, self.call.where)
+            inner = self._flat(schema)
             wire = pattern.format(outer, name)
             if read_type(inner) == "Object" or not wire.isprintable() or wire in self.query:
                 self.inputs.lose(f"the query parameter {wire!r}: it nests too deeply, or another has its name")
@@ -184,7 +187,7 @@ class _Request:
         if entry["type"] == "Array":
             entry["type"] = "String"
             entry.pop("options", None)
-        self.headers[wire] = {"value": f"{{{{{entry['name']}}}}}", "placeholders": [entry]}
+        self.headers[wire] = template(slot(entry["name"]), [entry])
 
     def _cookies(self, parameters: list[Mapping[str, Any]]) -> None:
         texts, placeholders = [], []
@@ -194,9 +197,9 @@ class _Request:
                 self.inputs.lose(f"the cookie {wire!r}: only cookies that are required can be sent")
                 continue
             placeholders.append(self._input(parameter, wire, "cookie"))
-            texts.append(f"{wire}={{{{{placeholders[-1]['name']}}}}}")
+            texts.append(f"{wire}={slot(placeholders[-1]['name'])}")
         if texts and all(text.isascii() and text.isprintable() for text in texts):
-            self.headers["Cookie"] = {"value": "; ".join(texts), "placeholders": placeholders}
+            self.headers["Cookie"] = template("; ".join(texts), placeholders)
 
     # Bodies
 
@@ -210,8 +213,7 @@ class _Request:
         if len(content) > 1:
             self.inputs.guess(f"of {len(content)} kinds of body {kind} is taken")
         media = self.spec.resolve(content[media_type], self.call.where)
-        schema = media.get("schema", {})
-        required = request.get("required") is True
+        schema, required = media.get("schema", {}), request.get("required") is True
         if is_json_type(kind):
             if kind not in ("application/json", "*/*", "application/*"):
                 self.headers["Content-Type"] = kind
@@ -219,15 +221,15 @@ class _Request:
         if kind.endswith("xml"):
             self.inputs.lose(f"the body: {kind} is written as a template by hand, in the overlay")
             return None
-        self.headers["Content-Type"] = "application/octet-stream" if "*" in kind else kind
+        is_text = kind.startswith("text/")
+        self.headers["Content-Type"] = "application/octet-stream" if "*" in kind and not is_text else kind
         if kind in _FORMS:
             if any(as_object(each).get("style") == "deepObject" for _, each in members(media.get("encoding"))):
                 self.form["lists"] = "indexes"
             return self._fields(schema, required=required, parts=True)
         if "ndjson" in kind or "jsonl" in kind:
             return self._whole(schema, required=required)
-        if kind.startswith("text/"):
-            self.headers["Content-Type"] = kind
+        if is_text:
             return self._whole({"type": "string"}, required=required, name="text")
         return self._whole({"type": "string", "format": "binary"}, required=required, name="file")
 
@@ -235,15 +237,15 @@ class _Request:
         """A body that is one input."""
         name = self.inputs.names.take(name, "the")
         entry = self.inputs.placeholder(name, schema, required=required, binary=name == "file")
-        return {"value": f"{{{{{name}}}}}", "placeholders": [entry]}
+        return template(slot(name), [entry])
 
     def _fields(self, schema: Any, *, required: bool, parts: bool = False) -> Any:
         """A body each of whose properties is an input."""
-        flat = self.spec.flat(schema, self.call.where)
+        flat = self._flat(schema)
         properties = {
             name: each
             for name, each in members(flat.get("properties"))
-            if name not in self.call.without and self.spec.flat(each, self.call.where).get("readOnly") is not True
+            if name not in self.call.without and self._flat(each).get("readOnly") is not True
         }
         if not parts and (flat.get("type") != "object" or not properties or len(properties) > MAX_SLOTS):
             return self._whole(schema, required=required)
@@ -260,24 +262,22 @@ class _Request:
             if not _is_fixed_text(wire):
                 self.inputs.lose(f"the member {wire[:70]!r} of the body: its name would be read as a template")
                 continue
-            part = self.spec.flat(each, self.call.where)
+            part = self._flat(each)
             constant = self.call.constants.get(wire, _constant(part, required=wire in needed))
             if constant is not None and wire not in self.call.without:
                 value[wire] = constant
                 continue
-            entry = self._property(wire, each, required=wire in needed, parts=parts)
-            value[wire] = f"{{{{{entry['name']}}}}}"
-            placeholders.append(entry)
-        return {"value": value, **({"placeholders": placeholders} if placeholders else {})}
+            placeholders.append(self._property(wire, each, required=wire in needed, parts=parts))
+            value[wire] = slot(placeholders[-1]["name"])
+        return template(value, placeholders)
 
     def _property(self, wire: str, schema: Any, *, required: bool, parts: bool) -> dict[str, Any]:
-        flat = self.spec.flat(schema, self.call.where)
-        inner = self.spec.flat(flat.get("items"), self.call.where)
+        flat = self._flat(schema)
+        inner = self._flat(flat.get("items"))
         if parts and flat.get("type") == "array" and read_type(inner, binary=True) == "File":
             self.inputs.guess(f"of the files of {wire!r} one can be sent")
             schema = flat["items"]
-        name = self.inputs.take(wire, "body")
-        return self.inputs.placeholder(name, schema, required=required, binary=parts)
+        return self.inputs.placeholder(self.inputs.take(wire, "body"), schema, required=required, binary=parts)
 
 
 def choose_media_type(content: Mapping[str, Any]) -> str:

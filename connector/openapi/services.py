@@ -15,6 +15,7 @@ from typing import Any
 
 from connector.auth.methods import check_header_name
 from connector.openapi.document import Specification, as_object, items, members, shorten, text_of
+from connector.openapi.inputs import slot, template
 from connector.openapi.names import camel, is_placeholder, split_words
 from connector.urls import origin_of
 
@@ -22,6 +23,8 @@ _VARIABLE = re.compile(r"\{([^{}]*)\}")
 _DESCRIPTION = 200
 _MAX_REQUIREMENTS = 1000
 _ROOT = "servers"
+#: The input for a host that the specification does not name.
+_HOST = {"name": "baseURL", "type": "String", "description": "Address of the provider: https://host.", "required": True}
 _OTHER_SCHEMES = {"openidconnect": "OpenID Connect", "mutualtls": "a client certificate"}
 #: The auth method of an OAuth flow, and its parameters by the names that they have in the flow.
 _OAUTH_METHODS = {
@@ -39,8 +42,7 @@ class Base:
 
     def as_json(self, prefix: str) -> Any:
         """The base URL of a definition, with a prefix that all paths share."""
-        declared = {"placeholders": list(self.placeholders)} if self.placeholders else {}
-        return {"value": self.url + prefix, **declared}
+        return template(self.url + prefix, self.placeholders)
 
 
 def read_base(spec: Specification, source_url: str) -> Base:
@@ -76,7 +78,7 @@ def read_base(spec: Specification, source_url: str) -> Base:
         if options:
             entry["options"] = options
         placeholders.append(entry)
-        return f"{{{{{entry['name']}}}}}"
+        return slot(entry["name"])
 
     value = _VARIABLE.sub(put, url)
     if value.startswith(("http://", "https://", "{{")):
@@ -90,14 +92,8 @@ def read_base(spec: Specification, source_url: str) -> Base:
         spec.report.add("guessed", _ROOT, f"the server is relative to the specification: {joined[:100]}")
         return Base(joined, tuple(placeholders))
     spec.report.add("guessed", _ROOT, "the specification names no host; it is a value of the connection, baseURL")
-    host = {
-        "name": "baseURL",
-        "type": "String",
-        "description": "Address of the provider: https://host.",
-        "required": True,
-    }
     path = f"/{value}" if value and not value.startswith("/") else value
-    return Base(f"{{{{baseURL}}}}{path}", (host, *placeholders))
+    return Base(slot("baseURL") + path, (_HOST, *placeholders))
 
 
 def _texts(value: Any) -> list[str]:
@@ -123,16 +119,16 @@ def read_auth(spec: Specification, base: Base, requirements: Sequence[Any]) -> l
     Where nothing is required but schemes are declared, each of them is a way.
     """
     schemes = dict(members(as_object(spec.document.get("components")).get("securitySchemes")))
-    demanded: dict[tuple[str, ...], set[str]] = {}
+    required: dict[tuple[str, ...], set[str]] = {}
     for requirement in islice(requirements, _MAX_REQUIREMENTS):
         if isinstance(requirement, Mapping):
-            scopes = demanded.setdefault(tuple(sorted(requirement)), set())
+            scopes = required.setdefault(tuple(sorted(requirement)), set())
             scopes.update(scope for each in requirement.values() for scope in _texts(each))
-    if not any(demanded):
-        demanded = {(name,): set() for name in schemes}
+    if not any(required):
+        required = {(name,): set() for name in schemes}
     reader = _Auth(spec, base)
     found: dict[str, dict[str, Any]] = {}
-    for names, scopes in demanded.items():
+    for names, scopes in required.items():
         known = [(name, spec.resolve(schemes.get(name), name)) for name in names]
         for method in reader.read([(name, scheme) for name, scheme in known if scheme], sorted(scopes)):
             if method["method"] in found:
@@ -178,7 +174,7 @@ class _Auth:
         if name in {each["name"] for each in self.base.placeholders}:
             name = f"{name}Secret"
         entry = {"name": name, "type": "String", "description": description, "required": required}
-        return {"value": f"{{{{{name}}}}}", "placeholders": [entry]}
+        return template(slot(name), [entry])
 
     def _http(self, name: str, scheme: str, description: str) -> Iterator[dict[str, Any]]:
         if scheme == "bearer":
