@@ -192,12 +192,14 @@ class _Import:
             shared = extension(tags.get(handle, {})).get("fields", _shared_fields(named.values()))
             self.resources[handle] = {
                 "handle": handle,
-                "meta": _resource_meta(handle, tags.get(first.tag, {}), {each.tag for each in named.values()}),
+                "meta": _resource_meta(
+                    handle, tags.get(first.named.tag, {}), {each.named.tag for each in named.values()}
+                ),
                 "endpoint": {"value": endpoint},
                 "fields": shared,
                 "operations": {name: finish(named[name], shared) for name in sorted(named, key=_rank)},
             }
-            self.groups[handle] = kebab(first.tag) or handle.partition("-")[0]
+            self.groups[handle] = kebab(first.named.tag) or handle.partition("-")[0]
 
     def _example(self, found: FoundOperation) -> Any:
         own = found.extension.get("example")

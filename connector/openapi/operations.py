@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import Any
 
 from connector.openapi.answers import SpecAnswer, read_answers, read_fields
@@ -25,7 +24,7 @@ from connector.openapi.document import (
 from connector.openapi.inputs import SpecOperation, is_json_type
 from connector.openapi.names import NamedPath
 from connector.openapi.pages import find_pagination
-from connector.openapi.requests import choose_media_type, read_parameters, read_request
+from connector.openapi.requests import find_body, read_parameters, read_request
 
 METHODS = ("get", "post", "put", "patch", "delete", "head", "options", "trace")
 #: How much of a description is kept, in characters.
@@ -44,7 +43,7 @@ class FoundOperation:
     call: SpecOperation
     named: NamedPath
     answer: SpecAnswer
-    tag: str
+    #: The object `x-connector` of the operation.
     extension: Mapping[str, Any]
     definition: dict[str, Any] = field(default_factory=dict)
     fields: list[dict[str, Any]] = field(default_factory=list)
@@ -68,15 +67,13 @@ def _find(
     spec: Specification, path: str, method: str, item: Mapping[str, Any], source: Mapping[str, Any]
 ) -> Iterator[FoundOperation]:
     where = f"{method.upper()} {path[:200]}"
-    for level in (source, item):
-        if items(level.get("servers")):
-            spec.report.add("lost", where, "its own server; it is called at the server of all")
-            break
+    if items(source.get("servers")) or items(item.get("servers")):
+        spec.report.add("lost", where, "its own server; it is called at the server of all")
     if source.get("callbacks"):
         spec.report.add("lost", where, "its callbacks; declare a webhook for each that is needed")
     plain, _, fragment = path.partition("#")
     parameters = read_parameters(spec, where, item.get("parameters"), source.get("parameters"))
-    tag, own = first_tag(source), extension(source)
+    own = extension(source)
     answers = read_answers(spec, source, where)
     # What `x-connector` describes is one operation, whatever it may answer.
     is_split = len(answers) > 1 and not own
@@ -96,22 +93,17 @@ def _find(
             method=method.upper(),
             path=plain,
             fragment="stream" if streams else fragment,
-            tag=tag,
+            tag=first_tag(source),
             operation_id=text_of(source, "operationId"),
             lists=method == "get" and answer.root is not None,
         )
-        yield FoundOperation(call=call, named=named, answer=answer, tag=tag, extension=own)
+        yield FoundOperation(call=call, named=named, answer=answer, extension=own)
 
 
 def _body_properties(spec: Specification, source: Mapping[str, Any], where: str) -> dict[str, Flat]:
-    request = spec.resolve(source.get("requestBody"), where)
-    content = dict(islice(members(request.get("content")), 20))
-    if not content:
-        return {}
-    media_type = choose_media_type(content)
-    if not is_json_type(media_type) and "form" not in media_type:
-        return {}
-    flat = spec.flat(spec.resolve(content[media_type], where).get("schema"), where)
+    media_type, media = find_body(spec, source, where)
+    is_read = is_json_type(media_type) or "form" in media_type
+    flat = spec.flat(media.get("schema"), where) if is_read else {}
     return {name: spec.flat(each, where) for name, each in members(flat.get("properties"))}
 
 

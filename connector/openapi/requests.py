@@ -205,14 +205,12 @@ class _Request:
 
     def _body(self) -> Any:
         request = self.spec.resolve(self.call.source.get("requestBody"), self.call.where)
-        content = dict(islice(members(request.get("content")), 20))
-        if not content:
+        media_type, media = find_body(self.spec, self.call.source, self.call.where)
+        if not media_type:
             return None
-        media_type = choose_media_type(content)
         kind = media_type.partition(";")[0].strip().lower()
-        if len(content) > 1:
-            self.inputs.guess(f"of {len(content)} kinds of body {kind} is taken")
-        media = self.spec.resolve(content[media_type], self.call.where)
+        if (count := len(as_object(request.get("content")))) > 1:
+            self.inputs.guess(f"of {count} kinds of body {kind} is taken")
         schema, required = media.get("schema", {}), request.get("required") is True
         if is_json_type(kind):
             if kind not in ("application/json", "*/*", "application/*"):
@@ -280,8 +278,11 @@ class _Request:
         return self.inputs.placeholder(self.inputs.take(wire, "body"), schema, required=required, binary=parts)
 
 
-def choose_media_type(content: Mapping[str, Any]) -> str:
-    """The media type that a body is sent as: JSON, then what takes files, then forms, then the first."""
+def find_body(spec: Specification, source: Mapping[str, Any], where: str) -> tuple[str, Mapping[str, Any]]:
+    """The media type that a body is sent as, and what is known of it; empty without a body.
+
+    JSON comes first, then what takes files, then forms, then the first.
+    """
 
     def rank(media_type: str) -> int:
         kind = media_type.partition(";")[0].strip().lower()
@@ -291,7 +292,9 @@ def choose_media_type(content: Mapping[str, Any]) -> str:
             return 1
         return 2 + _FORMS.index(kind) if kind in _FORMS else 9 + ("xml" in kind)
 
-    return min(content, key=rank)
+    content = dict(islice(members(spec.resolve(source.get("requestBody"), where).get("content")), 20))
+    media_type = min(content, key=rank, default="")
+    return media_type, spec.resolve(content.get(media_type), where)
 
 
 def _is_fixed_text(text: str) -> bool:
