@@ -14,7 +14,7 @@ from connector.answers.mapping import USUAL_ROOTS
 from connector.openapi.document import Flat, Specification, as_object, members, shorten
 from connector.openapi.inputs import is_json_type, read_type
 
-#: Fields are picked so deep, and of one answer so many.
+#: Fields are picked this deep, and at most this many of one answer.
 MAX_LEVELS = 4
 MAX_FIELDS = 120
 _DESCRIPTION = 200

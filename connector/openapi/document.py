@@ -17,9 +17,9 @@ from connector.describe.schemas import with_null
 #: References, alternatives and parts are followed this deep, and this many of them are read.
 MAX_DEPTH = 100
 MAX_BRANCHES = 100
-#: Of one object so many properties are read.
+#: This many properties of one object are read.
 MAX_PROPERTIES = 2000
-#: A schema that is kept has at most so many parts, and nests at most so deep as JSON.
+#: A schema that is kept has at most this many parts, and nests at most this deep as JSON.
 MAX_KEPT = 600
 MAX_KEPT_NESTING = 18
 
@@ -67,7 +67,7 @@ class Report:
 class Specification:
     """A parsed OpenAPI document: what its references lead to and what its schemas come to.
 
-    What cannot be followed goes to the report and counts as a schema that allows anything.
+    A reference that cannot be followed is reported, and counts as a schema that allows anything.
     """
 
     document: Mapping[str, Any]
@@ -108,8 +108,8 @@ class Specification:
     def flat(self, schema: Any, where: str, depth: int = 0) -> Flat:
         """The schema on one level.
 
-        That is `type` (one or none), `nullable`, `enum`, `properties`, `required`, `items` and all that is said of the
-        value itself; `variants` is how many alternatives were merged into it.
+        It has `type` (at most one), `nullable`, `enum`, `properties`, `required`, `items` and other members of schemas;
+        `variants` is how many alternatives were merged into it.
         """
         if not isinstance(schema, Mapping):
             return {}
@@ -310,7 +310,7 @@ class _Keeper:
 
 
 def find_alternatives(spec: Specification, schema: Mapping[str, Any], where: str) -> Sequence[Any]:
-    """The alternatives of a schema that is nothing but these."""
+    """The alternatives of a schema; none if all of them are null."""
     branches = [*islice(items(schema.get("oneOf")), MAX_BRANCHES), *islice(items(schema.get("anyOf")), MAX_BRANCHES)]
     return branches if any("null" not in spec.flat(each, where) for each in branches) else ()
 

@@ -129,7 +129,7 @@ def define(spec: Specification, found: FoundOperation, path: str, reserved: froz
         definition["records"] = list(root)
         if pagination is not None:
             definition["pagination"] = pagination
-            spec.report.add("guessed", where, f"it goes on by {pagination['style']}")
+            spec.report.add("guessed", where, f"it is paged by {pagination['style']}")
         elif {"page", "cursor", "offset"} & query.keys():
             spec.report.add("guessed", where, "it seems to have pages, but how they are requested is not known")
     if answer.has_fields:

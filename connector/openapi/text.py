@@ -20,7 +20,7 @@ from connector.types import check_surrogates
 #: A specification has at most this many bytes: 16 MiB as JSON, 8 MiB as YAML, which takes far longer to read.
 MAX_JSON_BYTES = 16 * 1024 * 1024
 MAX_YAML_BYTES = 8 * 1024 * 1024
-#: It holds at most this many values, each alias counted as all that it stands for.
+#: It holds at most this many values, each alias counted as all the values it repeats.
 MAX_NODES = 1_000_000
 #: It nests at most this deep.
 MAX_DEPTH = 100
@@ -33,7 +33,7 @@ _WORDS: Mapping[str, Any] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
-#: Longer than this nothing is a number that anybody wrote.
+#: Longer texts are not read as numbers.
 _LONGEST_NUMBER = 400
 _CORE = "tag:yaml.org,2002:"
 _TAGS = {
@@ -104,7 +104,7 @@ def _parse_yaml(text: str, file: str) -> Any:
     except yaml.MarkedYAMLError as error:
         raise _refused("E_YAML", f"not YAML: {error.problem}", file, error.problem_mark) from None
     except yaml.YAMLError:
-        raise _refused("E_YAML", "not YAML: it holds a character that no YAML may hold", file) from None
+        raise _refused("E_YAML", "not YAML: it holds a character that YAML does not allow", file) from None
 
 
 @dataclass(slots=True)
@@ -114,7 +114,7 @@ class _YamlReader:
     file: str
     events: Iterator[Any]
     count: int = 0
-    #: What an anchor stands for: the value, its size in values, and how deep it nests.
+    #: The value of an anchor, its size in values, and how deep it nests.
     anchors: dict[str, tuple[Any, int, int]] = field(default_factory=dict)
 
     def read(self) -> Any:
@@ -136,13 +136,13 @@ class _YamlReader:
         kind, before = type(event).__name__, self.count
         if kind == "AliasEvent":
             if event.anchor not in self.anchors:
-                raise self._refused(event, f"the alias *{event.anchor[:70]} stands for nothing that ends before it")
+                raise self._refused(event, f"the alias *{event.anchor[:70]} has no anchor that ends before it")
             value, size, height = self.anchors[event.anchor]
             self._check_limits(event, size, depth + height)
             return value, height
         self._check_limits(event, 1, depth + (kind != "ScalarEvent"))
         if event.tag not in (None, "!", *_TAGS[kind]):
-            raise self._refused(event, f"the tag {event.tag[:70]!r} is none of the core schema")
+            raise self._refused(event, f"the tag {event.tag[:70]!r} is not in the core schema")
         height = 0
         if kind == "ScalarEvent":
             is_text = event.tag in ("!", _CORE + "str") or (event.tag is None and not event.implicit[0])
@@ -179,7 +179,7 @@ class _YamlReader:
 
 
 def read_plain(text: str) -> Any:
-    """A plain scalar by the core schema (YAML 1.2.2, section 10.3.2); infinity and NaN, which JSON lacks, stay text.
+    """A plain scalar by the core schema (YAML 1.2.2, section 10.3.2); infinity and NaN stay text, as JSON has neither.
 
     >>> read_plain("1e-08"), read_plain("no"), read_plain("0o17")
     (1e-08, 'no', 15)

@@ -22,7 +22,7 @@ from tests.doubles.specifications import OBJECT, answer, call, only
         ({"200": {"content": {"image/png": {}, "text/event-stream": {}}}}, "sse"),
     ],
 )
-def test_the_first_success_says_what_is_answered(responses: Any, kind: str) -> None:
+def test_the_first_success_decides_on_the_kind(responses: Any, kind: str) -> None:
     imported = call({"responses": responses}, method="get")
     (operation,) = imported.connector.operations.values()
     assert operation.response == kind

@@ -21,7 +21,7 @@ from tests.doubles.specifications import body, call, notes, only, query
         ("#/openapi/x", "the reference '#/openapi/x' leads nowhere"),
     ],
 )  # fmt: skip
-def test_T52_a_reference_that_cannot_be_followed_is_said_and_never_fetched(reference: str, lost: str) -> None:
+def test_T52_a_reference_that_cannot_be_followed_is_reported_and_never_fetched(reference: str, lost: str) -> None:
     components = {"schemas": {"Loop": {"$ref": "#/components/schemas/Loop"}}}
     imported = call(body({"type": "object", "properties": {"a": {"$ref": reference}}}), components=components)
     assert lost in notes(imported, "lost")

@@ -39,7 +39,7 @@ from tests.doubles.specifications import OBJECT, answer, call
         ({"oneOf": [{"type": "object"}, {"type": "array"}]}, [], []),
     ],
 )
-def test_an_example_is_the_given_one_if_it_fits_else_one_that_does(schema: Any, example: Any, recorded: Any) -> None:
+def test_an_example_that_does_not_fit_is_replaced(schema: Any, example: Any, recorded: Any) -> None:
     imported = call(answer(schema, **({} if example is None else {"example": example})))
     assert imported.examples["things.create"]["body"] == recorded
 

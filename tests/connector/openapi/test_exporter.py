@@ -1,4 +1,4 @@
-"""A connector as OpenAPI 3.1: the document is valid, right by itself, and leads back to the same requests."""
+"""A connector as OpenAPI 3.1: the document is valid, correct by itself, and leads back to the same requests."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def assert_same_requests(connector: Connector, document: Any) -> Connector:
 
 
 def complaints(document: Any, operation: Operation, request: Request) -> Iterator[str]:
-    """What of a request the plain part of its document does not allow."""
+    """The parts of a request that the plain part of its document does not allow."""
     written = next(
         each for item in document["paths"].values() for each in item.values() if each["operationId"] == operation.id
     )
@@ -283,7 +283,7 @@ def test_webhooks_and_custom_operations_come_along() -> None:
     assert again.operation("things.do").from_connection == {"account"}
 
 
-def test_documents_are_laid_together_whatever_form_they_have() -> None:
+def test_documents_are_merged_whatever_form_they_have() -> None:
     head = Document.from_value(
         {"handle": "demo", "service": {"baseURL": "https://a.example"}, "resources": {"a": {"endpoint": "/a"}}},
         "service",

@@ -50,7 +50,7 @@ def test_the_files_are_a_connector_without_errors_and_always_the_same(name: str)
     assert all(len(line) < 800 for text in groups for line in text.splitlines())
 
 
-def test_a_petstore_keeps_what_it_says() -> None:
+def test_a_petstore_keeps_its_limits_and_names() -> None:
     imported = from_openapi(load("petstore"))
     connector = imported.connector
     assert (connector.handle, connector.short, connector.description) == (
@@ -91,7 +91,7 @@ def test_a_petstore_keeps_what_it_says() -> None:
     )
 
 
-def test_payments_send_forms_and_go_on_by_the_last_id() -> None:
+def test_payments_send_forms_and_are_paged_by_the_last_id() -> None:
     imported = from_openapi(load("payments"))
     listed = imported.groups["customers"][0]["operations"]["list"]
     assert listed["pagination"] == {
@@ -131,7 +131,7 @@ def test_a_forge_reads_alternatives_nulls_and_links() -> None:
     assert imported.examples["repos-issues.list"]["body"][0]["title"] == "Found a bug"
 
 
-def test_an_assistant_streams_and_tells_of_events() -> None:
+def test_an_assistant_streams_and_has_webhooks() -> None:
     imported = from_openapi(load("events"), source_url="https://docs.assistant.example/spec/openapi.yaml")
     connector = imported.connector
     assert render(imported, "completions.create-stream", prompt="hi") == (
@@ -183,7 +183,7 @@ def test_an_assistant_streams_and_tells_of_events() -> None:
         ),
     ],
 )
-def test_what_is_no_specification_is_refused_with_a_hint(document: Any, message: str) -> None:
+def test_other_documents_are_refused_with_a_hint(document: Any, message: str) -> None:
     with pytest.raises(InvalidDefinition) as caught:
         from_openapi(document)
     (problem,) = caught.value.problems
@@ -191,10 +191,7 @@ def test_what_is_no_specification_is_refused_with_a_hint(document: Any, message:
     assert problem.hint
 
 
-# What the language would refuse
-
-
-def test_what_the_language_would_refuse_is_taken_out_and_said() -> None:
+def test_what_the_language_would_refuse_is_taken_out_and_reported() -> None:
     paths = {
         "/ok": {"get": {}},
         "/a/../b": {"get": {}},
@@ -230,7 +227,7 @@ def test_x_connector_steers_the_import() -> None:
     assert imported.examples == {"people.invite": {"status": 200, "body": 1}}
 
 
-# Whatever comes
+# Mutated specifications
 
 
 KINDS: list[Any] = [
@@ -269,7 +266,7 @@ def places(value: Any) -> list[tuple[Any, Any]]:
 @given(
     st.sampled_from(NAMES), st.lists(st.tuples(st.integers(0, 10_000), st.sampled_from(KINDS)), min_size=1, max_size=6)
 )
-def test_a_mutated_specification_never_crashes_and_gives_a_definition_without_errors(name: str, changes: Any) -> None:
+def test_a_mutated_specification_never_crashes_and_makes_a_definition_without_errors(name: str, changes: Any) -> None:
     document = copy.deepcopy(LOADED[name])
     for place, value in changes:
         known = places(document)
@@ -286,7 +283,7 @@ def test_a_mutated_specification_never_crashes_and_gives_a_definition_without_er
 LOADED = {name: load(name) for name in NAMES}
 
 
-def test_x_connector_of_the_document_says_what_no_specification_can() -> None:
+def test_x_connector_of_the_document_holds_what_openapi_cannot_express() -> None:
     own = {
         "handle": "own",
         "status": "beta",

@@ -19,7 +19,7 @@ def test_the_members_of_an_exploded_object_are_parameters_of_their_own() -> None
     assert len(notes(imported, "lost")) == 3
 
 
-def test_paths_take_every_style_and_parameters_that_nobody_declared() -> None:
+def test_paths_take_every_style_and_parameters_that_are_not_declared() -> None:
     labelled = {"name": "a", "in": "path", "style": "label", "schema": {"type": "array", "nullable": True}}
     matrix = {"name": "b", "in": "path", "style": "matrix", "schema": {"type": "string"}}
     imported = call({"parameters": [labelled, matrix, {"in": "path"}, "x"]}, "/x/{a}/y/{b}/z({c})/{c}", "get")

@@ -96,14 +96,14 @@ def test_a_security_scheme_becomes_a_method(schemes: Any, methods: list[str], lo
         ({"a": {**KEY, "in": "query"}, "b": {**KEY, "in": "cookie"}}, [], 2),
     ],
 )
-def test_schemes_that_are_demanded_together_travel_together(schemes: Any, headers: list[str], lost: int) -> None:
+def test_schemes_that_are_required_together_are_sent_together(schemes: Any, headers: list[str], lost: int) -> None:
     imported = from_openapi(spec(components={"securitySchemes": schemes}, security=[{"a": [], "b": []}, "x"]))
     auth = imported.service["service"]["auth"]
     sent = [each["headerName"]["value"] for each in auth["params"].values() if "headerName" in each]
     assert (sent, len(notes(imported, "lost"))) == (headers, lost)
 
 
-def test_scopes_are_those_that_operations_demand_and_a_token_never_takes_the_name_of_a_server_variable() -> None:
+def test_scopes_are_those_that_operations_require_and_a_token_never_takes_the_name_of_a_server_variable() -> None:
     flow = {"authorizationUrl": "https://x.example/a", "tokenUrl": "/t", "scopes": {"read": "", "write": ""}}
     schemes = {"o": {"type": "oauth2", "flows": {"authorizationCode": flow}}, "t": {"type": "http", "scheme": "bearer"}}
     imported = from_openapi(
