@@ -1,7 +1,7 @@
-"""Inputs and answers of operations as JSON Schemas (2020-12): what tools, pages and OpenAPI documents show of them.
+"""Inputs, bodies and answers of operations as JSON Schemas (2020-12), for tools, pages and OpenAPI documents.
 
-A schema accepts what the runtime accepts when values are given in their own JSON types; that numeric text counts as a
-number as well is not said. What a type is, its row in `convertors` says. Nothing here knows for whom the schema is.
+A schema accepts what the runtime accepts when values have their own JSON types; that numeric text is read as a number
+too is left out. The row of a type in `connector.types` has its schema.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ class InputNames:
         return chosen
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NamedPath:
     """What an operation is named by: its method, its path without the fragment, its tag and operationId.
 

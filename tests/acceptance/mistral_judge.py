@@ -372,7 +372,7 @@ def _body(spec: Spec, endpoint: str, request: Request) -> Iterator[str]:
     try:
         value = json.loads(request.body, parse_constant=_refuse)
     except ValueError as error:
-        yield f"body: it is no JSON: {error}"
+        yield f"body: it is not JSON: {error}"
         return
     for said in spec.problems(schema, value):
         yield f"body: {said}"
@@ -444,7 +444,7 @@ def _judge(
         if not problems:
             return
         said = said or problems
-    yield from (f"{where}: {each}" for each in said or ["it stands twice"])
+    yield from (f"{where}: {each}" for each in said or ["it is duplicated"])
 
 
 def _candidates(spec: Spec, schema: Mapping[str, Any], texts: Sequence[str]) -> Iterator[Any]:

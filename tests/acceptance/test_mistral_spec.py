@@ -1,7 +1,7 @@
 """Every operation of the shipped Mistral connector, judged by Mistral's own OpenAPI file (`mistral_judge`).
 
-`mistral_operations.json` says which endpoint each operation is, and gives values for the inputs for which no value can
-be told from their type. Every request is made twice: with the inputs that are required, and with all of them.
+`mistral_operations.json` names the endpoint of each operation, and has values for the inputs whose type is not enough.
+Every request is made twice: with the inputs that are required, and with all of them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ TABLE: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "mistral_
 CONNECTOR = Catalog().get("mistral-ai")
 EXAMPLES = Catalog().examples("mistral-ai")
 UUID = "5d2c9f0e-8a4b-4c1d-9e7f-0a1b2c3d4e5f"
-#: Values by type, for inputs that the table gives none.
+#: Values by type, for inputs without a value in the table.
 VALUES = {"String": "text", "Integer": 3, "Number": 0.5, "Boolean": True, "DateTime": "2026-01-02T03:04:05Z"}
 
 
@@ -147,7 +147,7 @@ SEEN = [
     ("GET /v1/models", "?page=1", AUTH, None, "query: 'page' is not declared"),
     ("GET /v1/models", "/", AUTH, None, "path: /v1/models/ is not /v1/models"),
     ("GET /v1/files", "?page=one", AUTH, None, "query: page: 'one' is not of type 'integer'"),
-    ("GET /v1/files", "?page=1&page=2", AUTH, None, "query: page: it stands twice"),
+    ("GET /v1/files", "?page=1&page=2", AUTH, None, "query: page: it is duplicated"),
     ("GET /v1/batch/jobs", "?status=queued", AUTH, None, "query: status: 'queued' is not valid"),
     ("GET /v1/batch/jobs", "?metadata=%7B%7D", AUTH, None, "query: 'metadata' is an object"),
     ("GET /v1/batch/jobs", "?created_after=now", AUTH, None, "query: created_after: 'now' is not valid"),
@@ -158,7 +158,7 @@ SEEN = [
     ("GET /v1/models", "", {**AUTH, "X-Other": "1"}, None, "header: X-Other is not declared"),
     ("GET /v1/models", "", AUTH, b"{}", "body: none is declared"),
     ("POST /v1/chat/completions", "", SENT, None, "body: it is missing"),
-    ("POST /v1/chat/completions", "", SENT, b"{", "body: it is no JSON"),
+    ("POST /v1/chat/completions", "", SENT, b"{", "body: it is not JSON"),
     ("POST /v1/chat/completions", "", AUTH, b"{}", "body: no type is not declared"),
     ("POST /v1/chat/completions", "", SENT, {**CHAT, "temperature": 2}, "body: ['temperature'] 2 is not valid"),
     ("POST /v1/chat/completions", "", SENT, {**CHAT, "max_token": 2}, "body: Additional properties are not allowed"),

@@ -21,7 +21,7 @@ FORMATS = {
 
 
 def value_of(placeholder: Placeholder, *, full: bool = False) -> Any:
-    """A value for one input; `full` gives optional members of objects as well."""
+    """A value for one input; `full` adds optional members of objects."""
     if placeholder.type == "File":
         return b"a,b\n1,2\n"
     if placeholder.options:

@@ -84,7 +84,7 @@ def test_paths_become_resources_and_operations(calls: list[str], names: list[str
     for call in calls:
         method, _, path = call.partition(" ")
         path, _, fragment = path.partition("#")
-        made.append(NamedPath(method, path, fragment))
+        made.append(NamedPath(method=method, path=path, fragment=fragment))
     assert [".".join(pair) for pair in name_calls(made)] == names
 
 
@@ -93,8 +93,8 @@ def test_paths_become_resources_and_operations(calls: list[str], names: list[str
     [("appendToConversation", "append"), ("post_thing", "update"), ("setThing", "update"), ("thing", "update")],
 )
 def test_a_post_to_an_item_is_named_by_its_operation_id(operation_id: str, name: str) -> None:
-    assert name_calls([NamedPath("POST", "/x/{id}", operation_id=operation_id)]) == [("x", name)]
+    assert name_calls([NamedPath(method="POST", path="/x/{id}", operation_id=operation_id)]) == [("x", name)]
 
 
 def test_a_list_without_items_is_known_by_its_answer() -> None:
-    assert name_calls([NamedPath("GET", "/x", lists=True)]) == [("x", "list")]
+    assert name_calls([NamedPath(method="GET", path="/x", lists=True)]) == [("x", "list")]
