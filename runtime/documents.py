@@ -15,7 +15,7 @@ from connector.answers.mapping import Chunk, Result
 from connector.messages import Event, Request
 from connector.model.definition import AnyOperation, Connector, Field, Operation, Webhook
 from connector.templates import Placeholder, Template
-from runtime.config.vault import variable_name
+from runtime.config.variables import variable_name
 from runtime.journal.entries import Attempt, Delivery, Subscription
 
 Document = dict[str, Any]

@@ -94,7 +94,13 @@ class Runtime:
         self.settings = replace(settings, base_urls={**settings.base_urls, **(base_urls or {})})
         self.catalog = Catalog([*settings.definitions, *(Path(folder) for folder in folders)])
         store = open_store(settings.store, settings.environment)
-        self.vault = Vault(secrets, environment=settings.environment, file=settings.secrets_file, store=store)
+        self.vault = Vault(
+            secrets,
+            environment=settings.environment,
+            file=settings.secrets_file,
+            store=store,
+            handles=self.catalog.handles,
+        )
         #: Where the events of calls are kept, if anywhere.
         self.journal = None if isinstance(journal, str) else journal
         self._journal_url = journal if isinstance(journal, str) else None
@@ -420,7 +426,7 @@ class Runtime:
 
     def _configure(self, connection: str, connector: Connector, stand_ins: Mapping[str, str]) -> Config:
         values = self.vault.values(connection, connector.service.placeholders)
-        base_url = self.settings.base_url(connection)
+        base_url = self.settings.base_url(connection, self.catalog.handles())
         config = connector.service.configure({**stand_ins, **values}, base_url=base_url)
         self.vault.bind(connection, connector.service.placeholders, destination(config))
         return config

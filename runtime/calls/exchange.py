@@ -25,7 +25,8 @@ from runtime.calls.outcomes import failure_of, map_answer
 from runtime.calls.sender import Authorise, Sender, Sent, Sleep, Transmits
 from runtime.calls.tokens import Authoriser
 from runtime.config.settings import Settings
-from runtime.config.vault import Vault, variable_name
+from runtime.config.variables import variable_name
+from runtime.config.vault import Vault
 from runtime.http.guard import Guard
 
 if TYPE_CHECKING:

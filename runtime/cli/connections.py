@@ -217,10 +217,12 @@ class ConnectionForm:
         self.json = everywhere.json
         self.connection = connection
         self.settings: Settings = everywhere.settings(base_urls=named)
-        self.service: Service = Catalog(self.settings.definitions).of(connection).service
+        catalog = Catalog(self.settings.definitions)
+        self.service: Service = catalog.of(connection).service
         self.store = _open_store(self.settings)
         environment = self.settings.environment
-        self.vault = Vault(None, environment=environment, file=self.settings.secrets_file, store=self.store)
+        file, handles = self.settings.secrets_file, catalog.handles
+        self.vault = Vault(None, environment=environment, file=file, store=self.store, handles=handles)
 
     def check_names(self, names: Iterable[str]) -> None:
         """Raises InputError unless the connection has values of these names."""
@@ -231,7 +233,7 @@ class ConnectionForm:
     def variables(self) -> dict[str, Any]:
         """The values whose variables are set."""
         from runtime.config.connections import INBOUND
-        from runtime.config.vault import variable_name
+        from runtime.config.variables import variable_name
 
         variables = {name: variable_name(self.connection, name) for name in (*self.service.placeholders, *INBOUND)}
         environment = self.settings.environment
@@ -258,7 +260,7 @@ class ConnectionForm:
         """
         from runtime.cli import printing
         from runtime.config.connections import enter_values
-        from runtime.config.vault import variable_name
+        from runtime.config.variables import variable_name
 
         bound_to = enter_values(self.service, self.connection, values, self.settings, self.vault, self.store)
         if self.json:

@@ -21,7 +21,8 @@ from runtime.config.catalog import Catalog
 from runtime.config.plugins import load_plugins
 from runtime.config.settings import Settings
 from runtime.config.store import Store, open_store
-from runtime.config.vault import Vault, destination, variable_name
+from runtime.config.variables import variable_name
+from runtime.config.vault import Vault, destination
 
 DISTRIBUTION = "connector-runtime"
 OLDEST_PYTHON = (3, 11)
@@ -102,24 +103,25 @@ def _check_catalog(settings: Settings) -> Iterator[Check]:
     try:
         catalog = Catalog(settings.definitions)
         store = _usable_store(settings)
-        vault = Vault(None, environment=settings.environment, file=settings.secrets_file, store=store)
+        file = settings.secrets_file
+        vault = Vault(None, environment=settings.environment, file=file, store=store, handles=catalog.handles)
     except ConnectorError as error:
         yield Check("catalogue", "fail", error.message, error.hint)
         return
     handles = catalog.handles()
     yield Check("catalogue", "ok", f"{len(handles)} connector{'' if len(handles) == 1 else 's'}")
     for handle in handles:
-        yield _check_connector(catalog, vault, handle, settings.base_url(handle))
+        yield _check_connector(catalog, vault, handle, settings)
 
 
-def _check_connector(catalog: Catalog, vault: Vault, handle: str, base_url: str | None) -> Check:
+def _check_connector(catalog: Catalog, vault: Vault, handle: str, settings: Settings) -> Check:
     try:
         service = catalog.get(handle).service
     except ConnectorError as error:
         return Check(handle, "fail", error.message.partition("\n")[0], f"connector lint shows more about {handle}")
     try:
         known = vault.values(handle, service.placeholders)
-        config = service.configure(known, base_url=base_url)
+        config = service.configure(known, base_url=settings.base_url(handle, catalog.handles()))
         vault.bind(handle, service.placeholders, destination(config))
     except ConnectorError as error:
         return Check(handle, "fail", error.message, error.hint)

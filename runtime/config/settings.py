@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from connector.errors import ConfigurationError, did_you_mean
-from connector.model.service import environment_name
 from connector.urls import check_base_url
+from runtime.config.variables import BASE_URL, base_url_variable, read_variable
 
 N = TypeVar("N", int, float)
 _PREFIX = "CONNECTOR_"
-_BASE_URL = "CONNECTOR_BASE_URL__"
 #: The file of the encrypted store, in `home`.
 STORE_NAME = "secrets.json"
 #: The file of the journal, in `home`.
@@ -97,22 +96,21 @@ class Settings:
     #: The variables beginning with `CONNECTOR_`; they may hold secrets.
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
-    def base_url(self, connection: str) -> str | None:
-        """The base URL that the operator named for a connection, or for its connector; None to use the definition's."""
-        handle, _, name = connection.partition(":")
-        variables = [_BASE_URL + environment_name(handle)]
-        if name:
-            variables.insert(0, f"{variables[0]}__{environment_name(name)}")
-        for key, variable in zip((connection, handle), [*variables, *variables], strict=False):
+    def base_url(self, connection: str, handles: Iterable[str] = ()) -> str | None:
+        """The base URL that the operator named for a connection, or for its connector; None to use the definition's.
+
+        Raises ConfigurationError for a variable that could be meant for another one of the `handles`.
+        """
+        for key in dict.fromkeys((connection, connection.partition(":")[0])):
             if key in self.base_urls:
                 return self.base_urls[key]
-            if variable in self.environment:
-                return self.environment[variable]
+            if (url := read_variable(self.environment, base_url_variable(key), key, handles)) is not None:
+                return url
         return None
 
     def named_base_urls(self) -> list[str]:
         """Every base URL that the operator named, wherever."""
-        named = [value for name, value in self.environment.items() if name.startswith(_BASE_URL)]
+        named = [value for name, value in self.environment.items() if name.startswith(f"{BASE_URL}__")]
         return [*self.base_urls.values(), *named]
 
 
@@ -159,9 +157,7 @@ def load_settings(
         raise ConfigurationError(f"{file}: subscriber_origins is a list of URLs")
     # What a file says of a base URL yields to a variable, which yields to a flag.
     settled = {
-        name: str(url)
-        for name, url in table.get("base_urls", {}).items()
-        if _BASE_URL + environment_name(name.replace(":", "__")) not in variables
+        name: str(url) for name, url in table.get("base_urls", {}).items() if base_url_variable(name) not in variables
     }
     home = folder / str(variables.get("CONNECTOR_HOME") or table.get("home") or ".connector")
     return Settings(

@@ -14,17 +14,18 @@ import hashlib
 import json
 import os
 import tomllib
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from connector.auth.oauth import OAuthClient
 from connector.errors import ConfigurationError, OriginChanged, TransportError
-from connector.model.service import Config, environment_name
+from connector.model.service import Config
 from connector.templates import Unrenderable, render_url
 from connector.urls import origin_of
 from runtime.config.files import try_lock
 from runtime.config.store import Entry, Store
+from runtime.config.variables import read_variable, variable_name
 
 #: The name of a connection's grant in the store; no value is named so.
 GRANT = ""
@@ -42,8 +43,11 @@ class Vault:
         environment: Mapping[str, str] | None = None,
         file: Path | None = None,
         store: Store | None = None,
+        handles: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         """`secrets` are values given in Python, `environment` the variables, `file` a JSON or TOML file.
+
+        `handles` returns those of the catalogue: a variable that could be meant for two of them is refused.
 
         Raises ConfigurationError for a file that cannot be read, and for a store that holds something when its key is
         missing (hazard T57).
@@ -52,6 +56,7 @@ class Vault:
         self._environment = dict(environment or {})
         self._filed = read_secrets_file(file) if file is not None else {}
         self._store = store
+        self._handles = handles
         if store is not None:
             store.check()
         self._origins: dict[str, str] = {}
@@ -65,9 +70,9 @@ class Vault:
         """
         found: dict[str, Any] = {}
         for name in names:
-            variable = variable_name(connection, name)
-            if variable in self._environment:
-                found[name] = self._environment[variable]
+            if (variable := variable_name(connection, name)) in self._environment:
+                known = {*self._handles(), *self.connections()}
+                found[name] = read_variable(self._environment, variable, connection, known, name)
             elif name in self._filed.get(connection, {}):
                 found[name] = self._filed[connection][name]
             elif self._store is not None and (entry := self._stored(connection, name)) is not None:
@@ -183,15 +188,6 @@ def destination(config: Config) -> str:
     except (Unrenderable, ValueError):  # it is not set yet, or cannot be used; then no token is asked for
         return config.origin
     return config.origin if token_origin == config.origin else f"{config.origin} and {token_origin}"
-
-
-def variable_name(connection: str, name: str) -> str:
-    """The environment variable of one value.
-
-    >>> variable_name("mistral-ai:team-b", "apiToken")
-    'CONNECTOR_SECRET__MISTRAL_AI__TEAM_B__APITOKEN'
-    """
-    return "__".join(["CONNECTOR_SECRET", *(environment_name(part) for part in (*connection.split(":", 1), name))])
 
 
 def read_secrets_file(path: Path) -> dict[str, dict[str, Any]]:

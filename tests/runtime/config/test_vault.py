@@ -10,7 +10,8 @@ import pytest
 from connector.errors import ConfigurationError, OriginChanged
 from runtime.config.keys import KEY_VARIABLE, Keys
 from runtime.config.store import Store
-from runtime.config.vault import Vault, variable_name
+from runtime.config.variables import variable_name
+from runtime.config.vault import Vault
 
 NAMES = ["apiToken", "host"]
 
