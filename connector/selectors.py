@@ -20,6 +20,9 @@ _WALK_STEP = re.compile(r"\.([A-Za-z_][\w\-]*)|\[(?:(\d+)|(\*)|'([^']*)'|\"([^\"
 _MAX_JSONPATH = 1000
 #: The nodes of jsonpath-ng that may follow the root; `Wildcard` is one of its own in newer versions only.
 _JSONPATH_SEGMENTS = ("Fields", "Index", "Slice", "Wildcard")
+#: A JSONPath that can find many values runs only where the document has at most this many: each that it visits costs
+#: some microseconds and half a kilobyte.
+MAX_VISITED = 200_000
 #: Each `"*"` is a list within a list in the result.
 _MAX_LEVELS = 32
 
@@ -213,6 +216,10 @@ def _from_jsonpath(text: str) -> Selector:
         # Everything that is not listed is refused: jsonpath-ng parses operators that it cannot run.
         if isinstance(node, (Child, Descendants)):
             return is_path(node.left, first=first) and is_path(node.right, first=False)
+        named = getattr(node, "fields", getattr(node, "indices", ()))
+        if len(set(named)) != len(named):
+            # Each doubled name doubles the work of all steps after it (hazard T51).
+            raise ValueError("a JSONPath names each member and index once between its brackets")
         return type(node).__name__ in (("Root",) if first else _JSONPATH_SEGMENTS)
 
     if not is_path(path, first=True):
@@ -225,11 +232,28 @@ def _from_jsonpath(text: str) -> Selector:
             return node.fields != (EVERY,)
         return isinstance(node, (Root, Index))
 
+    single = "," not in text and is_single(path)
+
     def find_all(document: Any) -> list[Any]:
+        if not single and not _has_at_most(document, MAX_VISITED):
+            return []
         return [match.value for match in path.find(document)]
 
     def find_one(document: Any) -> Any:
         return next(iter(find_all(document)), None)
 
-    single = "," not in text and is_single(path)
     return Selector(text, find_one if single else find_all, find_all, 0 if single else 1)
+
+
+def _has_at_most(document: Any, limit: int) -> bool:
+    """True if a document has at most so many values, those within others included."""
+    waiting = [document]
+    left = limit
+    while waiting:
+        value = waiting.pop()
+        if type(value) is dict or type(value) is list:
+            left -= len(value)
+            if left < 0:
+                return False
+            waiting += value.values() if type(value) is dict else value
+    return True

@@ -23,8 +23,10 @@ from connector.types import to_text
 
 #: Where the records of a list are looked for when the definition does not say (language rule 11).
 USUAL_ROOTS = ("data", "items", "results", "records", "value", "entries")
-#: A stream that is read whole has at most so many values: its messages, each counted once for every field.
+#: A result has at most this many values: its records or messages, each counted once for every field.
 MAX_VALUES = 1_000_000
+#: How many records are mapped before other tasks have their turn.
+RECORDS_PER_TURN = 1000
 #: What a message takes at least, in fields: it has a value of its own even if few are selected in it.
 _MESSAGE_FIELDS = 10
 _SNIPPET = 200
@@ -72,8 +74,16 @@ def map_response(operation: Operation, response: Response) -> Result:
 
     Of a stream, `raw` is the list of its messages, and the fields are those of all of them taken together (`combine`).
     Raises MappingError (`E_RESPONSE`) for a success that cannot be read: not JSON, not UTF-8, doubled keys, numbers
-    that no float holds, a scalar where fields are selected, a stream that broke off. A failure (status outside
-    200–299) is never refused: its `raw` is whatever could be read.
+    that no float holds, a scalar where fields are selected, a stream that broke off, more values than one result
+    holds. A failure (status outside 200–299) is never refused: its `raw` is whatever could be read.
+    """
+    return _last(map_turns(operation, response))
+
+
+def map_turns(operation: Operation, response: Response) -> Generator[None, None, Result]:
+    """Maps as `map_response` does, and yields wherever other tasks may have their turn.
+
+    A provider chooses how many records and messages its bytes are, so the work between two turns is bounded.
     """
     if not 200 <= response.status < 300:
         return Result(ok=False, status=response.status, raw=read_leniently(response))
@@ -84,13 +94,7 @@ def map_response(operation: Operation, response: Response) -> Result:
     if not kind.maps:
         return Result(ok=True, status=response.status, raw=kind.read(response.body))
     if declared in STREAM_KINDS:
-        turns = map_stream(operation, response)
-        while True:
-            try:
-                next(turns)
-            except StopIteration as end:
-                result: Result = end.value
-                return result
+        return (yield from _map_stream(operation, response, declared))
     try:
         document = kind.read(response.body)
     except ValueError as error:
@@ -100,7 +104,7 @@ def map_response(operation: Operation, response: Response) -> Result:
     errors = operation.policies.errors
     if errors.is_failure(document):
         return Result(ok=False, status=response.status, raw=document)
-    result = map_document(operation, response.status, document)
+    result = yield from _map_document(operation, response.status, document)
     if operation.pagination is None and result.records is not None:
         more = explain_more(document, response.headers, len(result.records))
         if more:
@@ -109,25 +113,12 @@ def map_response(operation: Operation, response: Response) -> Result:
     return result
 
 
-def is_stream(operation: Operation, response: Response) -> bool:
-    """True for a success that `map_stream` reads: a whole stream, with something in it."""
-    kind = kind_of(operation.response, response.content_type)
-    status = response.status
-    return kind in STREAM_KINDS and 200 <= status < 300 and status != 204 and bool(response.body.strip())
-
-
-def map_stream(operation: Operation, response: Response) -> Generator[None, None, Result]:
-    """What `map_response` does with a whole stream, a bounded share of it at a time.
-
-    It yields wherever other tasks may have their turn. Raises as `map_response` does, and MappingError for a stream of
-    so many messages that their values would take many times the memory of its bytes.
-    """
+def _map_stream(operation: Operation, response: Response, kind: str) -> Generator[None, None, Result]:
+    """A whole stream; raises MappingError if its values would take many times the memory of its bytes."""
     check_stream_type(operation, response)
     status = response.status
     limit = MAX_VALUES // max(_MESSAGE_FIELDS, len(operation.fields))
-    reader = ChunkReader(
-        operation, kind_of(operation.response, response.content_type), limit=len(response.body), status=status
-    )
+    reader = ChunkReader(operation, kind, limit=len(response.body), status=status)
     whole, count = _Whole(operation), 0
     for part in chain(cut(response.body), [None]):
         for chunk in reader.finish() if part is None else reader.feed(part):
@@ -148,6 +139,10 @@ def map_stream(operation: Operation, response: Response) -> Generator[None, None
 
 def map_document(operation: Operation, status: int, document: Any) -> Result:
     """A parsed answer through the operation's fields; raises MappingError for a scalar where fields are selected."""
+    return _last(_map_document(operation, status, document))
+
+
+def _map_document(operation: Operation, status: int, document: Any) -> Generator[None, None, Result]:
     report = _Report()
     if not operation.fields:
         return Result(ok=True, status=status, raw=document)
@@ -155,7 +150,15 @@ def map_document(operation: Operation, status: int, document: Any) -> Result:
         raise MappingError(SCALAR)
     if operation.lists:
         rows, said = find_records(operation, document)
-        records = map_records(operation.fields, rows, report)
+        if len(rows) * len(operation.fields) > MAX_VALUES:
+            message = f"the answer has {len(rows)} records of {len(operation.fields)} fields, too many for one result"
+            raise MappingError(
+                message, hint="call for fewer at a time, if the provider has pages, or select fewer fields"
+            )
+        records: list[dict[str, Any]] = []
+        for start in range(0, len(rows), RECORDS_PER_TURN):
+            records += map_records(operation.fields, rows[start : start + RECORDS_PER_TURN], report)
+            yield
         warnings = [*([said] if said else []), *report.warnings()]
         if rows and not any(_matched(record) for record in records):
             warnings.append(explain_nothing(operation.fields, rows[0], f"{len(rows)} records"))
@@ -165,6 +168,16 @@ def map_document(operation: Operation, status: int, document: Any) -> Result:
     if not _matched(fields):
         warnings.insert(0, explain_nothing(operation.fields, document))
     return Result(ok=True, status=status, fields=fields, raw=document, warnings=tuple(warnings))
+
+
+def _last(turns: Generator[None, None, Result]) -> Result:
+    """The result at the end of a generator whose turns nobody else needs."""
+    while True:
+        try:
+            next(turns)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,13 @@ def read_message(webhook: Webhook, request: Request) -> Any:
         document = _read_form(body) if content_type == FORM else parse_json(body)
     except ValueError as error:
         raise MappingError(f"the body of the message cannot be read: {error}", operation=webhook.id) from None
-    if webhook.payload and not isinstance(document, (dict, list)):
+    for each in webhook.payload if content_type == FORM else ():
+        if not each.multivalue and isinstance(each.selector.find_one(document), list):
+            # Which of them counts is what the sender and a forger could disagree on: their order is not always signed.
+            raise MappingError(f"the form holds the field {each.name!r} more than once", operation=webhook.id)
+    # A handshake may sign any token, and some tokens are JSON as well, so a token is never a message there.
+    signs = webhook.challenge is not None and webhook.challenge.signs
+    if (webhook.payload or signs) and not isinstance(document, (dict, list)):
         raise MappingError(f"the body of the message cannot be used: {SCALAR}", operation=webhook.id)
     return document
 
@@ -74,6 +80,10 @@ def make_event(webhook: Webhook, document: Any, *, id: str, connection: str, now
     )
 
 
-def _read_form(body: bytes) -> dict[str, str]:
+def _read_form(body: bytes) -> dict[str, str | list[str]]:
+    """The fields of a form by name; a name that is repeated has the list of its values."""
     pairs = urllib.parse.parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FORM, errors="strict")
-    return dict(pairs)
+    fields: dict[str, list[str]] = {}
+    for name, value in pairs:
+        fields.setdefault(name, []).append(value)
+    return {name: values[0] if len(values) == 1 else values for name, values in fields.items()}

@@ -320,7 +320,8 @@ def _elements(request: Request, header: str, prefix: str) -> Iterator[str]:
 
 
 def _sorted_form(body: bytes) -> bytes:
-    pairs = urllib.parse.parse_qsl(body.decode("latin-1"), keep_blank_values=True, max_num_fields=1000)
+    # Whether a form has too many fields is decided when it is read; its size is limited already.
+    pairs = urllib.parse.parse_qsl(body.decode("latin-1"), keep_blank_values=True)
     return "".join(name + value for name, value in sorted(pairs)).encode("utf-8", "surrogatepass")
 
 

@@ -7,6 +7,7 @@ here answers a request; the runtime's ingress does.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ from connector.templates import Slot, Template
 
 #: A challenge has at most this many characters.
 MAX_CHALLENGE = 1024
+#: What is signed for a stranger must not be a message of a provider: no object, list or form looks like this.
+_TOKEN = re.compile(r"[A-Za-z0-9._+-]+=*\Z")
 #: What an answer may hold.
 ANSWER_NAMES = ("challenge", "hmac")
 
@@ -35,6 +38,12 @@ class Challenge:
     token: str = ""
     algorithm: str = "sha256"
     encoding: str = "hex"
+
+    @property
+    def signs(self) -> bool:
+        """True if an answer holds a signature of the challenge."""
+        templates = [self.answer] if isinstance(self.answer, Template) else self.answer.values()
+        return any("hmac" in template.names for template in templates)
 
     def find(self, document: Any) -> str | None:
         """The challenge in a body that was verified, or None if it is a message like any other."""
@@ -56,7 +65,13 @@ class Challenge:
         return found
 
     def reply(self, challenge: str, secrets: Sequence[str]) -> str | dict[str, str]:
-        """The answer: a text, or an object to be sent as JSON. The newest secret is the key of `hmac`."""
+        """Returns the answer: a text, or an object to be sent as JSON. The newest secret is the key of `hmac`.
+
+        Raises InvalidSignature where an `hmac` is answered and the challenge is not a plain token: its signature could
+        be sent back with the challenge as the body of a message, which would then be verified.
+        """
+        if self.signs and not _TOKEN.match(challenge):
+            raise InvalidSignature.refused()
         if isinstance(self.answer, Template):
             return self._fill(self.answer, challenge, secrets)
         return {name: self._fill(template, challenge, secrets) for name, template in self.answer.items()}

@@ -13,6 +13,7 @@ from typing import Any
 
 from connector.errors import InvalidDefinition, Problem
 from connector.events.automations import read_automation
+from connector.events.mapping import FORM
 from connector.model.challenges import Challenge, read_challenge
 from connector.model.definition import Connector, CustomOperation, Operation, Registration, Resource, Webhook
 from connector.model.polls import Poll
@@ -351,10 +352,13 @@ def _read_challenge(reader: Reader, source: Mapping[str, Any], path: Path) -> Ch
         return None
     selectors = {name: reader.selector(block.get(name), (*path, name)) for name in ("body", "if")}
     try:
-        return read_challenge(block, selectors, lambda text, steps: reader.compile(text, (*path, *steps)))
+        challenge = read_challenge(block, selectors, lambda text, steps: reader.compile(text, (*path, *steps)))
+        if challenge.signs and source.get("contentType") == FORM:
+            raise ValueError("'hmac' cannot be answered where messages are forms: what is signed could be a message")
     except ValueError as error:
         reader.complain("E_CHALLENGE", str(error), path, "see `challenge` in the reference")
         return None
+    return challenge
 
 
 def _read_poll(reader: Reader, source: Mapping[str, Any], path: Path) -> Poll | None:

@@ -9,7 +9,7 @@ import asyncio
 from typing import Any
 
 from connector.answers.failures import provider_message
-from connector.answers.mapping import Result, is_stream, map_response, map_stream, read_leniently
+from connector.answers.mapping import Result, map_turns, read_leniently
 from connector.errors import MappingError, RateLimited, ResponseError
 from connector.messages import Request, Response, without_query
 from connector.model.definition import Operation
@@ -91,10 +91,8 @@ async def map_answer(operation: Operation, config: Config, request: Request, res
 
 
 async def _map(operation: Operation, response: Response) -> Result:
-    """The answer mapped; a stream that came whole has any number of messages, so other tasks have turns meanwhile."""
-    if not is_stream(operation, response):
-        return map_response(operation, response)
-    turns = map_stream(operation, response)
+    """The answer mapped; other tasks have turns meanwhile, since a provider chooses how many values its bytes are."""
+    turns = map_turns(operation, response)
     while True:
         try:
             next(turns)

@@ -51,7 +51,7 @@ def serve(everywhere: GlobalOptions, *, host: str, port: int, roles: tuple[str, 
 
     chosen = [word.strip() for each in roles for word in each.split(",") if word.strip()] or list(ROLES)
     settings = everywhere.settings()
-    check_bind(host, settings.admin_token)
+    check_bind(host, settings.admin_token, settings.public_url)
     app = create_app(Runtime(settings=settings), roles=chosen, reload=not no_reload)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         interrupted = runner.run(_serve(everywhere, app, host, port))

@@ -5,8 +5,10 @@ What is in the files is `store`'s and `databases`'s.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 from connector.errors import ConfigurationError
@@ -22,6 +24,24 @@ def make_home(folder: Path) -> None:
         pass
     except OSError as error:
         raise ConfigurationError(f"{folder}: {(error.strerror or 'it cannot be made').lower()}") from None
+
+
+def create_file(path: Path, data: bytes) -> None:
+    """Creates a file for its owner only, whole or not at all: no other process ever reads a part of it.
+
+    A file that is there already is left as it is. Raises OSError.
+    """
+    beside, name = tempfile.mkstemp(prefix=f"{path.name}-", dir=path.parent)  # mode 0600
+    try:
+        with os.fdopen(beside, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(beside)
+        with contextlib.suppress(FileExistsError):
+            os.link(name, path)
+        sync_folder(path.parent)
+    finally:
+        Path(name).unlink()
 
 
 if sys.platform == "win32":  # pragma: no cover - checks run on POSIX

@@ -12,7 +12,6 @@ import datetime
 import hashlib
 import json
 import logging
-import os
 import re
 import secrets
 import time
@@ -30,7 +29,7 @@ from connector.messages import Headers, Request
 from connector.model.definition import Connector, Webhook
 from connector.types import to_text
 from runtime.config.connections import DEDUPES
-from runtime.config.files import make_home
+from runtime.config.files import create_file, make_home
 from runtime.config.settings import Limits
 from runtime.config.vault import Vault
 from runtime.events.subscriptions import HOPS_HEADER
@@ -57,6 +56,7 @@ _DROPPED = 4 * 1024 * 1024
 _CONNECTION_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 #: The file from which the tokens of unsigned webhooks are made, in the home of the runtime.
 TOKEN_FILE = "webhook-tokens"
+_ROOT = re.compile(rb"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,17 +124,22 @@ def _is_by_body(connection: str, dedupe: Any) -> bool:
 
 
 def _read_root(home: Path) -> bytes:
+    """The secret from which the tokens of URLs are made; raises ConfigurationError for a file that is not whole.
+
+    An empty or shortened file would make every such URL computable.
+    """
     path = home / TOKEN_FILE
     make_home(home)
     try:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(file, "wb") as root:  # noqa: PTH123 - a file that is open already
-            root.write(secrets.token_hex(32).encode())
-    except FileExistsError:
-        pass
+        if not path.exists():
+            create_file(path, secrets.token_hex(32).encode())
+        root = path.read_bytes()
     except OSError as error:
-        raise ConfigurationError(f"{path}: {(error.strerror or 'it cannot be written').lower()}") from None
-    return path.read_bytes()
+        raise ConfigurationError(f"{path}: {(error.strerror or 'it cannot be used').lower()}") from None
+    if not _ROOT.fullmatch(root):
+        hint = f"restore it, or remove it and enter the new URLs at the providers: rm {path}"
+        raise ConfigurationError(f"{path} is damaged: expected 64 hexadecimal digits", hint=hint)
+    return root
 
 
 class Rate:

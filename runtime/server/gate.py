@@ -8,6 +8,7 @@ elsewhere without being asked first. Webhooks do not come through here; they are
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +16,12 @@ from urllib.parse import urlsplit
 from connector.digests import same_text
 from connector.errors import ConfigurationError, RequestRefused
 
+#: What a reverse proxy adds to the requests that it forwards. A server on this machine may be behind one, for webhooks,
+#: and then the address of the client is the proxy's: anyone could be behind it.
+_FORWARDED = re.compile(
+    rb"via|forwarded|x-forwarded(-.+)?|x-original-.+|x-real-ip|x-client-ip|x-cluster-client-ip|x-envoy-.+|x-proxyuser-ip"
+    rb"|true-client-ip|cf-.+|fastly-.+|fly-.+|x-amz-cf-id|x-amzn-trace-id|x-azure-.+|x-appengine-.+|cdn-loop|x-rewrite-url"
+)
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _HINT = "send Authorization: Bearer <CONNECTOR_ADMIN_TOKEN>"
 _LOCAL_HINT = "without CONNECTOR_ADMIN_TOKEN the interface is for programs on this machine only"
@@ -45,6 +52,9 @@ class Gate:
         client = scope.get("client")
         if client is not None and not is_loopback(client[0]):
             raise RequestRefused(403, "this address may not use the interface", hint=_LOCAL_HINT)
+        if any(_FORWARDED.fullmatch(name.lower()) for name, _ in scope["headers"]):
+            hint = "set CONNECTOR_ADMIN_TOKEN and send it, or send the request to the server without a proxy"
+            raise RequestRefused(403, "a request that a proxy forwarded needs an admin token", hint=hint)
         hosts, origins = _values(scope, b"host"), _values(scope, b"origin")
         if len(hosts) != 1 or _name(hosts[0]) not in _LOCAL_NAMES:
             raise RequestRefused(403, "the Host header does not name this machine", hint=_LOCAL_HINT)
@@ -66,8 +76,17 @@ def is_loopback(address: str) -> bool:
         return address.lower() == "localhost"
 
 
-def check_bind(host: str, token: str | None) -> None:
-    """Raises ConfigurationError for a server that others could reach while nobody has to show a token."""
+def check_bind(host: str, token: str | None, public_url: str = "") -> None:
+    """Raises ConfigurationError for a server that others could reach while no admin token is set.
+
+    A public URL leads to it from outside, through a proxy, whatever address it listens at.
+    """
+    reached = urlsplit(public_url).hostname or ""
+    if token is None and reached and not is_loopback(reached):
+        raise ConfigurationError(
+            f"{public_url} leads to this server from outside, and there is no admin token",
+            hint="set CONNECTOR_ADMIN_TOKEN: the HTTP interface would be as public as the webhooks",
+        )
     if token is None and not is_loopback(host):
         raise ConfigurationError(
             f"{host} can be reached by others, and there is no admin token",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connector.answers.kinds import MAX_DEPTH
+from connector.parsing.connectors import find_problems
 from connector.selectors import Selector
 
 CHAT = {"choices": [{"message": {"content": "a"}}, {"message": {}}, {"message": {"content": "b"}}], "id": "x"}
@@ -212,3 +214,29 @@ def test_without_a_star_a_selector_is_a_plain_walk(steps: list[str | int], docum
 @given(document=DOCUMENTS)
 def test_T51_no_jsonpath_fails_on_any_document(path: str, document: Any) -> None:
     assert isinstance(Selector.from_json(path).find_all(document), list)
+
+
+@pytest.mark.parametrize("text", ["$..['a','a']", "$['a']['b','c','b']", "$[0,0]", "$.i[0,1,0][0]", "$..a['x','x']"])
+def test_T51_a_jsonpath_that_doubles_its_work_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"names each member and index once|cannot be read"):
+        Selector.from_json(text)
+
+
+def test_T51_a_jsonpath_with_a_doubled_name_is_found_when_the_definition_is_read() -> None:
+    path = "$" + "['a','a']" * 22
+    fields = [{"name": "deep", "type": "Any", "selector": path}]
+    things = {"handle": "things", "endpoint": "/things", "fields": fields, "operations": {"list": {"method": "GET"}}}
+    document = {"handle": "demo", "service": {"baseURL": "https://demo.example"}, "resources": [things]}
+    (problem,) = find_problems(json.dumps(document), kind="connector")
+    assert (problem.code, "each member and index once" in problem.message) == ("E_SELECTOR", True)
+
+
+def test_T51_a_jsonpath_visits_no_more_values_than_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    every = Selector.from_json("$..x")
+    document = {"rows": [{"x": number} for number in range(10)]}
+    assert every.find_all(document) == list(range(10))
+    monkeypatch.setattr("connector.selectors.MAX_VISITED", 21)
+    assert every.find_all(document) == list(range(10))
+    monkeypatch.setattr("connector.selectors.MAX_VISITED", 20)
+    assert (every.find_all(document), every.find_one(document)) == ([], [])
+    assert Selector.from_json("$.rows[-1].x").find_one(document) == 9, "a path to one value needs no bound"

@@ -18,6 +18,8 @@ from tests.doubles.processes import process
 pytestmark = pytest.mark.anyio
 SECRETS = {each: f"a-secret-of-{each}-0123456789" for each in ("github", "stripe", "slack", "twilio")}
 PUBLIC = "https://hooks.example.com"
+TOKEN = "an-admin-token-of-the-tests"
+ADMIN = {"Authorization": f"Bearer {TOKEN}"}
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 
 
@@ -81,12 +83,15 @@ MESSAGES: dict[Any, tuple[str, str, dict[str, Any]]] = {
 
 async def test_github_stripe_slack_and_twilio_send_to_a_real_server(tmp_path: Path) -> None:
     environment = {f"CONNECTOR_SECRET__{name.upper()}__WEBHOOKSECRET": secret for name, secret in SECRETS.items()}
-    environment["CONNECTOR_PUBLIC_URL"] = PUBLIC
+    environment |= {"CONNECTOR_PUBLIC_URL": PUBLIC, "CONNECTOR_ADMIN_TOKEN": TOKEN}
     async with (
         process(tmp_path, "--role", "api", environment=environment) as (_, url),
         httpx2.AsyncClient(trust_env=False, timeout=30, base_url=url) as client,
     ):
-        hooks = {(row["connection"], row["trigger"]): row["url"] for row in (await client.get("/api/webhooks")).json()}
+        hooks = {
+            (row["connection"], row["trigger"]): row["url"]
+            for row in (await client.get("/api/webhooks", headers=ADMIN)).json()
+        }
 
         async def send(path: str, body: str, headers: dict[str, str]) -> httpx2.Response:
             return await client.post(path, content=body.encode(), headers=headers)
@@ -101,11 +106,11 @@ async def test_github_stripe_slack_and_twilio_send_to_a_real_server(tmp_path: Pa
             answers = [await send(path, body, sign(body, path)) for _ in range(2)]
             assert (handle, [each.status_code for each in answers]) == (handle, [202, 202])
             assert answers[0].json() == answers[1].json()
-            event = (await client.get(f"/api/events/{answers[0].json()['event']}")).json()
+            event = (await client.get(f"/api/events/{answers[0].json()['event']}", headers=ADMIN)).json()
             # Each has an id of the provider's, by which the second one was known.
             assert (handle, event["type"], "dedupe" in event) == (handle, trigger, False)
             assert {name: event["data"][name] for name in fields} == fields
-        assert len((await client.get("/api/events")).json()["events"]) == len(MESSAGES)
+        assert len((await client.get("/api/events", headers=ADMIN)).json()["events"]) == len(MESSAGES)
 
         # Slack asks whether the address is ours before it sends anything:
         # https://docs.slack.dev/reference/events/url_verification
@@ -115,4 +120,4 @@ async def test_github_stripe_slack_and_twilio_send_to_a_real_server(tmp_path: Pa
         answer = await send(path, body, slack(body, path))
         assert (answer.status_code, answer.text) == (200, challenge)
         assert (await send(path, body, {"Content-Type": JSON})).status_code == 401
-        assert len((await client.get("/api/events")).json()["events"]) == len(MESSAGES)
+        assert len((await client.get("/api/events", headers=ADMIN)).json()["events"]) == len(MESSAGES)

@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 from connector.answers.failures import provider_message
 from connector.answers.kinds import MAX_DEPTH, parse_json
 from connector.answers.mapping import (
+    RECORDS_PER_TURN,
     explain_nothing,
     find_records,
     map_document,
     map_fields,
     map_records,
     map_response,
+    map_turns,
     read_json,
     read_leniently,
 )
@@ -626,3 +628,28 @@ def test_T60_a_message_that_cannot_be_read_is_refused(body: bytes | None) -> Non
 def test_an_event_without_payload_fields_takes_any_json() -> None:
     webhook = connector([ID], webhooks=[{**DONE, "payload": []}]).webhooks[0]
     assert map_event(webhook, arrived(b"5"), now=NOW).data == {}
+
+
+def test_a_list_of_more_values_than_a_result_holds_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connector.answers.mapping.MAX_VALUES", 100)
+    found = operation([ID, {**ID, "name": "other"}], "list")
+    assert len(map_document(found, 200, [{}] * 50).records or []) == 50
+    with pytest.raises(MappingError, match="51 records of 2 fields, too many for one result"):
+        map_document(found, 200, [{}] * 51)
+
+
+def test_long_lists_are_mapped_in_turns() -> None:
+    found = operation([ID], "list")
+    rows = [{"id": number} for number in range(2 * RECORDS_PER_TURN + 1)]
+    response = Response(200, Headers({"Content-Type": "application/json"}), json.dumps(rows).encode())
+    turns = map_turns(found, response)
+    yielded = 0
+    while True:
+        try:
+            next(turns)
+        except StopIteration as end:
+            result = end.value
+            break
+        yielded += 1
+    assert yielded == 3
+    assert [record["id"] for record in result.records] == [str(row["id"]) for row in rows]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from connector.digests import hmac_text
-from connector.errors import InvalidDefinition, InvalidSignature
+from connector.errors import InvalidDefinition, InvalidSignature, MappingError
 from connector.events.mapping import map_event, read_message
 from connector.messages import Headers, Request
 from connector.model.challenges import Challenge
@@ -104,3 +104,41 @@ def test_a_form_is_read_by_the_names_of_its_fields() -> None:
 
     event = map_event(webhook, request, now=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC))
     assert (event.data, event.subject) == ({"id": "SM1"}, "SM1")
+
+
+@pytest.mark.parametrize("challenge", ["foo", "qgg8vlvZRS6UYooatFL8Aw", "a-b_c.d+e==", "1234567890"])
+def test_a_token_is_signed(challenge: str) -> None:
+    assert read(TWITTER).reply(challenge, ["bar"]) == {
+        "response_token": "sha256=" + hmac_text("sha256", "base64", "bar", challenge.encode())
+    }
+
+
+@pytest.mark.parametrize(
+    "challenge",
+    ['{"id":1}', ' {"id":1}', "[1]", "\t[1]", "\ufeff{}", "id=1&n=2", "id=1", "a b", '"x"', "%7B%22id%22%3A1%7D", "1764.{}", "é",
+     "https://hooks.example/x", "token\n", "v0:1764000000:{}"],
+)  # fmt: skip
+@pytest.mark.parametrize("block", [TWITTER, ZOOM], ids=["in the query", "in the body"])
+def test_what_could_be_a_message_is_not_signed_for_a_stranger(block: Any, challenge: str) -> None:
+    """Red team 03: the signature of a challenge must not be the signature of a message."""
+    with pytest.raises(InvalidSignature):
+        read(block).reply(challenge, ["bar"])
+
+
+def test_what_is_only_echoed_may_be_any_text() -> None:
+    assert read(SLACK).reply('{"id":1}', ["secret"]) == '{"id":1}'
+
+
+def test_a_token_that_is_json_is_not_a_message_where_tokens_are_signed() -> None:
+    (webhook,) = parse_connector(definition(TWITTER)).webhooks
+    for body in (b"1234567890", b"true", b"null", b"-1.5"):
+        with pytest.raises(MappingError):
+            read_message(webhook, Request("POST", "https://x.example", Headers(), body))
+
+
+def test_a_webhook_of_forms_cannot_answer_with_a_signature() -> None:
+    """Any token is a form as well: a field without a value."""
+    form = {"contentType": "application/x-www-form-urlencoded"}
+    (problem,) = find_problems(json.dumps(definition(TWITTER, **form)), kind="connector")
+    assert (problem.code, "messages are forms" in problem.message) == ("E_CHALLENGE", True)
+    assert find_problems(json.dumps(definition(META, **form)), kind="connector") == []

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import json
 import time
+import urllib.parse
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, cast
@@ -20,7 +21,8 @@ import pytest
 from connector.errors import ConfigurationError, JournalUnavailable, RequestRefused
 from connector.events.signatures import sign
 from connector.parsing.connectors import parse_connector
-from runtime.events.ingress import Rate, find_routes, read_body
+from runtime import Runtime
+from runtime.events.ingress import Rate, Verifications, find_routes, read_body
 from tests.doubles.served import DEMO, PATH, SECRET, Served, served, settings_in
 
 pytestmark = pytest.mark.anyio
@@ -106,6 +108,24 @@ async def test_the_url_of_an_unsigned_connection_is_the_same_after_a_restart(tmp
     assert len(seen) == 1
     (path,) = tmp_path.rglob("webhook-tokens")
     assert path.stat().st_mode & 0o77 == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"0" * 63, b"0" * 65, b"Z" * 64, b"\0" * 64])
+async def test_a_damaged_token_file_opens_no_webhook(tmp_path: Path, content: bytes) -> None:
+    """The token of the URL would be computable by anyone."""
+    settings = settings_in(tmp_path, CONNECTOR_SECRET__DEMO__UNSIGNED="true", CONNECTOR_SECRET__DEMO__WEBHOOKSECRET="")
+    settings.home.mkdir(parents=True, exist_ok=True)
+    (settings.home / "webhook-tokens").write_bytes(content)
+    computed = hashlib.blake2b(b"demo", key=hashlib.sha256(content).digest(), digest_size=16).hexdigest()
+    async with served(settings) as server:
+        answer = await server.client.post(f"{server.url}{PATH}/{computed}", json={"id": "t"})
+        assert answer.status_code == 503
+        assert await count(server) == 0
+    runtime = Runtime(settings=settings)
+    with pytest.raises(ConfigurationError, match="webhook-tokens is damaged") as caught:
+        Verifications(runtime.vault, settings.home, lambda: 0.0).find("demo")
+    assert "remove it" in caught.value.hint
+    assert (settings.home / "webhook-tokens").read_bytes() == content, "it may be restored"
 
 
 @pytest.mark.parametrize("signature", ["v1", "garbage", "v1,é".encode(), "", "v1,AAAA", "v1a,x v2,y"])
@@ -313,6 +333,32 @@ async def test_a_form_signed_with_its_url_is_taken_from_a_provider_that_sends_fo
         assert stored.event.data == {"id": "SM1"}
         answer = await server.client.post(url, json=data, headers={"X-Twilio-Signature": digest})
         assert answer.status_code == 415
+
+
+async def test_a_form_with_too_many_fields_or_a_doubled_one_is_never_a_500(tmp_path: Path) -> None:
+    """Red team 05 and 25: whatever the order of doubled fields, which one counts must be clear."""
+    settings = settings_in(tmp_path, TWILIO, CONNECTOR_SECRET__CALLS__WEBHOOKSECRET="12345")
+    async with served(settings) as server:
+        url = server.url + "/webhooks/calls/came"
+
+        async def post(pairs: list[tuple[str, str]], *, signed: bool) -> int:
+            text = url + "".join(name + value for name, value in sorted(pairs))
+            digest = base64.b64encode(hmac.new(b"12345", text.encode(), hashlib.sha1).digest()).decode()
+            headers = {
+                "X-Twilio-Signature": digest if signed else "AAAA",
+                "Content-Type": "application/x-www-form-urlencoded",
+            }
+            body = urllib.parse.urlencode(pairs)
+            return (await server.client.post(url, content=body, headers=headers)).status_code
+
+        many = [(f"a{number}", "1") for number in range(1001)]
+        assert await post(many, signed=False) == 401
+        assert await post(many, signed=True) == 400
+        assert await post([("MessageSid", "1"), ("MessageSid", "2")], signed=True) == 400
+        assert await post([("MessageSid", "2"), ("MessageSid", "1")], signed=True) == 400
+        assert await post([("MessageSid", "1"), ("Media", "a"), ("Media", "b")], signed=True) == 202
+        (stored,) = await server.journal.events()
+        assert stored.event.data == {"id": "1"}
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,40 @@ async def test_T43_a_page_of_another_site_cannot_use_the_server_of_this_machine(
     assert (await server.client.get(url, headers={"host": f"localhost:{server.port}"})).status_code == 200
 
 
+FORWARDED = [
+    ("Via", "1.1 proxy"), ("Forwarded", "for=203.0.113.9"), ("X-Real-IP", "203.0.113.9"),
+    ("CF-Connecting-IP", "203.0.113.9"), ("X-Forwarded-Host", "hooks.example.com"), ("X-Forwarded-For", "127.0.0.1"),
+    ("X-Forwarded-Proto", "https"), ("True-Client-IP", "203.0.113.9"), ("X-Original-URL", "/webhooks/x"),
+    ("X-Envoy-External-Address", "203.0.113.9"), ("CDN-Loop", "cloudflare"), ("X-Forwarded", "for=203.0.113.9"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), FORWARDED)
+async def test_without_a_token_what_a_proxy_forwards_may_not_use_the_interface(
+    server: Served, name: str, value: str
+) -> None:
+    """Red team 17: a proxy on this machine, which webhooks need, must not make the interface public."""
+    for path in ("/api/connections", "/api/connectors", "/metrics"):
+        answer = await server.client.get(server.url + path, headers={name: value})
+        assert (answer.status_code, is_problem(answer)) == (403, True), path
+    assert "CONNECTOR_ADMIN_TOKEN" in answer.json()["hint"]
+    assert (await server.client.get(server.url + "/healthz", headers={name: value})).status_code == 200
+    assert (await server.send(headers={name: value})).status_code == 202, "webhooks come through a proxy"
+
+
+async def test_with_a_token_the_interface_is_used_through_a_proxy(guarded: Served) -> None:
+    headers = {"authorization": f"Bearer {TOKEN}", "x-forwarded-for": "203.0.113.9", "via": "1.1 proxy"}
+    assert (await guarded.client.get(guarded.url + "/api/connections", headers=headers)).status_code == 200
+
+
+def test_a_server_with_a_public_url_needs_an_admin_token() -> None:
+    with pytest.raises(ConfigurationError, match="leads to this server from outside") as caught:
+        check_bind("127.0.0.1", None, "https://hooks.example.com")
+    assert "CONNECTOR_ADMIN_TOKEN" in caught.value.hint
+    check_bind("127.0.0.1", TOKEN, "https://hooks.example.com")
+    check_bind("127.0.0.1", None, "http://localhost:8787")
+
+
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
 async def test_T43_a_body_that_a_page_could_send_is_415(server: Served, content_type: str) -> None:
     url = server.url + "/api/connectors/mistral-ai/operations/models.list"
