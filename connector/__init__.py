@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     )
     from connector.events.automations import Automation, InputMapping, parse_automation, parse_mapping
     from connector.events.mapping import map_event
-    from connector.messages import Event, Headers, Request, Response, Stream
+    from connector.headers import Headers
+    from connector.messages import Event, Request, Response, Stream
     from connector.model.definition import Connector, CustomOperation, Field, Operation, Resource, Webhook
     from connector.model.service import Config, Service
     from connector.parsing.connectors import find_problems, parse_connector

@@ -8,86 +8,14 @@ from __future__ import annotations
 
 import json
 import urllib.parse
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self, TypeVar, overload
+from typing import Any
 
-T = TypeVar("T")
+from connector.headers import Headers
 
 #: What stands in the place of a secret wherever a request or an answer is shown.
 MASK = "***"
-
-
-class Headers(Mapping[str, str]):
-    """Header fields in order, found whatever the case of their name (RFC 9110, section 5.1).
-
-    A name that occurs several times has its values joined with `, `.
-    """
-
-    __slots__ = ("_fields",)
-
-    def __init__(self, fields: Mapping[str, str] | Iterable[tuple[str, str]] = ()) -> None:
-        pairs = fields.items() if isinstance(fields, Mapping) else fields
-        self._fields: dict[str, tuple[str, str]] = {}
-        for name, value in pairs:
-            key = name.lower()
-            known = self._fields.get(key)
-            self._fields[key] = (name, value) if known is None else (known[0], f"{known[1]}, {value}")
-
-    @classmethod
-    def from_wire(cls, fields: Iterable[tuple[bytes, bytes]]) -> Self:
-        """Fields as bytes, their names in lower case already, as ASGI has them."""
-        made = cls.__new__(cls)
-        known: dict[str, tuple[str, str]] = {}
-        made._fields = known
-        for raw, value in fields:
-            name, text = raw.decode("latin-1"), value.decode("latin-1")
-            known[name] = (name, f"{known[name][1]}, {text}" if name in known else text)
-        return made
-
-    def __getitem__(self, name: str) -> str:
-        return self._fields[name.lower()][1]
-
-    # Mapping would find out by an exception that a field is not there, as most are not that are asked for.
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name.lower() in self._fields
-
-    @overload
-    def get(self, name: str, default: None = None, /) -> str | None: ...
-
-    @overload
-    def get(self, name: str, default: str | T, /) -> str | T: ...
-
-    def get(self, name: str, default: object = None, /) -> object:
-        """The value of a field, or the default."""
-        found = self._fields.get(name.lower())
-        return default if found is None else found[1]
-
-    def __iter__(self) -> Iterator[str]:
-        return (name for name, _ in self._fields.values())
-
-    def __len__(self) -> int:
-        return len(self._fields)
-
-    def replacing(self, name: str, value: str) -> Headers:
-        """The same fields with this one in place of any of its name, at the end."""
-        copy = Headers()
-        copy._fields = {key: pair for key, pair in self._fields.items() if key != name.lower()}
-        copy._fields[name.lower()] = (name, value)
-        return copy
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Mapping):
-            return NotImplemented
-        mine = {key: value for key, (_, value) in self._fields.items()}
-        return mine == {str(name).lower(): value for name, value in other.items()}
-
-    def __hash__(self) -> int:
-        return hash(frozenset((key, value) for key, (_, value) in self._fields.items()))
-
-    def __repr__(self) -> str:
-        return f"Headers({', '.join(self)})"
 
 
 def is_source(value: Any) -> bool:

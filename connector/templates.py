@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from connector.encodings import FILE_ENCODINGS
+from connector.headers import encode_header
 from connector.types import Convertor, to_text
 from connector.urls import encode_host_part, encode_path, encode_query, encode_segment, encode_segments, origin_of
 
@@ -224,15 +225,6 @@ class Template:
         """
         text = self.render(values, encode_header)
         return None if text is None else text.strip(" ")
-
-
-def encode_header(value: str) -> str:
-    """A value as part of a header: visible ASCII and spaces (RFC 9110, section 5.5); raises ValueError for the rest."""
-    if not _HEADER_VALUE.match(value):
-        raise ValueError("a header value holds visible ASCII characters and spaces only, no line break")
-    if len(value) > MAX_HEADER:
-        raise ValueError(f"a header value has at most {MAX_HEADER} bytes")
-    return value
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,14 @@ last. That a request repeats or that a list goes on too long is the runtime's to
 
 from __future__ import annotations
 
-import re
 import urllib.parse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 from connector.errors import BlockedAddress, MappingError
-from connector.messages import Headers, Request, Response, without_query
+from connector.headers import Headers, find_link
+from connector.messages import Request, Response, without_query
 from connector.protocols import Pagination
 from connector.selectors import Selector
 from connector.types import to_text
@@ -21,8 +21,6 @@ from connector.urls import encode_query, origin_of
 
 #: Compiles the selector at a key of a definition; None where there is none.
 ReadSelector = Callable[[str], Selector | None]
-_LINK = re.compile(r'<([^<>]*)>((?:\s*;\s*[\w!#$&+.^`|~*-]+\s*(?:=\s*(?:"(?:[^"\\]|\\.)*"|[^",;\s]*))?)*)')
-_LINK_PARAM = re.compile(r';\s*([\w!#$&+.^`|~*-]+)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|([^",;\s]*)))?')
 #: More of a Link header than this is not read.
 _MAX_LINK = 8 * 1024
 #: Members of answers that usually hold how many records there are, that there are more, and such members.
@@ -269,22 +267,6 @@ PAGINATION_STYLES: dict[str, Callable[[Mapping[str, Any], ReadSelector], Paginat
     "link": NextURL.link,
     "next_url": NextURL.from_json,
 }
-
-
-def find_link(headers: Headers, relation: str) -> str | None:
-    """The target of the first link of that relation in the Link header (RFC 8288, section 3), or None.
-
-    >>> find_link(Headers({"Link": '<https://a.example/?p=2>; rel="next"'}), "next")
-    'https://a.example/?p=2'
-    """
-    for target, params in _LINK.findall(headers.get("link", "")[:_MAX_LINK]):
-        said: dict[str, str] = {}
-        for name, quoted, plain in _LINK_PARAM.findall(params):
-            said.setdefault(name.lower(), quoted or plain)
-        # A link with an anchor is one of another resource's.
-        if relation in said.get("rel", "").lower().split() and "anchor" not in said:
-            return str(target)
-    return None
 
 
 def explain_more(document: Any, headers: Headers, shown: int) -> str:

@@ -15,33 +15,19 @@ from typing import Any, Self
 
 from connector.auth.params import GRANTS, ReadAuth, read_grantor
 from connector.auth.tokens import Grant
+from connector.headers import TOKEN, check_header_name, encode_header
 from connector.messages import MASK, Request, Response, secret_forms
 from connector.protocols import Auth, Grantor, Moment, NoAuth
 from connector.selectors import Selector
-from connector.templates import Template, Unrenderable, Values, encode_header
+from connector.templates import Template, Unrenderable, Values
 from connector.urls import encode_query
 
 #: A token that already begins with a scheme is sent as it is (language rule 21).
 _SCHEME = re.compile(r"[A-Za-z][\w-]* +\S")
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
-#: Headers that frame the message or route it; a definition or a connection may never set them (hazard T27).
-FORBIDDEN_HEADERS = frozenset(
-    {"host", "content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade", "expect"}
-    | {"proxy-authorization", "proxy-authenticate", "proxy-connection", "content-encoding", "accept-encoding"}
-)
 
 #: What a cookie's value is made of (RFC 6265, section 4.1.1).
 _COOKIE = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*\Z")
 PLACES = ("header", "query", "cookie")
-
-
-def check_header_name(name: str) -> str:
-    """The name, if it is a token (RFC 9110, section 5.6.2) and does not frame the message; raises ValueError."""
-    if not _TOKEN.match(name):
-        raise ValueError("a header's name is letters, digits and !#$%&'*+-.^_`|~")
-    if name.lower() in FORBIDDEN_HEADERS:
-        raise ValueError(f"{name} cannot be set: it belongs to the transport")
-    return name
 
 
 def carried_names(auth: Auth, values: Values, place: str) -> frozenset[str]:
@@ -74,7 +60,7 @@ class Carrier:
             url = f"{request.url}{'&' if '?' in request.url else '?'}{encode_query(name)}={encode_query(text)}"
             return replace(request, url=url)
         if self.place == "cookie":
-            if not _TOKEN.match(name) or not _COOKIE.match(text):
+            if not TOKEN.match(name) or not _COOKIE.match(text):
                 raise Unrenderable((*self.name.names, "name")[0], "no cookie carries this name or this token")
             others = request.headers.get("cookie", "")
             return request.with_header("Cookie", f"{others}; {name}={text}" if others else f"{name}={text}")
@@ -264,7 +250,7 @@ def _carrier(source: Mapping[str, Any], default: str, name: Template | None = No
         raise ValueError(f"a token in a {place} needs a `name`")
     if name is None:
         name = Template((declared if isinstance(declared, str) else default,))
-    if place == "cookie" and name.literal is not None and not _TOKEN.match(name.literal):
+    if place == "cookie" and name.literal is not None and not TOKEN.match(name.literal):
         raise ValueError("a cookie's name is letters, digits and !#$%&'*+-.^_`|~")
     return Carrier(name, place or "header", encode_header(prefix) if isinstance(prefix, str) else None)
 

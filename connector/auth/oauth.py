@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from connector.auth.tokens import Grant, make_grant, read_document, read_grant, refusal, unusable
-from connector.messages import Headers, Request, secret_forms
+from connector.headers import Headers
+from connector.messages import Request, secret_forms
 from connector.protocols import Renewal
 from connector.selectors import Selector
 from connector.templates import PathTemplate, QueryPair, Template, Unrenderable, Values, render_query, render_url

@@ -14,7 +14,8 @@ from typing import Any
 from connector.answers.pagination import Counted
 from connector.answers.streams import STREAM_KINDS
 from connector.errors import ConfigurationError
-from connector.messages import Headers, Request, Response
+from connector.headers import Headers
+from connector.messages import Request, Response
 from connector.model.definition import Connector, Field, Operation, Webhook
 from connector.selectors import Every, Selector, Walk, read_walk, show_walk
 from connector.xml import show_xml

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from connector.auth.methods import check_header_name
+from connector.headers import check_header_name
 from connector.openapi.document import (
     Flat,
     Specification,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from connector.auth.methods import check_header_name
+from connector.headers import check_header_name
 from connector.openapi.document import Specification, as_object, items, members, shorten, text_of
 from connector.openapi.inputs import slot, template
 from connector.openapi.names import camel, is_placeholder, split_words

@@ -12,8 +12,8 @@ from typing import Any
 
 from connector.answers.kinds import RESPONSE_KINDS
 from connector.answers.pagination import PAGINATION_STYLES
-from connector.auth.methods import check_header_name
 from connector.errors import did_you_mean, unknown_kind
+from connector.headers import check_header_name
 from connector.model.definition import Field, Operation
 from connector.model.policies import Policies, read_idempotency
 from connector.model.service import Service

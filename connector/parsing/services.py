@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from connector.auth.methods import AUTH_METHODS, check_header_name, find_auth_method, method_key
+from connector.auth.methods import AUTH_METHODS, find_auth_method, method_key
 from connector.auth.oauth import URL_PARAMS, TokenRequest, param_name
 from connector.errors import unknown_kind
 from connector.events.signatures import Signature, Undeclared, read_signature
+from connector.headers import check_header_name
 from connector.model.policies import Policies
 from connector.model.service import AUTH_METHOD, Service, render_base
 from connector.parsing.operations import Endpoint, read_operation, read_policies

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from connector.auth.methods import carried_names, check_header_name
+from connector.auth.methods import carried_names
 from connector.errors import InputError, InputProblem, did_you_mean
-from connector.messages import Headers, Request, Stream, secret_forms
+from connector.headers import Headers, check_header_name, encode_header
+from connector.messages import Request, Stream, secret_forms
 from connector.model.definition import AnyOperation, Operation
 from connector.model.service import Config, missing_value
 from connector.requests.bodies import WholeBody
-from connector.templates import Unrenderable, encode_header, render_query
+from connector.templates import Unrenderable, render_query
 from connector.types import to_text
 from connector.urls import stays_within
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+from connector.headers import encode_header
 from connector.messages import Stream, is_source
 from connector.requests.trees import (
     ABSENT,
@@ -30,7 +31,7 @@ from connector.requests.trees import (
     flatten,
     object_schema,
 )
-from connector.templates import Slot, TemplateSyntaxError, Unrenderable, Values, encode_header
+from connector.templates import Slot, TemplateSyntaxError, Unrenderable, Values
 from connector.types import to_text
 
 #: The member of an object in a multipart template that makes it a file: `{"$file": "{{file}}", "filename": "a.csv"}`.

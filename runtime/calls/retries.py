@@ -13,7 +13,8 @@ import re
 from dataclasses import dataclass
 
 from connector.errors import TransportError
-from connector.messages import Headers, Response
+from connector.headers import Headers
+from connector.messages import Response
 from connector.model.policies import Retry
 
 #: The first wait without a word from the provider is at most this long, in seconds; each further one twice as long.

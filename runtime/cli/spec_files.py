@@ -68,7 +68,8 @@ def _find_member(text: str, pointer: str) -> dict[str, Any]:
 
 
 async def _fetch(url: str, settings: Settings) -> bytes:
-    from connector.messages import Headers, Request
+    from connector.headers import Headers
+    from connector.messages import Request
     from runtime.http.client import Client
     from runtime.http.guard import Guard
 

@@ -148,7 +148,7 @@ class Keys:
                     return None
             except ImportError:
                 return None
-            self._keyring = cast(Keyring, library)
+            self._keyring = cast("Keyring", library)
         return self._keyring
 
 

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from connector.errors import ConfigurationError, MappingError, NotInJournal, TransportError
 from connector.events.signatures import sign
-from connector.messages import Event, Headers, Request, Response, mask, without_query
+from connector.headers import Headers
+from connector.messages import Event, Request, Response, mask, without_query
 from connector.model.policies import RateLimit
 from runtime.calls.limits import Breaker, Pace
 from runtime.calls.retries import read_wait

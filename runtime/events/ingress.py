@@ -25,7 +25,8 @@ from connector.digests import same_text
 from connector.errors import ConfigurationError, InvalidSignature, MappingError, RequestRefused
 from connector.events.mapping import FORM, make_event, read_message
 from connector.events.signatures import Verified, message_id, split_secrets
-from connector.messages import Headers, Request
+from connector.headers import Headers
+from connector.messages import Request
 from connector.model.definition import Connector, Webhook
 from connector.types import to_text
 from runtime.config.connections import DEDUPES

@@ -13,10 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from connector.auth.methods import check_header_name
 from connector.errors import ConfigurationError, InputError, InputProblem
+from connector.headers import check_header_name, encode_header
 from connector.messages import without_query
-from connector.templates import encode_header
 from connector.urls import origin_of
 from runtime.config.store import Kind, Store
 from runtime.journal.entries import Filter, Subscription, new_id

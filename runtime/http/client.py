@@ -22,7 +22,8 @@ import httpcore2 as httpcore
 import httpx2 as httpx
 
 from connector.errors import MappingError, TransportError
-from connector.messages import Headers, Request, Response, Stream
+from connector.headers import Headers
+from connector.messages import Request, Response, Stream
 from runtime.config.settings import Limits
 from runtime.http.guard import Guard, refuse_other_origin
 from runtime.http.inflate import find_inflater, share_of

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from connector.errors import MappingError
-from connector.messages import Headers
+from connector.headers import Headers
 from runtime.http.wire import MAYBE_SENT
 
 #: How much is inflated before other tasks have their turn, in bytes.

@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from connector.messages import Headers, Request
+from connector.headers import Headers
+from connector.messages import Request
 from connector.model.definition import Operation
 from connector.requests.bodies import BinaryBody, FormBody, GraphqlBody, JsonBody, NdjsonBody, TextBody, XmlBody
 from connector.requests.multipart import FilePart, MultipartBody

@@ -13,7 +13,8 @@ from typing import Any
 
 from connector.answers.mapping import read_json
 from connector.errors import MappingError
-from connector.messages import Headers, Response
+from connector.headers import Headers
+from connector.messages import Response
 from connector.requests.trees import ListStyle
 from connector.templates import Placeholder, Slot, Template
 from connector.types import to_text

@@ -12,7 +12,8 @@ import urllib.parse
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from connector.messages import Headers, Request
+from connector.headers import Headers
+from connector.messages import Request
 from connector.model.service import Service
 from connector.protocols import Auth, Moment
 from connector.types import to_text

@@ -6,7 +6,7 @@ import re
 import urllib.parse
 from dataclasses import dataclass
 
-from connector.messages import Headers
+from connector.headers import Headers
 
 _BOUNDARY = re.compile(r'boundary="?([^";]{1,70})"?')
 _NAME = re.compile(r'[; ]name="([^"]*)"')

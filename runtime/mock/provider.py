@@ -24,7 +24,8 @@ from typing import Any
 
 from connector.describe.samples import cut_page, find_progress, json_response, make_answers, read_example
 from connector.errors import ConfigurationError
-from connector.messages import Headers, Request, Response
+from connector.headers import Headers
+from connector.messages import Request, Response
 from connector.model.definition import Connector, Operation
 from connector.templates import Slot, Template
 from runtime.mock.checks import find_complaints, fixed_headers

@@ -12,7 +12,8 @@ import pytest
 
 from connector.describe.samples import read_example
 from connector.errors import InputError
-from connector.messages import Headers, Request, Response
+from connector.headers import Headers
+from connector.messages import Request, Response
 from connector.model.definition import CustomOperation
 from connector.protocols import Moment
 from connector.requests.steps import run_steps

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from connector.describe.samples import read_example
-from connector.messages import Headers, Request, Response
+from connector.headers import Headers
+from connector.messages import Request, Response
 from connector.model.definition import Operation
 from connector.protocols import Moment
 from connector.requests.build import build_request

@@ -12,18 +12,8 @@ from hypothesis import strategies as st
 
 from connector.answers.mapping import Result
 from connector.errors import BlockedAddress, MappingError, RateLimited, ResponseError, TransportError
-from connector.messages import (
-    MASK,
-    Event,
-    Headers,
-    Request,
-    Response,
-    Stream,
-    mask,
-    mask_bytes,
-    secret_forms,
-    without_query,
-)
+from connector.headers import Headers
+from connector.messages import MASK, Event, Request, Response, Stream, mask, mask_bytes, secret_forms, without_query
 
 CANARY = 'sk-"canary/é+%20'
 FORMS = secret_forms(CANARY)

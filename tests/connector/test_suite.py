@@ -23,7 +23,8 @@ from connector.answers.mapping import map_response
 from connector.auth.methods import GrantAuth
 from connector.auth.tokens import Grant
 from connector.errors import InputError
-from connector.messages import Headers, Response
+from connector.headers import Headers
+from connector.messages import Response
 from connector.model.definition import Connector, CustomOperation, Operation
 from connector.parsing.connectors import parse_connector
 from connector.protocols import Moment

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connector.headers import encode_header
 from connector.templates import (
     MAX_HEADER,
     PathTemplate,
@@ -17,7 +18,6 @@ from connector.templates import (
     Template,
     TemplateSyntaxError,
     Unrenderable,
-    encode_header,
     render_query,
     split_template,
 )

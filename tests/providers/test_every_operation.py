@@ -16,7 +16,8 @@ import pytest
 
 from connector.auth.methods import GrantAuth
 from connector.auth.tokens import Grant
-from connector.messages import Headers, Stream
+from connector.headers import Headers
+from connector.messages import Stream
 from connector.model.definition import Connector
 from connector.protocols import Moment
 from connector.requests.build import build_request

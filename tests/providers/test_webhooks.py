@@ -13,7 +13,8 @@ import pytest
 
 from connector.errors import InvalidSignature
 from connector.events.mapping import map_event
-from connector.messages import Headers, Request
+from connector.headers import Headers
+from connector.messages import Request
 from runtime import Catalog
 
 CATALOG = Catalog()

@@ -9,7 +9,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from connector.messages import Event, Headers, Request
+from connector.headers import Headers
+from connector.messages import Event, Request
 from runtime.config.keys import Key, Keys
 from runtime.config.settings import Limits
 from runtime.config.store import Store

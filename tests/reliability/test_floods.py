@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from connector.errors import InvalidSignature
 from connector.events.signatures import SIGNATURE_SCHEMES, StandardWebhooks, Verified, read_signature, sign
-from connector.messages import Headers, Request
+from connector.headers import Headers
+from connector.messages import Request
 from tests.doubles.processes import post, process
 from tests.doubles.served import PATH, SECRET
 

@@ -15,7 +15,8 @@ from connector.answers.kinds import RESPONSE_KINDS, _fast_reader, parse_json
 from connector.answers.mapping import Chunk, ChunkReader, combine, map_response, map_turns
 from connector.answers.streams import MESSAGES_PER_TURN, PART
 from connector.errors import InvalidDefinition, MappingError
-from connector.messages import Headers, Response
+from connector.headers import Headers
+from connector.messages import Response
 from connector.model.definition import Operation
 from connector.model.policies import ErrorMap, Policies, Sign
 from connector.parsing.connectors import find_problems, parse_connector

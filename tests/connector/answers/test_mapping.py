@@ -28,7 +28,8 @@ from connector.answers.mapping import (
 )
 from connector.errors import MappingError
 from connector.events.mapping import map_event
-from connector.messages import Headers, Request, Response
+from connector.headers import Headers
+from connector.messages import Request, Response
 from connector.model.definition import Connector, Operation
 from connector.parsing.connectors import parse_connector
 

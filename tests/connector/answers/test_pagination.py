@@ -14,12 +14,12 @@ from connector.answers.pagination import (
     Page,
     Pagination,
     explain_more,
-    find_link,
     read_query,
     set_query,
 )
 from connector.errors import BlockedAddress, InvalidDefinition, MappingError
-from connector.messages import Headers, Request, Response
+from connector.headers import Headers, find_link
+from connector.messages import Request, Response
 from connector.parsing.connectors import parse_connector
 
 CASES: list[dict[str, Any]] = json.loads((Path(__file__).parents[2] / "suite" / "pages.json").read_text("utf-8"))

@@ -8,20 +8,11 @@ from typing import Any
 
 import pytest
 
-from connector.auth.methods import (
-    AUTH_METHODS,
-    FORBIDDEN_HEADERS,
-    Auth,
-    BasicAuth,
-    GrantAuth,
-    NoAuth,
-    TokenAuth,
-    check_header_name,
-    find_auth_method,
-)
+from connector.auth.methods import AUTH_METHODS, Auth, BasicAuth, GrantAuth, NoAuth, TokenAuth, find_auth_method
 from connector.auth.tokens import Grant
 from connector.errors import ConnectorError, InvalidDefinition, MissingCredentials
-from connector.messages import MASK, Headers, Request, Response, secret_forms
+from connector.headers import FORBIDDEN_HEADERS, Headers, check_header_name
+from connector.messages import MASK, Request, Response, secret_forms
 from connector.model.service import Service
 from connector.parsing.connectors import parse_connector
 from connector.protocols import Moment

@@ -15,7 +15,8 @@ from connector.auth.methods import GrantAuth
 from connector.auth.oauth import authorization_url, code_request
 from connector.auth.tokens import Grant, read_grant
 from connector.errors import InvalidDefinition, NeedsReauthorization, TransportError
-from connector.messages import MASK, Headers, Request, Response
+from connector.headers import Headers
+from connector.messages import MASK, Request, Response
 from connector.model.service import Service
 from connector.parsing.connectors import find_problems, parse_connector
 from connector.templates import Unrenderable

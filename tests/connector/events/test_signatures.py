@@ -27,7 +27,8 @@ from connector.events.signatures import (
     sign,
     split_secrets,
 )
-from connector.messages import Headers, Request
+from connector.headers import Headers
+from connector.messages import Request
 from connector.parsing.connectors import find_problems, parse_connector
 
 SUITE = Path(__file__).parents[2] / "suite" / "signatures.json"

@@ -8,7 +8,8 @@ import pytest
 from connector.digests import hmac_text
 from connector.errors import InvalidDefinition, InvalidSignature, MappingError
 from connector.events.mapping import map_event, read_message
-from connector.messages import Headers, Request
+from connector.headers import Headers
+from connector.messages import Request
 from connector.model.challenges import Challenge
 from connector.parsing.connectors import find_problems, parse_connector
 

@@ -8,7 +8,8 @@ import pytest
 
 from connector.answers.mapping import map_response
 from connector.errors import InvalidDefinition
-from connector.messages import Headers, Response
+from connector.headers import Headers
+from connector.messages import Response
 from connector.model.definition import Operation
 from connector.model.policies import Policies, RateLimit, Retry
 from connector.parsing.connectors import parse_connector

@@ -10,7 +10,8 @@ import pytest
 from connector.answers.kinds import RESPONSE_KINDS, kind_of
 from connector.answers.mapping import map_response
 from connector.errors import InputError
-from connector.messages import Headers, Request, Response
+from connector.headers import Headers
+from connector.messages import Request, Response
 from connector.model.definition import CustomOperation
 from connector.parsing.connectors import parse_connector
 from connector.protocols import Moment

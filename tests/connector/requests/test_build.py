@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from connector.errors import InputError, MissingCredentials
-from connector.messages import Headers, Request, Stream
+from connector.headers import Headers
+from connector.messages import Request, Stream
 from connector.model.definition import Connector
 from connector.parsing.connectors import parse_connector
 from connector.requests.build import build_request

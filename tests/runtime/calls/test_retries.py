@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from connector.errors import BlockedAddress, TransportError
-from connector.messages import Headers, Response
+from connector.headers import Headers
+from connector.messages import Response
 from connector.model.policies import Retry
 from runtime.calls.retries import GiveUp, RetryAfter, decide, read_reset, read_wait
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from connector.errors import BlockedAddress, MappingError, TransportError, UnknownOutcome
-from connector.messages import Headers, Request, Response, Stream
+from connector.headers import Headers
+from connector.messages import Request, Response, Stream
 from connector.model.definition import Operation
 from connector.parsing.connectors import parse_connector
 from runtime.calls.limits import FEWEST, REST

@@ -294,7 +294,8 @@ def test_render_says_that_more_requests_follow(tmp_path: Path) -> None:
 def test_the_made_provider_is_strict_about_each_step_and_makes_up_what_is_not_recorded(tmp_path: Path) -> None:
     catalog = Catalog([write(tmp_path, TWO)])
     provider = MockProvider([catalog.get("demo")], {})
-    from connector.messages import Headers, Request
+    from connector.headers import Headers
+    from connector.messages import Request
 
     head = Headers({"Authorization": "Bearer x", "Content-Type": "application/json"})
     made = provider.answer(Request("POST", "http://mock/things", head, b'{"name": "a"}'))
@@ -348,7 +349,8 @@ async def test_an_api_request_is_repeated_only_with_a_method_that_may_be(tmp_pat
 
 
 def test_the_made_provider_takes_lists_and_spread_names_as_they_come(tmp_path: Path) -> None:
-    from connector.messages import Headers, Request
+    from connector.headers import Headers
+    from connector.messages import Request
 
     body = {"list": [{"$if": "first", "a": "{{first}}"}, {"$spread": "{{items}}"}, {"b": "{{last}}"}]}
     query = {"more": {"type": "Object", "explode": True}, "n": {"type": "Integer"}}
@@ -370,7 +372,8 @@ def test_the_made_provider_takes_lists_and_spread_names_as_they_come(tmp_path: P
 
 
 def test_the_made_provider_takes_every_method_that_may_be_chosen(tmp_path: Path) -> None:
-    from connector.messages import Headers, Request
+    from connector.headers import Headers
+    from connector.messages import Request
 
     how = {"value": "{{how}}", "placeholders": {"how": {"type": "String", "options": ["put", "DELETE"]}}}
     touch = {"handle": "touch", "steps": [{"type": "http", "http": {"method": how, "path": "/touch"}}]}

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from connector.messages import Headers, Request
+from connector.headers import Headers
+from connector.messages import Request
 from runtime.cli.printing import progress_bar
 from runtime.cli.root import cli
 from runtime.config.catalog import Catalog

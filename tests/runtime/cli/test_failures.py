@@ -29,7 +29,8 @@ from connector.errors import (
     UnknownOperation,
     UnknownOutcome,
 )
-from connector.messages import Headers, Request, Response
+from connector.headers import Headers
+from connector.messages import Request, Response
 from runtime.cli.failures import EXIT_CODES, describe_failure, exit_code, failure_document
 from runtime.problems import problem
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from connector.answers.mapping import Result
 from connector.errors import Problem
-from connector.messages import Headers, Request
+from connector.headers import Headers
+from connector.messages import Request
 from runtime.cli.printing import (
     MAX_LINES,
     MAX_WIDTH,

@@ -26,7 +26,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connector.errors import BlockedAddress, MappingError, TransportError
-from connector.messages import Headers, Request, Response
+from connector.headers import Headers
+from connector.messages import Request, Response
 from runtime.config.settings import Limits
 from runtime.http.client import DEFAULT_LIMITS, Client
 from runtime.http.guard import Guard

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from connector.messages import Headers
+from connector.headers import Headers
 from connector.requests.multipart import MultipartBody
 from runtime.mock.parts import Part, read_parts
 

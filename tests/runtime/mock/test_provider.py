@@ -20,7 +20,8 @@ import pytest
 from connector import build_request, map_response, parse_connector
 from connector.answers.mapping import ChunkReader, combine
 from connector.errors import ConfigurationError
-from connector.messages import Headers, Request, Response
+from connector.headers import Headers
+from connector.messages import Request, Response
 from connector.model.definition import Connector, Operation
 from connector.protocols import Moment
 from connector.requests.steps import run_steps
