@@ -13,12 +13,13 @@ from itertools import chain, islice
 from operator import itemgetter
 from typing import Any
 
-from connector.answers.kinds import BYTE_ORDER_MARK, RESPONSE_KINDS, kind_of, parse_json
+from connector.answers.kinds import RESPONSE_KINDS, kind_of
 from connector.answers.pagination import explain_more
 from connector.answers.streams import MESSAGES_PER_TURN, STREAM_KINDS, Message, cut
 from connector.errors import MappingError
 from connector.messages import Request, Response, mask_bytes
 from connector.model.definition import Field, Operation
+from connector.strict_json import BYTE_ORDER_MARK, parse_json
 from connector.types import to_text
 
 #: Where the records of a list are looked for when the definition does not say (language rule 11).

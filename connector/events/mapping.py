@@ -10,11 +10,11 @@ import re
 import urllib.parse
 from typing import TYPE_CHECKING, Any
 
-from connector.answers.kinds import parse_json
 from connector.answers.mapping import SCALAR, map_fields
 from connector.errors import MappingError
 from connector.messages import Event, Request
 from connector.model.definition import Webhook
+from connector.strict_json import parse_json
 
 if TYPE_CHECKING:
     import datetime

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connector.errors import ConfigurationError, InvalidDefinition, Problem
-from connector.parsing.schema import nesting
+from connector.strict_json import nesting
 from connector.types import check_surrogates
 
 #: A specification has at most this many bytes: 16 MiB as JSON, 8 MiB as YAML, which takes far longer to read.

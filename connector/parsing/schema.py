@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from connector.errors import InvalidDefinition, Problem, did_you_mean
+from connector.strict_json import nesting
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
@@ -174,18 +175,6 @@ def _plain(value: Any) -> Any:
 
 def _without_place(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     return tuple(replace(problem, line=None, column=None) for problem in problems)
-
-
-_CONTAINERS = frozenset({dict, list})
-
-
-def nesting(value: Any) -> int:
-    """How deep a value nests that a reader of JSON made: 0 for a scalar, 1 for a flat list."""
-    depth, level = 0, [value]
-    while level := [each for each in level if type(each) in _CONTAINERS]:
-        depth += 1
-        level = [item for each in level for item in (each.values() if type(each) is dict else each)]
-    return depth
 
 
 class _TooDeep(ValueError):

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from connector.answers.kinds import MAX_DEPTH
 from connector.errors import (
     ConfigurationError,
     InputError,
@@ -27,7 +26,8 @@ from connector.errors import (
 from connector.model.definition import Connector
 from connector.parsing.connectors import find_problems, merge_documents, read_connector
 from connector.parsing.lint import find_lints, place_lints
-from connector.parsing.schema import MAX_BYTES, Document, Kind, nesting
+from connector.parsing.schema import MAX_BYTES, Document, Kind
+from connector.strict_json import MAX_DEPTH, nesting
 from runtime.config.plugins import load_plugins
 from runtime.journal.entries import SYSTEM_TRIGGERS
 

@@ -18,8 +18,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
-from connector.answers.kinds import parse_json
 from connector.errors import ConnectorError, InputError, InputProblem, RequestRefused
+from connector.strict_json import parse_json
 from runtime.events.ingress import Ingress, read_body
 from runtime.problems import problem_bytes
 from runtime.server.announcement import StartKey

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connector.answers.kinds import MAX_DEPTH
 from connector.parsing.connectors import find_problems
 from connector.selectors import Selector
+from connector.strict_json import MAX_DEPTH
 
 CHAT = {"choices": [{"message": {"content": "a"}}, {"message": {}}, {"message": {"content": "b"}}], "id": "x"}
 VECTORS = {"data": [{"embedding": [0.1, 0.2]}, {"other": 1}, {"embedding": [0.3]}]}

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.answers.kinds import RESPONSE_KINDS, _fast_reader, parse_json
+from connector.answers.kinds import RESPONSE_KINDS
 from connector.answers.mapping import Chunk, ChunkReader, combine, map_response, map_turns
 from connector.answers.streams import MESSAGES_PER_TURN, PART
 from connector.errors import InvalidDefinition, MappingError
@@ -22,6 +22,7 @@ from connector.model.policies import ErrorMap, Policies, Sign
 from connector.parsing.connectors import find_problems, parse_connector
 from connector.requests.build import build_request
 from connector.selectors import Selector
+from connector.strict_json import _fast_reader, parse_json
 
 FIELDS = [
     {"name": "text", "type": "String", "selector": ["delta"]},

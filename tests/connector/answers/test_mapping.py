@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.answers.failures import provider_message
-from connector.answers.kinds import MAX_DEPTH, parse_json
 from connector.answers.mapping import (
     RECORDS_PER_TURN,
     explain_nothing,
@@ -32,6 +31,7 @@ from connector.headers import Headers
 from connector.messages import Request, Response
 from connector.model.definition import Connector, Operation
 from connector.parsing.connectors import parse_connector
+from connector.strict_json import MAX_DEPTH, parse_json
 
 SHIPPED = Path(__file__).parents[3] / "definitions" / "mistral-ai"
 NOW = datetime.datetime(2026, 5, 1, 12, 0, tzinfo=datetime.timezone(datetime.timedelta(hours=2)))

@@ -31,8 +31,8 @@ from connector.parsing.schema import (
     find_shape_problems,
     fits,
     load_schema,
-    nesting,
 )
+from connector.strict_json import nesting
 
 SERVICE: dict[str, Any] = {"handle": "demo", "service": {"baseURL": "https://demo.example"}}
 MISTRAL = Path(__file__).parents[3] / "definitions" / "mistral-ai"

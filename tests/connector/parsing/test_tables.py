@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import connector
-from connector.answers.kinds import RESPONSE_KINDS, ResponseKind, parse_json
+from connector.answers.kinds import RESPONSE_KINDS, ResponseKind
 from connector.answers.pagination import PAGINATION_STYLES
 from connector.answers.streams import STREAM_KINDS, SseDecoder
 from connector.auth.methods import NoAuth, find_auth_method
@@ -17,6 +17,7 @@ from connector.events.signatures import SIGNATURE_SCHEMES, Hmac
 from connector.parsing.connectors import parse_connector
 from connector.parsing.tables import TABLES, add_kind
 from connector.requests.bodies import BODY_KINDS, JsonBody, TextBody
+from connector.strict_json import parse_json
 from connector.types import CONVERTORS, Convertor, convert, read_string
 
 
