@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from connector.answers.mapping import Chunk, Result, map_response
+    from connector.answers.mapping import map_response
     from connector.errors import (
         BlockedAddress,
         ConfigurationError,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from connector.events.automations import Automation, InputMapping, parse_automation, parse_mapping
     from connector.events.mapping import map_event
     from connector.headers import Headers
-    from connector.messages import Event, Request, Response, Stream
+    from connector.messages import Chunk, Event, Request, Response, Result, Stream
     from connector.model.definition import Connector, CustomOperation, Field, Operation, Resource, Webhook
     from connector.model.service import Config, Service
     from connector.parsing.connectors import find_problems, parse_connector

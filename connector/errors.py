@@ -32,8 +32,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from connector.answers.mapping import Result
-    from connector.messages import Request, Response
+    from connector.messages import Request, Response, Result
 
 
 @dataclass(frozen=True, slots=True)

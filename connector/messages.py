@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connector.headers import Headers
+from connector.messages import Request, Response, mask_bytes
 
 #: What stands in the place of a secret wherever a request or an answer is shown.
 MASK = "***"
@@ -192,3 +193,43 @@ def without_query(url: str) -> str:
     """The URL as it may be logged: a query is shown as `?…`, since values in it can be secret (hazard T54)."""
     path, mark, _ = url.partition("?")
     return path + ("?…" if mark else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of one call.
+
+    `fields` are the mapped fields of one object, `records` those of each record of a list; the other one is None.
+    `raw` is the whole answer as parsed (text where it is not JSON, None where it is empty). `request` is the request
+    as it was sent, its secrets masked; `attempts` counts how often it was sent, `run` identifies the call. `truncated`
+    is True for a page of a list that has more pages.
+    """
+
+    ok: bool
+    status: int
+    fields: dict[str, Any] | None = None
+    records: list[dict[str, Any]] | None = None
+    raw: Any = None
+    warnings: tuple[str, ...] = ()
+    request: Request | None = None
+    attempts: int = 1
+    run: str = ""
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One message of a stream, mapped: its fields (None where none are declared), and the message as parsed.
+
+    `raw` is text where a message is not JSON and no fields are selected, and bytes where the answer is binary. `event`
+    and `id` are those of a server-sent event. `warnings` name fields that did not fit their type. A message by which
+    the provider says that it failed is not `ok`, and the last one.
+    """
+
+    fields: dict[str, Any] | None
+    raw: Any
+    event: str = ""
+    id: str = ""
+    warnings: tuple[str, ...] = ()
+    status: int = 200
+    ok: bool = True

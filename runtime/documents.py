@@ -11,8 +11,7 @@ import datetime
 from collections.abc import Iterable
 from typing import Any
 
-from connector.answers.mapping import Chunk, Result
-from connector.messages import Event, Request
+from connector.messages import Chunk, Event, Request, Result
 from connector.model.definition import AnyOperation, Connector, Field, Operation, Webhook
 from connector.templates import Placeholder, Template
 from runtime.config.variables import variable_name

@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from connector.answers.mapping import Chunk, Result
 from connector.auth.methods import GrantAuth
 from connector.auth.oauth import authorization_url, code_request
 from connector.auth.tokens import Grant, read_grant
@@ -30,7 +29,7 @@ from connector.errors import (
     NeedsReauthorization,
 )
 from connector.events.automations import InputMapping, parse_mapping
-from connector.messages import MASK, Event, Request, Response
+from connector.messages import MASK, Chunk, Event, Request, Response, Result
 from connector.model.definition import AnyOperation, Connector, CustomOperation
 from connector.model.service import Config
 from connector.requests.build import build_request

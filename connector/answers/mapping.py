@@ -17,7 +17,7 @@ from connector.answers.kinds import RESPONSE_KINDS, kind_of
 from connector.answers.pagination import explain_more
 from connector.answers.streams import MESSAGES_PER_TURN, STREAM_KINDS, Message, cut
 from connector.errors import MappingError
-from connector.messages import Request, Response, mask_bytes
+from connector.messages import Chunk, Response, Result, mask_bytes
 from connector.model.definition import Field, Operation
 from connector.strict_json import BYTE_ORDER_MARK, parse_json
 from connector.types import to_text
@@ -35,28 +35,6 @@ _SNIPPET = 200
 _MAX_CANDIDATES = 500
 #: What is wrong with a document in which no field can be.
 SCALAR = "it is a single JSON value, where fields are selected"
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What came of one call.
-
-    `fields` are the mapped fields of one object, `records` those of each record of a list; the other one is None.
-    `raw` is the whole answer as parsed (text where it is not JSON, None where it is empty). `request` is the request
-    as it was sent, its secrets masked; `attempts` counts how often it was sent, `run` identifies the call. `truncated`
-    is True for a page of a list that has more pages.
-    """
-
-    ok: bool
-    status: int
-    fields: dict[str, Any] | None = None
-    records: list[dict[str, Any]] | None = None
-    raw: Any = None
-    warnings: tuple[str, ...] = ()
-    request: Request | None = None
-    attempts: int = 1
-    run: str = ""
-    truncated: bool = False
 
 
 @dataclass(slots=True)
@@ -179,24 +157,6 @@ def _last(turns: Generator[None, None, Result]) -> Result:
         except StopIteration as end:
             result: Result = end.value
             return result
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """One message of a stream, mapped: its fields (None where none are declared), and the message as parsed.
-
-    `raw` is text where a message is not JSON and no fields are selected, and bytes where the answer is binary. `event`
-    and `id` are those of a server-sent event. `warnings` name fields that did not fit their type. A message by which
-    the provider says that it failed is not `ok`, and the last one.
-    """
-
-    fields: dict[str, Any] | None
-    raw: Any
-    event: str = ""
-    id: str = ""
-    warnings: tuple[str, ...] = ()
-    status: int = 200
-    ok: bool = True
 
 
 class ChunkReader:

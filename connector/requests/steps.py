@@ -14,8 +14,9 @@ from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from connector.answers.mapping import Result, map_fields
+from connector.answers.mapping import map_fields
 from connector.errors import InputError, InputProblem, MappingError
+from connector.messages import Result
 from connector.model.definition import Call, CustomOperation, Field, Operation, Step
 from connector.model.policies import read_idempotency
 from connector.model.service import Config, Service

@@ -12,10 +12,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from connector.answers.mapping import Result
 from connector.auth.methods import GrantAuth
 from connector.errors import InputProblem, MissingCredentials
-from connector.messages import Request, Response, Stream
+from connector.messages import Request, Response, Result, Stream
 from connector.model.definition import Connector, Operation
 from connector.model.service import Config, missing_value
 from connector.protocols import Auth, Moment

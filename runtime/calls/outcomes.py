@@ -9,9 +9,9 @@ import asyncio
 from typing import Any
 
 from connector.answers.failures import provider_message
-from connector.answers.mapping import Result, map_turns, read_leniently
+from connector.answers.mapping import map_turns, read_leniently
 from connector.errors import MappingError, RateLimited, ResponseError
-from connector.messages import Request, Response, without_query
+from connector.messages import Request, Response, Result, without_query
 from connector.model.definition import Operation
 from connector.model.service import SHORTEST_TOKEN, Config
 from runtime.calls.retries import is_limit, read_wait

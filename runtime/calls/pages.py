@@ -10,10 +10,10 @@ import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 
-from connector.answers.mapping import Result, find_records
+from connector.answers.mapping import find_records
 from connector.answers.pagination import Page
 from connector.errors import MappingError
-from connector.messages import Request, Response
+from connector.messages import Request, Response, Result
 from connector.model.definition import Operation
 
 #: A walk that nobody limited ends after so many pages.

@@ -10,8 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from connector.answers.mapping import Result
-from connector.messages import Request
+from connector.messages import Request, Result
 from connector.model.definition import Connector, CustomOperation, Operation
 from connector.model.service import Config
 from connector.requests.steps import run_steps

@@ -10,10 +10,10 @@ from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Self
 
 from connector.answers.kinds import kind_of
-from connector.answers.mapping import Chunk, ChunkReader, Result, check_stream_type
+from connector.answers.mapping import ChunkReader, check_stream_type
 from connector.answers.streams import MESSAGES_PER_TURN, PART, STREAM_KINDS, cut
 from connector.errors import MappingError
-from connector.messages import Request, Response, mask
+from connector.messages import Chunk, Request, Response, Result, mask
 from connector.model.definition import Operation
 from runtime.config.settings import Limits
 from runtime.journal.clock import Turns

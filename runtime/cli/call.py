@@ -23,7 +23,7 @@ from runtime.cli.group import (
 )
 
 if TYPE_CHECKING:
-    from connector.answers.mapping import Result
+    from connector.messages import Result
     from connector.model.definition import AnyOperation, Connector
     from runtime.runtime import Runtime
 

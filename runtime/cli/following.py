@@ -13,8 +13,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from connector.answers.mapping import Chunk, Result
 from connector.errors import ConfigurationError
+from connector.messages import Chunk, Result
 from connector.model.definition import AnyOperation
 from connector.types import to_text
 from runtime.cli import printing

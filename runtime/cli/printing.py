@@ -19,9 +19,8 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
-from connector.answers.mapping import Result
 from connector.errors import Problem
-from connector.messages import Request, Stream
+from connector.messages import Request, Result, Stream
 from connector.types import to_text
 
 if TYPE_CHECKING:

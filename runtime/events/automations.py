@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from connector.answers.mapping import Chunk, Result, map_response
+from connector.answers.mapping import map_response
 from connector.describe.samples import make_answers, read_example
 from connector.errors import (
     ConfigurationError,
@@ -33,7 +33,7 @@ from connector.errors import (
     did_you_mean,
 )
 from connector.events.automations import EVENT, MISSING, Automation, Step, read_automation
-from connector.messages import Event, Request
+from connector.messages import Chunk, Event, Request, Result
 from connector.model.definition import Operation
 from connector.parsing.schema import Document, Finding
 from connector.types import to_text

@@ -11,10 +11,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from connector.answers.mapping import Result, find_records, map_fields
+from connector.answers.mapping import find_records, map_fields
 from connector.describe.samples import make_answers
 from connector.events.synthesis import after_call
-from connector.messages import Event
+from connector.messages import Event, Result
 from connector.model.definition import Connector, Operation, Webhook
 from connector.templates import PathTemplate, Template
 from connector.types import to_text

@@ -9,7 +9,6 @@ import pytest
 
 import connector
 from connector import errors
-from connector.answers.mapping import Result
 from connector.errors import (
     BlockedAddress,
     ConfigurationError,
@@ -33,7 +32,7 @@ from connector.errors import (
     did_you_mean,
     problem_document,
 )
-from connector.messages import Request, Response
+from connector.messages import Request, Response, Result
 
 CLASSES = [each for _, each in inspect.getmembers(errors, inspect.isclass) if issubclass(each, ConnectorError)]
 

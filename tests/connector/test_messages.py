@@ -10,10 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.answers.mapping import Result
 from connector.errors import BlockedAddress, MappingError, RateLimited, ResponseError, TransportError
 from connector.headers import Headers
-from connector.messages import MASK, Event, Request, Response, Stream, mask, mask_bytes, secret_forms, without_query
+from connector.messages import (
+    MASK,
+    Event,
+    Request,
+    Response,
+    Result,
+    Stream,
+    mask,
+    mask_bytes,
+    secret_forms,
+    without_query,
+)
 
 CANARY = 'sk-"canary/é+%20'
 FORMS = secret_forms(CANARY)

@@ -16,7 +16,6 @@ from typing import Annotated, Any, cast
 from fastapi import APIRouter, Body, Path, Query, Request
 from starlette.responses import StreamingResponse
 
-from connector.answers.mapping import Chunk
 from connector.describe.samples import sample_message
 from connector.describe.schemas import fields_schema, inputs_schema
 from connector.errors import (
@@ -29,6 +28,7 @@ from connector.errors import (
     did_you_mean,
 )
 from connector.events.mapping import make_event
+from connector.messages import Chunk
 from connector.model.definition import Connector, CustomOperation, Operation
 from runtime import documents
 from runtime.events.listeners import event_stream

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.answers.kinds import RESPONSE_KINDS
-from connector.answers.mapping import Chunk, ChunkReader, combine, map_response, map_turns
+from connector.answers.mapping import ChunkReader, combine, map_response, map_turns
 from connector.answers.streams import MESSAGES_PER_TURN, PART
 from connector.errors import InvalidDefinition, MappingError
 from connector.headers import Headers
-from connector.messages import Response
+from connector.messages import Chunk, Response
 from connector.model.definition import Operation
 from connector.model.policies import ErrorMap, Policies, Sign
 from connector.parsing.connectors import find_problems, parse_connector

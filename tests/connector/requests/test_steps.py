@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from connector.answers.mapping import Result
 from connector.errors import InputError, InvalidDefinition, MappingError, MissingCredentials, UnknownOperation
+from connector.messages import Result
 from connector.model.definition import Call, CustomOperation
 from connector.parsing.connectors import find_problems, parse_connector, read_connector
 from connector.requests.steps import run_steps

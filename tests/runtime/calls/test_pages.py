@@ -10,8 +10,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from connector.answers.mapping import Result
 from connector.errors import BlockedAddress, MappingError, RateLimited, ResponseError, UnknownOutcome
+from connector.messages import Result
 from runtime import Runtime
 from runtime.calls.pages import join_pages
 

@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 
-from connector.answers.mapping import Chunk
 from connector.errors import BlockedAddress, InputError, MappingError, ResponseError, TransportError
-from connector.messages import Request, Stream
+from connector.messages import Chunk, Request, Stream
 from runtime.config.settings import Limits, Settings
 from runtime.http import uploads
 from runtime.http.client import Client

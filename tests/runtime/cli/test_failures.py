@@ -6,7 +6,6 @@ import click
 import pytest
 
 from connector import errors
-from connector.answers.mapping import Result
 from connector.errors import (
     BlockedAddress,
     ConfigurationError,
@@ -30,7 +29,7 @@ from connector.errors import (
     UnknownOutcome,
 )
 from connector.headers import Headers
-from connector.messages import Request, Response
+from connector.messages import Request, Response, Result
 from runtime.cli.failures import EXIT_CODES, describe_failure, exit_code, failure_document
 from runtime.problems import problem
 

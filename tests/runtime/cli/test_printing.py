@@ -13,10 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.answers.mapping import Result
 from connector.errors import Problem
 from connector.headers import Headers
-from connector.messages import Request
+from connector.messages import Request, Result
 from runtime.cli.printing import (
     MAX_LINES,
     MAX_WIDTH,

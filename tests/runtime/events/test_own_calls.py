@@ -88,7 +88,7 @@ def test_a_sample_has_the_shape_of_a_real_event(trigger: str) -> None:
 
 
 def test_a_connector_that_was_read_again_has_the_webhooks_that_it_has_now() -> None:
-    from connector.answers.mapping import Result
+    from connector.messages import Result
     from connector.parsing.connectors import parse_connector
     from runtime.events.own_calls import OwnCalls
 
