@@ -75,3 +75,9 @@ def from_base64(text: str) -> bytes:
 def to_base64(data: bytes) -> str:
     """Bytes as base64, padded."""
     return binascii.b2a_base64(data, newline=False).decode()
+
+
+ALGORITHMS = ("sha1", "sha256", "sha512")
+
+
+ENCODINGS = ("hex", "base64")

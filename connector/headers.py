@@ -6,10 +6,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Self, TypeVar, overload
 
-from connector.answers.pagination import _MAX_LINK
-from connector.headers import Headers
-from connector.templates import _HEADER_VALUE, MAX_HEADER
-
 T = TypeVar("T")
 
 
@@ -133,3 +129,14 @@ def find_link(headers: Headers, relation: str) -> str | None:
         if relation in said.get("rel", "").lower().split() and "anchor" not in said:
             return str(target)
     return None
+
+
+_HEADER_VALUE = re.compile(r"[\x20-\x7e]*\Z")
+
+
+#: A header value may have this many bytes.
+MAX_HEADER = 16 * 1024
+
+
+#: More of a Link header than this is not read.
+_MAX_LINK = 8 * 1024

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connector.headers import Headers
-from connector.messages import Request, Response, mask_bytes
 
 #: What stands in the place of a secret wherever a request or an answer is shown.
 MASK = "***"

@@ -23,11 +23,8 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}\Z")
 _MARKUP = re.compile(r"\{\{|\{%|\{#")
-_HEADER_VALUE = re.compile(r"[\x20-\x7e]*\Z")
 #: A slot may occur this often in one template.
 MAX_SLOTS = 200
-#: A header value may have this many bytes.
-MAX_HEADER = 16 * 1024
 
 #: Rendered values by name; a name that is not in it was not supplied.
 Values = Mapping[str, Any]

@@ -21,8 +21,6 @@ from connector.urls import encode_query, origin_of
 
 #: Compiles the selector at a key of a definition; None where there is none.
 ReadSelector = Callable[[str], Selector | None]
-#: More of a Link header than this is not read.
-_MAX_LINK = 8 * 1024
 #: Members of answers that usually hold how many records there are, that there are more, and such members.
 TOTALS = ("total", "total_count", "totalCount", "total_results", "totalResults")
 MORE = ("has_more", "hasMore", "has_next", "hasNext", "has_next_page", "hasNextPage", "is_truncated", "IsTruncated")

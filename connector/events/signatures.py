@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
-from connector.digests import decode_text, from_base64, is_among, keyed_hash, to_base64
+from connector.digests import ALGORITHMS, ENCODINGS, decode_text, from_base64, is_among, keyed_hash, to_base64
 from connector.errors import InvalidSignature, unknown_kind
 from connector.messages import Request
 from connector.protocols import Scheme
@@ -27,8 +27,6 @@ MAX_HEADER = 4096
 MAX_SIGNATURES = 10
 #: Of several secrets in one text each has at least this many characters; a shorter word belongs to a phrase.
 SHORTEST_SECRET = 16
-ALGORITHMS = ("sha1", "sha256", "sha512")
-ENCODINGS = ("hex", "base64")
 #: What a `signed` template may hold. `form` are the fields of a form sorted by name, each name and its value together.
 SIGNED_NAMES = ("body", "timestamp", "id", "url", "method", "form")
 MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")

@@ -12,9 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from connector.digests import hmac_text, same_text
+from connector.digests import ALGORITHMS, ENCODINGS, hmac_text, same_text
 from connector.errors import InvalidSignature
-from connector.events.signatures import ALGORITHMS, ENCODINGS
 from connector.selectors import Selector
 from connector.templates import Slot, Template
 

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.headers import encode_header
+from connector.headers import MAX_HEADER, encode_header
 from connector.templates import (
-    MAX_HEADER,
     PathTemplate,
     Placeholder,
     QueryPair,
