@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from connector.encodings import FILE_ENCODINGS
 from connector.headers import encode_header
-from connector.types import Convertor, to_text
+from connector.types import FILE_ENCODINGS, Convertor, to_text
 from connector.urls import encode_host_part, encode_path, encode_query, encode_segment, encode_segments, origin_of
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ and where it goes, is the runtime's.
 
 from __future__ import annotations
 
+import datetime
 import re
 import urllib.parse
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from connector.errors import MappingError
 from connector.messages import Event, Request
 from connector.model.definition import Webhook
 from connector.strict_json import parse_json
+from connector.types import to_text
 
 if TYPE_CHECKING:
     import datetime
@@ -87,3 +89,39 @@ def _read_form(body: bytes) -> dict[str, str | list[str]]:
     for name, value in pairs:
         fields.setdefault(name, []).append(value)
     return {name: values[0] if len(values) == 1 else values for name, values in fields.items()}
+
+
+def after_call(webhook: Webhook, document: Any, *, source: str, run: str, now: datetime.datetime) -> Event | None:
+    """The event of a call that succeeded and answered `document`; None if it tells nothing.
+
+    `source` is `/<connector>/<connection>`, `run` identifies the call. Where the event could be polled as well, it is
+    the one that a poll would make, and its id is key and transition; elsewhere it is `run`.
+    """
+    if not isinstance(document, (dict, list)) and webhook.payload:
+        return None
+    if webhook.poll is None:
+        return _event(webhook, document, source, run, None, now)
+    key, transition = webhook.poll.find_key(document), webhook.poll.find_transition(document)
+    if key is None or transition is None:
+        return None
+    return _event(webhook, document, source, f"{key}:{transition}", key, now)
+
+
+def after_poll(
+    webhook: Webhook, record: Any, *, source: str, key: str, transition: str, now: datetime.datetime
+) -> Event:
+    """The event of a polled record: what happened (`transition`) to the thing with that `key`."""
+    return _event(webhook, record, source, f"{key}:{transition}", key, now)
+
+
+def _event(webhook: Webhook, document: Any, source: str, id: str, key: str | None, now: datetime.datetime) -> Event:
+    data = map_fields(webhook.payload, document)
+    subject = key if key is not None else data.get("id")
+    return Event(
+        id=id,
+        source=source,
+        type=webhook.id,
+        subject=None if subject is None else to_text(subject),
+        time=now.astimezone(datetime.UTC).isoformat().replace("+00:00", "Z"),
+        data=data,
+    )

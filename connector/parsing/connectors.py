@@ -23,7 +23,7 @@ from connector.parsing.overlays import Merge
 from connector.parsing.reader import Reader, text_path
 from connector.parsing.schema import Document, Finding, Kind, Path, find_shape_problems, fits
 from connector.parsing.services import read_service
-from connector.requests.steps import CustomOperations, read_custom_operation
+from connector.parsing.steps import CustomOperations, read_custom_operation
 from connector.selectors import Selector
 from connector.templates import Template
 from connector.urls import has_dot_segment

@@ -13,14 +13,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from connector.encodings import FILE_ENCODINGS
 from connector.errors import unknown_kind
 from connector.headers import check_header_name, encode_header
 from connector.model.definition import Field
 from connector.parsing.schema import Finding, Path
 from connector.selectors import Selector
 from connector.templates import MAX_SLOTS, Placeholder, QueryPair, Slot, Template, TemplateSyntaxError, split_template
-from connector.types import CONVERTORS, Convertor, find_convertor, read_default, to_text
+from connector.types import CONVERTORS, FILE_ENCODINGS, Convertor, find_convertor, read_default, to_text
 from connector.urls import encode_query
 
 #: What looks like a part of a template, up to its end or the end of the text.

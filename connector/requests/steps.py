@@ -7,57 +7,23 @@ in a row. What a call is made from and how its answer is read is the same as for
 
 from __future__ import annotations
 
-import functools
-import json
 import re
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from connector.answers.mapping import map_fields
 from connector.errors import InputError, InputProblem, MappingError
 from connector.messages import Result
-from connector.model.definition import Call, CustomOperation, Field, Operation, Step
+from connector.model.definition import Call, CustomOperation, Operation
 from connector.model.policies import read_idempotency
-from connector.model.service import Config, Service
-from connector.parsing.namespaces import Usage
-from connector.parsing.operations import read_operation
-from connector.parsing.reader import Declaration, Reader, text_path
-from connector.parsing.schema import Path
+from connector.model.service import Config
 from connector.requests.build import build_request, input_hint, read_inputs
-from connector.requests.mime import build_message, check_addresses, check_mail_header
 from connector.templates import Placeholder, Template, Unrenderable
 from connector.types import CONVERTORS, to_text
 
-_METHOD = re.compile(r"[A-Za-z]{1,20}\Z")
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}\Z")
-_STRING = CONVERTORS["string"]
 _ADDRESSES = frozenset({"to", "from"})
 Flow = Generator[Call, Mapping[str, Any], Mapping[str, Any]]
-
-
-@dataclass(slots=True)
-class Scope:
-    """What a step is read with: the operation it belongs to, and the variables that it may use."""
-
-    reader: Reader
-    handle: str
-    service: Service
-    #: The fields of the result, where the step is the last one.
-    output: tuple[Field, ...] = ()
-    is_last: bool = False
-    #: The number of the step, counted from 1; 0 for the only one.
-    number: int = 0
-    variables: dict[str, Declaration] = field(default_factory=dict)
-    #: The names that the connection fills; None for those of its values.
-    filled: frozenset[str] | None = None
-    #: Those of the variables that come from answers.
-    answered: set[str] = field(default_factory=set)
-
-    def find(self, name: str, declared: Mapping[str, Declaration]) -> Placeholder | None:
-        """What is declared of a name: by the template that uses it, else by the operation or an earlier step."""
-        known = declared.get(name) or self.variables.get(name)
-        return None if known is None else known.placeholder
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,27 +39,6 @@ class HttpStep:
     chooser: Placeholder | None = None
     declared: bool | None = None
     answered: frozenset[str] = frozenset()
-
-    @classmethod
-    def from_json(cls, source: Mapping[str, Any], path: Path, scope: Scope) -> HttpStep:
-        """The step as it stands in the definition; what is wrong with it goes to the reader."""
-        method, chooser = _read_method(source, (*path, "method"), scope)
-        fixed = {**source, "method": method}
-        if scope.output:
-            fixed.pop("fields", None)
-        operation = read_operation(
-            scope.reader,
-            scope.handle,
-            fixed,
-            path,
-            scope.service,
-            fields=scope.output,
-            usage=Usage(scope.variables, scope.filled),
-        )
-        places = operation.places if chooser is None else {**operation.places, chooser.name: ("method",)}
-        operation = replace(operation, places=places, step=scope.number)
-        declared = None if source.get("idempotent") is None else operation.idempotent
-        return cls(operation, scope.is_last, chooser, declared, frozenset(scope.answered & operation.inputs.keys()))
 
     @property
     def inputs(self) -> Mapping[str, Placeholder]:
@@ -144,25 +89,6 @@ class HttpStep:
         return replace(self.operation, method=method, idempotent=idempotent)
 
 
-def _read_method(source: Mapping[str, Any], path: Path, scope: Scope) -> tuple[str, Placeholder | None]:
-    """The fixed method, or GET and the variable that chooses among several."""
-    template, declared = scope.reader.template(source.get("method", "GET"), path)
-    path = text_path(source.get("method"), path)
-    if template.literal is not None and (not template.parts or _METHOD.match(template.literal)):
-        return template.literal or "GET", None
-    name = template.only_slot
-    if name is None:
-        scope.reader.complain("E_METHOD", "a method is one word or one placeholder", path, 'write "{{method}}"')
-        return "GET", None
-    chooser = scope.find(name, declared) or Placeholder(name, _STRING)
-    if not chooser.options and name in scope.variables:
-        chooser = replace(chooser, options=scope.variables[name].placeholder.options)
-    if not chooser.options or not all(_METHOD.match(to_text(option)) for option in chooser.options):
-        message = f"{name!r} stands for the method, and it is not declared which methods there are"
-        scope.reader.complain("E_METHOD", message, path, 'declare its options: ["GET", "POST"]')
-    return "GET", replace(chooser, required=True)
-
-
 @dataclass(frozen=True, slots=True)
 class MimeStep:
     """A message of mail made from variables; it adds the whole message as one variable.
@@ -177,43 +103,10 @@ class MimeStep:
     inputs: Mapping[str, Placeholder] = field(default_factory=dict)
     operation: Operation | None = None
 
-    @classmethod
-    def from_json(cls, source: Mapping[str, Any], path: Path, scope: Scope) -> MimeStep:
-        """The step as it stands in the definition; what is wrong with it goes to the reader."""
-        reader = scope.reader
-        templates: dict[str, Template] = {}
-        inputs: dict[str, Placeholder] = {}
-        for part in ("to", "subject", "body", "from"):
-            if part not in source:
-                continue
-            templates[part], declared = reader.template(source[part], (*path, part))
-            where = text_path(source[part], (*path, part))
-            for name in templates[part].names:
-                known = scope.find(name, declared)
-                if known is not None:
-                    inputs.setdefault(name, known)
-                elif name in scope.service.secrets:
-                    message = f"the credential {name!r} is used outside auth"
-                    reader.complain("W_SECRET_OUTSIDE_AUTH", message, where, "rename the input")
-                elif name not in scope.service.placeholders:
-                    inputs.setdefault(name, Placeholder(name, _STRING, required=True))
-                    hint = "declare it; it is taken as a required String"
-                    reader.complain("W_UNDECLARED", f"{name!r} is used and declared nowhere", where, hint)
-            try:
-                check_mail_header("".join(each for each in templates[part].parts if isinstance(each, str)))
-            except ValueError as error:
-                if part != "body":
-                    reader.complain("E_HEADER", str(error), where)
-        output = reader.get(source, "output", str, "raw")
-        if not _NAME.match(output):
-            reader.complain("E_NAME", f"{output[:70]!r} is no name of a variable", (*path, "output"))
-        label = f"{scope.handle}, step {scope.number}" if scope.number else scope.handle
-        return cls(label, templates, output, inputs)
-
     @property
     def added(self) -> Mapping[str, Placeholder]:
         """The message."""
-        return {self.output: Placeholder(self.output, _STRING, required=True)}
+        return {self.output: Placeholder(self.output, CONVERTORS["string"], required=True)}
 
     def flow(self, values: Mapping[str, Any], config: Config) -> Flow:
         """Yields nothing, and returns the message by its name; raises InputError for what no message holds."""
@@ -242,98 +135,6 @@ class MimeStep:
         return {self.output: base64.urlsafe_b64encode(message).rstrip(b"=").decode()}
 
 
-#: The types by the name that a step gives; the member of that name holds what it needs.
-STEP_TYPES: Mapping[str, type[HttpStep | MimeStep]] = {"http": HttpStep, "mime_build": MimeStep}
-
-
-def read_custom_operation(
-    reader: Reader, handle: str, source: Mapping[str, Any], path: Path, service: Service, *, built_in: bool = False
-) -> CustomOperation:
-    """One custom operation, complete; its problems go to the reader.
-
-    A name that a step uses and that nothing before it provides is an input of the operation as well (language rule 5).
-    One that is `built_in` is no template of its connector: whatever a value of the connection is called, its inputs are
-    the caller's (language rule 6).
-    """
-    declared = {
-        name: Declaration(reader.placeholder(name, entry, where, inside="meta"), where)
-        for name, entry, where in reader.items(reader.get(source, "input", (list, dict), []), (*path, "input"), "name")
-    }
-    output = reader.fields(reader.get(source, "output", list, []), (*path, "output"))
-    listed = [each for each in reader.get(source, "steps", list, []) if isinstance(each, Mapping)]
-    shared = {name for _, template in service.headers for name in template.names}
-    filled = frozenset(shared & service.placeholders.keys()) - declared.keys() if built_in else None
-    scope = Scope(reader, handle, service, variables=dict(declared), filled=filled)
-    inputs = {name: each.placeholder for name, each in declared.items()}
-    steps: list[Step] = []
-    used: set[str] = set()
-    for index, item in enumerate(listed):
-        where = (*path, "steps", index)
-        kind = reader.get(item, "type", str, "")
-        if kind not in STEP_TYPES:
-            continue
-        scope.number = index + 1 if len(listed) > 1 else 0
-        scope.is_last = index == len(listed) - 1
-        scope.output = output if scope.is_last else ()
-        if not isinstance(item.get(kind), Mapping):
-            if any(other in item for other in STEP_TYPES if other != kind):
-                reader.complain("E_MISSING", f"{kind!r} is missing", where, missing=kind)
-            continue
-        step = STEP_TYPES[kind].from_json(item[kind], (*where, kind), scope)
-        for name, placeholder in step.inputs.items():
-            if name not in scope.variables:
-                inputs[name] = placeholder
-                scope.variables[name] = Declaration(placeholder, where)
-        used |= step.inputs.keys() | (step.operation.places.keys() if step.operation is not None else set())
-        for name, placeholder in step.added.items():
-            scope.variables[name] = Declaration(placeholder, where)
-        scope.answered |= step.added.keys() if step.operation is not None else set()
-        steps.append(step)
-    for name in declared.keys() - used:
-        reader.complain("W_UNUSED", f"{name!r} is declared and used nowhere", declared[name].path, "remove it")
-    bound = frozenset[str]().union(*(step.operation.from_connection for step in steps if step.operation is not None))
-    short, description = reader.meta(source)
-    return CustomOperation(handle, service, short, description, inputs, tuple(steps), output, bound - inputs.keys())
-
-
-class CustomOperations(Mapping[str, CustomOperation]):
-    """The custom operations of a connector by handle: its own, and then those that every connector has.
-
-    One of the latter is read when it is first asked for, since that takes longer than reading a small connector.
-    """
-
-    def __init__(self, own: Mapping[str, CustomOperation], service: Service) -> None:
-        self._own = own
-        self._service = service
-        self._built_in: dict[str, CustomOperation] = {}
-
-    def __getitem__(self, handle: str) -> CustomOperation:
-        found = self._own.get(handle) or self._built_in.get(handle)
-        if found is None:
-            source = load_built_in()[handle]
-            # What may be said of it is nothing that the author of this connector could mend.
-            read = read_custom_operation(Reader(), handle, source, (handle,), self._service, built_in=True)
-            found = self._built_in.setdefault(handle, read)  # another thread may have been first
-        return found
-
-    def __iter__(self) -> Iterator[str]:
-        yield from {**self._own, **load_built_in()}
-
-    def __len__(self) -> int:
-        return len({**self._own, **load_built_in()})
-
-
-@functools.cache
-def load_built_in() -> Mapping[str, Any]:
-    """The operations that every connector has unless it declares its own, by handle, as a definition writes them."""
-    import importlib.resources
-
-    found: dict[str, Any] = json.loads(
-        importlib.resources.files("connector").joinpath("builtin.json").read_text("utf-8")
-    )
-    return found
-
-
 def run_steps(
     custom: CustomOperation, inputs: Mapping[str, Any], config: Config | Mapping[str, Any]
 ) -> Generator[Call, Mapping[str, Any], Result]:
@@ -353,3 +154,49 @@ def run_steps(
         values = {**values, **added}
     fields = map_fields(custom.output, values) if custom.output else None
     return Result(ok=True, status=200, fields=fields, raw=dict(added), attempts=0)
+
+
+#: Controls of C0 and C1 and the separators of Unicode: each is a line end to some reader.
+_LINE_ENDS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def check_mail_header(text: str) -> str:
+    """The text, if it can be the value of one header of a message; raises ValueError for what could begin another.
+
+    An encoded word (RFC 2047) could hide a line end, so text is given as it reads.
+    """
+    if _LINE_ENDS.search(text):
+        raise ValueError("a header of a message holds no line break and no control character")
+    if "=?" in text:
+        raise ValueError("a header of a message holds no encoded word (=?…?=); write the text as it reads")
+    return text
+
+
+def check_addresses(text: str) -> str:
+    """The text, if it is one mail address or several with commas between; raises ValueError for anything else."""
+    from email.policy import SMTP
+
+    header: Any = SMTP.header_factory("To", check_mail_header(text))
+    parts = [(each.username, each.domain) for each in header.addresses]
+    # RFC 6531 allows more than ASCII, but only between servers that have agreed on it.
+    if header.defects or not parts or not all(name and domain and (name + domain).isascii() for name, domain in parts):
+        raise ValueError("expected addresses: name@example.com, or A Name <name@example.com>, with commas between")
+    return text
+
+
+def build_message(*, to: str, subject: str, body: str, sender: str = "") -> bytes:
+    """A message (RFC 5322) with a text in UTF-8 (RFC 2045), seven bits wide, its lines ended by CR LF.
+
+    `to` and `sender` are addresses, a name before each where it has one. Raises ValueError for what is no address, or
+    no text of a header.
+    """
+    from email.message import EmailMessage  # few operations write mail
+    from email.policy import SMTP
+
+    message = EmailMessage(SMTP.clone(cte_type="7bit"))
+    if sender:
+        message["From"] = check_addresses(sender)
+    message["To"] = check_addresses(to)
+    message["Subject"] = check_mail_header(subject)
+    message.set_content(body, charset="utf-8")
+    return bytes(message)

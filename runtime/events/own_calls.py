@@ -13,7 +13,7 @@ from typing import Any
 
 from connector.answers.mapping import find_records, map_fields
 from connector.describe.samples import make_answers
-from connector.events.synthesis import after_call
+from connector.events.mapping import after_call
 from connector.messages import Event, Result
 from connector.model.definition import Connector, Operation, Webhook
 from connector.templates import PathTemplate, Template

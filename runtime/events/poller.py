@@ -24,7 +24,7 @@ from connector.errors import (
     RequestRefused,
     ResponseError,
 )
-from connector.events.synthesis import after_poll
+from connector.events.mapping import after_poll
 from connector.messages import Event
 from connector.model.definition import Webhook
 from connector.model.polls import Poll as Declared

@@ -25,14 +25,13 @@ import runtime
 from connector.answers.kinds import RESPONSE_KINDS
 from connector.answers.pagination import PAGINATION_STYLES
 from connector.auth.methods import AUTH_METHODS
-from connector.encodings import FILE_ENCODINGS
 from connector.errors import ConnectorError
 from connector.events.signatures import SIGNATURE_SCHEMES
 from connector.model.definition import Webhook
 from connector.openapi.services import handle_of
+from connector.parsing.steps import STEP_TYPES
 from connector.requests.bodies import BODY_KINDS
-from connector.requests.steps import STEP_TYPES
-from connector.types import CONVERTORS
+from connector.types import CONVERTORS, FILE_ENCODINGS
 from runtime.cli.failures import EXIT_CODES, PROVIDER_FAILED
 from runtime.cli.root import cli
 from runtime.config.catalog import find_problems_in

@@ -24,8 +24,8 @@ from connector.answers.streams import STREAM_KINDS
 from connector.auth.methods import AUTH_METHODS, find_auth_method, method_key
 from connector.events.signatures import SIGNATURE_SCHEMES
 from connector.parsing.connectors import parse_connector
+from connector.parsing.steps import STEP_TYPES
 from connector.requests.bodies import BODY_KINDS
-from connector.requests.steps import STEP_TYPES
 from connector.types import CONVERTORS
 
 ROOT = Path(__file__).parents[2]

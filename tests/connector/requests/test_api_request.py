@@ -14,8 +14,9 @@ from connector.headers import Headers
 from connector.messages import Request, Response
 from connector.model.definition import CustomOperation
 from connector.parsing.connectors import parse_connector
+from connector.parsing.steps import load_built_in
 from connector.protocols import Moment
-from connector.requests.steps import load_built_in, run_steps
+from connector.requests.steps import run_steps
 
 MOMENT = Moment(time=1_800_000_000.0, nonce="n-1")
 BEARER = {"method": "bearer", "params": {"token": "{{token}}"}}

@@ -7,7 +7,7 @@ import email.policy
 
 import pytest
 
-from connector.requests.mime import build_message, check_addresses, check_mail_header
+from connector.requests.steps import build_message, check_addresses, check_mail_header
 
 
 def test_a_message_is_read_as_it_was_written() -> None:

@@ -6,9 +6,9 @@ import base64
 
 import pytest
 
-from connector.encodings import FILE_ENCODINGS, find_media_type
 from connector.parsing.connectors import parse_connector, read_connector
 from connector.requests.build import build_request
+from connector.types import FILE_ENCODINGS, find_media_type
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from connector.events.synthesis import after_call, after_poll
+from connector.events.mapping import after_call, after_poll
 from connector.model.definition import Webhook
 from connector.parsing.connectors import parse_connector
 

@@ -1,0 +1,220 @@
+"""Custom operations read from documents: their steps, a function for each type, and those that every connector has."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from connector.model.definition import CustomOperation, Field, Step
+from connector.model.service import Service
+from connector.parsing.namespaces import Usage
+from connector.parsing.operations import read_operation
+from connector.parsing.reader import Declaration, Reader, text_path
+from connector.parsing.schema import Path
+from connector.requests.steps import HttpStep, MimeStep, check_mail_header
+from connector.templates import Placeholder, Template
+from connector.types import CONVERTORS, to_text
+
+_METHOD = re.compile(r"[A-Za-z]{1,20}\Z")
+
+
+def read_http_step(source: Mapping[str, Any], path: Path, scope: Scope) -> HttpStep:
+    """The step as it stands in the definition; what is wrong with it goes to the reader."""
+    method, chooser = _read_method(source, (*path, "method"), scope)
+    fixed = {**source, "method": method}
+    if scope.output:
+        fixed.pop("fields", None)
+    operation = read_operation(
+        scope.reader,
+        scope.handle,
+        fixed,
+        path,
+        scope.service,
+        fields=scope.output,
+        usage=Usage(scope.variables, scope.filled),
+    )
+    places = operation.places if chooser is None else {**operation.places, chooser.name: ("method",)}
+    operation = replace(operation, places=places, step=scope.number)
+    declared = None if source.get("idempotent") is None else operation.idempotent
+    return HttpStep(operation, scope.is_last, chooser, declared, frozenset(scope.answered & operation.inputs.keys()))
+
+
+def read_mime_step(source: Mapping[str, Any], path: Path, scope: Scope) -> MimeStep:
+    """The step as it stands in the definition; what is wrong with it goes to the reader."""
+    reader = scope.reader
+    templates: dict[str, Template] = {}
+    inputs: dict[str, Placeholder] = {}
+    for part in ("to", "subject", "body", "from"):
+        if part not in source:
+            continue
+        templates[part], declared = reader.template(source[part], (*path, part))
+        where = text_path(source[part], (*path, part))
+        for name in templates[part].names:
+            known = scope.find(name, declared)
+            if known is not None:
+                inputs.setdefault(name, known)
+            elif name in scope.service.secrets:
+                message = f"the credential {name!r} is used outside auth"
+                reader.complain("W_SECRET_OUTSIDE_AUTH", message, where, "rename the input")
+            elif name not in scope.service.placeholders:
+                inputs.setdefault(name, Placeholder(name, _STRING, required=True))
+                hint = "declare it; it is taken as a required String"
+                reader.complain("W_UNDECLARED", f"{name!r} is used and declared nowhere", where, hint)
+        try:
+            check_mail_header("".join(each for each in templates[part].parts if isinstance(each, str)))
+        except ValueError as error:
+            if part != "body":
+                reader.complain("E_HEADER", str(error), where)
+    output = reader.get(source, "output", str, "raw")
+    if not _NAME.match(output):
+        reader.complain("E_NAME", f"{output[:70]!r} is no name of a variable", (*path, "output"))
+    label = f"{scope.handle}, step {scope.number}" if scope.number else scope.handle
+    return MimeStep(label, templates, output, inputs)
+
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}\Z")
+
+
+_STRING = CONVERTORS["string"]
+
+
+@dataclass(slots=True)
+class Scope:
+    """What a step is read with: the operation it belongs to, and the variables that it may use."""
+
+    reader: Reader
+    handle: str
+    service: Service
+    #: The fields of the result, where the step is the last one.
+    output: tuple[Field, ...] = ()
+    is_last: bool = False
+    #: The number of the step, counted from 1; 0 for the only one.
+    number: int = 0
+    variables: dict[str, Declaration] = field(default_factory=dict)
+    #: The names that the connection fills; None for those of its values.
+    filled: frozenset[str] | None = None
+    #: Those of the variables that come from answers.
+    answered: set[str] = field(default_factory=set)
+
+    def find(self, name: str, declared: Mapping[str, Declaration]) -> Placeholder | None:
+        """What is declared of a name: by the template that uses it, else by the operation or an earlier step."""
+        known = declared.get(name) or self.variables.get(name)
+        return None if known is None else known.placeholder
+
+
+def _read_method(source: Mapping[str, Any], path: Path, scope: Scope) -> tuple[str, Placeholder | None]:
+    """The fixed method, or GET and the variable that chooses among several."""
+    template, declared = scope.reader.template(source.get("method", "GET"), path)
+    path = text_path(source.get("method"), path)
+    if template.literal is not None and (not template.parts or _METHOD.match(template.literal)):
+        return template.literal or "GET", None
+    name = template.only_slot
+    if name is None:
+        scope.reader.complain("E_METHOD", "a method is one word or one placeholder", path, 'write "{{method}}"')
+        return "GET", None
+    chooser = scope.find(name, declared) or Placeholder(name, _STRING)
+    if not chooser.options and name in scope.variables:
+        chooser = replace(chooser, options=scope.variables[name].placeholder.options)
+    if not chooser.options or not all(_METHOD.match(to_text(option)) for option in chooser.options):
+        message = f"{name!r} stands for the method, and it is not declared which methods there are"
+        scope.reader.complain("E_METHOD", message, path, 'declare its options: ["GET", "POST"]')
+    return "GET", replace(chooser, required=True)
+
+
+#: A function for each type of step, by the name that a step gives; the member of that name holds what it needs.
+STEP_TYPES: Mapping[str, Callable[[Mapping[str, Any], Path, Scope], Step]] = {
+    "http": read_http_step,
+    "mime_build": read_mime_step,
+}
+
+
+def read_custom_operation(
+    reader: Reader, handle: str, source: Mapping[str, Any], path: Path, service: Service, *, built_in: bool = False
+) -> CustomOperation:
+    """One custom operation, complete; its problems go to the reader.
+
+    A name that a step uses and that nothing before it provides is an input of the operation as well (language rule 5).
+    One that is `built_in` is no template of its connector: whatever a value of the connection is called, its inputs are
+    the caller's (language rule 6).
+    """
+    declared = {
+        name: Declaration(reader.placeholder(name, entry, where, inside="meta"), where)
+        for name, entry, where in reader.items(reader.get(source, "input", (list, dict), []), (*path, "input"), "name")
+    }
+    output = reader.fields(reader.get(source, "output", list, []), (*path, "output"))
+    listed = [each for each in reader.get(source, "steps", list, []) if isinstance(each, Mapping)]
+    shared = {name for _, template in service.headers for name in template.names}
+    filled = frozenset(shared & service.placeholders.keys()) - declared.keys() if built_in else None
+    scope = Scope(reader, handle, service, variables=dict(declared), filled=filled)
+    inputs = {name: each.placeholder for name, each in declared.items()}
+    steps: list[Step] = []
+    used: set[str] = set()
+    for index, item in enumerate(listed):
+        where = (*path, "steps", index)
+        kind = reader.get(item, "type", str, "")
+        if kind not in STEP_TYPES:
+            continue
+        scope.number = index + 1 if len(listed) > 1 else 0
+        scope.is_last = index == len(listed) - 1
+        scope.output = output if scope.is_last else ()
+        if not isinstance(item.get(kind), Mapping):
+            if any(other in item for other in STEP_TYPES if other != kind):
+                reader.complain("E_MISSING", f"{kind!r} is missing", where, missing=kind)
+            continue
+        step = STEP_TYPES[kind](item[kind], (*where, kind), scope)
+        for name, placeholder in step.inputs.items():
+            if name not in scope.variables:
+                inputs[name] = placeholder
+                scope.variables[name] = Declaration(placeholder, where)
+        used |= step.inputs.keys() | (step.operation.places.keys() if step.operation is not None else set())
+        for name, placeholder in step.added.items():
+            scope.variables[name] = Declaration(placeholder, where)
+        scope.answered |= step.added.keys() if step.operation is not None else set()
+        steps.append(step)
+    for name in declared.keys() - used:
+        reader.complain("W_UNUSED", f"{name!r} is declared and used nowhere", declared[name].path, "remove it")
+    bound = frozenset[str]().union(*(step.operation.from_connection for step in steps if step.operation is not None))
+    short, description = reader.meta(source)
+    return CustomOperation(handle, service, short, description, inputs, tuple(steps), output, bound - inputs.keys())
+
+
+class CustomOperations(Mapping[str, CustomOperation]):
+    """The custom operations of a connector by handle: its own, and then those that every connector has.
+
+    One of the latter is read when it is first asked for, since that takes longer than reading a small connector.
+    """
+
+    def __init__(self, own: Mapping[str, CustomOperation], service: Service) -> None:
+        self._own = own
+        self._service = service
+        self._built_in: dict[str, CustomOperation] = {}
+
+    def __getitem__(self, handle: str) -> CustomOperation:
+        found = self._own.get(handle) or self._built_in.get(handle)
+        if found is None:
+            source = load_built_in()[handle]
+            # What may be said of it is nothing that the author of this connector could mend.
+            read = read_custom_operation(Reader(), handle, source, (handle,), self._service, built_in=True)
+            found = self._built_in.setdefault(handle, read)  # another thread may have been first
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        yield from {**self._own, **load_built_in()}
+
+    def __len__(self) -> int:
+        return len({**self._own, **load_built_in()})
+
+
+@functools.cache
+def load_built_in() -> Mapping[str, Any]:
+    """The operations that every connector has unless it declares its own, by handle, as a definition writes them."""
+    import importlib.resources
+
+    found: dict[str, Any] = json.loads(
+        importlib.resources.files("connector").joinpath("builtin.json").read_text("utf-8")
+    )
+    return found
