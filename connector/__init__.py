@@ -34,12 +34,13 @@ if TYPE_CHECKING:
         UnknownOperation,
         UnknownOutcome,
     )
-    from connector.events.automations import Automation, InputMapping, parse_automation, parse_mapping
+    from connector.events.automations import Automation, InputMapping
     from connector.events.mapping import map_event
     from connector.headers import Headers
     from connector.messages import Chunk, Event, Request, Response, Result, Stream
     from connector.model.definition import Connector, CustomOperation, Field, Operation, Resource, Webhook
     from connector.model.service import Config, Service
+    from connector.parsing.automations import parse_automation, parse_mapping
     from connector.parsing.connectors import find_problems, parse_connector
     from connector.parsing.lint import find_lints
     from connector.parsing.tables import add_kind
@@ -98,20 +99,20 @@ __all__ = [
 #: Where the names are that are not errors.
 _HOMES = {
     "Automation": "connector.events.automations",
-    "Chunk": "connector.answers.mapping",
-    "Config": "connector.model.definition",
+    "Chunk": "connector.messages",
+    "Config": "connector.model.service",
     "Connector": "connector.model.definition",
     "CustomOperation": "connector.model.definition",
     "Event": "connector.messages",
     "Field": "connector.model.definition",
-    "Headers": "connector.messages",
+    "Headers": "connector.headers",
     "InputMapping": "connector.events.automations",
     "Operation": "connector.model.definition",
     "Request": "connector.messages",
     "Resource": "connector.model.definition",
     "Response": "connector.messages",
-    "Result": "connector.answers.mapping",
-    "Service": "connector.model.definition",
+    "Result": "connector.messages",
+    "Service": "connector.model.service",
     "Stream": "connector.messages",
     "Webhook": "connector.model.definition",
     "add_kind": "connector.parsing.tables",
@@ -120,9 +121,9 @@ _HOMES = {
     "find_problems": "connector.parsing.connectors",
     "map_event": "connector.events.mapping",
     "map_response": "connector.answers.mapping",
-    "parse_automation": "connector.events.automations",
+    "parse_automation": "connector.parsing.automations",
     "parse_connector": "connector.parsing.connectors",
-    "parse_mapping": "connector.events.automations",
+    "parse_mapping": "connector.parsing.automations",
 }
 
 

@@ -5,11 +5,14 @@ All of them are pure. They receive what they need as arguments, the clock and ch
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
+from connector.auth.tokens import Grant
 from connector.messages import Request, Response, Stream
+from connector.templates import Values
 
 if TYPE_CHECKING:
     from connector.answers.pagination import Page
@@ -159,3 +162,8 @@ class Scheme(Protocol):
 
         Raises InvalidSignature, whatever is wrong.
         """
+
+
+def method_key(name: str) -> str:
+    """The name of a method as the table has it: case, `-` and `_` do not matter."""
+    return re.sub(r"[-_ ]", "", name).lower()

@@ -28,10 +28,11 @@ from connector.errors import (
     MissingCredentials,
     NeedsReauthorization,
 )
-from connector.events.automations import InputMapping, parse_mapping
+from connector.events.automations import InputMapping
 from connector.messages import MASK, Chunk, Event, Request, Response, Result
 from connector.model.definition import AnyOperation, Connector, CustomOperation
 from connector.model.service import Config
+from connector.parsing.automations import parse_mapping
 from connector.requests.build import build_request
 from connector.requests.steps import run_steps
 from runtime.calls.exchange import Calls

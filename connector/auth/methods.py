@@ -17,7 +17,7 @@ from connector.auth.params import GRANTS, ReadAuth, read_grantor
 from connector.auth.tokens import Grant
 from connector.headers import TOKEN, check_header_name, encode_header
 from connector.messages import MASK, Request, Response, secret_forms
-from connector.protocols import Auth, Grantor, Moment, NoAuth
+from connector.protocols import Auth, Grantor, Moment, NoAuth, method_key
 from connector.selectors import Selector
 from connector.templates import Template, Unrenderable, Values
 from connector.urls import encode_query
@@ -346,11 +346,6 @@ AUTH_METHODS: dict[str, Callable[[Mapping[str, Any], ReadAuth], Auth]] = {
     "basic": _basic_auth,
     **{method: _grant_auth(method) for method in GRANTS},
 }
-
-
-def method_key(name: str) -> str:
-    """The name of a method as the table has it: case, `-` and `_` do not matter."""
-    return re.sub(r"[-_ ]", "", name).lower()
 
 
 def find_auth_method(name: str) -> Callable[[Mapping[str, Any], ReadAuth], Auth] | None:

@@ -8,14 +8,14 @@ here answers a request; the runtime's ingress does.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from connector.digests import ALGORITHMS, ENCODINGS, hmac_text, same_text
+from connector.digests import hmac_text, same_text
 from connector.errors import InvalidSignature
 from connector.selectors import Selector
-from connector.templates import Slot, Template
+from connector.templates import Template
 
 #: A challenge has at most this many characters.
 MAX_CHALLENGE = 1024
@@ -82,41 +82,3 @@ class Challenge:
                 raise InvalidSignature.refused()
             values["hmac"] = hmac_text(self.algorithm, self.encoding, secrets[0], challenge.encode())
         return "".join(part if isinstance(part, str) else values[part.name] for part in template.parts)
-
-
-def read_challenge(
-    source: Mapping[str, Any],
-    selectors: Mapping[str, Selector | None],
-    compile_text: Callable[[str, tuple[str, ...]], Template],
-) -> Challenge:
-    """Reads a `webhook.challenge` block whose selectors are compiled; raises ValueError with a sentence."""
-    texts = {name: value for name, value in source.items() if isinstance(value, str)}
-    answer = source.get("answer")
-    filled: Template | dict[str, Template] = Template((Slot("challenge"),))
-    if isinstance(answer, str):
-        filled = compile_text(answer, ("answer",))
-    elif isinstance(answer, Mapping):
-        members = {name: value for name, value in answer.items() if isinstance(value, str)}
-        filled = {name: compile_text(value, ("answer", name)) for name, value in members.items()}
-    for template in [filled] if isinstance(filled, Template) else filled.values():
-        unknown = [name for name in template.names if name not in ANSWER_NAMES]
-        if unknown:
-            raise ValueError(f"{unknown[0]!r} cannot be answered; known: {', '.join(ANSWER_NAMES)}")
-    algorithm, encoding = texts.get("algorithm", "sha256"), texts.get("encoding", "hex")
-    if algorithm not in ALGORITHMS:
-        raise ValueError(f"unknown algorithm {algorithm[:70]!r}; known: {', '.join(ALGORITHMS)}")
-    if encoding not in ENCODINGS:
-        raise ValueError(f"unknown encoding {encoding[:70]!r}; known: {', '.join(ENCODINGS)}")
-    words = source.get("in")
-    if (selectors.get("if") is None) != (not isinstance(words, list)):
-        raise ValueError("'if' and 'in' go together")
-    return Challenge(
-        filled,
-        selectors.get("body"),
-        "" if "body" in source else texts.get("query", ""),
-        selectors.get("if"),
-        tuple(word for word in words if isinstance(word, str)) if isinstance(words, list) else (),
-        texts.get("token", ""),
-        algorithm,
-        encoding,
-    )

@@ -10,12 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from connector.auth.methods import method_key
 from connector.errors import InputError, InputProblem, MissingCredentials
 from connector.events.signatures import Signature, Undeclared
 from connector.messages import Request, secret_forms
 from connector.model.policies import Policies
-from connector.protocols import Auth, Moment, NoAuth
+from connector.protocols import Auth, Moment, NoAuth, method_key
 from connector.selectors import Selector
 from connector.templates import Placeholder, Template, Unrenderable
 from connector.types import to_text

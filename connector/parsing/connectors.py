@@ -12,21 +12,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connector.errors import InvalidDefinition, Problem
-from connector.events.automations import read_automation
-from connector.events.mapping import FORM
-from connector.model.challenges import Challenge, read_challenge
-from connector.model.definition import Connector, CustomOperation, Operation, Registration, Resource, Webhook
-from connector.model.polls import Poll
+from connector.model.definition import Connector, CustomOperation, Operation, Resource, Webhook
 from connector.model.service import Service
+from connector.parsing.automations import read_automation
 from connector.parsing.operations import NOWHERE, Endpoint, check_path, read_operation
 from connector.parsing.overlays import Merge
 from connector.parsing.reader import Reader, text_path
 from connector.parsing.schema import Document, Finding, Kind, Path, find_shape_problems, fits
 from connector.parsing.services import read_service
 from connector.parsing.steps import CustomOperations, read_custom_operation
-from connector.selectors import Selector
+from connector.parsing.webhooks import is_route, read_handshake, read_poll, read_registration
 from connector.templates import Template
-from connector.urls import has_dot_segment
 
 Source = str | Mapping[str, Any] | Sequence[Any] | Document
 
@@ -288,7 +284,7 @@ class _Parse:
         listed = reader.get(source, "webhooks", list, [])
         for event, item, where in reader.items(listed, (*path, "webhooks"), "event"):
             route = reader.get(item, "path", str, None)
-            if route is not None and not _is_route(route):
+            if route is not None and not is_route(route):
                 hint = "it begins with /webhooks/ and holds no dot segment, '{' or escape"
                 reader.complain("E_WEBHOOK_PATH", f"{route[:70]!r} is no webhook path", (*where, "path"), hint)
             elif route in self.routes:
@@ -299,7 +295,7 @@ class _Parse:
             short, description = reader.meta(item)
             payload = reader.fields(reader.get(item, "payload", list, []), (*where, "payload"))
             after = tuple(reader.get(item, "after", list, []))
-            poll = _read_poll(reader, item, (*where, "poll"))
+            poll = read_poll(reader, item, (*where, "poll"))
             yield Webhook(
                 service.connector,
                 resource,
@@ -310,8 +306,8 @@ class _Parse:
                 after,
                 poll,
                 reader.get(item, "contentType", str, "application/json"),
-                _read_challenge(reader, item, (*where, "challenge")),
-                _read_registration(reader, f"{resource}/{event}", item, where, service, endpoint),
+                read_handshake(reader, item, (*where, "challenge")),
+                read_registration(reader, f"{resource}/{event}", item, where, service, endpoint),
             )
 
     def custom(self, reader: Reader, source: Any, path: Path, service: Service) -> None:
@@ -322,62 +318,3 @@ class _Parse:
                 reader.complain("E_DOUBLED", message, (*where, "handle"), "handles are unique")
                 continue
             self.found_custom[handle] = read_custom_operation(reader, handle, item, where, service)
-
-
-def _read_registration(
-    reader: Reader, trigger: str, source: Mapping[str, Any], path: Path, service: Service, endpoint: Endpoint
-) -> Registration | None:
-    """The calls that ask for messages; they are operations like any other, whose ids begin with the trigger's."""
-    found: dict[str, Operation] = {}
-    for name in ("subscribe", "unsubscribe", "renew"):
-        block = reader.get(source, name, dict, None)
-        if block is None:
-            continue
-        fields = reader.fields(reader.get(block, "fields", list, []), (*path, name, "fields"))
-        found[name] = read_operation(
-            reader, f"{trigger}.{name}", block, (*path, name), service, endpoint=endpoint, fields=fields
-        )
-    if not found:
-        return None
-    if "subscribe" not in found:
-        reader.complain("E_MISSING", "'subscribe' is missing: there is nothing to end or renew", path)
-        return None
-    every = reader.get(source, "renewEvery", (int, float), 86400.0)
-    return Registration(found["subscribe"], found.get("unsubscribe"), found.get("renew"), max(1.0, every))
-
-
-def _read_challenge(reader: Reader, source: Mapping[str, Any], path: Path) -> Challenge | None:
-    block = reader.get(source, "challenge", dict, None)
-    if block is None:
-        return None
-    selectors = {name: reader.selector(block.get(name), (*path, name)) for name in ("body", "if")}
-    try:
-        challenge = read_challenge(block, selectors, lambda text, steps: reader.compile(text, (*path, *steps)))
-        if challenge.signs and source.get("contentType") == FORM:
-            raise ValueError("'hmac' cannot be answered where messages are forms: what is signed could be a message")
-    except ValueError as error:
-        reader.complain("E_CHALLENGE", str(error), path, "see `challenge` in the reference")
-        return None
-    return challenge
-
-
-def _read_poll(reader: Reader, source: Mapping[str, Any], path: Path) -> Poll | None:
-    block = reader.get(source, "poll", dict, None)
-    if block is None:
-        return None
-
-    def read(inside: Mapping[str, Any], key: str) -> Selector | None:
-        where = (*path, key) if inside is block else (*path, "when", key)
-        return reader.selector(inside[key], where) if key in inside else None
-
-    try:
-        return Poll.from_json(block, read)
-    except ValueError as error:
-        reader.complain("E_POLL", str(error), path, "see `poll` in the reference")
-        return None
-
-
-def _is_route(route: str) -> bool:
-    if not route.startswith("/webhooks/") or any(char in route for char in "{}%?#\\") or not route.isascii():
-        return False
-    return route.isprintable() and " " not in route and "//" not in route and not has_dot_segment(route)

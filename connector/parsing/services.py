@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from connector.auth.methods import AUTH_METHODS, find_auth_method, method_key
+from connector.auth.methods import AUTH_METHODS, find_auth_method
 from connector.auth.oauth import URL_PARAMS, TokenRequest, param_name
 from connector.errors import unknown_kind
 from connector.events.signatures import Signature, Undeclared, read_signature
@@ -20,7 +20,7 @@ from connector.model.service import AUTH_METHOD, Service, render_base
 from connector.parsing.operations import Endpoint, read_operation, read_policies
 from connector.parsing.reader import ConnectionValues, Declaration, Reader, text_path
 from connector.parsing.schema import Path
-from connector.protocols import Auth, NoAuth
+from connector.protocols import Auth, NoAuth, method_key
 from connector.selectors import Selector
 from connector.templates import Placeholder, Template, Unrenderable, render_url
 from connector.types import CONVERTORS, to_text

@@ -14,9 +14,10 @@ from typing import Any
 from connector.answers.kinds import RESPONSE_KINDS, ResponseKind
 from connector.answers.pagination import PAGINATION_STYLES
 from connector.answers.streams import STREAM_KINDS
-from connector.auth.methods import AUTH_METHODS, method_key
+from connector.auth.methods import AUTH_METHODS
 from connector.errors import did_you_mean
 from connector.events.signatures import SIGNATURE_SCHEMES
+from connector.protocols import method_key
 from connector.requests.bodies import BODY_KINDS
 from connector.types import CONVERTORS, Convertor
 

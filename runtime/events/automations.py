@@ -32,9 +32,10 @@ from connector.errors import (
     UnknownOutcome,
     did_you_mean,
 )
-from connector.events.automations import EVENT, MISSING, Automation, Step, read_automation
+from connector.events.automations import EVENT, MISSING, Automation, Step
 from connector.messages import Chunk, Event, Request, Result
 from connector.model.definition import Operation
+from connector.parsing.automations import read_automation
 from connector.parsing.schema import Document, Finding
 from connector.types import to_text
 from runtime.config.catalog import Catalog

@@ -21,10 +21,11 @@ import connector.errors
 from connector.answers.kinds import RESPONSE_KINDS
 from connector.answers.pagination import PAGINATION_STYLES
 from connector.answers.streams import STREAM_KINDS
-from connector.auth.methods import AUTH_METHODS, find_auth_method, method_key
+from connector.auth.methods import AUTH_METHODS, find_auth_method
 from connector.events.signatures import SIGNATURE_SCHEMES
 from connector.parsing.connectors import parse_connector
 from connector.parsing.steps import STEP_TYPES
+from connector.protocols import method_key
 from connector.requests.bodies import BODY_KINDS
 from connector.types import CONVERTORS
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from connector.errors import InputError, InvalidDefinition
-from connector.events.automations import parse_automation, parse_mapping, read_automation
+from connector.parsing.automations import parse_automation, parse_mapping, read_automation
 from connector.parsing.connectors import find_problems
 
 CONTEXT = {

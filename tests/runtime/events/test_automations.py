@@ -10,8 +10,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from connector.events.automations import Automation, parse_automation, parse_mapping
+from connector.events.automations import Automation
 from connector.messages import Event
+from connector.parsing.automations import parse_automation, parse_mapping
 from runtime.events.automations import Automations, find_automation_lints, read_automations
 from runtime.journal.entries import NewEvent, Run
 from runtime.journal.journal import Journal

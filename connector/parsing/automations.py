@@ -1,0 +1,163 @@
+"""Automations and mappings read from documents; every problem at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from connector.errors import InvalidDefinition, Problem
+from connector.events.automations import (
+    COMPARISONS,
+    EVENT,
+    MISSING,
+    Automation,
+    Condition,
+    InputMapping,
+    Items,
+    Literal,
+    Members,
+    Picked,
+    Step,
+    Text,
+    Value,
+)
+from connector.parsing.reader import Reader
+from connector.parsing.schema import Document, Path, find_shape_problems
+from connector.selectors import Selector
+
+
+def parse_mapping(source: Mapping[str, Any]) -> InputMapping:
+    """Compiles a mapping; raises InvalidDefinition with every problem."""
+    document = Document.from_value(source, "mapping")
+    reader = _MappingReader(Reader())
+    mapping = reader.inputs(document.value, (), None)
+    _refuse(document, reader.reader)
+    return mapping
+
+
+def parse_automation(source: str | Mapping[str, Any] | Document, *, file: str | None = None) -> Automation:
+    """Reads an automation from JSON text or parsed JSON; raises InvalidDefinition with every problem."""
+    automation, problems = read_automation(source, file=file)
+    errors = [problem for problem in problems if problem.is_error]
+    if errors:
+        raise InvalidDefinition(errors)
+    return automation
+
+
+def read_automation(
+    source: str | Mapping[str, Any] | Document, *, file: str | None = None
+) -> tuple[Automation, list[Problem]]:
+    """As `parse_automation`, but gives the problems, warnings too, beside what could be read."""
+    if isinstance(source, Document):
+        document = source
+    elif isinstance(source, str):
+        document = Document.from_text(source, "automation", file)
+    else:
+        document = Document.from_value(source, "automation", file)
+    root = document.value if isinstance(document.value, Mapping) else {}
+    reader = Reader()
+    found = _MappingReader(reader)
+    connection, trigger = found.address(root, "on")
+    names = {EVENT}
+    when = found.conditions(root.get("when"), ("when",), names)
+    steps = []
+    for index, block in enumerate(reader.get(root, "do", list, [])):
+        if isinstance(block, Mapping):
+            step = found.step(block, ("do", index), names, f"step{index + 1}")
+            steps.append(step)
+            names = names | {step.name}
+    short, description = reader.meta(root)
+    handle = reader.get(root, "handle", str, "")
+    automation = Automation(handle, connection, trigger, tuple(steps), when, short, description)
+    return automation, document.problems([*reader.findings, *find_shape_problems(document.value, "automation")])
+
+
+def _refuse(document: Document, reader: Reader) -> None:
+    problems = [problem for problem in document.problems(reader.findings) if problem.is_error]
+    if problems:
+        raise InvalidDefinition(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class _MappingReader:
+    """Reads the pieces of automations; `known` are the parts of the context that a place may name, None for any."""
+
+    reader: Reader
+
+    def address(self, source: Mapping[str, Any], key: str, path: Path = ()) -> tuple[str, str]:
+        """A connection and what of it is named: `mistral-ai/files.content`."""
+        text = self.reader.get(source, key, str, "")
+        connection, slash, rest = text.partition("/")
+        if key in source and isinstance(source[key], str) and not (connection and slash and rest):
+            hint = 'write "mistral-ai/" and the name of the ' + ("trigger" if key == "on" else "operation")
+            self.reader.complain(
+                "E_AUTOMATION", f"{text[:70]!r} names no connection and what of it", (*path, key), hint
+            )
+        return connection, rest
+
+    def step(self, source: Mapping[str, Any], path: Path, known: set[str], name: str) -> Step:
+        """One step, which knows the steps before it."""
+        connection, operation = self.address(source, "call", path)
+        given = self.reader.get(source, "name", str, name)
+        if given in known:
+            hint = "name it otherwise"
+            self.reader.complain("E_DOUBLED", f"{given[:70]!r} is known already", (*path, "name"), hint)
+        inputs = self.reader.get(source, "inputs", dict, {})
+        save = self.value(source["save"], (*path, "save"), known) if "save" in source else None
+        conditions = self.conditions(source.get("when"), (*path, "when"), known)
+        return Step(given, connection, operation, self.inputs(inputs, (*path, "inputs"), known), conditions, save)
+
+    def inputs(self, source: Any, path: Path, known: set[str] | None) -> InputMapping:
+        """A mapping."""
+        members = source.items() if isinstance(source, Mapping) else ()
+        return InputMapping({name: self.value(each, (*path, name), known) for name, each in members})
+
+    def value(self, source: Any, path: Path, known: set[str] | None) -> Value:
+        """One value of a mapping."""
+        if isinstance(source, str):
+            return self._text(source, {}, path)
+        if isinstance(source, list):
+            return Items(tuple(self.value(each, (*path, index), known) for index, each in enumerate(source)))
+        if not isinstance(source, Mapping):
+            return Literal(source)
+        if "literal" in source:
+            return Literal(source["literal"])
+        if "template" in source:
+            values = self.inputs(source.get("values"), (*path, "values"), known).values
+            return self._text(self.reader.get(source, "template", str, ""), values, (*path, "template"))
+        if "from" in source:
+            return self._picked(source, path, known)
+        return Members({name: self.value(each, (*path, name), known) for name, each in source.items()})
+
+    def _text(self, text: str, values: Mapping[str, Value], path: Path) -> Value:
+        template = self.reader.compile(text, path)
+        return Text(template, values) if template.names else Literal(text)
+
+    def _picked(self, source: Mapping[str, Any], path: Path, known: set[str] | None) -> Value:
+        part = self.reader.get(source, "from", str, "")
+        if known is not None and part not in known:
+            hint = f"known here: {', '.join(sorted(known))}"
+            self.reader.complain("E_AUTOMATION", f"nothing is named {part[:70]!r} here", (*path, "from"), hint)
+        selector = self.reader.selector(source.get("selector", []), (*path, "selector"))
+        convertor = self.reader.convertor(source, path) if "type" in source else None
+        default = source.get("default", MISSING)
+        return Picked(part, selector or Selector.from_json([]), convertor, default)
+
+    def conditions(self, source: Any, path: Path, known: set[str]) -> tuple[Condition, ...]:
+        """Conditions that must all hold."""
+        listed: Sequence[Any] = source if isinstance(source, list) else [] if source is None else [source]
+        wheres: Iterator[Path] = ((*path, index) if isinstance(source, list) else path for index in range(len(listed)))
+        pairs = zip(listed, wheres, strict=True)
+        return tuple(self._condition(each, where, known) for each, where in pairs if isinstance(each, Mapping))
+
+    def _condition(self, source: Mapping[str, Any], path: Path, known: set[str]) -> Condition:
+        for member, negated in (("any", False), ("not", True)):
+            if member in source:
+                return Condition(alternatives=self.conditions(source[member], (*path, member), known), negated=negated)
+        named = [name for name in COMPARISONS if name in source]
+        if len(named) != 1 or (named == ["in"] and not isinstance(source["in"], list)):
+            hint = f"compare with one of {', '.join(COMPARISONS)}"
+            self.reader.complain("E_AUTOMATION", "the condition compares with nothing, or with several", path, hint)
+            return Condition()
+        return Condition(self._picked(source, path, known), named[0], source[named[0]])

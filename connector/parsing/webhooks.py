@@ -1,0 +1,116 @@
+"""Webhooks read from documents: their paths, handshakes, polls, and the calls that ask providers for messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from connector.digests import ALGORITHMS, ENCODINGS
+from connector.events.mapping import FORM
+from connector.model.challenges import ANSWER_NAMES, Challenge
+from connector.model.definition import Operation, Registration
+from connector.model.polls import Poll
+from connector.model.service import Service
+from connector.parsing.operations import Endpoint, read_operation
+from connector.parsing.reader import Reader
+from connector.parsing.schema import Path
+from connector.selectors import Selector
+from connector.templates import Slot, Template
+from connector.urls import has_dot_segment
+
+
+def read_registration(
+    reader: Reader, trigger: str, source: Mapping[str, Any], path: Path, service: Service, endpoint: Endpoint
+) -> Registration | None:
+    """The calls that ask for messages; they are operations like any other, whose ids begin with the trigger's."""
+    found: dict[str, Operation] = {}
+    for name in ("subscribe", "unsubscribe", "renew"):
+        block = reader.get(source, name, dict, None)
+        if block is None:
+            continue
+        fields = reader.fields(reader.get(block, "fields", list, []), (*path, name, "fields"))
+        found[name] = read_operation(
+            reader, f"{trigger}.{name}", block, (*path, name), service, endpoint=endpoint, fields=fields
+        )
+    if not found:
+        return None
+    if "subscribe" not in found:
+        reader.complain("E_MISSING", "'subscribe' is missing: there is nothing to end or renew", path)
+        return None
+    every = reader.get(source, "renewEvery", (int, float), 86400.0)
+    return Registration(found["subscribe"], found.get("unsubscribe"), found.get("renew"), max(1.0, every))
+
+
+def read_handshake(reader: Reader, source: Mapping[str, Any], path: Path) -> Challenge | None:
+    block = reader.get(source, "challenge", dict, None)
+    if block is None:
+        return None
+    selectors = {name: reader.selector(block.get(name), (*path, name)) for name in ("body", "if")}
+    try:
+        challenge = read_challenge(block, selectors, lambda text, steps: reader.compile(text, (*path, *steps)))
+        if challenge.signs and source.get("contentType") == FORM:
+            raise ValueError("'hmac' cannot be answered where messages are forms: what is signed could be a message")
+    except ValueError as error:
+        reader.complain("E_CHALLENGE", str(error), path, "see `challenge` in the reference")
+        return None
+    return challenge
+
+
+def read_poll(reader: Reader, source: Mapping[str, Any], path: Path) -> Poll | None:
+    block = reader.get(source, "poll", dict, None)
+    if block is None:
+        return None
+
+    def read(inside: Mapping[str, Any], key: str) -> Selector | None:
+        where = (*path, key) if inside is block else (*path, "when", key)
+        return reader.selector(inside[key], where) if key in inside else None
+
+    try:
+        return Poll.from_json(block, read)
+    except ValueError as error:
+        reader.complain("E_POLL", str(error), path, "see `poll` in the reference")
+        return None
+
+
+def is_route(route: str) -> bool:
+    if not route.startswith("/webhooks/") or any(char in route for char in "{}%?#\\") or not route.isascii():
+        return False
+    return route.isprintable() and " " not in route and "//" not in route and not has_dot_segment(route)
+
+
+def read_challenge(
+    source: Mapping[str, Any],
+    selectors: Mapping[str, Selector | None],
+    compile_text: Callable[[str, tuple[str, ...]], Template],
+) -> Challenge:
+    """Reads a `webhook.challenge` block whose selectors are compiled; raises ValueError with a sentence."""
+    texts = {name: value for name, value in source.items() if isinstance(value, str)}
+    answer = source.get("answer")
+    filled: Template | dict[str, Template] = Template((Slot("challenge"),))
+    if isinstance(answer, str):
+        filled = compile_text(answer, ("answer",))
+    elif isinstance(answer, Mapping):
+        members = {name: value for name, value in answer.items() if isinstance(value, str)}
+        filled = {name: compile_text(value, ("answer", name)) for name, value in members.items()}
+    for template in [filled] if isinstance(filled, Template) else filled.values():
+        unknown = [name for name in template.names if name not in ANSWER_NAMES]
+        if unknown:
+            raise ValueError(f"{unknown[0]!r} cannot be answered; known: {', '.join(ANSWER_NAMES)}")
+    algorithm, encoding = texts.get("algorithm", "sha256"), texts.get("encoding", "hex")
+    if algorithm not in ALGORITHMS:
+        raise ValueError(f"unknown algorithm {algorithm[:70]!r}; known: {', '.join(ALGORITHMS)}")
+    if encoding not in ENCODINGS:
+        raise ValueError(f"unknown encoding {encoding[:70]!r}; known: {', '.join(ENCODINGS)}")
+    words = source.get("in")
+    if (selectors.get("if") is None) != (not isinstance(words, list)):
+        raise ValueError("'if' and 'in' go together")
+    return Challenge(
+        filled,
+        selectors.get("body"),
+        "" if "body" in source else texts.get("query", ""),
+        selectors.get("if"),
+        tuple(word for word in words if isinstance(word, str)) if isinstance(words, list) else (),
+        texts.get("token", ""),
+        algorithm,
+        encoding,
+    )
