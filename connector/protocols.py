@@ -10,9 +10,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
-from connector.auth.tokens import Grant
 from connector.messages import Request, Response, Stream
-from connector.templates import Values
 
 if TYPE_CHECKING:
     from connector.answers.pagination import Page

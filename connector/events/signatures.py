@@ -243,6 +243,9 @@ class Undeclared:
         return scheme.verify(request, secrets, now)
 
 
+#: What verifies the messages of a service that declares no scheme.
+UNDECLARED = Undeclared()
+
 #: The schemes by the name that a definition uses.
 SIGNATURE_SCHEMES: dict[str, type[Scheme]] = {
     "standard-webhooks": StandardWebhooks,
@@ -250,10 +253,9 @@ SIGNATURE_SCHEMES: dict[str, type[Scheme]] = {
     "bearer": Bearer,
     "ed25519": Ed25519,
 }
-Signature = Scheme | Undeclared
 
 
-def read_signature(source: Source, template: ReadTemplate) -> Signature:
+def read_signature(source: Source, template: ReadTemplate) -> Scheme:
     """The scheme that a `service.signature` block names; raises ValueError with a sentence."""
     name = source.get("scheme", "")
     if name not in SIGNATURE_SCHEMES:
@@ -301,7 +303,7 @@ def _given(source: Source, names: Mapping[str, str]) -> dict[str, Any]:
     return {name: source[key] for name, key in names.items() if key in source}
 
 
-def message_id(scheme: Signature, request: Request) -> str | None:
+def message_id(scheme: Scheme | Undeclared, request: Request) -> str | None:
     """The sender's id of a message that nobody verifies, where the scheme has a header for it."""
     known = scheme.bearer if isinstance(scheme, Undeclared) else getattr(scheme, "recipe", scheme)
     return _message_id(request, getattr(known, "id_header", ""))

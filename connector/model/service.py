@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connector.errors import InputError, InputProblem, MissingCredentials
-from connector.events.signatures import Signature, Undeclared
 from connector.messages import Request, secret_forms
 from connector.model.policies import Policies
-from connector.protocols import Auth, Moment, NoAuth, method_key
+from connector.protocols import Auth, Moment, NoAuth, Scheme, method_key
 from connector.selectors import Selector
 from connector.templates import Placeholder, Template, Unrenderable
 from connector.types import to_text
@@ -63,8 +62,8 @@ class Service:
     policies: Policies = field(default_factory=Policies)
     #: The names of `auth` and of `auth_options`, as the table of methods has them.
     auth_methods: tuple[str, ...] = ()
-    #: How inbound messages are verified.
-    signature: Signature = field(default_factory=Undeclared)
+    #: How inbound messages are verified; None where the definition declares nothing, which the receiver decides on.
+    signature: Scheme | None = None
     #: Where the sender's id of a message stands in its body; None where it is in a header, or nowhere.
     message_id: Selector | None = None
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connector.errors import InvalidDefinition, Problem
-from connector.model.definition import Connector, CustomOperation, Operation, Resource, Webhook
+from connector.model.definition import Connector, CustomOperation, Operation, Resource
 from connector.model.service import Service
 from connector.parsing.automations import read_automation
 from connector.parsing.operations import NOWHERE, Endpoint, check_path, read_operation
@@ -21,7 +21,7 @@ from connector.parsing.reader import Reader, text_path
 from connector.parsing.schema import Document, Finding, Kind, Path, find_shape_problems, fits
 from connector.parsing.services import read_service
 from connector.parsing.steps import CustomOperations, read_custom_operation
-from connector.parsing.webhooks import is_route, read_handshake, read_poll, read_registration
+from connector.parsing.webhooks import read_webhooks
 from connector.templates import Template
 
 Source = str | Mapping[str, Any] | Sequence[Any] | Document
@@ -269,46 +269,8 @@ class _Parse:
             )
             names.append(operation_id)
         short, description = reader.meta(source)
-        webhooks = tuple(self._webhooks(reader, handle, source, path, service, endpoint))
+        webhooks = tuple(read_webhooks(reader, handle, source, path, service, endpoint, routes=self.routes))
         return Resource(handle, short, description, fields, tuple(names), webhooks)
-
-    def _webhooks(
-        self,
-        reader: Reader,
-        resource: str,
-        source: Mapping[str, Any],
-        path: Path,
-        service: Service,
-        endpoint: Endpoint,
-    ) -> Iterator[Webhook]:
-        listed = reader.get(source, "webhooks", list, [])
-        for event, item, where in reader.items(listed, (*path, "webhooks"), "event"):
-            route = reader.get(item, "path", str, None)
-            if route is not None and not is_route(route):
-                hint = "it begins with /webhooks/ and holds no dot segment, '{' or escape"
-                reader.complain("E_WEBHOOK_PATH", f"{route[:70]!r} is no webhook path", (*where, "path"), hint)
-            elif route in self.routes:
-                message = f"webhook path {route[:70]!r} stands twice"
-                reader.complain("E_DOUBLED", message, (*where, "path"), "paths are unique")
-            else:
-                self.routes.add(route or "")
-            short, description = reader.meta(item)
-            payload = reader.fields(reader.get(item, "payload", list, []), (*where, "payload"))
-            after = tuple(reader.get(item, "after", list, []))
-            poll = read_poll(reader, item, (*where, "poll"))
-            yield Webhook(
-                service.connector,
-                resource,
-                event,
-                route or "",
-                payload,
-                description or short,
-                after,
-                poll,
-                reader.get(item, "contentType", str, "application/json"),
-                read_handshake(reader, item, (*where, "challenge")),
-                read_registration(reader, f"{resource}/{event}", item, where, service, endpoint),
-            )
 
     def custom(self, reader: Reader, source: Any, path: Path, service: Service) -> None:
         """A document (or the member) of custom operations."""

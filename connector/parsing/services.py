@@ -13,14 +13,14 @@ from typing import Any
 from connector.auth.methods import AUTH_METHODS, find_auth_method
 from connector.auth.oauth import URL_PARAMS, TokenRequest, param_name
 from connector.errors import unknown_kind
-from connector.events.signatures import Signature, Undeclared, read_signature
+from connector.events.signatures import read_signature
 from connector.headers import check_header_name
 from connector.model.policies import Policies
 from connector.model.service import AUTH_METHOD, Service, render_base
 from connector.parsing.operations import Endpoint, read_operation, read_policies
 from connector.parsing.reader import ConnectionValues, Declaration, Reader, text_path
 from connector.parsing.schema import Path
-from connector.protocols import Auth, NoAuth, method_key
+from connector.protocols import Auth, NoAuth, Scheme, method_key
 from connector.selectors import Selector
 from connector.templates import Placeholder, Template, Unrenderable, render_url
 from connector.types import CONVERTORS, to_text
@@ -80,15 +80,15 @@ def _check_base(reader: Reader, source: Any, base: Template, path: Path) -> None
         reader.complain("W_PLAIN_HTTP", "the base URL is not https", path, "credentials travel in clear")
 
 
-def _read_signature(reader: Reader, block: Mapping[str, Any]) -> Signature:
-    """The scheme of the block; Undeclared where there is none, or none that can be read."""
+def _read_signature(reader: Reader, block: Mapping[str, Any]) -> Scheme | None:
+    """The scheme of the block; None where there is none, or none that can be read."""
     source = reader.get(block, "signature", dict, {})
     path: Path = ("service", "signature")
     # What is misshapen the schema complains about, a scheme that is missing too.
     known = {name: value for name, value in source.items() if isinstance(value, str)}
     tolerance = reader.get(source, "tolerance", (int, float), 0)
     if "scheme" not in known:
-        return Undeclared()
+        return None
 
     def read(name: str) -> Template | None:
         return reader.template(source[name], (*path, name))[0] if name in source else None
@@ -97,7 +97,7 @@ def _read_signature(reader: Reader, block: Mapping[str, Any]) -> Signature:
         return read_signature(known | ({"tolerance": tolerance} if tolerance > 0 else {}), read)
     except ValueError as error:
         reader.complain("E_SIGNATURE_SCHEME", str(error), path, "see the signature schemes of the reference")
-        return Undeclared()
+        return None
 
 
 def _read_message_id(reader: Reader, block: Mapping[str, Any]) -> Selector | None:

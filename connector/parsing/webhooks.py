@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from connector.digests import ALGORITHMS, ENCODINGS
 from connector.events.mapping import FORM
 from connector.model.challenges import ANSWER_NAMES, Challenge
-from connector.model.definition import Operation, Registration
+from connector.model.definition import Operation, Registration, Webhook
 from connector.model.polls import Poll
 from connector.model.service import Service
 from connector.parsing.operations import Endpoint, read_operation
@@ -19,7 +19,48 @@ from connector.templates import Slot, Template
 from connector.urls import has_dot_segment
 
 
-def read_registration(
+def read_webhooks(
+    reader: Reader,
+    resource: str,
+    source: Mapping[str, Any],
+    path: Path,
+    service: Service,
+    endpoint: Endpoint,
+    *,
+    routes: set[str],
+) -> Iterator[Webhook]:
+    """Yields the webhooks of a resource; their problems go to the reader. `routes` are the paths known so far."""
+    listed = reader.get(source, "webhooks", list, [])
+    for event, item, where in reader.items(listed, (*path, "webhooks"), "event"):
+        route = reader.get(item, "path", str, None)
+        if route is not None and not _is_route(route):
+            hint = "it begins with /webhooks/ and holds no dot segment, '{' or escape"
+            reader.complain("E_WEBHOOK_PATH", f"{route[:70]!r} is no webhook path", (*where, "path"), hint)
+        elif route in routes:
+            message = f"webhook path {route[:70]!r} stands twice"
+            reader.complain("E_DOUBLED", message, (*where, "path"), "paths are unique")
+        else:
+            routes.add(route or "")
+        short, description = reader.meta(item)
+        payload = reader.fields(reader.get(item, "payload", list, []), (*where, "payload"))
+        after = tuple(reader.get(item, "after", list, []))
+        poll = _read_poll(reader, item, (*where, "poll"))
+        yield Webhook(
+            service.connector,
+            resource,
+            event,
+            route or "",
+            payload,
+            description or short,
+            after,
+            poll,
+            reader.get(item, "contentType", str, "application/json"),
+            _read_handshake(reader, item, (*where, "challenge")),
+            _read_registration(reader, f"{resource}/{event}", item, where, service, endpoint),
+        )
+
+
+def _read_registration(
     reader: Reader, trigger: str, source: Mapping[str, Any], path: Path, service: Service, endpoint: Endpoint
 ) -> Registration | None:
     """The calls that ask for messages; they are operations like any other, whose ids begin with the trigger's."""
@@ -41,13 +82,13 @@ def read_registration(
     return Registration(found["subscribe"], found.get("unsubscribe"), found.get("renew"), max(1.0, every))
 
 
-def read_handshake(reader: Reader, source: Mapping[str, Any], path: Path) -> Challenge | None:
+def _read_handshake(reader: Reader, source: Mapping[str, Any], path: Path) -> Challenge | None:
     block = reader.get(source, "challenge", dict, None)
     if block is None:
         return None
     selectors = {name: reader.selector(block.get(name), (*path, name)) for name in ("body", "if")}
     try:
-        challenge = read_challenge(block, selectors, lambda text, steps: reader.compile(text, (*path, *steps)))
+        challenge = _read_challenge(block, selectors, lambda text, steps: reader.compile(text, (*path, *steps)))
         if challenge.signs and source.get("contentType") == FORM:
             raise ValueError("'hmac' cannot be answered where messages are forms: what is signed could be a message")
     except ValueError as error:
@@ -56,7 +97,7 @@ def read_handshake(reader: Reader, source: Mapping[str, Any], path: Path) -> Cha
     return challenge
 
 
-def read_poll(reader: Reader, source: Mapping[str, Any], path: Path) -> Poll | None:
+def _read_poll(reader: Reader, source: Mapping[str, Any], path: Path) -> Poll | None:
     block = reader.get(source, "poll", dict, None)
     if block is None:
         return None
@@ -72,13 +113,13 @@ def read_poll(reader: Reader, source: Mapping[str, Any], path: Path) -> Poll | N
         return None
 
 
-def is_route(route: str) -> bool:
+def _is_route(route: str) -> bool:
     if not route.startswith("/webhooks/") or any(char in route for char in "{}%?#\\") or not route.isascii():
         return False
     return route.isprintable() and " " not in route and "//" not in route and not has_dot_segment(route)
 
 
-def read_challenge(
+def _read_challenge(
     source: Mapping[str, Any],
     selectors: Mapping[str, Selector | None],
     compile_text: Callable[[str, tuple[str, ...]], Template],

@@ -24,7 +24,7 @@ from typing import Any
 from connector.digests import same_text
 from connector.errors import ConfigurationError, InvalidSignature, MappingError, RequestRefused
 from connector.events.mapping import FORM, make_event, read_message
-from connector.events.signatures import Verified, message_id, split_secrets
+from connector.events.signatures import UNDECLARED, Verified, message_id, split_secrets
 from connector.headers import Headers
 from connector.messages import Request
 from connector.model.definition import Connector, Webhook
@@ -256,7 +256,7 @@ class Ingress:
         if asked_with:
             url += f"?{asked_with}"
         request = Request(scope["method"], url, headers, body)
-        signature = route.connector.service.signature
+        signature = route.connector.service.signature or UNDECLARED
         # Only the token of an unsigned connection's URL stands for a signature.
         verified = Verified(message_id(signature, request)) if token else signature.verify(request, keys, self._clock())
         try:

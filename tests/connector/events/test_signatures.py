@@ -18,10 +18,10 @@ from connector.digests import hmac_text
 from connector.errors import InvalidDefinition, InvalidSignature, unknown_kind
 from connector.events.signatures import (
     SIGNATURE_SCHEMES,
+    UNDECLARED,
     Bearer,
     Hmac,
     StandardWebhooks,
-    Undeclared,
     Verified,
     message_id,
     sign,
@@ -53,7 +53,7 @@ def problems(signature: Any) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("case", load())
 def test_the_message_is_verified_or_refused(case: dict[str, Any]) -> None:
-    scheme = parse_connector(definition(case["signature"])).service.signature
+    scheme = parse_connector(definition(case["signature"])).service.signature or UNDECLARED
     sent = case["request"]
     request = Request(sent["method"], sent["url"], Headers(sent["headers"]), sent["body"].encode())
     if case.get("refused"):
@@ -68,7 +68,7 @@ def test_every_cause_has_the_same_message() -> None:
     for parameter in load():
         case = parameter.values[0]
         if case.get("refused"):
-            scheme = parse_connector(definition(case["signature"])).service.signature
+            scheme = parse_connector(definition(case["signature"])).service.signature or UNDECLARED
             sent = case["request"]
             request = Request(sent["method"], sent["url"], Headers(sent["headers"]), sent["body"].encode())
             with pytest.raises(InvalidSignature) as caught:
@@ -87,7 +87,7 @@ def test_what_was_signed_is_verified(body: bytes, message_id: str, now: int) -> 
 def test_T60_no_header_and_no_body_makes_another_error(message_id: str, timestamp: str, text: str, body: bytes) -> None:
     headers = Headers({"webhook-id": message_id, "webhook-timestamp": timestamp, "webhook-signature": text})
     with pytest.raises(InvalidSignature):
-        Undeclared().verify(Request("POST", "https://x.example", headers, body), [SECRET], NOW)
+        UNDECLARED.verify(Request("POST", "https://x.example", headers, body), [SECRET], NOW)
 
 
 RECIPES = [
@@ -145,7 +145,7 @@ def test_T78_an_id_that_can_be_read_in_two_ways_is_not_signed(message_id: str) -
 
 def test_the_id_of_an_unsigned_message_is_where_its_scheme_says() -> None:
     request = Request("POST", "https://x.example", Headers({"webhook-id": "m-1", "X-Id": "m-2"}), b"{}")
-    assert message_id(Undeclared(), request) == "m-1"
+    assert message_id(UNDECLARED, request) == "m-1"
     assert message_id(Bearer(id_header="X-Id"), request) == "m-2"
     assert message_id(Bearer(), request) is None
 
@@ -179,7 +179,7 @@ def read_hmac(signature: dict[str, Any]) -> Hmac:
 
 
 def test_a_definition_that_declares_nothing_takes_the_standard_or_a_token() -> None:
-    assert parse_connector(definition(None)).service.signature == Undeclared()
+    assert parse_connector(definition(None)).service.signature is None
 
 
 def test_the_id_of_a_message_may_stand_in_its_body() -> None:
