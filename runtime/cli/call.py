@@ -117,6 +117,9 @@ def call(  # noqa: PLR0913 - one for each option
     runtime = _open_mock_runtime(everywhere, connector) if mock else _open_runtime(everywhere, connector, base_url)
     values = _read_inputs(runtime, connector, operation, inputs, source)
     found = runtime.find(connector, operation)[1]
+    if mock and found.id in runtime.catalog.examples(connector.partition(":")[0]):
+        said = f"the answer is the recorded example examples/{found.id}.json; --mock does not read the inputs"
+        printing.say("note", said)
     if not everything and _is_followed(found, out=out, as_json=everywhere.json):
         _follow(everywhere, runtime, connector, found, values, out)
         return

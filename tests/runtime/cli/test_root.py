@@ -53,8 +53,13 @@ def run(*words: str, stdin: bytes | str = "", env: Mapping[str, str] | None = No
 def run_json(*words: str, exit_code: int = 0, stdin: bytes | str = "", env: Mapping[str, str] | None = None) -> Any:
     """The one document that a command with `--json` writes."""
     result = run(*words, "--json", stdin=stdin, env=env)
-    assert (result.exit_code, result.stderr if exit_code == 0 else "") == (exit_code, "")
+    assert (result.exit_code, without_note(result.stderr) if exit_code == 0 else "") == (exit_code, "")
     return json.loads(result.stdout)
+
+
+def without_note(stderr: str) -> str:
+    """What is on stderr besides the note that an answer of the mock is a recorded one."""
+    return "".join(line for line in stderr.splitlines(True) if "is the recorded example" not in line)
 
 
 def start(*words: str, env: Mapping[str, str] | None = None, **streams: Any) -> subprocess.Popen[str]:
@@ -340,11 +345,33 @@ def test_a_base_url_moves_the_request() -> None:
 # ── call ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+TINY = {
+    "handle": "tiny",
+    "service": {"baseURL": "https://tiny.example"},
+    "resources": [
+        {
+            "handle": "things",
+            "endpoint": "/things",
+            "fields": [{"name": "id", "type": "String"}],
+            "operations": {"read": {"method": "GET"}},
+        }
+    ],
+}
+
+
 def test_a_call_of_the_mock_shows_mapped_fields_without_any_secret() -> None:
     result = run("call", *CHAT, *HELLO, "--mock")
-    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.exit_code == 0
+    # Its reader must not take it for one to these inputs.
+    assert "examples/chat-completions.create.json; --mock does not read the inputs" in result.stderr
     rows = dict(line.split(None, 1) for line in result.stdout.splitlines() if re.match(r"\S+\s+\S", line))
-    assert "choices_message_content" in rows
+    assert rows["choices_message_content"].startswith("Hello!"), "it fits the first command of the README"
+
+
+def test_an_answer_of_the_mock_that_is_made_up_is_not_called_recorded(tmp_path: Path) -> None:
+    (tmp_path / "tiny.json").write_text(json.dumps(TINY))
+    result = run("call", "tiny", "things.read", "--mock", "--definitions", str(tmp_path))
+    assert (result.exit_code, "recorded" in result.stderr) == (0, False)
 
 
 def test_a_call_of_the_mock_never_sends_the_real_secret() -> None:
@@ -579,7 +606,7 @@ def test_the_command_runs_as_a_process_and_keeps_its_streams_apart() -> None:
     words = ("call", *CHAT, *HELLO, "--mock", "--json")
     with start(*words, env=TOKEN, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         out, err = process.communicate(timeout=30)
-    assert (process.returncode, err) == (0, "")
+    assert (process.returncode, without_note(err)) == (0, "")
     assert json.loads(out)["ok"] is True
     with start("list", "absent", stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         out, err = process.communicate(timeout=30)
