@@ -120,15 +120,17 @@ def merge_documents(
     patch = overlay.value if overlay is not None and isinstance(overlay.value, Mapping) else {}
     customs = [] if operations is None else [operations]
     head, *others = _lay(service, resources, customs, patch)
-    whole = dict(head.value)
+    whole = {key: value for key, value in head.value.items() if key != "$schema"}
     for part in others:
-        member, identity = part.document.kind, "handle"
-        known = whole.get(member) or []
-        listed = [{identity: name, **item} for name, item in known.items()] if isinstance(known, Mapping) else known
-        more = part.value
-        more = [{identity: name, **item} for name, item in more.items()] if isinstance(more, Mapping) else more
-        whole[member] = [*listed, *more]
+        member = part.document.kind
+        whole[member] = [*_listed(whole.get(member) or []), *_listed(part.value)]
     return whole
+
+
+def _listed(items: Any) -> list[Any]:
+    if not isinstance(items, Mapping):
+        return list(items)
+    return [{"handle": handle, **item} for handle, item in items.items() if handle != "$schema"]
 
 
 def find_problems(text: str, *, kind: Kind, file: str | None = None) -> list[Problem]:

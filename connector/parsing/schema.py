@@ -28,8 +28,8 @@ Kind = Literal["service", "resources", "operations", "overlay", "connector", "au
 #: The kinds of document and the definition in the schema that each must meet.
 KINDS: Mapping[Kind, str] = {
     "service": "Connector",
-    "resources": "Resources",
-    "operations": "CustomOperations",
+    "resources": "ResourcesFile",
+    "operations": "OperationsFile",
     "overlay": "Overlay",
     "connector": "Connector",
     "automation": "Automation",
@@ -261,8 +261,13 @@ def load_schema() -> dict[str, Any]:
     import importlib.resources
 
     text = importlib.resources.files("connector").joinpath("schemas/definition.schema.json").read_text("utf-8")
-    schema: dict[str, Any] = json.loads(text)
+    schema: dict[str, Any] = json.loads(text, object_hook=_open)
     return schema
+
+
+def _open(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema without the names of an open `enum`: plug-ins add to the tables, and readers compare with those."""
+    return {key: value for key, value in schema.items() if key != "enum"} if "x-open" in schema else schema
 
 
 def fits(value: Any, kind: Kind) -> bool:
@@ -336,9 +341,11 @@ def _validator(kind: Kind) -> Draft202012Validator:
 
     def properties(validator: Any, known: Any, instance: Any, schema: Any) -> Iterator[Any]:
         yield from standard.VALIDATORS["properties"](validator, known, instance, schema)
-        for key in instance if isinstance(instance, dict) else ():
+        names = sorted(known.keys() - {"$schema"})
+        # Where other members have a schema of their own, their names are the author's.
+        for key in instance if isinstance(instance, dict) and "additionalProperties" not in schema else ():
             if key not in known:
-                yield jsonschema.ValidationError(key, validator="unknown", validator_value=sorted(known), path=(key,))
+                yield jsonschema.ValidationError(key, validator="unknown", validator_value=names, path=(key,))
 
     def required(validator: Any, names: Any, instance: Any, schema: Any) -> Iterator[Any]:  # noqa: ARG001 - theirs
         for name in names if isinstance(instance, dict) else ():
@@ -421,4 +428,6 @@ def _finding(error: Any) -> Finding:
 def _description(schema: Mapping[str, Any]) -> str:
     if "$ref" in schema:
         schema = load_schema()["$defs"][schema["$ref"].rpartition("/")[2]]
-    return str(schema.get("description", ""))
+    # The first sentence says what it is; a hint needs no more.
+    first, dot, rest = str(schema.get("description", "")).partition(". ")
+    return first + dot.strip() if rest else first

@@ -22,12 +22,15 @@ from connector.answers.kinds import RESPONSE_KINDS
 from connector.answers.pagination import PAGINATION_STYLES
 from connector.answers.streams import STREAM_KINDS
 from connector.auth.methods import AUTH_METHODS, find_auth_method
+from connector.digests import ALGORITHMS, ENCODINGS
 from connector.events.signatures import SIGNATURE_SCHEMES
+from connector.model.polls import STARTS
 from connector.parsing.connectors import parse_connector
 from connector.parsing.steps import STEP_TYPES
 from connector.protocols import method_key
 from connector.requests.bodies import BODY_KINDS
-from connector.types import CONVERTORS
+from connector.requests.trees import LIST_STYLES
+from connector.types import CONVERTORS, FILE_ENCODINGS
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted(folder.name for folder in (ROOT / "definitions").iterdir() if folder.is_dir())
@@ -84,6 +87,43 @@ def test_the_schema_names_every_type_and_alias() -> None:
     described = schema("Type")
     names = {name for row in CONVERTORS.values() for name in (row.name, *row.aliases)}
     assert sorted(name for name in names if name not in described) == []
+
+
+#: The lists of names in the schema that the tables of the language extend, each with the names that ship.
+OPEN: dict[str, set[str]] = {
+    "Auth.method": set(AUTH_METHODS),
+    "Signature.scheme": set(SIGNATURE_SCHEMES),
+    "Signature.algorithm": set(ALGORITHMS),
+    "Signature.encoding": set(ENCODINGS),
+    "Challenge.algorithm": set(ALGORITHMS),
+    "Challenge.encoding": set(ENCODINGS),
+    "Operation.method": {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"},
+    "FormStyle.lists": set(LIST_STYLES),
+    "Pagination.style": set(PAGINATION_STYLES),
+    "Response.kind": set(RESPONSE_KINDS),
+    "Placeholder.encoding": set(FILE_ENCODINGS),
+    "InputMeta.encoding": set(FILE_ENCODINGS),
+    "Poll.start": set(STARTS),
+    "Type": set(CONVERTORS),
+}
+
+
+def test_the_open_lists_of_the_schema_are_the_names_that_ship() -> None:
+    text = importlib.resources.files("connector").joinpath("schemas/definition.schema.json").read_text("utf-8")
+    definitions = json.loads(text)["$defs"]
+    places = {name: part for name, part in definitions.items() if "enum" in part}
+    places |= {
+        f"{name}.{member}": each
+        for name, part in definitions.items()
+        for member, each in part.get("properties", {}).items()
+        if "enum" in each
+    }
+    found = {place: each["enum"] for place, each in places.items() if each.get("x-open")}
+    keys = {"Auth.method": method_key, "Type": str.lower}
+    assert {place: {keys.get(place, str)(name) for name in names} for place, names in found.items()} == OPEN
+    described = [each for each in places.values() if "enumDescriptions" in each]
+    assert [each["enum"] for each in described if len(each["enum"]) != len(each["enumDescriptions"])] == []
+    assert set(STEP_TYPES) == set(places["Step.type"]["enum"])
 
 
 def kind_of(case: dict[str, Any]) -> str:

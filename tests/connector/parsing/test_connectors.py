@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from connector.auth.methods import NoAuth
 from connector.errors import InvalidDefinition, Problem, UnknownOperation
 from connector.model.definition import Connector, Operation
-from connector.parsing.connectors import Source, find_problems, parse_connector, read_connector
+from connector.parsing.connectors import Source, find_problems, merge_documents, parse_connector, read_connector
 from connector.parsing.schema import Document
 
 SERVICE: dict[str, Any] = {"handle": "demo", "service": {"baseURL": "https://demo.example/v1"}}
@@ -1045,3 +1045,27 @@ def test_a_jsonpath_with_an_operator_is_refused_at_its_place() -> None:
     assert problem.line is not None
     assert "where" in text.splitlines()[problem.line - 1]
     assert "without operators" in problem.message
+
+
+def test_the_name_of_a_schema_is_no_part_of_a_definition() -> None:
+    named: dict[str, Any] = {"$schema": "./x.schema.json"}
+    service = {**named, "handle": "a", "service": {"baseURL": "https://a.example"}}
+    resources = {**named, "pets": {"endpoint": "/pets", "operations": {"read": {"method": "GET"}}}}
+    operations = {**named, "greet": {"steps": [{"type": "http", "http": {"method": "GET", "path": "/hello"}}]}}
+    overlay = {**named, "status": "beta", "resources": {"pets": {"meta": {"short": "Pets"}}}}
+    found = parse_connector(service, resources, operations=operations, overlay=overlay)
+    assert [*found.resources, *found.operations] == ["pets", "pets.read"]
+    assert "greet" in found.custom_operations
+    merged = merge_documents(
+        Document.from_value(service, "service"),
+        [Document.from_value(resources, "resources")],
+        overlay=Document.from_value(overlay, "overlay"),
+        operations=Document.from_value(operations, "operations"),
+    )
+    assert merged == {
+        "handle": "a",
+        "status": "beta",
+        "service": {"baseURL": "https://a.example"},
+        "resources": [{"handle": "pets", **resources["pets"], "meta": {"short": "Pets"}}],
+        "operations": [{"handle": "greet", **operations["greet"]}],
+    }

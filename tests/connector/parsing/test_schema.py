@@ -368,6 +368,63 @@ def test_everything_that_is_missing_is_said_at_once_with_what_it_is_for() -> Non
     assert findings[0].hint.startswith("Letters, digits")
 
 
+NAMED: dict[str, Any] = {"$schema": "./connector.schema.json"}
+DOCUMENTS: dict[Kind, dict[str, Any]] = {
+    "service": SERVICE,
+    "connector": SERVICE,
+    "resources": {"pets": {"endpoint": "/pets"}},
+    "operations": {"greet": {"steps": [{"type": "http", "http": {"method": "GET"}}]}},
+    "overlay": {"status": "beta"},
+    "automation": {"handle": "a", "on": "demo/pets/sold", "do": [{"call": "demo/pets.read"}]},
+    "mapping": {"id": 7},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_document_of_any_kind_may_name_its_schema(kind: Kind) -> None:
+    document = {**NAMED, **DOCUMENTS[kind]}
+    assert shape(document, kind) == []
+    assert fits(document, kind)
+
+
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"mapping"}))
+def test_the_name_of_a_schema_is_text(kind: Kind) -> None:
+    document = {**DOCUMENTS[kind], "$schema": 7}
+    assert shape(document, kind) == [("E_SHAPE", "expected text, got an integer", ("$schema",))]
+    assert not fits(document, kind)
+
+
+@pytest.mark.parametrize("member", ["resources", "operations"])
+def test_only_a_whole_document_names_its_schema(member: Kind) -> None:
+    document = {**SERVICE, member: {**NAMED, **DOCUMENTS[member]}}
+    assert ("E_NAME", "'$schema' is not allowed here", (member, "$schema")) in shape(document, "connector")
+    assert [code for code, _, _ in shape({**SERVICE, "service": {**SERVICE["service"], **NAMED}}, "connector")] == [
+        "W_UNKNOWN_KEY"
+    ]
+
+
+def test_the_known_keys_of_a_hint_are_those_of_the_language() -> None:
+    [finding] = find_shape_problems({**SERVICE, "colour": 1}, "service")
+    assert finding.hint == "known: handle, meta, operations, resources, service, status"
+
+
+def test_a_hint_is_the_first_sentence_of_a_description() -> None:
+    [finding] = find_shape_problems({**SERVICE, "status": 5}, "service")
+    assert finding.hint == "How far the connector is, for people: `active`, for example."
+
+
+def test_an_open_list_of_names_is_for_editors_only() -> None:
+    written = schema_files()["definition.schema.json"]["$defs"]
+    assert "String" in written["Type"]["enum"]
+    assert "enum" not in load_schema()["$defs"]["Type"]
+    assert written["Step"]["properties"]["type"]["enum"] == ["http", "mime_build"]
+    assert load_schema()["$defs"]["Step"]["properties"]["type"]["enum"] == ["http", "mime_build"]
+
+
+def test_the_schema_has_a_name_of_its_own() -> None:
+    assert load_schema()["$id"] == "urn:connector-runtime:definition:1"
+
+
 def test_an_unknown_key_is_shown_at_the_key_with_the_nearest_known_one() -> None:
     [finding] = find_shape_problems({**SERVICE, "hanlde": 1}, "service")
     assert (finding.at_key, finding.hint) == (True, "did you mean 'handle'?")
@@ -476,6 +533,7 @@ def test_the_schema_holds_only_keywords_that_the_fast_check_knows() -> None:
     known = {"$ref", "type", "properties", "required", "items", "additionalProperties", "propertyNames", "pattern"}
     known |= {"enum", "minItems", "maxItems", "maxProperties", "minLength", "allOf", "anyOf", "if", "then", "else"}
     known |= {"minimum", "maximum", "exclusiveMinimum"}
+    annotations = {"title", "description", "default", "examples", "enumDescriptions", "x-open"}
 
     def keywords(schema: Any) -> Iterator[str]:
         for keyword, value in schema.items():
@@ -486,8 +544,8 @@ def test_the_schema_holds_only_keywords_that_the_fast_check_knows() -> None:
             elif keyword in ("allOf", "anyOf"):
                 for each in value:
                     yield from keywords(each)
-            elif isinstance(value, dict):
+            elif isinstance(value, dict) and keyword not in annotations:
                 yield from keywords(value)
 
     used = {keyword for schema in load_schema()["$defs"].values() for keyword in keywords(schema)}
-    assert used - {"description"} <= known
+    assert used - annotations <= known
