@@ -410,7 +410,7 @@ def test_the_known_keys_of_a_hint_are_those_of_the_language() -> None:
 
 def test_a_hint_is_the_first_sentence_of_a_description() -> None:
     [finding] = find_shape_problems({**SERVICE, "status": 5}, "service")
-    assert finding.hint == "How far the connector is, for people: `active`, for example."
+    assert finding.hint == "The state of the connector, for people: `active`, for example."
 
 
 def test_an_open_list_of_names_is_for_editors_only() -> None:
