@@ -1,4 +1,4 @@
-"""The verbs that look and change nothing: `list`, `describe`, `lint`, `doctor`.
+"""The verbs that look and change nothing: `list`, `describe`, `lint`, `schema`, `doctor`.
 
 As in `cli`, what a verb needs is imported by the verb.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def list_(everywhere: GlobalOptions, connector: str | None) -> None:
     """Show the connectors, or one's operations and triggers."""
     from runtime import documents
-    from runtime.cli import descriptions, printing
+    from runtime.cli.root import descriptions, printing
 
     catalog = everywhere.catalog()
     if connector is None:
@@ -64,7 +64,7 @@ def describe(everywhere: GlobalOptions, connector: str, operation: str | None) -
     For an operation: its inputs (name, type, required or default, place), fields and triggers.
     """
     from runtime import documents
-    from runtime.cli import descriptions, printing
+    from runtime.cli.root import descriptions, printing
 
     found = everywhere.catalog().of(connector)
     if operation is None:
@@ -84,8 +84,8 @@ def lint(everywhere: GlobalOptions, paths: tuple[Path, ...]) -> int:
     A PATH is a connector, a folder of connectors or a JSON file. By default the whole catalogue is checked.
     """
     from connector.errors import InvalidDefinition, problem_document
-    from runtime.cli import printing
     from runtime.cli.failures import EXIT_CODES
+    from runtime.cli.root import printing
     from runtime.config.catalog import find_problems_in
 
     if paths:
@@ -105,6 +105,52 @@ def lint(everywhere: GlobalOptions, paths: tuple[Path, ...]) -> int:
 
 
 @click.command(cls=Command)
+@click.command(cls=Verb)
+@click.option("--vscode", is_flag=True, help="Print the lines for the settings.json of VS Code.")
+@click.pass_obj
+def schema(everywhere: Everywhere, *, vscode: bool) -> None:
+    """Print where the JSON Schema of definitions is.
+
+    It is for editors: they check a definition with it, complete its members and explain them.
+    """
+    import importlib.resources
+    import typing
+
+    from connector.parsing.schema import Kind
+    from runtime import printing
+
+    folder = Path(str(importlib.resources.files("connector"))) / "schemas"
+    files = {kind: folder / f"{kind}.schema.json" for kind in typing.get_args(Kind) if kind != "mapping"}
+    if vscode:
+        places = everywhere.settings().definitions or (Path("definitions"),)
+        names = list(dict.fromkeys(_folder_of(place.resolve()).name for place in places))
+        associations = [
+            {"fileMatch": _patterns(kind, names), "url": file.as_uri()} for kind, file in sorted(files.items())
+        ]
+        printing.print_document({"json.schemas": associations})
+    elif everywhere.json:
+        printing.print_document({kind: str(file) for kind, file in sorted(files.items())})
+    else:
+        printing.print_text(str(files["connector"]))
+        others = ", ".join(file.name for kind, file in sorted(files.items()) if kind != "connector")
+        printing.say("note", f"this is the schema of a whole connector; next to it, for the other files: {others}")
+
+
+def _folder_of(place: Path) -> Path:
+    """The folder of connectors that a place is or, if it is one connector, is in."""
+    is_connector = place.is_file() or any((place / head).is_file() for head in ("service.json", "connector.json"))
+    return place.parent if is_connector else place
+
+
+def _patterns(kind: str, folders: list[str]) -> list[str]:
+    """The files of a kind in these folders of connectors, as VS Code matches them: with the end of a path."""
+    if kind == "automation":
+        return ["automations/*.json"]
+    each = [f"*/{kind}.json", *{"connector": ["*.json"], "resources": ["*/resources/*.json"]}.get(kind, [])]
+    return [f"{folder}/{pattern}" for folder in folders for pattern in each]
+
+
+@click.command(cls=Verb)
 @click.pass_obj
 def doctor(everywhere: GlobalOptions) -> int:
     """Check whether everything is in place.
@@ -116,9 +162,9 @@ def doctor(everywhere: GlobalOptions) -> int:
     import datetime
 
     from connector.errors import ConfigurationError
-    from runtime.cli import descriptions, printing
     from runtime.cli.doctor import examine
     from runtime.cli.failures import EXIT_CODES
+    from runtime.cli.root import descriptions, printing
 
     now = datetime.datetime.now(datetime.UTC)
     checks = [dataclasses.asdict(check) for check in examine(everywhere.settings(), now=now)]

@@ -13,7 +13,7 @@ from typing import NoReturn
 import click
 
 from runtime.cli.call import call, render
-from runtime.cli.catalogue import describe, doctor, lint, list_
+from runtime.cli.catalogue import describe, doctor, lint, list_, schema
 from runtime.cli.connections import connections, secrets
 from runtime.cli.group import PROGRAM, Command, CommandGroup, GlobalOptions, complete_connector
 from runtime.cli.journal import journal
@@ -69,8 +69,8 @@ def mock(everywhere: GlobalOptions, connectors: tuple[str, ...], port: int) -> N
     """
     import asyncio
 
-    from runtime.cli import printing
-    from runtime.mock import MockProvider, serve
+    from runtime.cli.root import printing
+    from runtime.mock.provider import MockProvider, serve
 
     catalog = everywhere.catalog()
     found = [catalog.of(name) for name in connectors or catalog.handles()]
@@ -97,7 +97,7 @@ def completion(everywhere: GlobalOptions, shell: str) -> None:
     """
     from click.shell_completion import get_completion_class
 
-    from runtime.cli import printing
+    from runtime.cli.root import printing
 
     kind = get_completion_class(shell)
     if kind is None:
@@ -113,6 +113,7 @@ for verb in (
     list_,
     describe,
     lint,
+    schema,
     render,
     call,
     mock,

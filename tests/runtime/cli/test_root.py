@@ -243,6 +243,57 @@ def test_lint_without_a_path_checks_the_whole_catalogue(tmp_path: Path) -> None:
     assert any("tiny.json" in each["file"] for each in json.loads(problems.stdout)["problems"])
 
 
+def test_schema_prints_a_path_that_an_editor_can_open() -> None:
+    result = run("schema")
+    assert result.exit_code == 0
+    path = Path(result.stdout.removesuffix("\n"))
+    assert path.name == "connector.schema.json"
+    assert json.loads(path.read_text("utf-8"))["$ref"] == "definition.schema.json#/$defs/Connector"
+    assert all((path.parent / name).is_file() for name in re.findall(r"[\w.]+\.json", result.stderr))
+
+
+def test_schema_names_a_file_for_each_kind_of_document() -> None:
+    files = run_json("schema")
+    assert set(files) == {"automation", "connector", "operations", "overlay", "resources", "service"}
+    assert all(Path(file).is_file() for file in files.values())
+
+
+def matched(folder: str, settings: Any, file: str) -> list[str]:
+    """The schemas that VS Code uses for a file: a pattern may begin at any folder, `*` stays within one."""
+    found = []
+    for each in settings["json.schemas"]:
+        patterns = [re.escape(pattern).replace(r"\*", "[^/]*") for pattern in each["fileMatch"]]
+        if any(re.fullmatch(f"(?:.*/)?{pattern}", f"/home/{folder}/{file}") for pattern in patterns):
+            found.append(each["url"].rpartition("/")[2])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("file", "schemas"),
+    [
+        ("petshop.json", ["connector.schema.json"]),
+        ("petshop/connector.json", ["connector.schema.json"]),
+        ("petshop/service.json", ["service.schema.json"]),
+        ("petshop/resources.json", ["resources.schema.json"]),
+        ("petshop/resources/pets.json", ["resources.schema.json"]),
+        ("petshop/operations.json", ["operations.schema.json"]),
+        ("petshop/overlay.json", ["overlay.schema.json"]),
+        ("petshop/examples/pets.read.json", []),
+        ("automations/fetch.json", ["automation.schema.json"]),
+    ],
+)
+def test_schema_has_the_settings_of_an_editor_for_each_file(tmp_path: Path, file: str, schemas: list[str]) -> None:
+    assert matched("definitions", run_json("schema", "--vscode"), file) == schemas
+    (tmp_path / "my-connectors" / "petshop").mkdir(parents=True)
+    folder = tmp_path / "my-connectors"
+    single = write(folder / "tiny.json", GOOD)
+    write(folder / "petshop" / "service.json", GOOD)
+    for place in (str(folder), str(folder / "petshop"), single):
+        settings = json.loads(run("schema", "--vscode", "--definitions", place).stdout)
+        assert matched("my-connectors", settings, file) == schemas
+        assert matched("elsewhere", settings, file) == (schemas if "automations" in file else [])
+
+
 def test_a_call_of_a_connector_that_is_not_valid_exits_3(tmp_path: Path) -> None:
     write(tmp_path / "tiny.json", {**GOOD, "service": {"baseURL": "ftp://x", "auth": {"method": "none"}}})
     result = run("render", "tiny", "things.read", "id=1", "--definitions", str(tmp_path))
