@@ -282,3 +282,59 @@ class _Parse:
                 reader.complain("E_DOUBLED", message, (*where, "handle"), "handles are unique")
                 continue
             self.found_custom[handle] = read_custom_operation(reader, handle, item, where, service)
+
+
+def _read_registration(
+    reader: Reader, trigger: str, source: Mapping[str, Any], path: Path, service: Service, endpoint: Endpoint
+) -> Registration | None:
+    """The calls that ask for messages; they are operations like any other, whose ids begin with the trigger's."""
+    found: dict[str, Operation] = {}
+    for name in ("subscribe", "unsubscribe", "renew"):
+        block = reader.get(source, name, dict, None)
+        if block is None:
+            continue
+        fields = reader.fields(reader.get(block, "fields", list, []), (*path, name, "fields"))
+        found[name] = read_operation(
+            reader, f"{trigger}.{name}", block, (*path, name), service, endpoint=endpoint, fields=fields
+        )
+    if not found:
+        return None
+    if "subscribe" not in found:
+        reader.complain("E_MISSING", "'subscribe' is missing: there is nothing to end or renew", path)
+        return None
+    every = reader.get(source, "renewEvery", (int, float), 86400.0)
+    return Registration(found["subscribe"], found.get("unsubscribe"), found.get("renew"), max(1.0, every))
+
+
+def _read_challenge(reader: Reader, source: Mapping[str, Any], path: Path) -> Challenge | None:
+    block = reader.get(source, "challenge", dict, None)
+    if block is None:
+        return None
+    selectors = {name: reader.selector(block.get(name), (*path, name)) for name in ("body", "if")}
+    try:
+        return read_challenge(block, selectors, lambda text, steps: reader.compile(text, (*path, *steps)))
+    except ValueError as error:
+        reader.complain("E_CHALLENGE", str(error), path, "see Challenge in docs/definitions.md")
+        return None
+
+
+def _read_poll(reader: Reader, source: Mapping[str, Any], path: Path) -> Poll | None:
+    block = reader.get(source, "poll", dict, None)
+    if block is None:
+        return None
+
+    def read(inside: Mapping[str, Any], key: str) -> Selector | None:
+        where = (*path, key) if inside is block else (*path, "when", key)
+        return reader.selector(inside[key], where) if key in inside else None
+
+    try:
+        return Poll.from_json(block, read)
+    except ValueError as error:
+        reader.complain("E_POLL", str(error), path, "see Poll in docs/definitions.md")
+        return None
+
+
+def _is_route(route: str) -> bool:
+    if not route.startswith("/webhooks/") or any(char in route for char in "{}%?#\\") or not route.isascii():
+        return False
+    return route.isprintable() and " " not in route and "//" not in route and not has_dot_segment(route)

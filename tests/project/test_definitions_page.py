@@ -17,6 +17,7 @@ import pytest
 from connector.parsing.automations import parse_automation
 from connector.parsing.connectors import find_problems, parse_connector
 from connector.parsing.schema import KINDS, Kind
+from connector.types import CONVERTORS
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "definitions_page.py"
@@ -273,6 +274,13 @@ def test_the_parts_come_in_the_order_that_a_reader_needs() -> None:
     order = ["Connector", "Service", "Auth", "Resource", "Operation", "Field", "Webhook", "Poll", "Custom operation"]
     places = [TEXT.index(f"\n### {title}\n") for title in order]
     assert places == sorted(places)
+
+
+@pytest.mark.parametrize("name", sorted({row.name for row in CONVERTORS.values()}))
+def test_a_type_is_on_the_page_with_its_aliases(name: str) -> None:
+    types = TEXT.partition("\n### Type\n")[2].partition("\n### ")[0]
+    assert f"\n- `{name}`: " in types
+    assert set(re.findall(rf"`(\w+)`: The same as {name}\.", types)) == set(CONVERTORS[name.lower()].aliases)
 
 
 def test_every_definition_has_its_place_in_a_document() -> None:

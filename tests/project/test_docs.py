@@ -27,11 +27,9 @@ from connector.answers.pagination import PAGINATION_STYLES
 from connector.auth.methods import AUTH_METHODS
 from connector.errors import ConnectorError
 from connector.events.signatures import SIGNATURE_SCHEMES
-from connector.model.definition import Webhook
 from connector.openapi.services import handle_of
 from connector.parsing.steps import STEP_TYPES
 from connector.requests.bodies import BODY_KINDS
-from connector.types import CONVERTORS, FILE_ENCODINGS
 from runtime.cli.failures import EXIT_CODES, PROVIDER_FAILED
 from runtime.cli.root import cli
 from runtime.config.catalog import find_problems_in
@@ -44,7 +42,6 @@ README = ROOT / "README.md"
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _PROGRAM = re.compile(r"^```python\n(.*?)^```$(?:\n\n^```text\n(.*?)^```$)?", re.DOTALL | re.MULTILINE)
 _CODE = re.compile(r"[EW]_[A-Z_]+\Z")
-POLICIES = {"rateLimit", "retry", "errors", "idempotent"}
 #: Codes of the command line's own failures, which are no ConnectorError and no problem of a definition.
 _COMMAND_LINE_CODES = {"E_USAGE", "E_INTERRUPTED", "E_UNEXPECTED"}
 
@@ -112,16 +109,12 @@ TABLES: dict[str, Callable[[], set[str]]] = {
     "Commands": lambda: {path for path, _ in find_commands(cli)},
     "Settings": lambda: {each.name for each in dataclasses.fields(Settings)},
     "Limits": lambda: {each.name for each in dataclasses.fields(Limits)},
-    "Types": lambda: {convertor.name for convertor in CONVERTORS.values()},
     "Auth methods": lambda: set(AUTH_METHODS),
     "Body kinds": lambda: set(BODY_KINDS),
     "Pagination styles": lambda: set(PAGINATION_STYLES),
     "Signature schemes": lambda: set(SIGNATURE_SCHEMES),
-    "Policies": lambda: POLICIES,
     "Response kinds": lambda: set(RESPONSE_KINDS),
-    "Synthetic triggers": lambda: {each.name for each in dataclasses.fields(Webhook)} & {"after", "poll"},
     "Step types": lambda: {*STEP_TYPES, "API request"},
-    "File encodings": lambda: set(FILE_ENCODINGS),
     "Problem codes": find_codes,
     "Errors": lambda: {error.__name__ for error in find_errors()},
 }
@@ -137,12 +130,6 @@ def test_the_reference_has_a_heading_for_each_row_and_a_row_for_each_heading(sec
 
 def test_every_table_of_the_reference_is_compared() -> None:
     assert {title for title, entries in REFERENCE.items() if entries} == set(TABLES)
-
-
-@pytest.mark.parametrize("name", REFERENCE["Types"])
-def test_a_type_names_its_aliases(name: str) -> None:
-    aliases = re.findall(r"`(\w+)`", REFERENCE["Types"][name].partition("Alias")[2])
-    assert tuple(aliases) == CONVERTORS[name.lower()].aliases
 
 
 @pytest.mark.parametrize("error", list(find_errors()), ids=lambda error: error.__name__)
