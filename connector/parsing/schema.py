@@ -266,8 +266,13 @@ def load_schema() -> dict[str, Any]:
 
 
 def _open(schema: dict[str, Any]) -> dict[str, Any]:
-    """A schema without the names of an open `enum`: plug-ins add to the tables, and readers compare with those."""
-    return {key: value for key, value in schema.items() if key != "enum"} if "x-open" in schema else schema
+    """A schema whose open `enum` refuses nothing: plug-ins add to the tables, and readers compare with those.
+
+    The names are in `x-open` then, for hints.
+    """
+    if "x-open" in schema:
+        schema["x-open"] = schema.pop("enum")
+    return schema
 
 
 def fits(value: Any, kind: Kind) -> bool:
@@ -426,8 +431,9 @@ def _finding(error: Any) -> Finding:
 
 
 def _description(schema: Mapping[str, Any]) -> str:
-    if "$ref" in schema:
-        schema = load_schema()["$defs"][schema["$ref"].rpartition("/")[2]]
-    # The first sentence says what it is; a hint needs no more.
+    # The first sentence says what it is; a hint needs no more, but for the names to choose from.
     first, dot, rest = str(schema.get("description", "")).partition(". ")
-    return first + dot.strip() if rest else first
+    hint = first + dot.strip() if rest else first
+    named = load_schema()["$defs"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    names = named.get("x-open")
+    return f"{hint} Known: {', '.join(names)}." if names else hint

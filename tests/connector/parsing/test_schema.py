@@ -365,7 +365,7 @@ def test_everything_that_is_missing_is_said_at_once_with_what_it_is_for() -> Non
         ("'handle' is missing", "handle"),
         ("'service' is missing", "service"),
     ]
-    assert findings[0].hint.startswith("Letters, digits")
+    assert findings[0].hint == "The name of the connector, in commands and in programs."
 
 
 NAMED: dict[str, Any] = {"$schema": "./connector.schema.json"}
@@ -411,6 +411,17 @@ def test_the_known_keys_of_a_hint_are_those_of_the_language() -> None:
 def test_a_hint_is_the_first_sentence_of_a_description() -> None:
     [finding] = find_shape_problems({**SERVICE, "status": 5}, "service")
     assert finding.hint == "The state of the connector, for people: `active`, for example."
+
+
+@pytest.mark.parametrize(
+    ("auth", "fields"), [({}, [{"name": "a"}]), ({"method": 7}, [{"name": "a", "type": 7}])], ids=["missing", "no text"]
+)
+def test_a_hint_lists_the_names_to_choose_from(auth: dict[str, Any], fields: list[Any]) -> None:
+    findings = find_shape_problems({**SERVICE, "service": {"baseURL": "https://a.example", "auth": auth}}, "service")
+    findings += find_shape_problems({"pets": {"endpoint": "/pets", "fields": fields}}, "resources")
+    method, type_ = (each.hint for each in findings)
+    assert " Known: none, api_token, apikey, bearer, basic, oauth2_client_credentials" in method
+    assert " Known: String, ID, Integer, Int, Number" in type_
 
 
 def test_an_open_list_of_names_is_for_editors_only() -> None:
