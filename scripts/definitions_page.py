@@ -34,22 +34,28 @@ The smallest definition that is useful looks like this:
     "handle": "pets",
     "endpoint": "/pets",
     "fields": [{"name": "id", "type": "Integer"}, {"name": "owner", "type": "String", "selector": ["owner", "name"]}],
-    "operations": {"read": {"method": "GET", "path": "/{{petId}}"}}
+    "operations": {
+      "read": {
+        "method": "GET",
+        "path": {"value": "/{{petId}}", "placeholders": [{"name": "petId", "type": "Integer", "description": "Which pet."}]}
+      }
+    }
   }]
 }
 ```
 
 The connector `petshop` has one resource, `pets`, with one operation, `pets.read`.
-Its input is `petId`, because the path contains `{{petId}}`; its result has the fields `id` and `owner`.
+Its path is a template: `{{petId}}` is replaced by a value, so the operation has the input `petId`.
+A call with `petId` = `7` sends `GET https://petshop.example/v1/pets/7`, and its result has the fields `id` and `owner`.
 
-How to read this page: in parentheses after the name of a member is its type, and whether it is required.
+After the name of each member, in parentheses, is its type and whether it is required.
 The example after "For instance" shows the member as it is written inside its object.
 Where names of kinds are listed, an installed [plug-in](add-a-kind.md) can add more.
-How the members work together is written in the [rules of the language](language.md).
+The [rules of the language](language.md) explain how the members work together.
 
 The page is generated from the JSON Schema that comes with the package, so an editor can show the same explanations while you type: `connector schema` prints the path of the schema, and `connector schema --vscode` the lines for the settings of VS Code.
 A document may also name its schema itself, with the member `$schema`.
-An editor checks names of types, methods and kinds in their usual spelling; the runtime also accepts other cases where this page says so, and the names that plug-ins add.
+An editor marks the names of types, methods and kinds that it does not know; the runtime accepts more: any case where upper and lower case make no difference, and the names that plug-ins add.
 """
 
 #: The parts of the page in the order of reading: a heading, what to know first, and the schemas in it.
@@ -64,18 +70,22 @@ PARTS: Sequence[tuple[str, str, Sequence[str]]] = (
     ("Resources of the provider", "A resource groups the operations on one kind of thing.", ["Resources", "Resource"]),
     (
         "Calls",
-        "An operation says what to send and how to read the answer.",
+        "An operation specifies what to send and how to read the answer.",
         ["Operations", "Operation", "QueryParams", "QueryParam", "Headers", "HeaderValue"],
     ),
     (
         "Bodies and answers",
-        "The kinds are explained under [Body kinds](reference.md#body-kinds), [Response kinds](reference.md#response-kinds) and [Pagination styles](reference.md#pagination-styles).",
+        "[Rule 23](language.md#rule-23) explains conditions and lists in JSON bodies.\nThe kinds are explained under [Body kinds](reference.md#body-kinds), [Response kinds](reference.md#response-kinds) and [Pagination styles](reference.md#pagination-styles).",
         ["BodyTemplate", "FormStyle", "Response", "Pagination", "Idempotent"],
     ),
-    ("Values from answers", "Fields give the values of an answer names of your own.", ["Fields", "Field", "Selector"]),
+    (
+        "Values from answers",
+        "A field gives a value of an answer a name of your own.\n[Rule 10](language.md#rule-10) explains selectors in full.",
+        ["Fields", "Field", "Selector"],
+    ),
     (
         "Templates and inputs",
-        "Every text that may contain `{{name}}` is a template, and its names are inputs.",
+        "Every text that may contain `{{name}}` is a template, and its names are inputs.\nThe rules for templates and values are [rules 1 to 6](language.md#templates-and-values).",
         ["Template", "PlaceholderList", "Placeholder", "Type", "Default", "Options", "ValueSchema"],
     ),
     (

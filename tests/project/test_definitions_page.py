@@ -17,6 +17,7 @@ import pytest
 from connector.parsing.automations import parse_automation
 from connector.parsing.connectors import find_problems, parse_connector
 from connector.parsing.schema import KINDS, Kind
+from connector.requests.build import build_request
 from connector.types import CONVERTORS
 
 ROOT = Path(__file__).parents[2]
@@ -321,7 +322,26 @@ def test_a_default_that_is_written_changes_nothing(written: Placed, silent: Plac
     assert read(written) == read(silent)
 
 
-def test_the_definition_of_the_introduction_has_no_errors() -> None:
+def test_the_definition_of_the_introduction_has_no_problems_and_sends_what_the_page_shows() -> None:
     definition = TEXT.partition("```json\n")[2].partition("```")[0]
-    codes = {problem.code for problem in find_problems(definition, kind="connector")}
-    assert codes <= {"W_UNDECLARED"}
+    assert find_problems(definition, kind="connector") == []
+    found = parse_connector(definition)
+    request = build_request(found.operation("pets.read"), {"petId": 7}, found.service.configure({}))
+    assert f"sends `{request.method} {request.url}`" in TEXT
+
+
+#: The documents of connectors that ship or are examples; the rest of a file's name is its kind.
+SHIPPED = sorted(
+    path
+    for folder in ("definitions", "examples/definitions")
+    for pattern in ("*/*.json", "*/resources/*.json")
+    for path in (ROOT / folder).glob(pattern)
+)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: "/".join(path.parts[-3:]))
+def test_an_editor_accepts_what_ships(path: Path) -> None:
+    kind = "resources" if path.parent.name == "resources" else path.stem
+    schema = {"$ref": f"#/$defs/{KINDS[kind]}", "$defs": DEFINITIONS}  # type: ignore[index]
+    errors = jsonschema.Draft202012Validator(schema).iter_errors(json.loads(path.read_text("utf-8")))
+    assert [error.message for error in errors] == []
