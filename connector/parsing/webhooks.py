@@ -92,7 +92,7 @@ def _read_handshake(reader: Reader, source: Mapping[str, Any], path: Path) -> Ch
         if challenge.signs and source.get("contentType") == FORM:
             raise ValueError("'hmac' cannot be answered where messages are forms: what is signed could be a message")
     except ValueError as error:
-        reader.complain("E_CHALLENGE", str(error), path, "see `challenge` in the reference")
+        reader.complain("E_CHALLENGE", str(error), path, "see Challenge in docs/definitions.md")
         return None
     return challenge
 
@@ -109,7 +109,7 @@ def _read_poll(reader: Reader, source: Mapping[str, Any], path: Path) -> Poll | 
     try:
         return Poll.from_json(block, read)
     except ValueError as error:
-        reader.complain("E_POLL", str(error), path, "see `poll` in the reference")
+        reader.complain("E_POLL", str(error), path, "see Poll in docs/definitions.md")
         return None
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def list_(everywhere: GlobalOptions, connector: str | None) -> None:
     """Show the connectors, or one's operations and triggers."""
     from runtime import documents
-    from runtime.cli.root import descriptions, printing
+    from runtime.cli import descriptions, printing
 
     catalog = everywhere.catalog()
     if connector is None:
@@ -64,7 +64,7 @@ def describe(everywhere: GlobalOptions, connector: str, operation: str | None) -
     For an operation: its inputs (name, type, required or default, place), fields and triggers.
     """
     from runtime import documents
-    from runtime.cli.root import descriptions, printing
+    from runtime.cli import descriptions, printing
 
     found = everywhere.catalog().of(connector)
     if operation is None:
@@ -84,8 +84,8 @@ def lint(everywhere: GlobalOptions, paths: tuple[Path, ...]) -> int:
     A PATH is a connector, a folder of connectors or a JSON file. By default the whole catalogue is checked.
     """
     from connector.errors import InvalidDefinition, problem_document
+    from runtime.cli import printing
     from runtime.cli.failures import EXIT_CODES
-    from runtime.cli.root import printing
     from runtime.config.catalog import find_problems_in
 
     if paths:
@@ -105,10 +105,9 @@ def lint(everywhere: GlobalOptions, paths: tuple[Path, ...]) -> int:
 
 
 @click.command(cls=Command)
-@click.command(cls=Verb)
 @click.option("--vscode", is_flag=True, help="Print the lines for the settings.json of VS Code.")
 @click.pass_obj
-def schema(everywhere: Everywhere, *, vscode: bool) -> None:
+def schema(everywhere: GlobalOptions, *, vscode: bool) -> None:
     """Print where the JSON Schema of definitions is.
 
     It is for editors: they check a definition with it, complete its members and explain them.
@@ -117,7 +116,7 @@ def schema(everywhere: Everywhere, *, vscode: bool) -> None:
     import typing
 
     from connector.parsing.schema import Kind
-    from runtime import printing
+    from runtime.cli import printing
 
     folder = Path(str(importlib.resources.files("connector"))) / "schemas"
     files = {kind: folder / f"{kind}.schema.json" for kind in typing.get_args(Kind) if kind != "mapping"}
@@ -150,7 +149,7 @@ def _patterns(kind: str, folders: list[str]) -> list[str]:
     return [f"{folder}/{pattern}" for folder in folders for pattern in each]
 
 
-@click.command(cls=Verb)
+@click.command(cls=Command)
 @click.pass_obj
 def doctor(everywhere: GlobalOptions) -> int:
     """Check whether everything is in place.
@@ -162,9 +161,9 @@ def doctor(everywhere: GlobalOptions) -> int:
     import datetime
 
     from connector.errors import ConfigurationError
+    from runtime.cli import descriptions, printing
     from runtime.cli.doctor import examine
     from runtime.cli.failures import EXIT_CODES
-    from runtime.cli.root import descriptions, printing
 
     now = datetime.datetime.now(datetime.UTC)
     checks = [dataclasses.asdict(check) for check in examine(everywhere.settings(), now=now)]

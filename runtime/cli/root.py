@@ -69,8 +69,8 @@ def mock(everywhere: GlobalOptions, connectors: tuple[str, ...], port: int) -> N
     """
     import asyncio
 
-    from runtime.cli.root import printing
-    from runtime.mock.provider import MockProvider, serve
+    from runtime.cli import printing
+    from runtime.mock import MockProvider, serve
 
     catalog = everywhere.catalog()
     found = [catalog.of(name) for name in connectors or catalog.handles()]
@@ -97,7 +97,7 @@ def completion(everywhere: GlobalOptions, shell: str) -> None:
     """
     from click.shell_completion import get_completion_class
 
-    from runtime.cli.root import printing
+    from runtime.cli import printing
 
     kind = get_completion_class(shell)
     if kind is None:
