@@ -1,27 +1,32 @@
-"""One call of a provider: its request authorised, sent, authorised anew once where its token is stale, and mapped.
+"""One call of a provider: its request authorised, sent, authorised again once if its token is stale, and mapped.
 
-Which operation is called with what is `runtime`'s to find out; how a request is sent until it is answered `sending`'s,
-and where tokens come from `authorising`'s.
+`caller` decides which operation is called with which inputs, `sender` when a request is sent again, and `tokens` where
+tokens come from. What an answer means is the language's; here its secrets are masked and failures become errors.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import secrets
 import uuid
-from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
+from connector.answers.failures import provider_message
+from connector.answers.mapping import map_turns, read_leniently
 from connector.auth.methods import GrantAuth
-from connector.errors import InputProblem, MissingCredentials
-from connector.messages import Request, Response, Result, Stream
+from connector.errors import InputProblem, MappingError, MissingCredentials, RateLimited, ResponseError
+from connector.messages import Chunk, Request, Response, Result, Stream, without_query
 from connector.model.definition import Connector, Operation
-from connector.model.service import Config, missing_value
+from connector.model.service import SHORTEST_TOKEN, Config, missing_value
 from connector.protocols import Auth, Moment
 from connector.templates import Unrenderable
 from connector.urls import origin_of
-from runtime.calls.outcomes import failure_of, map_answer
+from runtime.calls.retries import is_limit, read_wait
 from runtime.calls.sender import Authorise, Sender, Sent, Sleep, Transmits
+from runtime.calls.streams import Opening, chunks_of, read_chunks, streams
 from runtime.calls.tokens import Authoriser
 from runtime.config.settings import Settings
 from runtime.config.variables import variable_name
@@ -33,9 +38,50 @@ if TYPE_CHECKING:
 
     from runtime.http.client import Client
 
+_HINTS = {
+    401: "check the credentials of the connection: connector doctor",
+    403: "the credentials are known but may not do this",
+    404: "check the ids among the inputs, and the base URL",
+    410: "the provider has retired this operation",
+    422: "check the inputs: connector describe shows what each is for",
+}
 
-class Calls:
-    """What makes the calls of one runtime."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedCall:
+    """A call that is ready to be made; `request` is the one before auth.
+
+    `attempts` and `warnings` are those of the steps before it.
+    """
+
+    connection: str
+    connector: Connector
+    operation: Operation
+    config: Config
+    request: Request
+    attempts: int = 0
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """What errors call it: `mistral-ai:team-b models.list`."""
+        return f"{self.connection} {self.operation.label}"
+
+    def keyed(self, key: str | None) -> PreparedCall:
+        """The call with the caller's idempotency key, if its operation has a header for it; each step has its own."""
+        header = self.operation.idempotency_header
+        if key is None or not header:
+            return self
+        own = f"{key}-{self.operation.step}" if self.operation.step else key
+        return replace(self, request=self.request.with_header(header, own))
+
+    def complete(self, result: Result) -> Result:
+        """The result of the call as that of all steps."""
+        return replace(result, attempts=self.attempts + result.attempts, warnings=(*self.warnings, *result.warnings))
+
+
+class Exchange:
+    """Makes calls of one runtime: with its tokens, its pace and its connections to providers."""
 
     def __init__(
         self,
@@ -66,29 +112,21 @@ class Calls:
         if client is not None:
             await client.aclose()
 
-    async def make(
-        self,
-        connection: str,
-        connector: Connector,
-        found: Operation,
-        config: Config,
-        request: Request,
-        client: Transmits | None = None,
-    ) -> tuple[Result, Response]:
-        """The mapped answer to a request before auth, and the answer itself; raises as `Runtime.call` does.
+    async def make(self, call: PreparedCall, client: Transmits | None = None) -> tuple[Result, Response]:
+        """The mapped answer to a call, and the answer itself; raises as `Caller.call` does.
 
         `client` sends in place of the one that all calls share.
         """
-        label = f"{connection} {found.label}"
-        if found.idempotency_header and found.idempotency_header not in request.headers:
-            request = request.with_header(found.idempotency_header, str(uuid.uuid4()))
+        operation, request, config, connection = call.operation, call.request, call.config, call.connection
+        if operation.idempotency_header and operation.idempotency_header not in request.headers:
+            request = request.with_header(operation.idempotency_header, str(uuid.uuid4()))
         sender = client or self.open_client()
 
         async def send(auth: Auth) -> Sent:
-            authorise = self.authorising(connection, connector, config, auth)
+            authorise = self.authorising(connection, call.connector, config, auth)
             origin = config.origin
             return await self._sender.send(
-                sender, request, found, authorise=authorise, connection=connection, origin=origin
+                sender, request, operation, authorise=authorise, connection=connection, origin=origin
             )
 
         auth = config.auth
@@ -106,18 +144,44 @@ class Calls:
                     if auth.stale.is_in(sent.response):
                         self.authoriser.reject(connection, grant)
             config = replace(config, tokens=config.tokens | grant.secrets)
-        request = sent.request
-        response = sent.response
-        result = await map_answer(found, config, request, response, label)
-        result = replace(result, request=request.masked(), attempts=sent.attempts, run=uuid.uuid4().hex)
+        result = await map_answer(operation, config, sent.request, sent.response, call.label)
+        result = replace(result, request=sent.request.masked(), attempts=sent.attempts, run=uuid.uuid4().hex)
         if not result.ok:
-            raise failure_of(found, label, result, response.masked(request.secrets), self._clock())
-        return result, response
+            raise self._failure(call, result, sent.response.masked(sent.request.secrets))
+        return result, sent.response
+
+    async def stream(self, call: PreparedCall) -> AsyncGenerator[Chunk, None]:
+        """The chunks of an answer as they come; raises as `Caller.stream` does."""
+        async with Opening(self.open_client()) as opening:
+            result, _ = await self.make(call, opening)
+            answer, sent = opening.answer, opening.request or call.request
+            # The token that auth obtained is masked in what comes, as the connection's own tokens are.
+            config = replace(call.config, tokens=call.config.tokens | (sent.secrets - call.config.secrets))
+            if answer is not None and not streams(call.operation, answer.content_type):
+                result = await map_answer(call.operation, config, sent, await answer.read(), call.label)
+                if not result.ok:
+                    raise self._failure(call, replace(result, request=sent.masked()), Response(result.status))
+                answer = None
+            if answer is None:
+                for chunk in chunks_of(result):
+                    yield chunk
+                return
+            limits = self._settings.limits
+            chunks = read_chunks(call.operation, answer, sent, label=call.label, limits=limits, hidden=config.tokens)
+            async with contextlib.aclosing(chunks):
+                async for chunk in chunks:
+                    if not chunk.ok:
+                        result = Result(ok=False, status=chunk.status, raw=chunk.raw, request=sent.masked())
+                        raise self._failure(call, result, Response(chunk.status))
+                    yield chunk
+
+    def _failure(self, call: PreparedCall, result: Result, response: Response) -> ResponseError:
+        return failure_of(call.operation, call.label, result, response, self._clock())
 
     def authorising(self, connection: str, connector: Connector, config: Config, auth: Auth) -> Authorise:
-        """Returns what adds the credentials of a connection to one attempt after the other.
+        """Returns the function that adds the credentials of a connection to each attempt.
 
-        Raises MissingCredentials for values that are missing, and so does the function for one that cannot be used.
+        Raises MissingCredentials for missing values, as the function does for a value that cannot be used.
         """
         missing = frozenset() if isinstance(auth, GrantAuth) else auth.credentials & config.missing
         if missing:
@@ -140,11 +204,88 @@ class Calls:
         return await self._sender.ask(self.open_client(), request, label=operation, origin=origin)
 
     def open_client(self) -> Client:
-        """What sends requests through the guard."""
+        """The client of all calls, which sends requests through the guard."""
         if self._client is None:
-            # The HTTP library takes 75 ms to import, which only a call has to pay for.
+            # The HTTP library takes 75 ms to import, so only a call imports it.
             from runtime.http.client import Client
 
             guard = Guard(frozenset(map(origin_of, self._settings.named_base_urls())))
             self._client = Client(guard, self._settings.limits, transport=self._transport)
         return self._client
+
+
+def failure_of(found: Operation, operation: str, result: Result, response: Response, now: float) -> ResponseError:
+    """The error of an answer that is a failure, the provider's own words first; `now` is seconds since the epoch."""
+    errors = found.policies.errors
+    said = errors.message.find_one(result.raw) if errors.message is not None else None
+    words = provider_message(said) or provider_message(result.raw) or "the provider gave no reason"
+    message = f"{words} ({operation} answered {response.status})"
+    code = errors.code_in(result.raw)
+    if 300 <= response.status < 400:  # RFC 9110, section 15.4
+        where = without_query(response.headers.get("location", "nowhere"))
+        message = f"{operation} answered {response.status}: a redirect to {where}, which is not followed"
+    meaning = errors.statuses.get(response.status, "")
+    if is_limit(response):
+        after = read_wait(response, now, errors.retry_after)
+        wait = f"wait {after:g} s" if after is not None else "wait before calling again"
+        return RateLimited(
+            message,
+            hint=f"{meaning}; {wait}" if meaning else wait,
+            operation=operation,
+            result=result,
+            response=response,
+            retry_after=after,
+            provider_code=code,
+        )
+    return ResponseError(
+        message,
+        hint=meaning or _HINTS.get(response.status, ""),
+        operation=operation,
+        result=result,
+        response=response,
+        provider_code=code,
+    )
+
+
+def document_of(result: Result, response: Response, config: Config) -> Any:
+    """The answer parsed, with what is masked in the result: the address of a next page may hold a token."""
+    if any(token.encode() in response.body for token in config.tokens):
+        return read_leniently(response)
+    return result.raw
+
+
+async def map_answer(operation: Operation, config: Config, request: Request, response: Response, label: str) -> Result:
+    """The mapped answer, without secrets that the provider echoes (hazard T53).
+
+    What a failure says is stored and shown, so every credential in it is masked; in a success a token is, and what auth
+    made of credentials (user and password of Basic in one), but not a user name, which is often data.
+    """
+    hidden = request.secrets
+    if response.status < 300:
+        made = (form for form in request.secrets - config.secrets if len(form) >= SHORTEST_TOKEN)
+        hidden = config.tokens.union(made)
+    try:
+        result = await _map(operation, response.masked(hidden) if hidden else response)
+        # What the definition calls a failure may have come with a status of success.
+        failed = not result.ok and response.status < 300
+        return await _map(operation, response.masked(request.secrets)) if failed else result
+    except MappingError:
+        response = response.masked(request.secrets)
+        try:
+            return await _map(operation, response)
+        except MappingError as error:
+            raise MappingError(
+                error.message, hint=error.hint, operation=label, request=request.masked(), response=response
+            ) from None
+
+
+async def _map(operation: Operation, response: Response) -> Result:
+    """The answer mapped; other tasks have turns meanwhile, since a provider chooses how many values its bytes are."""
+    turns = map_turns(operation, response)
+    while True:
+        try:
+            next(turns)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+        await asyncio.sleep(0)

@@ -38,11 +38,11 @@ from connector.model.definition import Operation
 from connector.parsing.automations import read_automation
 from connector.parsing.schema import Document, Finding
 from connector.types import to_text
+from runtime.calls.caller import Caller
 from runtime.config.catalog import Catalog
 from runtime.events.subscriptions import next_wait
 from runtime.journal.entries import Run, StoredEvent
 from runtime.journal.journal import Journal
-from runtime.runtime import Runtime
 
 #: The answer of a step is kept for later steps up to so many characters of JSON; beyond, `raw` is left out.
 MAX_KEPT = 256 * 1024
@@ -67,7 +67,7 @@ class Automations:
     def __init__(
         self,
         known: Iterable[Automation],
-        runtime: Runtime,
+        caller: Caller,
         journal: Journal | None,
         files: Path,
         *,
@@ -78,7 +78,7 @@ class Automations:
         Without a `journal` they can be rehearsed only.
         """
         self._known = {each.handle: each for each in known}
-        self._runtime = runtime
+        self._caller = caller
         self._opened = journal
         self._files = files
         self._chance = chance
@@ -139,7 +139,7 @@ class Automations:
             inputs: dict[str, Any] = {}
             try:
                 inputs = step.inputs.resolve(context, name=f"{automation.handle} {step.name}")
-                request = self._runtime.render(step.connection, step.operation, inputs)
+                request = self._caller.render(step.connection, step.operation, inputs)
             except ConnectorError as error:
                 yield DryRunStep(step.name, label, inputs, error=f"{error.message}; {error.hint}".rstrip("; "))
                 continue
@@ -147,14 +147,14 @@ class Automations:
             yield DryRunStep(step.name, label, inputs, request)
 
     def _find(self, step: Step) -> Any:
-        return self._runtime.find(step.connection, step.operation)[1]
+        return self._caller.find(step.connection, step.operation)[1]
 
     def _sample(self, step: Step) -> Mapping[str, Any] | None:
         """The last recorded answer of a step's operation, else one that is made up."""
-        connector, operation = self._runtime.find(step.connection, step.operation)
+        connector, operation = self._caller.find(step.connection, step.operation)
         if not isinstance(operation, Operation):
             return None
-        recorded = self._runtime.catalog.examples(connector.handle).get(step.operation)
+        recorded = self._caller.catalog.examples(connector.handle).get(step.operation)
         answers = read_example(step.operation, recorded) if recorded is not None else ()
         return _kept(map_response(operation, (answers or make_answers(operation, None))[-1]))
 
@@ -163,7 +163,7 @@ class Automations:
     ) -> Mapping[str, Any]:
         if step.save is None:
             key = f"{run.id}-{run.step}"
-            return _kept(await self._runtime.call(step.connection, step.operation, inputs, idempotency_key=key))
+            return _kept(await self._caller.call(step.connection, step.operation, inputs, idempotency_key=key))
         name = step.save.find(context)
         text = "" if name is MISSING else to_text(name)
         if not _FILE_NAME.match(text):
@@ -176,7 +176,7 @@ class Automations:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f"{path.name}.part")
         size, status = 0, 200
-        chunks = cast("AsyncGenerator[Chunk, None]", self._runtime.stream(step.connection, step.operation, inputs))
+        chunks = cast("AsyncGenerator[Chunk, None]", self._caller.stream(step.connection, step.operation, inputs))
         with partial.open("wb") as file:
             async with contextlib.aclosing(chunks):
                 async for chunk in chunks:

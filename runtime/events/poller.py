@@ -29,11 +29,11 @@ from connector.messages import Event
 from connector.model.definition import Webhook
 from connector.model.polls import Poll as Declared
 from connector.types import to_text
+from runtime.calls.caller import Caller
 from runtime.events.own_calls import source_of
 from runtime.events.polls import Poll, Polls
 from runtime.journal.entries import Checkpoint, NewEvent, Sightings, Work
 from runtime.journal.journal import Journal
-from runtime.runtime import Runtime
 
 #: One poll makes at most so many events; the rest is news for the next one, which follows at once (hazard P6).
 MAX_EVENTS = 1000
@@ -69,14 +69,14 @@ class _Tally:
 class Poller:
     """The polls of a runtime's connections."""
 
-    def __init__(self, runtime: Runtime, journal: Journal, *, chance: Callable[[], float] = random.random) -> None:
+    def __init__(self, caller: Caller, journal: Journal, *, chance: Callable[[], float] = random.random) -> None:
         """`chance` gives numbers from 0 to 1, by which polls are kept from all coming at once."""
-        self._runtime = runtime
+        self._caller = caller
         self._journal = journal
-        self._clock = runtime.clock
+        self._clock = caller.clock
         self._chance = chance
         #: What is polled.
-        self.polls = Polls(runtime, journal)
+        self.polls = Polls(caller, journal)
 
     async def schedule(self) -> None:
         """Makes sure that every poll is due some day; one that is scheduled already stays as it is.
@@ -88,7 +88,7 @@ class Poller:
         mended = []
         for poll in polls:
             state = await self._load(poll)
-            if state["state"] in _LACKING and self._runtime.vault.entered(poll.connection) > state["at"]:
+            if state["state"] in _LACKING and self._caller.vault.entered(poll.connection) > state["at"]:
                 mended.append(Work("poll", poll.id, now, poll.connection))
         await self._journal.schedule(mended, replace=True)
 
@@ -154,7 +154,7 @@ class Poller:
         """Reads all pages; gives what each trigger saw, whether events are left for later, and what was wrong."""
         tallies = {webhook.id: _Tally() for webhook in poll.webhooks}
         left, said = MAX_EVENTS, ""
-        async for page in self._runtime.pages(poll.connection, poll.operation.id, poll.inputs):
+        async for page in self._caller.pages(poll.connection, poll.operation.id, poll.inputs):
             rows = find_records(poll.operation, page.raw)[0] if isinstance(page.raw, (dict, list)) else []
             if page.truncated:
                 said = page.warnings[-1]
@@ -243,11 +243,11 @@ class Poller:
         await self._journal.append(events, checkpoint=checkpoint, then=[work])
 
 
-async def trigger_documents(runtime: Runtime, poller: Poller, connection: str) -> list[dict[str, Any]]:
+async def trigger_documents(caller: Caller, poller: Poller, connection: str) -> list[dict[str, Any]]:
     """The triggers of a connection as JSON: how each is made, and what its last poll said; times are epoch seconds."""
     polls = {webhook.id: poll for poll in await poller.polls.of(connection) for webhook in poll.webhooks}
     rows = []
-    for webhook in runtime.catalog.of(connection).webhooks:
+    for webhook in caller.catalog.of(connection).webhooks:
         poll = polls.get(webhook.id)
         state = await poller.status(poll) if poll is not None else {}
         if poll is None and webhook.poll is not None:

@@ -15,9 +15,9 @@ from typing import Any
 from connector.errors import UnknownConnector, UnknownOperation
 from connector.model.definition import Operation, Webhook
 from connector.model.polls import Poll as Declared
+from runtime.calls.caller import Caller
 from runtime.journal.entries import Checkpoint, Work
 from runtime.journal.journal import Journal
-from runtime.runtime import Runtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +73,13 @@ class Poll:
 class Polls:
     """The polls of a runtime's connections."""
 
-    def __init__(self, runtime: Runtime, journal: Journal) -> None:
-        self._runtime = runtime
+    def __init__(self, caller: Caller, journal: Journal) -> None:
+        self._caller = caller
         self._journal = journal
 
     async def all(self) -> list[Poll]:
         """What is polled: the declared polls of every connection that has the values it needs."""
-        return [poll for connection in self._runtime.connections() for poll in await self.of(connection)]
+        return [poll for connection in self._caller.connections() for poll in await self.of(connection)]
 
     async def find(self, id: str) -> Poll | None:
         """The poll of that id, or None if there is none (any more)."""
@@ -90,7 +90,7 @@ class Polls:
 
     async def of(self, connection: str) -> list[Poll]:
         """The polls of one connection, whether it has its values or not; raises UnknownConnector."""
-        connector = self._runtime.catalog.of(connection)
+        connector = self._caller.catalog.of(connection)
         asked: dict[tuple[str, str], Poll] = {}
         for webhook in connector.webhooks:
             declared = webhook.poll
@@ -106,7 +106,7 @@ class Polls:
 
     def declared(self, connection: str, trigger: str) -> tuple[Declared, Operation]:
         """What a trigger says of polling, and the operation; raises UnknownOperation."""
-        connector = self._runtime.catalog.of(connection)
+        connector = self._caller.catalog.of(connection)
         known = {each.id: each.poll for each in connector.webhooks if each.poll is not None}
         declared = known.get(trigger)
         if declared is None or declared.operation not in connector.operations:
@@ -129,10 +129,10 @@ class Polls:
         before = await self._choice(connection, trigger)
         choice = Choice(enabled, before.inputs if inputs is None else inputs)
         if enabled:
-            self._runtime.render(connection, operation.id, {**declared.inputs, **choice.inputs})
+            self._caller.render(connection, operation.id, {**declared.inputs, **choice.inputs})
         old = {poll.id for poll in await self.of(connection)}
         state = {"enabled": choice.enabled, "inputs": dict(choice.inputs)}
-        kept = Checkpoint(_choice_name(connection, trigger), state, self._runtime.clock())
+        kept = Checkpoint(_choice_name(connection, trigger), state, self._caller.clock())
         await self._journal.append([], checkpoint=kept)
         new = await self.of(connection)
         await self._journal.unschedule("poll", sorted(old - {poll.id for poll in new}))

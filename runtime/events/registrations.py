@@ -8,17 +8,15 @@ secret travels to the provider, and is kept nowhere here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from connector.errors import ConfigurationError, ConnectorError, InputError, InputProblem, RequestRefused, did_you_mean
 from connector.messages import mask
 from connector.model.definition import Operation, Webhook
+from runtime.calls.caller import Caller
 from runtime.events.ingress import Ingress
 from runtime.journal.entries import Checkpoint, NewEvent, Work
 from runtime.journal.journal import Journal
-
-if TYPE_CHECKING:
-    from runtime.runtime import Runtime
 
 #: What the id of a renewal begins with, among the ids of polls.
 RENEWAL = "renew "
@@ -29,8 +27,8 @@ _AGAIN = 300.0
 class Registrations:
     """The registrations of a runtime's webhooks at their providers."""
 
-    def __init__(self, runtime: Runtime, journal: Journal, ingress: Ingress) -> None:
-        self._runtime = runtime
+    def __init__(self, caller: Caller, journal: Journal, ingress: Ingress) -> None:
+        self._caller = caller
         self._journal = journal
         self._ingress = ingress
 
@@ -86,7 +84,7 @@ class Registrations:
         await self._save(connection, trigger, known, [Work("poll", id, self._journal.now() + wait, connection)])
 
     def _find(self, connection: str, trigger: str) -> Webhook:
-        connector = self._runtime.catalog.of(connection)
+        connector = self._caller.catalog.of(connection)
         known = [each for each in connector.webhooks if each.registration is not None]
         found = next((each for each in known if each.id == trigger), None)
         if found is None:
@@ -98,7 +96,7 @@ class Registrations:
         self, connection: str, webhook: Webhook, operation: Operation, known: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Calls one of them with what it declares of what we know; gives the fields of the answer, secrets masked."""
-        if not self._runtime.settings.public_url:
+        if not self._caller.settings.public_url:
             hint = "set CONNECTOR_PUBLIC_URL, or public_url of connector.toml"
             raise ConfigurationError("providers are not told where they reach us", hint=hint)
         route = self._ingress.routes[webhook.path.encode()]
@@ -110,7 +108,7 @@ class Registrations:
         if door.secrets:
             given["webhookSecret"] = door.secrets[0]
         inputs = {name: value for name, value in given.items() if name in operation.inputs}
-        result = await self._runtime.call(connection, operation.id, inputs)
+        result = await self._caller.call(connection, operation.id, inputs)
         fields = result.fields or {}
         return {name: mask(each, door.secrets) if isinstance(each, str) else each for name, each in fields.items()}
 

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi_offline import FastAPIOffline
@@ -22,6 +22,7 @@ from starlette.routing import Route as StarletteRoute
 
 from connector.errors import ConfigurationError, InvalidDefinition, JournalUnavailable, RequestRefused
 from connector.model.definition import Connector
+from runtime.calls.caller import Caller
 from runtime.config.store import open_store
 from runtime.events import deliverer
 from runtime.events.automations import Automations, read_automations
@@ -41,9 +42,6 @@ from runtime.server.reload import Reloader
 from runtime.server.routes.api import build_router
 from runtime.server.routing import PROBLEM_SCHEMA, PROBLEMS, Backend, JsonResponse, make_route_class, problem_response
 
-if TYPE_CHECKING:
-    from runtime.runtime import Runtime
-
 _LOG = logging.getLogger(__name__)
 #: What a process may do: answer requests, poll and run automations, deliver.
 ROLES = ("api", "poller", "delivery")
@@ -57,7 +55,7 @@ _TIDY = 3600.0
 _GRACE = 5.0
 
 
-def open_backend(runtime: Runtime, *, webhooks: bool = True, reload: bool = False) -> Backend:
+def open_backend(runtime: Caller, *, webhooks: bool = True, reload: bool = False) -> Backend:
     """What the routes act on: every connector that can be read has its webhooks, where they matter.
 
     With `reload` it has what takes edited definitions. Raises ConfigurationError where two of them have one path.
@@ -71,14 +69,14 @@ def open_backend(runtime: Runtime, *, webhooks: bool = True, reload: bool = Fals
         clock=runtime.clock,
         count=metrics.count_message,
     )
-    reloader = Reloader(runtime, ingress) if reload else None
+    reloader = Reloader(runtime.catalog, ingress) if reload else None
     if webhooks:
         ingress.routes = find_routes(_readable(runtime))
     return Backend(runtime, ingress, Gate(settings.admin_token), metrics, reloader=reloader)
 
 
 def create_app(
-    runtime: Runtime, *, roles: Iterable[str] = ROLES, webhooks: bool = True, reload: bool = False
+    runtime: Caller, *, roles: Iterable[str] = ROLES, webhooks: bool = True, reload: bool = False
 ) -> FastAPI:
     """The whole application over a runtime, webhooks included; `roles` are what this process does.
 
@@ -121,7 +119,7 @@ def put_webhooks_first(app: FastAPI) -> Any:
     return choose
 
 
-def build_host_router(runtime: Runtime) -> APIRouter:
+def build_host_router(runtime: Caller) -> APIRouter:
     """Webhooks and interface for an application of a host: `app.include_router(runtime.router())`."""
     backend = open_backend(runtime)
     router = APIRouter(lifespan=lambda _: _live(backend, frozenset(ROLES)))
@@ -153,11 +151,7 @@ async def _live(backend: Backend, roles: frozenset[str]) -> AsyncIterator[None]:
     """Opens the journal, unless the runtime has one, and does the work of the roles until the application ends."""
     runtime = backend.runtime
     async with contextlib.AsyncExitStack() as stack:
-        journal = runtime.journal
-        if journal is None:
-            opened = await Journal.open(runtime.settings.journal or "sqlite://")
-            journal = runtime.journal = await stack.enter_async_context(opened)
-            stack.callback(setattr, runtime, "journal", None)
+        journal = await stack.enter_async_context(runtime.open_journal())
         await stack.enter_async_context(runtime)
         backend.journal = backend.ingress.journal = journal
         stack.callback(_detach, backend)
@@ -222,7 +216,7 @@ async def _find_handlers(
     return handlers
 
 
-async def _tidy(runtime: Runtime, journal: Journal) -> None:
+async def _tidy(runtime: Caller, journal: Journal) -> None:
     """Removes what is older than the operator wants to keep, now and every hour."""
     settings = runtime.settings
     while True:
@@ -233,7 +227,7 @@ async def _tidy(runtime: Runtime, journal: Journal) -> None:
         await asyncio.sleep(_TIDY)
 
 
-async def _watch(runtime: Runtime, poller: Poller) -> None:
+async def _watch(runtime: Caller, poller: Poller) -> None:
     """Puts the polls of connections in line whose values were entered while the server runs."""
     seen = runtime.vault.version()
     while True:
@@ -260,7 +254,7 @@ async def follow_definitions(
             _LOG.warning("edited definitions could not be taken: %s", getattr(error, "message", type(error).__name__))
 
 
-def _readable(runtime: Runtime) -> Iterable[Connector]:
+def _readable(runtime: Caller) -> Iterable[Connector]:
     for handle in runtime.catalog.handles():
         try:
             yield runtime.catalog.get(handle)

@@ -12,9 +12,8 @@ from collections.abc import Iterator
 
 from connector.errors import ConfigurationError, InvalidDefinition
 from connector.model.definition import Connector
-from runtime.config.catalog import Edition, read_place
+from runtime.config.catalog import Catalog, Edition, read_place
 from runtime.events.ingress import Ingress, find_routes
-from runtime.runtime import Runtime
 
 _LOG = logging.getLogger(__name__)
 #: Of one definition at most so many problems are logged.
@@ -22,13 +21,13 @@ _MAX_PROBLEMS = 10
 
 
 class Reloader:
-    """The definitions of a runtime, compared with what is on the disk."""
+    """The definitions of a catalogue, compared with what is on the disk."""
 
-    def __init__(self, runtime: Runtime, ingress: Ingress) -> None:
+    def __init__(self, catalog: Catalog, ingress: Ingress) -> None:
         """Remembers what is on the disk now, so it is made before any definition is read."""
-        self._runtime = runtime
+        self._catalog = catalog
         self._ingress = ingress
-        self._seen = runtime.catalog.editions()
+        self._seen = catalog.editions()
 
     async def look(self) -> list[str]:
         """Takes the definitions that were edited since the last look and are valid; returns their handles, sorted.
@@ -44,7 +43,7 @@ class Reloader:
 
     def _read(self) -> tuple[dict[str, Edition], dict[str, Connector | InvalidDefinition | ConfigurationError]]:
         # The edition comes before the text: what is written in between is an edit to be seen next time.
-        now = self._runtime.catalog.editions()
+        now = self._catalog.editions()
         return now, dict(self._read_edited(now))
 
     def _read_edited(
@@ -58,7 +57,7 @@ class Reloader:
                     yield handle, error
 
     def _take(self, handle: str, edition: Edition, outcome: Connector | InvalidDefinition | ConfigurationError) -> bool:
-        catalog = self._runtime.catalog
+        catalog = self._catalog
         before = catalog.loaded()
         stays = "the previous one stays in use" if handle in before else "there is none to use"
         try:

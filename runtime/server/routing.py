@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 
 from connector.errors import ConnectorError, InputError, InputProblem, RequestRefused
 from connector.strict_json import parse_json
+from runtime.calls.caller import Caller
 from runtime.events.ingress import Ingress, read_body
 from runtime.problems import problem_bytes
 from runtime.server.announcement import StartKey
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from runtime.events.registrations import Registrations
     from runtime.events.subscribers import Subscribers
     from runtime.journal.journal import Journal
-    from runtime.runtime import Runtime
     from runtime.server.reload import Reloader
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
@@ -83,7 +83,7 @@ PROBLEM_SCHEMA: dict[str, Any] = {
 class Backend:
     """What routes act on. The journal is None while it is not open."""
 
-    runtime: Runtime
+    runtime: Caller
     ingress: Ingress
     gate: Gate
     metrics: Metrics

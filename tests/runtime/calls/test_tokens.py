@@ -440,7 +440,7 @@ async def test_a_person_logs_in_with_pkce_and_the_token_is_used(bench: Bench, se
             await rt.call("demo", "things.read", {})
         request = code_request(service, values, sent_back["code"], REDIRECT_URI, VERIFIER)
         assert not any(secret in str(request.masked().text) for secret in (VERIFIER, sent_back["code"]))
-        response = await rt._calls.open_client().send(request, operation="login")  # noqa: SLF001 - what sends a login
+        response = await rt._exchange.open_client().send(request, operation="login")  # noqa: SLF001 - what sends a login
         await rt.vault.save_grant("demo", read_grant(response, clock.now).to_json())
         assert (await rt.call("demo", "things.read", {})).ok
 
@@ -507,7 +507,7 @@ async def test_what_is_forgotten_of_a_connection_is_looked_up_anew(bench: Bench,
     async with bench.runtime(CREDENTIALS) as rt:
         await rt.call("demo", "things.read", {})
         await rt.vault.save_grant("demo", {"token": "other"})
-        rt._calls.authoriser.forget("demo")  # noqa: SLF001 - a login in this process
+        rt._exchange.authoriser.forget("demo")  # noqa: SLF001 - a login in this process
         server.api = lambda credential: (200, {"id": credential})
         await rt.call("demo", "things.read", {})
         assert server.called[-1] == "Bearer other"

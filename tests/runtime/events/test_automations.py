@@ -156,7 +156,7 @@ async def test_a_failure_that_may_pass_is_tried_again_by_the_table_and_then_ends
         waits.append(run.due - world.now)
         world.now = run.due
         world.runtime = World(world.folder, world.journal).runtime  # its breaker would be open by now
-        world.runtime._calls._transport = httpx2.MockTransport(world.respond)  # noqa: SLF001 - the same provider
+        world.runtime._exchange._transport = httpx2.MockTransport(world.respond)  # noqa: SLF001 - the same provider
         world.install(automation(READ))
     run = await world.work()
     assert waits == [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400]

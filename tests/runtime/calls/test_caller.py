@@ -1,4 +1,4 @@
-"""Custom operations as they run: against the made provider, with recorded answers, through Runtime and command line."""
+"""Callers alone, and custom operations as they run: against the mock provider, through Runtime and command line."""
 
 from __future__ import annotations
 
