@@ -14,7 +14,7 @@ from typing import Any
 from connector.messages import Chunk, Event, Request, Result
 from connector.model.definition import AnyOperation, Connector, Field, Operation, Webhook
 from connector.templates import Placeholder, Template
-from runtime.config.variables import variable_name
+from runtime.config.connections import variable_name
 from runtime.journal.entries import Attempt, Delivery, Subscription
 
 Document = dict[str, Any]

@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import logging
 import math
+import traceback
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from connector.errors import (
@@ -29,8 +31,8 @@ from connector.errors import (
     TransportError,
     UnknownConnector,
     UnknownOperation,
+    problem_document,
 )
-from runtime.cli.failures import failure_document
 
 _LOG = logging.getLogger(__name__)
 CONTENT_TYPE = "application/problem+json"
@@ -61,6 +63,19 @@ def status_of(error: BaseException) -> int:
     return next(STATUSES[each] for each in type(error).__mro__ if each in STATUSES)
 
 
+def failure_document(error: BaseException) -> dict[str, Any]:
+    """An error as a problem document (RFC 9457), with `code` and `hint`."""
+    if isinstance(error, ConnectorError):
+        return dict(problem_document(error))
+    return {
+        "type": "about:blank",
+        "title": "An unexpected error",
+        "code": "E_UNEXPECTED",
+        "detail": _place(error),
+        "hint": "please report it; CONNECTOR_DEBUG=1 shows where it arose",
+    }
+
+
 def problem(error: BaseException) -> tuple[int, dict[str, Any], dict[str, str]]:
     """The status, the problem document and the header fields that say an error to whoever asked."""
     status = status_of(error)
@@ -81,3 +96,12 @@ def problem_bytes(error: BaseException) -> tuple[int, bytes, dict[str, str]]:
     """As `problem`, with the document as JSON."""
     status, document, headers = problem(error)
     return status, json.dumps(document).encode(), {"Content-Type": CONTENT_TYPE, **headers}
+
+
+def _place(error: BaseException) -> str:
+    """The kind of the error and where it arose. Its text is left out: nobody knows what it quotes."""
+    if isinstance(error, OSError) and error.strerror:
+        return ": ".join(str(part) for part in (error.filename, error.strerror.lower()) if part)
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return type(error).__name__ + where

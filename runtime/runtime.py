@@ -130,9 +130,10 @@ class Runtime(Caller):
         calls. Raises InputError for a connector or a trigger that is not declared.
         """
         from runtime.events.listeners import Listeners
+        from runtime.events.subscriptions import check_triggers
         from runtime.journal.entries import Filter
 
-        self.catalog.check_triggers(connection, [trigger])
+        check_triggers(self.catalog, connection, [trigger])
 
         def register(function: _F) -> _F:
             if self._listeners is None:

@@ -28,8 +28,8 @@ from runtime.calls.retries import is_limit, read_wait
 from runtime.calls.sender import Authorise, Sender, Sent, Sleep, Transmits
 from runtime.calls.streams import Opening, chunks_of, read_chunks, streams
 from runtime.calls.tokens import Authoriser
+from runtime.config.connections import variable_name
 from runtime.config.settings import Settings
-from runtime.config.variables import variable_name
 from runtime.config.vault import Vault
 from runtime.http.guard import Guard
 

@@ -16,7 +16,7 @@ from connector.errors import MappingError
 from connector.messages import Chunk, Request, Response, Result, mask
 from connector.model.definition import Operation
 from runtime.config.settings import Limits
-from runtime.journal.clock import Turns
+from runtime.http.turns import Turns
 
 if TYPE_CHECKING:
     from runtime.http.client import Client, StreamedResponse

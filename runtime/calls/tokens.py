@@ -28,7 +28,7 @@ from connector.errors import (
 from connector.messages import Request, Response
 from connector.model.service import Config
 from connector.templates import Unrenderable
-from runtime.config.variables import variable_name
+from runtime.config.connections import variable_name
 from runtime.config.vault import Vault
 
 R = TypeVar("R")

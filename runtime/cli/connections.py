@@ -226,14 +226,13 @@ class ConnectionForm:
 
     def check_names(self, names: Iterable[str]) -> None:
         """Raises InputError unless the connection has values of these names."""
-        from runtime.config.connections import check_names
+        from runtime.config.vault import check_names
 
         check_names(self.service, self.connection, names)
 
     def variables(self) -> dict[str, Any]:
         """The values whose variables are set."""
-        from runtime.config.connections import INBOUND
-        from runtime.config.variables import variable_name
+        from runtime.config.connections import INBOUND, variable_name
 
         variables = {name: variable_name(self.connection, name) for name in (*self.service.placeholders, *INBOUND)}
         environment = self.settings.environment
@@ -259,8 +258,8 @@ class ConnectionForm:
         base URL is missing, since a secret is bound to an origin.
         """
         from runtime.cli import printing
-        from runtime.config.connections import enter_values
-        from runtime.config.variables import variable_name
+        from runtime.config.connections import variable_name
+        from runtime.config.vault import enter_values
 
         bound_to = enter_values(self.service, self.connection, values, self.settings, self.vault, self.store)
         if self.json:

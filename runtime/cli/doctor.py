@@ -18,10 +18,10 @@ from typing import Literal
 
 from connector.errors import ConnectorError
 from runtime.config.catalog import Catalog
+from runtime.config.connections import variable_name
 from runtime.config.plugins import load_plugins
 from runtime.config.settings import Settings
 from runtime.config.store import Store, open_store
-from runtime.config.variables import variable_name
 from runtime.config.vault import Vault, destination
 
 DISTRIBUTION = "connector-runtime"

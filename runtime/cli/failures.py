@@ -5,9 +5,7 @@ Errors themselves are the language's (`connector.errors`) and Click's. Nothing h
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import click
@@ -25,9 +23,9 @@ from connector.errors import (
     TransportError,
     UnknownConnector,
     UnknownOperation,
-    problem_document,
 )
 from connector.messages import Request
+from runtime import problems
 
 #: Exit codes by the nearest class of the error. A provider's 5xx, the one that depends on a value, is `exit_code`'s.
 EXIT_CODES: Mapping[type[BaseException], int] = {
@@ -74,23 +72,18 @@ def _kinds(kind: type[ConnectorError]) -> Iterator[type[ConnectorError]]:
 
 
 def failure_document(error: BaseException) -> dict[str, Any]:
-    """The failure as a problem document (RFC 9457), with `code` and `hint`."""
-    if isinstance(error, ConnectorError):
-        return dict(problem_document(error))
-    document = {"type": "about:blank", "title": "Something went wrong that nobody foresaw", "detail": "", "hint": ""}
+    """The failure as a problem document (RFC 9457), with `code` and `hint`; those of the command line too."""
     if isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx is not None else "connector"
-        document |= {"title": "The command line cannot be read", "code": "E_USAGE", "hint": f"see: {path} --help"}
-        return document | {"detail": error.format_message()}
+        title, code, detail = "The command line cannot be read", "E_USAGE", error.format_message()
+        return {"type": "about:blank", "title": title, "code": code, "detail": detail, "hint": f"see: {path} --help"}
     if isinstance(error, click.ClickException):
-        return document | {"title": "A file cannot be used", "code": "E_USAGE", "detail": error.format_message()}
-    if isinstance(error, (click.Abort, KeyboardInterrupt)):
-        return document | {"title": "Interrupted", "code": "E_INTERRUPTED", "detail": "the command was interrupted"}
-    return document | {
-        "code": "E_UNEXPECTED",
-        "detail": _place(error),
-        "hint": "please report it; CONNECTOR_DEBUG=1 shows where it arose",
-    }
+        title, code, detail = "A file cannot be used", "E_USAGE", error.format_message()
+    elif isinstance(error, (click.Abort, KeyboardInterrupt)):
+        title, code, detail = "Interrupted", "E_INTERRUPTED", "the command was interrupted"
+    else:
+        return problems.failure_document(error)
+    return {"type": "about:blank", "title": title, "code": code, "detail": detail, "hint": ""}
 
 
 def describe_failure(error: BaseException) -> Iterator[tuple[str, str]]:
@@ -127,12 +120,3 @@ def describe_failure(error: BaseException) -> Iterator[tuple[str, str]]:
 def _describe_request(request: Request | None) -> Iterator[tuple[str, str]]:
     if request is not None:
         yield "request", f"{request.method} {request.url}"
-
-
-def _place(error: BaseException) -> str:
-    """The kind of the error and where it arose. Its text is left out: nobody knows what it quotes."""
-    if isinstance(error, OSError) and error.strerror:
-        return ": ".join(str(part) for part in (error.filename, error.strerror.lower()) if part)
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-    return type(error).__name__ + where

@@ -217,7 +217,9 @@ operation_argument = click.argument("operation", shell_complete=complete_operati
 
 def handle_of(connection: str) -> str:
     """The connector of a connection: `mistral-ai` of `mistral-ai:team-b`."""
-    return connection.partition(":")[0]
+    from runtime.config.connections import ConnectionName
+
+    return ConnectionName.parse(connection).handle
 
 
 def counted(number: int, noun: str) -> str:

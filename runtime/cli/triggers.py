@@ -206,13 +206,14 @@ def _event(runtime: Runtime, automation: Automation, data: bytes | None) -> Even
     import json
 
     from connector.errors import ConfigurationError
-    from runtime.events.own_calls import sample_event, source_of
+    from runtime.config.connections import ConnectionName
+    from runtime.events.own_calls import sample_event
 
     connector = runtime.catalog.of(automation.connection)
     webhook = next((each for each in connector.webhooks if each.id == automation.trigger), None)
     if webhook is None:
         raise ConfigurationError(f"{connector.handle} has no trigger {automation.trigger!r}")
-    now, source = datetime.datetime.now(datetime.UTC), source_of(automation.connection)
+    now, source = datetime.datetime.now(datetime.UTC), ConnectionName.parse(automation.connection).source
     sample = sample_event(connector, webhook, runtime.catalog.examples(connector.handle), source=source, now=now)
     if data is None:
         return sample

@@ -16,20 +16,17 @@ from typing import Any
 
 from connector.errors import (
     ConfigurationError,
-    InputError,
-    InputProblem,
     InvalidDefinition,
     Problem,
     UnknownConnector,
-    did_you_mean,
 )
 from connector.model.definition import Connector
 from connector.parsing.connectors import find_problems, merge_documents, read_connector
 from connector.parsing.lint import find_lints, place_lints
 from connector.parsing.schema import MAX_BYTES, Document, Kind
 from connector.strict_json import MAX_DEPTH, nesting
+from runtime.config.connections import ConnectionName
 from runtime.config.plugins import load_plugins
-from runtime.journal.entries import SYSTEM_TRIGGERS
 
 _HEADS = ("service.json", "connector.json")
 #: How many problems of one connector are read at once is not bounded; how many bytes of an example are, is.
@@ -68,7 +65,7 @@ class Catalog:
 
     def of(self, connection: str) -> Connector:
         """The connector of a connection, `mistral-ai` of `mistral-ai:team-b`; raises as `get` does."""
-        return self.get(connection.partition(":")[0])
+        return self.get(ConnectionName.parse(connection).handle)
 
     def reload(self, handle: str) -> Connector:
         """Reads the connector again. If it has errors, InvalidDefinition is raised and the one read before stays."""
@@ -93,24 +90,6 @@ class Catalog:
         self._places[handle] = place
         if connector is not None:
             self._connectors[handle] = connector
-
-    def check_triggers(self, connection: str, triggers: Iterable[str]) -> None:
-        """Raises InputError for a connector or a trigger that nobody declares, since its events would never come.
-
-        An empty connection, or `*`, is any; so is the trigger `*`.
-        """
-        handle = "" if connection == "*" else connection.partition(":")[0]
-        if handle and handle not in self._places:
-            problem = InputProblem("connection", f"connection: no connector {handle!r}")
-            raise InputError("subscription", [problem], hint=did_you_mean(handle, self.handles()))
-        asked = [each for each in triggers if each != "*" and each not in SYSTEM_TRIGGERS]
-        if not asked:
-            return
-        known = {webhook.id for each in ([handle] if handle else self.handles()) for webhook in self.get(each).webhooks}
-        problems = [InputProblem("trigger", f"trigger: no trigger {each!r}") for each in asked if each not in known]
-        if problems:
-            unknown = next(each for each in asked if each not in known)
-            raise InputError("subscription", problems, hint=did_you_mean(unknown, sorted(known | SYSTEM_TRIGGERS)))
 
     def examples(self, handle: str) -> dict[str, Any]:
         """The connector's recorded answers, by operation id; raises InvalidDefinition for one that is not JSON."""

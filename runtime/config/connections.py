@@ -1,61 +1,119 @@
-"""Values of connections on their way into the store: checked against the service, bound to an origin, all or none.
+"""Connections by name: how a name is written, which values each connection may have, and their environment variables.
 
-Whoever asks for them, on a terminal or over HTTP, hands them over here. Nothing here shows a value.
+The name of a variable is made of upper-case letters, digits and `_`, so different handles, connections and values can
+lead to the same one. A secret must never be read under another name (hazards T10 and T56), so such a variable is
+refused instead of being given to either of them.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
-from connector.errors import InputError, InputProblem, did_you_mean
-from connector.model.service import Service, missing_value
-from runtime.config.settings import Settings
-from runtime.config.store import Kind, Store
-from runtime.config.vault import Vault, destination
+from connector.errors import ConfigurationError
+from connector.model.service import environment_name
 
+if TYPE_CHECKING:
+    from runtime.config.store import Kind
+
+SECRET, BASE_URL = "CONNECTOR_SECRET", "CONNECTOR_BASE_URL"
 #: Values that every connection may have, whatever its definition declares: they say how its messages are verified, and
 #: whether those without an id collapse.
 INBOUND: Mapping[str, Kind] = {"webhookSecret": "secret", "unsigned": "value", "dedupe": "value"}
 #: What tells messages without an id apart: nothing, so that each is an event, or their bodies.
 DEDUPES = ("none", "body")
+#: What a connection of a connector may be called.
+NAME = r"[A-Za-z0-9_.-]{1,64}"
 
 
-def check_names(service: Service, connection: str, names: Iterable[str]) -> None:
-    """Raises InputError unless the connection has values of these names."""
-    known = sorted({*service.placeholders, *INBOUND})
-    problems = [InputProblem(name, f"{name} is no value of this connection") for name in names if name not in known]
-    if problems:
-        raise InputError(connection, problems, hint=did_you_mean(problems[0].name, known))
+@dataclass(frozen=True, slots=True)
+class ConnectionName:
+    """The name of a connection, `CONNECTOR` or `CONNECTOR:NAME`, in its parts.
 
-
-def enter_values(
-    service: Service, connection: str, values: Mapping[str, Any], settings: Settings, vault: Vault, store: Store
-) -> str:
-    """Checks the values of a connection and stores them, all or none; gives the origin that they are bound to.
-
-    Raises InputError for names and values that the service does not take, MissingCredentials while a part of the base
-    URL is missing, since a secret is bound to an origin.
+    >>> ConnectionName.parse("mistral-ai:team-b")
+    ConnectionName(handle='mistral-ai', name='team-b')
     """
-    check_names(service, connection, values)
-    problems = [
-        InputProblem(name, f"{name}: expected a text that is not empty")
-        for name, value in values.items()
-        if not isinstance(value, (str, int, float)) or value == ""
-    ]
-    if values.get("dedupe", "none") not in ("", *DEDUPES):
-        problems.append(InputProblem("dedupe", f"dedupe: expected one of {', '.join(DEDUPES)}"))
-    if problems or not values:
-        raise InputError(connection, problems or [InputProblem("values", "there is no value to store")])
-    # What is entered anew need not be readable any more.
-    known = vault.values(connection, service.placeholders.keys() - values.keys())
-    outward = {name: value for name, value in values.items() if name in service.placeholders}
-    config = service.configure({**known, **outward}, base_url=settings.base_url(connection))
-    if not config.origin:
-        raise missing_value(service, set(service.base.names) - config.values.keys())
-    kinds: dict[str, Kind] = {
-        name: INBOUND.get(name, "secret" if name in service.credentials else "value") for name in values
-    }
-    origin = destination(config)
-    store.write(connection, values, origin=origin, kinds=kinds)
-    return origin
+
+    handle: str
+    #: Empty for the default connection of a connector.
+    name: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The parts of a name; whether there may be such a connection is for `is_valid` to decide."""
+        handle, _, name = text.partition(":")
+        return cls(handle, name)
+
+    @property
+    def is_valid(self) -> bool:
+        """True if a connection may have this name."""
+        return not self.name or re.fullmatch(NAME, self.name) is not None
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The handle, and the name unless it is the default connection."""
+        return (self.handle, self.name) if self.name else (self.handle,)
+
+    @property
+    def label(self) -> str:
+        """The last part of the source of its events."""
+        return self.name or "default"
+
+    @property
+    def source(self) -> str:
+        """The `source` of its events.
+
+        >>> ConnectionName.parse("mistral-ai").source
+        '/mistral-ai/default'
+        """
+        return f"/{self.handle}/{self.label}"
+
+    def __str__(self) -> str:
+        return ":".join(self.parts)
+
+
+def variable_name(connection: str, name: str) -> str:
+    """Returns the environment variable of one value.
+
+    >>> variable_name("mistral-ai:team-b", "apiToken")
+    'CONNECTOR_SECRET__MISTRAL_AI__TEAM_B__APITOKEN'
+    """
+    return "__".join([SECRET, *(environment_name(part) for part in (*ConnectionName.parse(connection).parts, name))])
+
+
+def base_url_variable(connection: str) -> str:
+    """Returns the environment variable that moves a connection to another base URL."""
+    return "__".join([BASE_URL, *(environment_name(part) for part in ConnectionName.parse(connection).parts)])
+
+
+def read_variable(
+    environment: Mapping[str, str], variable: str, connection: str, known: Iterable[str], name: str = ""
+) -> str | None:
+    """Returns the value of a variable of a connection (and of its value `name`), or None if it is not set.
+
+    `known` are the handles and connections of this installation. Raises ConfigurationError, which names both, if the
+    variable could be meant for another one of them as well.
+    """
+    if variable not in environment:
+        return None
+    own, prefix = ConnectionName.parse(connection), variable.partition("__")[0]
+    for each in known:
+        other = ConnectionName.parse(each)
+        begins = f"{prefix}__{environment_name(other.handle)}"
+        shared = other.handle != own.handle and (variable == begins or variable.startswith(f"{begins}__"))
+        # The connections of one connector are told apart by their names.
+        same_name = environment_name(other.name) == environment_name(own.name)
+        if shared or (other.handle == own.handle and other.name != own.name and same_name):
+            raise _shared(variable, connection, each)
+    if "__" in environment_name(name):
+        raise _shared(variable, f"{name} of {connection}", f"a connection of {own.handle}")
+    return environment[variable]
+
+
+def _shared(variable: str, one: str, other: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"the variable {variable} could be meant for {one} or for {other}",
+        hint="unset it and enter the value with: connector connections set, or rename one of the two",
+    )

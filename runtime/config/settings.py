@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from connector.errors import ConfigurationError, did_you_mean
 from connector.urls import check_base_url
-from runtime.config.variables import BASE_URL, base_url_variable, read_variable
+from runtime.config.connections import BASE_URL, ConnectionName, base_url_variable, read_variable
 
 N = TypeVar("N", int, float)
 _PREFIX = "CONNECTOR_"
@@ -101,7 +101,7 @@ class Settings:
 
         Raises ConfigurationError for a variable that could be meant for another one of the `handles`.
         """
-        for key in dict.fromkeys((connection, connection.partition(":")[0])):
+        for key in dict.fromkeys((connection, ConnectionName.parse(connection).handle)):
             if key in self.base_urls:
                 return self.base_urls[key]
             if (url := read_variable(self.environment, base_url_variable(key), key, handles)) is not None:

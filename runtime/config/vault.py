@@ -19,13 +19,21 @@ from pathlib import Path
 from typing import Any
 
 from connector.auth.oauth import OAuthClient
-from connector.errors import ConfigurationError, OriginChanged, TransportError
-from connector.model.service import Config
+from connector.errors import (
+    ConfigurationError,
+    InputError,
+    InputProblem,
+    OriginChanged,
+    TransportError,
+    did_you_mean,
+)
+from connector.model.service import Config, Service, missing_value
 from connector.templates import Unrenderable, render_url
 from connector.urls import origin_of
+from runtime.config.connections import DEDUPES, INBOUND, read_variable, variable_name
 from runtime.config.files import try_lock
-from runtime.config.store import Entry, Store
-from runtime.config.variables import read_variable, variable_name
+from runtime.config.settings import Settings
+from runtime.config.store import Entry, Kind, Store
 
 #: The name of a connection's grant in the store; no value is named so.
 GRANT = ""
@@ -203,3 +211,43 @@ def read_secrets_file(path: Path) -> dict[str, dict[str, Any]]:
     if not isinstance(table, dict) or not all(isinstance(values, dict) for values in table.values()):
         raise ConfigurationError(f"secrets file {path}: expected an object of connections, each an object of values")
     return table
+
+
+def check_names(service: Service, connection: str, names: Iterable[str]) -> None:
+    """Raises InputError unless the connection has values of these names."""
+    known = sorted({*service.placeholders, *INBOUND})
+    problems = [InputProblem(name, f"{name} is no value of this connection") for name in names if name not in known]
+    if problems:
+        raise InputError(connection, problems, hint=did_you_mean(problems[0].name, known))
+
+
+def enter_values(
+    service: Service, connection: str, values: Mapping[str, Any], settings: Settings, vault: Vault, store: Store
+) -> str:
+    """Checks the values of a connection and stores them, all or none; gives the origin that they are bound to.
+
+    Raises InputError for names and values that the service does not take, MissingCredentials while a part of the base
+    URL is missing, since a secret is bound to an origin.
+    """
+    check_names(service, connection, values)
+    problems = [
+        InputProblem(name, f"{name}: expected a text that is not empty")
+        for name, value in values.items()
+        if not isinstance(value, (str, int, float)) or value == ""
+    ]
+    if values.get("dedupe", "none") not in ("", *DEDUPES):
+        problems.append(InputProblem("dedupe", f"dedupe: expected one of {', '.join(DEDUPES)}"))
+    if problems or not values:
+        raise InputError(connection, problems or [InputProblem("values", "there is no value to store")])
+    # What is entered anew need not be readable any more.
+    known = vault.values(connection, service.placeholders.keys() - values.keys())
+    outward = {name: value for name, value in values.items() if name in service.placeholders}
+    config = service.configure({**known, **outward}, base_url=settings.base_url(connection))
+    if not config.origin:
+        raise missing_value(service, set(service.base.names) - config.values.keys())
+    kinds: dict[str, Kind] = {
+        name: INBOUND.get(name, "secret" if name in service.credentials else "value") for name in values
+    }
+    origin = destination(config)
+    store.write(connection, values, origin=origin, kinds=kinds)
+    return origin

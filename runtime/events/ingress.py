@@ -29,7 +29,7 @@ from connector.headers import Headers
 from connector.messages import Request
 from connector.model.definition import Connector, Webhook
 from connector.types import to_text
-from runtime.config.connections import DEDUPES
+from runtime.config.connections import DEDUPES, ConnectionName
 from runtime.config.files import create_file, make_home
 from runtime.config.settings import Limits
 from runtime.config.vault import Vault
@@ -54,7 +54,6 @@ _FRESH = 5.0
 _MOST_DOORS = 1000
 #: Bytes beyond the limit of a body that are read before the answer.
 _DROPPED = 4 * 1024 * 1024
-_CONNECTION_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 #: The file from which the tokens of unsigned webhooks are made, in the home of the runtime.
 TOKEN_FILE = "webhook-tokens"
 _ROOT = re.compile(rb"[0-9a-f]{64}")
@@ -210,7 +209,7 @@ class Ingress:
 
     def url(self, route: Route, connection: str) -> str:
         """Where the provider sends the messages of a connection, token included if it needs one."""
-        door, name = self.doors.find(connection), connection.partition(":")[2]
+        door, name = self.doors.find(connection), ConnectionName.parse(connection).name
         token = f"/{door.token}" if door.unsigned else ""
         query = f"?connection={urllib.parse.quote(name, safe='')}" if name else ""
         return f"{self._public_url}{route.webhook.path}{token}{query}"
@@ -268,11 +267,11 @@ class Ingress:
         return await self._keep(route, door, request, document, verified)
 
     def _door(self, route: Route, token: str, query: Mapping[str, str]) -> Verification:
-        name = query.get("connection", "")
-        if name and not _CONNECTION_NAME.fullmatch(name):
+        name = ConnectionName(route.connector.handle, query.get("connection", ""))
+        if not name.is_valid:
             raise InvalidSignature.refused()
         try:
-            door = self.doors.find(f"{route.connector.handle}:{name}" if name else route.connector.handle)
+            door = self.doors.find(str(name))
         except ConfigurationError as error:
             # What is wrong with our store is no fault of the message, which may come again.
             _LOG.error("the values of a connection cannot be read: %s", error.message)
@@ -312,7 +311,7 @@ class Ingress:
         if found is None and door.by_body and isinstance(request.body, bytes):
             found = f"sha256:{hashlib.sha256(request.body).hexdigest()}"
         now = datetime.datetime.fromtimestamp(self._clock(), tz=datetime.UTC)
-        name = door.connection.partition(":")[2] or "default"
+        name = ConnectionName.parse(door.connection).label
         event = make_event(webhook, document, id="", connection=name, now=now)  # the journal makes the id
         hops = request.headers.get(HOPS_HEADER, "0")
         if not hops.isdecimal() or len(hops) > 3 or int(hops) > MAX_HOPS:

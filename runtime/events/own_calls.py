@@ -18,20 +18,8 @@ from connector.messages import Event, Result
 from connector.model.definition import Connector, Operation, Webhook
 from connector.templates import PathTemplate, Template
 from connector.types import to_text
+from runtime.config.connections import ConnectionName
 from runtime.journal.entries import NewEvent
-
-#: The name of a connector's default connection in the `source` of an event.
-DEFAULT = "default"
-
-
-def source_of(connection: str) -> str:
-    """The `source` of a connection's events.
-
-    >>> source_of("mistral-ai"), source_of("mistral-ai:team-b")
-    ('/mistral-ai/default', '/mistral-ai/team-b')
-    """
-    handle, _, name = connection.partition(":")
-    return f"/{handle}/{name or DEFAULT}"
 
 
 class OwnCalls:
@@ -48,7 +36,7 @@ class OwnCalls:
         if not webhooks or not result.ok:
             return ()
         moment = datetime.datetime.fromtimestamp(now, datetime.UTC)
-        source = source_of(connection)
+        source = ConnectionName.parse(connection).source
         made = (after_call(each, result.raw, source=source, run=result.run, now=moment) for each in webhooks)
         return [NewEvent(connection, each, each.id, origin="after") for each in made if each is not None]
 

@@ -30,7 +30,7 @@ from connector.model.definition import Webhook
 from connector.model.polls import Poll as Declared
 from connector.types import to_text
 from runtime.calls.caller import Caller
-from runtime.events.own_calls import source_of
+from runtime.config.connections import ConnectionName
 from runtime.events.polls import Poll, Polls
 from runtime.journal.entries import Checkpoint, NewEvent, Sightings, Work
 from runtime.journal.journal import Journal
@@ -100,7 +100,7 @@ class Poller:
         await self.schedule()
         now, sooner = self._clock(), []
         for poll in await self.polls.all():
-            if poll.connection.partition(":")[0] in handles:
+            if ConnectionName.parse(poll.connection).handle in handles:
                 due = (await self._load(poll)).get("due", now)
                 if due > now + poll.interval:
                     sooner.append(Work("poll", poll.id, now + poll.interval, poll.connection))
@@ -193,7 +193,7 @@ class Poller:
         made = []
         for key, (transition, row) in found.items():
             if transition is not None and (key not in known or known[key].state != transition):
-                source = source_of(poll.connection)
+                source = ConnectionName.parse(poll.connection).source
                 told = after_poll(webhook, row, source=source, key=key, transition=transition, now=now)
                 made.append((NewEvent(poll.connection, told, told.id, origin="poll"), key, transition))
         return made, {key: seen.state for key, seen in known.items() if seen.at < stale}
@@ -229,7 +229,7 @@ class Poller:
     def _alarm(self, poll: Poll, error: str, now: float) -> NewEvent:
         moment = datetime.datetime.fromtimestamp(now, datetime.UTC).isoformat().replace("+00:00", "Z")
         data = {"operation": poll.operation.id, "failures": ALARM, "error": error}
-        event = Event("", source_of(poll.connection), FAILING, poll.operation.id, moment, data)
+        event = Event("", ConnectionName.parse(poll.connection).source, FAILING, poll.operation.id, moment, data)
         return NewEvent(poll.connection, event, f"{poll.operation.id}:{now}", origin="system")
 
     async def _load(self, poll: Poll) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from runtime.config.catalog import Catalog
 from runtime.config.settings import Settings
 from runtime.config.store import open_store
 from runtime.documents import Document, attempt_document, delivery_document, subscription_document
-from runtime.events.subscriptions import Endpoints, read_subscription
+from runtime.events.subscriptions import Endpoints, check_triggers, read_subscription
 from runtime.http.guard import Guard
 from runtime.journal.entries import Subscription
 from runtime.journal.journal import Journal
@@ -52,7 +52,7 @@ class Subscribers:
         ConfigurationError where no secret can be kept.
         """
         subscription, endpoint = read_subscription(source)
-        self._catalog.check_triggers(subscription.filter.connection, subscription.filter.triggers)
+        check_triggers(self._catalog, subscription.filter.connection, subscription.filter.triggers)
         try:
             self._guard.check(endpoint.url)
         except BlockedAddress as error:

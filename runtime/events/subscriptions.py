@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from connector.errors import ConfigurationError, InputError, InputProblem
+from connector.errors import ConfigurationError, InputError, InputProblem, did_you_mean
 from connector.headers import check_header_name, encode_header
 from connector.messages import without_query
 from connector.urls import origin_of
+from runtime.config.catalog import Catalog
+from runtime.config.connections import ConnectionName
 from runtime.config.store import Kind, Store
-from runtime.journal.entries import Filter, Subscription, new_id
+from runtime.journal.entries import SYSTEM_TRIGGERS, Filter, Subscription, new_id
 
 #: Seconds from each attempt to the next, the first being the wait for attempt 1: the table that Standard Webhooks gives
 #: (its specification, "Deliverability and reliability"). After 75 h 35 min 5 s a delivery is dead.
@@ -203,3 +205,22 @@ def _header_problems(headers: Mapping[Any, Any]) -> list[InputProblem]:
         except ValueError as error:
             problems.append(InputProblem("headers", f"headers: {error}"))
     return problems
+
+
+def check_triggers(catalog: Catalog, connection: str, triggers: Iterable[str]) -> None:
+    """Raises InputError for a connector or a trigger that is not declared, since its events would never come.
+
+    An empty connection, or `*`, is any; so is the trigger `*`.
+    """
+    handle = "" if connection == "*" else ConnectionName.parse(connection).handle
+    handles = catalog.handles()
+    if handle and handle not in handles:
+        problem = InputProblem("connection", f"connection: no connector {handle!r}")
+        raise InputError("subscription", [problem], hint=did_you_mean(handle, handles))
+    asked = [each for each in triggers if each != "*" and each not in SYSTEM_TRIGGERS]
+    if not asked:
+        return
+    known = {webhook.id for each in ([handle] if handle else handles) for webhook in catalog.get(each).webhooks}
+    if unknown := [each for each in asked if each not in known]:
+        problems = [InputProblem("trigger", f"trigger: no trigger {each!r}") for each in unknown]
+        raise InputError("subscription", problems, hint=did_you_mean(unknown[0], sorted(known | SYSTEM_TRIGGERS)))

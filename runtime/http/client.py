@@ -28,9 +28,9 @@ from runtime.config.settings import Limits
 from runtime.http.guard import Guard, refuse_other_origin
 from runtime.http.inflate import find_inflater, share_of
 from runtime.http.pool import Attempt, ByteStream, Fields, HttpAnswer, Httpx2Transport, Network, Transport, system_trust
+from runtime.http.turns import Turns
 from runtime.http.uploads import find_length
 from runtime.http.wire import MAYBE_SENT, NOT_SENT
-from runtime.journal.clock import Turns
 
 #: How many chunks of a body are taken in before other tasks have their turn: a provider chooses their size.
 CHUNKS_PER_TURN: Final = 256

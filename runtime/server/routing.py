@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 from connector.errors import ConnectorError, InputError, InputProblem, RequestRefused
 from connector.strict_json import parse_json
 from runtime.calls.caller import Caller
+from runtime.config.connections import ConnectionName
 from runtime.events.ingress import Ingress, read_body
 from runtime.problems import problem_bytes
 from runtime.server.announcement import StartKey
@@ -134,10 +135,10 @@ class _StrictRequest(Request):
 
 def connector_of(connection: str) -> str:
     """The handle of a connection whose name can be one; raises RequestRefused."""
-    handle, _, name = connection.partition(":")
-    if len(name) > 64 or ":" in name or not all(char.isalnum() or char in "_.-" for char in name):
+    name = ConnectionName.parse(connection)
+    if not name.is_valid:
         raise RequestRefused(404, "there is no such connection", hint="a connection is CONNECTOR or CONNECTOR:NAME")
-    return handle
+    return name.handle
 
 
 def make_route_class(backend: Backend) -> type[APIRoute]:

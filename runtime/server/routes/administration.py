@@ -13,8 +13,9 @@ from pydantic import BaseModel
 
 from connector.errors import ConfigurationError, InputError, InputProblem, InvalidDefinition, RequestRefused
 from runtime import documents
-from runtime.config.connections import INBOUND, enter_values
+from runtime.config.connections import INBOUND
 from runtime.config.store import open_store
+from runtime.config.vault import enter_values
 from runtime.events.automations import run_document
 from runtime.events.ingress import connections_of
 from runtime.events.poller import Poller, trigger_documents

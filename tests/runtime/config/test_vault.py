@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from connector.errors import ConfigurationError, OriginChanged
+from runtime.config.connections import variable_name
 from runtime.config.keys import KEY_VARIABLE, Keys
 from runtime.config.store import Store
-from runtime.config.variables import variable_name
 from runtime.config.vault import Vault
 
 NAMES = ["apiToken", "host"]

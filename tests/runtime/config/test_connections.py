@@ -11,7 +11,7 @@ import pytest
 
 from connector.errors import ConfigurationError
 from runtime import Runtime
-from runtime.config.variables import base_url_variable, read_variable, variable_name
+from runtime.config.connections import ConnectionName, base_url_variable, read_variable, variable_name
 
 pytestmark = pytest.mark.anyio
 
@@ -103,3 +103,21 @@ def test_what_could_be_meant_for_two_is_refused(connection: str, name: str, know
     with pytest.raises(ConfigurationError, match=variable):
         read_variable({variable: "canary"}, variable, connection, [connection, *known], name)
     assert read_variable({}, variable, connection, [connection, *known], name) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "handle", "name", "source"),
+    [("demo", "demo", "", "/demo/default"), ("demo:team-b", "demo", "team-b", "/demo/team-b")],
+)
+def test_the_name_of_a_connection_has_a_handle_a_name_and_a_source(
+    text: str, handle: str, name: str, source: str
+) -> None:
+    parsed = ConnectionName.parse(text)
+    assert (parsed.handle, parsed.name, parsed.source, str(parsed), parsed.is_valid) == (
+        handle, name, source, text, True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["demo:a b", "demo:a:b", "demo:" + "x" * 65, "demo:é", "demo:a\n"])
+def test_a_name_of_other_characters_or_of_more_than_64_is_not_valid(text: str) -> None:
+    assert not ConnectionName.parse(text).is_valid
