@@ -29,7 +29,7 @@ from runtime.journal.entries import (
 )
 from runtime.journal.news import CHANNEL
 from runtime.journal.rows import from_run, to_subscription
-from runtime.journal.storage.statements import Prepared, among, listed, upsert
+from runtime.journal.storage.statements import Prepared, among, listed, prepare_insert, upsert
 from runtime.journal.storage.tables import CHECKPOINTS, COUNTERS, EVENTS, RUNS, SIGHTINGS, SUBSCRIPTIONS, to_json
 
 #: Says which automations run on an event: one pending run for each.
@@ -53,7 +53,7 @@ _ADVANCE = Prepared(_FORWARD)
 #: The same on PostgreSQL, where other processes follow the journal: the commit tells them, once for all of a group.
 _ADVANCE_AND_TELL = Prepared(_FORWARD.returning(text(f"pg_notify('{CHANNEL}', '')")))
 _KNOWN = Prepared(select(EVENTS.c.id, EVENTS.c.seq, EVENTS.c.digest).where(among(EVENTS.c.id, bindparam("ids"))))
-_INSERT = Prepared(insert(EVENTS), column_keys=[column.name for column in EVENTS.c])
+_INSERT = prepare_insert(EVENTS, EVENTS.c.keys())
 
 
 class Appending:

@@ -10,13 +10,13 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, select, update
 
 from connector.errors import NotInJournal
 from connector.messages import Event
 from runtime.journal.dispatcher import Dispatcher
 from runtime.journal.entries import Attempt, DeliveryState, StoredEvent, Subscription, Work, delivery_id
-from runtime.journal.storage.statements import Prepared, among, listed
+from runtime.journal.storage.statements import Prepared, among, listed, prepare_insert
 from runtime.journal.storage.tables import ATTEMPTS, COUNTERS, DELIVERIES, SUBSCRIPTIONS, to_json
 
 #: What a write did, and the work that is in line once it is committed.
@@ -40,9 +40,9 @@ _RECORD = Prepared(
         updated=bindparam("now"),
     )
 )
-_ATTEMPT = Prepared(insert(ATTEMPTS).inline(), column_keys=[each.name for each in ATTEMPTS.c if each.name != "seq"])
+_ATTEMPT = prepare_insert(ATTEMPTS, [each.name for each in ATTEMPTS.c if each.name != "seq"])
 _DELIVERY = [each.name for each in DELIVERIES.c if each.name != "seq"]
-_INSERT = Prepared(insert(DELIVERIES).inline(), column_keys=_DELIVERY)
+_INSERT = prepare_insert(DELIVERIES, _DELIVERY)
 
 
 class DeliveryWrites:

@@ -193,9 +193,11 @@ class SQLite:
     def _make_engine(self, *, writes: bool) -> Engine:
         connect = functools.partial(self._open, writes=writes)
         if self.path is None:
-            engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool)
+            engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool, hide_parameters=True)
         else:
-            engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, pool_size=_READERS)
+            engine = create_engine(
+                "sqlite://", creator=connect, poolclass=QueuePool, pool_size=_READERS, hide_parameters=True
+            )
         # A transaction that begins by reading cannot always go on to write, whatever the time-out (hazard F4).
         begin = Prepared(text("BEGIN IMMEDIATE" if writes else "BEGIN"))
         event.listen(engine, "begin", begin.rows)
@@ -242,7 +244,7 @@ class PostgreSQL:
             raise ConfigurationError("journal: the driver of PostgreSQL is not installed", hint=hint) from None
         from sqlalchemy.ext.asyncio import create_async_engine
 
-        self.engine = create_async_engine(url, pool_size=_READERS + 1)
+        self.engine = create_async_engine(url, pool_size=_READERS + 1, hide_parameters=True)
         event.listen(self.engine.sync_engine, "checkout", _refuse_closed)
         # A look needs neither a BEGIN nor a ROLLBACK, which would take as long as the look.
         self._reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")

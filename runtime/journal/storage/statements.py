@@ -1,94 +1,77 @@
-"""Statements that run by the thousand: compiled once for a dialect, and run on the driver's own cursor.
+"""Statements that run by the thousand: compiled once for each dialect.
 
-Beside them what a statement needs that SQLite and PostgreSQL say in two ways: a list of values as one parameter, and
-an insert that replaces. Which statements there are, `appending`, `lines`, `queries` and their like say; where they run,
-`databases`.
+They hide what SQLite and PostgreSQL write differently: a list of values as one parameter, an insert of many rows, an
+insert that replaces.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from inspect import isfunction
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import ColumnElement, Connection, insert
 from sqlalchemy.ext.compiler import compiles
 
 from runtime.journal.storage.tables import to_json
 
-#: Rows that one statement inserts into SQLite at most. After each statement the thread has to wait for its turn to go
-#: on, which takes longer than the statement; more rows of fifteen columns would be more parameters than an older SQLite
-#: takes, which are 999.
+#: SQLite takes at most this many rows in one statement; with more columns it would be more parameters than it allows.
 _TOGETHER = 64
-#: The values of a row to insert, as SQLite's dialect has them.
-_ROW = re.compile(r"(?<=VALUES )\([?, ]+\)")
+
+#: Makes the statement of a dialect that takes so many rows of values at once.
+Make = Callable[[str, int], Any]
 
 
 class Prepared:
-    """A statement that runs by the thousand: compiled once for a dialect, then run on the driver's own cursor.
+    """A statement that runs by the thousand: SQLAlchemy compiles it once for each dialect, and runs the text.
 
-    SQLAlchemy would take ten times as long over each as SQLite does. Values stand in the order in which the statement
-    names them, and go in and come out as the driver has them. Errors are those that SQLAlchemy raises.
+    Values are in the order in which the statement names them, and go in and come out as the driver has them.
     """
 
     def __init__(self, statement: Any, **options: Any) -> None:
-        """A statement, or a function that makes the one of a dialect by its name; `options` are those of `compile`."""
+        """`statement` is one, or a function that makes it (`Make`); `options` are those of `compile`."""
         self._statement = statement
         self._options = options
-        #: By dialect, and by how many rows it inserts.
+        #: By dialect, and by how many rows of values it takes.
         self._texts: dict[tuple[str, int], str] = {}
 
-    def rows(self, connection: Connection, *values: Any) -> list[Any]:
-        """Runs a query, and gives its rows."""
-        return self._run(connection, values)
+    def rows(self, db: Connection, *values: Any) -> list[Any]:
+        """Runs it once and returns its rows, if it has any."""
+        result = db.exec_driver_sql(self._text(db), values)
+        return list(result.fetchall()) if result.returns_rows else []
 
-    def run(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
-        """Runs it once for each row of values; rows to insert go into SQLite several at a time."""
-        if len(rows) == 1:
-            self._run(connection, rows[0])
-        elif rows and connection.dialect.name == "sqlite" and _ROW.search(self._text(connection)):
+    def run(self, db: Connection, rows: Sequence[Sequence[Any]]) -> None:
+        """Runs it once for each row of values; an insert into SQLite takes several of them at a time."""
+        if db.dialect.name == "sqlite" and len(rows) > 1 and isfunction(self._statement):
+            # The driver lets another thread go on after each statement, and waits for its turn then.
             for start in range(0, len(rows), _TOGETHER):
                 some = rows[start : start + _TOGETHER]
-                self._run(connection, list(chain.from_iterable(some)), together=len(some))
+                db.exec_driver_sql(self._text(db, len(some)), tuple(chain.from_iterable(some)))
         elif rows:
-            self._run(connection, rows, many=True)
+            db.exec_driver_sql(self._text(db), [tuple(row) for row in rows])
 
-    def _text(self, connection: Connection, together: int = 1) -> str:
-        dialect = connection.dialect
-        if (words := self._texts.get((dialect.name, together))) is None:
-            made = self._statement(dialect.name) if isfunction(self._statement) else self._statement
-            words = str(made.compile(dialect=dialect, **self._options))
-            if together > 1:
-                words = _ROW.sub(lambda row: ", ".join([row[0]] * together), words, count=1)
-                # The transaction undoes what failed; SQLite need not be able to, with a file for each statement.
-                words = words.replace("INSERT", "INSERT OR FAIL", 1)
-            self._texts[dialect.name, together] = words
+    def _text(self, db: Connection, together: int = 1) -> str:
+        key = db.dialect.name, together
+        if (words := self._texts.get(key)) is None:
+            made = self._statement(*key) if isfunction(self._statement) else self._statement
+            words = self._texts[key] = str(made.compile(dialect=db.dialect, **self._options))
         return words
 
-    def _run(
-        self, connection: Connection, values: Sequence[Any], *, many: bool = False, together: int = 1
-    ) -> list[Any]:
-        dialect, words = connection.dialect, self._text(connection, together)
-        driver: Any = dialect.loaded_dbapi
-        pooled = connection.connection
-        try:
-            cursor = pooled.cursor()
-            try:
-                (cursor.executemany if many else cursor.execute)(words, values)
-                return list(cursor.fetchall()) if cursor.description else []
-            finally:
-                cursor.close()
-        except driver.Error as error:
-            gone = dialect.is_disconnect(error, pooled.dbapi_connection, None)
-            if gone:
-                connection.invalidate(error)
-            told = DBAPIError.instance(
-                words, None, error, driver.Error, connection_invalidated=gone, dialect=dialect, hide_parameters=True
-            )
-            raise told from error
+
+def prepare_insert(table: Any, names: Iterable[str]) -> Prepared:
+    """Inserts rows of these columns, values in the order of the names."""
+    columns = list(names)
+
+    def make(dialect: str, together: int) -> Any:
+        # A failed statement fails the transaction, so SQLite need not be able to undo it by itself.
+        return _with_rows(insert(table).inline().prefix_with("OR FAIL", dialect="sqlite"), dialect, columns, together)
+
+    return Prepared(make, column_keys=columns)
+
+
+def _with_rows(statement: Any, dialect: str, columns: list[str], together: int) -> Any:
+    return statement if dialect != "sqlite" else statement.values([dict.fromkeys(columns, "")] * together)
 
 
 class among(ColumnElement[bool]):  # noqa: N801 - reads as what it is, a word of SQL
@@ -121,7 +104,11 @@ def listed(connection: Connection, values: Iterable[str]) -> Any:
 def prepare_upsert(table: Any, *, replace: bool = True) -> Prepared:
     """Inserts rows of all columns; one whose key is there already replaces it, or leaves it as it is."""
     names = [column.name for column in table.c]
-    return Prepared(lambda dialect: _make_upsert(table, dialect, names, replace=replace), column_keys=names)
+
+    def make(dialect: str, together: int) -> Any:
+        return _with_rows(_make_upsert(table, dialect, names, replace=replace), dialect, names, together)
+
+    return Prepared(make, column_keys=names)
 
 
 def upsert(connection: Connection, table: Any, rows: list[dict[str, Any]], *, replace: bool = True) -> None:
@@ -132,10 +119,13 @@ def upsert(connection: Connection, table: Any, rows: list[dict[str, Any]], *, re
 
 def _make_upsert(table: Any, dialect: str, names: Iterable[str], *, replace: bool) -> Any:
     if dialect == "postgresql":
-        from sqlalchemy.dialects.postgresql import insert
+        from sqlalchemy.dialects import postgresql
+
+        statement: Any = postgresql.insert(table)
     else:
-        from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]  # the same two methods
-    statement = insert(table)
+        from sqlalchemy.dialects import sqlite
+
+        statement = sqlite.insert(table)
     keys = [column.name for column in table.primary_key]
     if not replace:
         return statement.on_conflict_do_nothing(index_elements=keys)

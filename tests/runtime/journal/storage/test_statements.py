@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import bindparam, select
 from sqlalchemy.exc import DBAPIError
 
 from runtime.journal.storage.databases import Database, open_database
-from runtime.journal.storage.statements import Prepared, among, listed, prepare_upsert
+from runtime.journal.storage.statements import Prepared, among, listed, prepare_insert, prepare_upsert
 from runtime.journal.storage.tables import WORK
 from tests.doubles.postgres import Server
 
 pytestmark = pytest.mark.anyio
-_INSERT = Prepared(insert(WORK), column_keys=[column.name for column in WORK.c])
+_INSERT = prepare_insert(WORK, WORK.c.keys())
 _REPLACE, _KEEP = prepare_upsert(WORK), prepare_upsert(WORK, replace=False)
 
 
