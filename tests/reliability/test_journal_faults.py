@@ -11,7 +11,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +26,6 @@ from runtime.journal.dispatcher import Embedded, _find_due
 from runtime.journal.entries import Attempt, NewEvent, Subscription, Work
 from runtime.journal.journal import Journal
 from runtime.journal.space import disk_usage
-from runtime.journal.storage import writeahead
 from runtime.journal.storage.databases import SQLite, migrate
 from tests.doubles.postgres import Server
 
@@ -73,59 +71,20 @@ def test_F2_on_a_disk_whose_writes_and_flushes_fail_nothing_is_acknowledged_in_v
 
 
 class Tidy(SQLite):
-    """A database whose log is put into it after a few rows, and never by a commit."""
+    """A database whose log is copied into it after a few pages."""
 
-    checkpoint_rows, checkpoint_pages = 10, 1_000_000
+    checkpoint_pages = 30
 
 
 @pytest.mark.anyio
-async def test_F3_the_log_is_put_into_the_database_beside_commits_and_begins_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(writeahead, "LONG", 50)
+async def test_F3_the_log_is_copied_into_the_database_and_begins_anew(tmp_path: Path) -> None:
     async with over(Tidy(tmp_path / "journal.db")) as journal:
         for number in range(400):
             await journal.append([new(str(number))])
-        # Each append writes three pages, some two million bytes in all, had the log not begun anew.
+        # Each append writes three pages, some five million bytes in all, had the log not begun anew.
         assert (tmp_path / "journal.db-wal").stat().st_size < 1_000_000
         assert len(await journal.events(limit=1000)) == 400
     assert sqlite3.connect(tmp_path / "journal.db").execute("SELECT count(*) FROM events").fetchone() == (400,)
-
-
-class Unable(Tidy):
-    """One whose first checkpoint finds no connection."""
-
-    opened = 0
-
-    def _connect(self, name: str) -> Any:
-        # The writer's comes first, then that of the checkpoints.
-        self.opened += 1
-        if self.opened == 2:
-            raise sqlite3.OperationalError("unable to open database file")
-        return super()._connect(name)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives a thread a priority of its own")
-@pytest.mark.anyio
-async def test_the_thread_of_checkpoints_stands_back_behind_all_others(tmp_path: Path) -> None:
-    # Not further back after a checkpoint that could not be made.
-    async with over(Unable(tmp_path / "journal.db")) as journal:
-        for number in range(100):
-            await journal.append([new(str(number))])
-        threads = {each.name: os.getpriority(os.PRIO_PROCESS, each.native_id or 0) for each in threading.enumerate()}
-    own = os.getpriority(os.PRIO_PROCESS, 0)
-    back = {name: priority for name, priority in threads.items() if priority != own}
-    assert back == {"journal-checkpoint_0": own + writeahead.NICENESS}
-
-
-@pytest.mark.anyio
-async def test_F2_a_log_that_cannot_be_put_into_the_database_loses_nothing(tmp_path: Path) -> None:
-    database = Unable(tmp_path / "journal.db")
-    async with over(database) as journal:
-        for number in range(100):
-            await journal.append([new(str(number))])
-        assert database.opened > 1
-        assert len(await journal.events(limit=1000)) == 100
 
 
 class Failing(SQLite):

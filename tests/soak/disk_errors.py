@@ -121,8 +121,8 @@ class FailingConnected(Connected):
 class Failing(SQLite):
     """The journal's own database on such a disk."""
 
-    #: So few that a run puts the log into the database several times, both beside commits and within them.
-    checkpoint_rows, checkpoint_pages = 15, 40
+    #: So few that a run copies the log into the database several times.
+    checkpoint_pages = 40
 
     def __init__(self, path: Path, disk: Disk) -> None:
         self._disk = disk

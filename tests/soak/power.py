@@ -41,7 +41,7 @@ from runtime.journal.storage.databases import SQLite
 APPENDS, SENDERS = 40, 4
 #: Rows after which the log is put into the database beside other commits, and pages after which a commit does it, so
 #: that a run does both several times.
-CHECKPOINT_ROWS, CHECKPOINT_PAGES = 15, 40
+CHECKPOINT_PAGES = 40
 SECTOR = 512
 
 _names = itertools.count()
@@ -219,7 +219,7 @@ class Connected:
 class Simulated(SQLite):
     """The journal's own database, on a disk whose power can be cut."""
 
-    checkpoint_rows, checkpoint_pages = CHECKPOINT_ROWS, CHECKPOINT_PAGES
+    checkpoint_pages = CHECKPOINT_PAGES
 
     def __init__(self, path: Path, disk: Disk, synchronous: str) -> None:
         self._disk = disk

@@ -26,8 +26,6 @@ from connector.errors import ConfigurationError
 from runtime.config.files import make_home, try_lock
 from runtime.journal.storage.migrations import HEAD, VERSIONS
 from runtime.journal.storage.statements import Prepared
-from runtime.journal.storage.worker import Worker
-from runtime.journal.storage.writeahead import PAGES, ROWS, WriteAhead
 
 R = TypeVar("R")
 
@@ -80,8 +78,8 @@ class SQLite:
 
     #: How a commit is flushed: with NORMAL a power cut would lose what was acknowledged, which a test shows.
     synchronous = "FULL"
-    #: When the write-ahead log is put into the database; see `writeahead`.
-    checkpoint_rows, checkpoint_pages = ROWS, PAGES
+    #: Pages (4 KiB each) of the write-ahead log from which a commit copies it into the database (a checkpoint).
+    checkpoint_pages = 1000
     dialect: Literal["sqlite", "postgresql"] = "sqlite"
 
     def __init__(self, path: Path | None, *, read_only: bool = False) -> None:
@@ -90,12 +88,11 @@ class SQLite:
         self._lock: int | None = None
         #: The writer's connection, kept from one transaction to the next.
         self._writing: Connection | None = None
-        self._writer = Worker("journal-writer")
-        #: None where a memory has to be read by the one who writes it.
-        self._readers = ThreadPoolExecutor(_READERS, "journal-reader") if path is not None else None
+        self._writer = ThreadPoolExecutor(1, "journal-writer")
+        # A database in memory is read by the thread that writes it.
+        self._readers = self._writer if path is None else ThreadPoolExecutor(_READERS, "journal-reader")
         self.engine = self._make_engine(writes=not read_only)
         self._reading = self.engine if path is None or read_only else self._make_engine(writes=False)
-        self._log = WriteAhead(self._open, self.checkpoint_rows) if path is not None and not read_only else None
         try:
             if path is not None:
                 self._open_file(path, read_only=read_only)
@@ -124,12 +121,10 @@ class SQLite:
 
     async def transact(self, run: Callable[[Connection], R]) -> R:
         """See Database."""
-        return await self._writer.run(functools.partial(self._transact, run))
+        return await asyncio.get_running_loop().run_in_executor(self._writer, self._transact, run)
 
     async def read(self, run: Callable[[Connection], R]) -> R:
         """See Database."""
-        if self._readers is None:
-            return await self._writer.run(functools.partial(self._read, run))
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, run)
 
     async def close(self) -> None:
@@ -149,8 +144,6 @@ class SQLite:
                 writing.invalidate()
             writing.close()
             raise
-        if self._log is not None:
-            self._log.committed(self._writing.connection.driver_connection)
         return result
 
     def _read(self, run: Callable[[Connection], R]) -> R:
@@ -158,11 +151,8 @@ class SQLite:
             return run(connection)
 
     def _close(self) -> None:
-        self._writer.close()
-        if self._readers is not None:
-            self._readers.shutdown()
-        if self._log is not None:
-            self._log.close()
+        self._writer.shutdown()
+        self._readers.shutdown()
         if self._writing is not None:
             self._writing.close()
         self._reading.dispose()
