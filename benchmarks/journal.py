@@ -27,7 +27,7 @@ from runtime.journal.dispatcher import Embedded, _find_due
 from runtime.journal.entries import Attempt, NewEvent, Subscription
 from runtime.journal.journal import Journal
 from runtime.journal.space import disk_usage
-from runtime.journal.storage.databases import SQLite
+from runtime.journal.storage.sqlite import SQLite
 
 EVENTS = 5000
 ROUNDS = 5

@@ -28,7 +28,7 @@ from runtime.journal.entries import (
     event_id,
 )
 from runtime.journal.news import CHANNEL
-from runtime.journal.rows import from_run, to_subscription
+from runtime.journal.queries import from_run, to_subscription
 from runtime.journal.storage.statements import Prepared, among, listed, prepare_insert, upsert
 from runtime.journal.storage.tables import CHECKPOINTS, COUNTERS, EVENTS, RUNS, SIGHTINGS, SUBSCRIPTIONS, to_json
 

@@ -41,6 +41,8 @@ from runtime.journal.entries import (
 )
 from runtime.journal.news import Notifier
 from runtime.journal.queries import (
+    EVENT_COLUMNS,
+    RUN_COLUMNS,
     count,
     events_where,
     find_attempts,
@@ -48,11 +50,6 @@ from runtime.journal.queries import (
     find_row,
     find_rows,
     find_sightings,
-    where,
-)
-from runtime.journal.rows import (
-    EVENT_COLUMNS,
-    RUN_COLUMNS,
     from_run,
     from_subscription,
     to_audit_entry,
@@ -60,10 +57,12 @@ from runtime.journal.rows import (
     to_event,
     to_run,
     to_subscription,
+    where,
 )
 from runtime.journal.space import Space, Usage, disk_usage
 from runtime.journal.storage.commits import GroupCommit, Write
-from runtime.journal.storage.databases import Database, PostgreSQL, open_database
+from runtime.journal.storage.databases import Database, open_database
+from runtime.journal.storage.postgres import PostgreSQL
 from runtime.journal.storage.statements import upsert
 from runtime.journal.storage.tables import AUDIT, COUNTERS, DELIVERIES, EVENTS, RUNS, SUBSCRIPTIONS
 from runtime.journal.upkeep import Keep, Removed, back_up, find_damage, find_forgotten, forget, remove_old

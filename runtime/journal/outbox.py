@@ -18,7 +18,7 @@ from connector.messages import Event
 from runtime.journal.deliveries import Outcome, line_up
 from runtime.journal.entries import Delivery, StoredEvent, Subscription
 from runtime.journal.journal import Journal
-from runtime.journal.rows import to_subscription
+from runtime.journal.queries import to_subscription
 from runtime.journal.storage.statements import Prepared, among, listed
 from runtime.journal.storage.tables import COUNTERS, DELIVERIES, EVENTS, SUBSCRIPTIONS
 

@@ -23,7 +23,7 @@ from sqlalchemy.util import await_only
 from connector.errors import ConfigurationError
 from runtime.journal.dispatcher import LANE_LIMIT, PAUSE, PUT, PUT_OR_MOVE, TAKE_OUT, Handler, end
 from runtime.journal.entries import Work, WorkKind
-from runtime.journal.storage.databases import PostgreSQL
+from runtime.journal.storage.postgres import PostgreSQL
 from runtime.journal.storage.statements import listed
 from runtime.journal.storage.tables import WORK
 

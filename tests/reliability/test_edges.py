@@ -20,7 +20,7 @@ from runtime.config.keys import Key
 from runtime.journal.dispatcher import Embedded
 from runtime.journal.journal import Journal
 from runtime.journal.space import disk_usage
-from runtime.journal.storage.databases import SQLite
+from runtime.journal.storage.sqlite import SQLite
 from tests.doubles.processes import Subscriber, post, process
 from tests.doubles.served import PATH, served, settings_in
 from tests.runtime.events.test_poller import CREATED, DONE, World

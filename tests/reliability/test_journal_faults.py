@@ -26,7 +26,8 @@ from runtime.journal.dispatcher import Embedded, _find_due
 from runtime.journal.entries import Attempt, NewEvent, Subscription, Work
 from runtime.journal.journal import Journal
 from runtime.journal.space import disk_usage
-from runtime.journal.storage.databases import SQLite, migrate
+from runtime.journal.storage.migrate import migrate
+from runtime.journal.storage.sqlite import SQLite
 from tests.doubles.postgres import Server
 
 ROOT = Path(__file__).parent.parent.parent

@@ -30,7 +30,7 @@ from connector.errors import JournalUnavailable
 from runtime.journal.dispatcher import Embedded
 from runtime.journal.journal import Journal
 from runtime.journal.space import disk_usage
-from runtime.journal.storage.databases import SQLite
+from runtime.journal.storage.sqlite import SQLite
 from tests.soak.power import Connected, Cursor, make_template, new
 
 FLUSHES, WRITES = 0.05, 0.02

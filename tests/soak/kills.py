@@ -35,7 +35,7 @@ from sqlalchemy import event
 from connector.messages import Event
 from runtime.journal.entries import Attempt, Checkpoint, Filter, NewEvent, Subscription, event_id
 from runtime.journal.journal import Journal
-from runtime.journal.storage.databases import SQLite
+from runtime.journal.storage.sqlite import SQLite
 
 #: Where a worker is killed, and after how many passes of a hundred events each at most.
 POINTS = {

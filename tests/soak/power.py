@@ -35,7 +35,7 @@ from runtime.journal.dispatcher import Embedded
 from runtime.journal.entries import Checkpoint, NewEvent, Subscription
 from runtime.journal.journal import Journal
 from runtime.journal.space import disk_usage
-from runtime.journal.storage.databases import SQLite
+from runtime.journal.storage.sqlite import SQLite
 
 #: Appends of one run, and how many at the same time.
 APPENDS, SENDERS = 40, 4

@@ -31,7 +31,7 @@ from runtime.journal.entries import EXHAUSTED, NewEvent, Subscription
 from runtime.journal.journal import Journal
 from runtime.journal.outbox import Outbox
 from runtime.journal.space import disk_usage
-from runtime.journal.storage.databases import SQLite
+from runtime.journal.storage.sqlite import SQLite
 
 pytestmark = pytest.mark.anyio
 SUCCEEDED = "batch-jobs/batch_job.succeeded"

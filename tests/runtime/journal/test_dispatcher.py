@@ -23,7 +23,7 @@ from runtime.journal.dispatcher import FARTHEST, Embedded
 from runtime.journal.entries import Attempt, NewEvent, Subscription, Work
 from runtime.journal.journal import Journal
 from runtime.journal.space import disk_usage
-from runtime.journal.storage.databases import SQLite
+from runtime.journal.storage.sqlite import SQLite
 from tests.doubles.postgres import Server
 
 pytestmark = pytest.mark.anyio

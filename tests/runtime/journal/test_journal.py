@@ -30,7 +30,9 @@ from runtime.journal.entries import (
 )
 from runtime.journal.journal import Journal
 from runtime.journal.storage import migrations
-from runtime.journal.storage.databases import PostgreSQL, SQLite, migrate
+from runtime.journal.storage.migrate import migrate
+from runtime.journal.storage.postgres import PostgreSQL
+from runtime.journal.storage.sqlite import SQLite
 from runtime.journal.storage.tables import METADATA
 from tests.doubles.postgres import Server
 
