@@ -1,21 +1,21 @@
-"""The JSON forms of the product's values: requests, results, events, deliveries, connectors, operations, triggers.
+"""The JSON forms of all values: requests, results, events, deliveries, connectors, operations, triggers, runs.
 
-Their shapes are promises to programs (`docs/reference.md`). Plain dicts and lists come out; nothing is printed here.
-Errors have their own form, `connector.errors.problem_document`.
+Programs rely on their shapes (`docs/reference.md`). Errors have a form of their own, in `problems`.
 """
 
 from __future__ import annotations
 
 import base64
 import datetime
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from connector.events.automations import Automation
 from connector.messages import Chunk, Event, Request, Result
 from connector.model.definition import AnyOperation, Connector, Field, Operation, Webhook
 from connector.templates import Placeholder, Template
-from runtime.config.connections import variable_name
-from runtime.journal.entries import Attempt, Delivery, Subscription
+from runtime.config.connections import INBOUND, variable_name
+from runtime.journal.entries import Attempt, Delivery, Run, StoredEvent, Subscription
 
 Document = dict[str, Any]
 
@@ -67,6 +67,13 @@ def event_document(event: Event, *, seq: int | None = None) -> Document:
     return document
 
 
+def stored_event_document(stored: StoredEvent) -> Document:
+    """An event of the journal: as `event_document`, with where it came from and when it was received."""
+    extra = {"seq": stored.seq, "connection": stored.connection, "origin": stored.origin, "received": stored.received}
+    dedupe = {"dedupe": "none"} if stored.dedupe is None else {}
+    return {**event_document(stored.event, seq=stored.seq), **extra, **dedupe}
+
+
 def subscription_document(subscription: Subscription) -> Document:
     """A subscription without what is secret about it; `url` shows no query, and `headers` are names."""
     wanted, since = subscription.filter, subscription.memory.get("failing_since")
@@ -111,6 +118,31 @@ def attempt_document(attempt: Attempt) -> Document:
     }
 
 
+def run_document(run: Run) -> Document:
+    """A run of an automation; times are seconds since the epoch."""
+    return {
+        "id": run.id,
+        "automation": run.automation,
+        "event": run.event_id,
+        "state": run.state,
+        "step": run.step,
+        "reason": run.reason,
+        "due": run.due,
+        "created": run.created,
+        "updated": run.updated,
+    }
+
+
+def automation_document(automation: Automation) -> Document:
+    """An automation: what starts it, and what it calls."""
+    return {
+        "handle": automation.handle,
+        "on": f"{automation.connection}/{automation.trigger}",
+        "steps": [f"{step.connection}/{step.operation}" for step in automation.steps],
+        "about": automation.short,
+    }
+
+
 def time_text(seconds: float) -> str:
     """A time, in seconds since the epoch, as RFC 3339 text.
 
@@ -151,6 +183,16 @@ def value_documents(connector: Connector) -> list[Document]:
         }
         for name, placeholder in connector.service.placeholders.items()
     ]
+
+
+def connection_document(connector: Connector, connection: str, has: Callable[[str], bool]) -> Document:
+    """Which values a connection has, never the values; `has` answers for a name."""
+    secret = {*connector.service.credentials, *(name for name, kind in INBOUND.items() if kind == "secret")}
+    values = [
+        {"name": name, "set": has(name), "secret": name in secret}
+        for name in (*connector.service.placeholders, *INBOUND)
+    ]
+    return {"connection": connection, "connector": connector.handle, "values": values}
 
 
 def operation_summaries(connector: Connector) -> list[Document]:
@@ -236,6 +278,33 @@ def trigger_document(webhook: Webhook) -> Document:
         "description": webhook.description,
         "fields": [field_document(each) for each in webhook.payload],
     }
+
+
+def polled_trigger_document(
+    connection: str, webhook: Webhook, *, poll: str, inputs: Mapping[str, Any], state: Mapping[str, Any]
+) -> Document:
+    """A trigger of a connection: how it arises, and the outcome of its last poll; times are seconds since the epoch.
+
+    `poll` describes how it is polled, and is empty if it is not; `state` is what the poll left.
+    """
+    ways = [*(["after " + ", ".join(webhook.after)] if webhook.after else []), *([poll] if poll else [])]
+    return {
+        "connection": connection,
+        "trigger": webhook.id,
+        "path": webhook.path,
+        "made_by": "; ".join(ways) or "webhook",
+        "inputs": dict(inputs),
+        "state": state.get("state"),
+        "at": state.get("at"),
+        "due": state.get("due"),
+        "said": state.get("triggers", {}).get(webhook.id, {}).get("said"),
+        "error": state.get("error") if state.get("state") not in (None, "new", "ok") else None,
+    }
+
+
+def webhook_document(connection: str, webhook: Webhook, url: str, *, verified: str) -> Document:
+    """A webhook of a connection: the URL that the provider sends to, and how its messages are verified."""
+    return {"connection": connection, "trigger": webhook.id, "url": url, "verified": verified}
 
 
 def template_text(template: Template) -> str:

@@ -37,6 +37,7 @@ from runtime.calls.sender import Sleep
 from runtime.calls.streams import chunks_of
 from runtime.calls.tokens import login_step
 from runtime.config.catalog import Catalog
+from runtime.config.connections import connections_of
 from runtime.config.settings import Settings
 from runtime.config.vault import Vault, destination
 from runtime.http.uploads import load_files
@@ -114,7 +115,7 @@ class Caller:
         named = {*self.vault.connections(), *self.settings.base_urls}
         found = []
         for handle in self.catalog.handles():
-            for connection in sorted({handle, *(each for each in named if each.startswith(f"{handle}:"))}):
+            for connection in connections_of(handle, named):
                 with contextlib.suppress(InvalidDefinition, InputError):
                     if not self._config(connection, self.catalog.get(handle)).missing:
                         found.append(connection)

@@ -22,28 +22,43 @@ SHARE = 0.5
 REST = 30.0
 
 
+@dataclass(slots=True)
+class Bucket:
+    """Turns at a rate: no more than `size` begin in any `per` seconds, and so many may begin at once."""
+
+    size: float
+    per: float = 1.0
+    #: When the turns taken so far would end if they were spread evenly.
+    _spent: float = 0.0
+
+    def take(self, now: float) -> float:
+        """Takes a turn; returns the seconds to wait for it. Turns are given in the order of the calls."""
+        self._spent = max(self._spent, now) + self.per / self.size
+        # A turn is free as soon as no more than a whole period is spent in advance.
+        return max(0.0, self._spent - self.per - now)
+
+    def try_take(self, now: float) -> float:
+        """Takes a turn if one is free and returns 0; else returns the seconds until one is free, and takes none."""
+        # Never more than a period ahead, so that a clock that was set back refuses nothing for longer (hazard C1).
+        self._spent = before = min(self._spent, now + self.per)
+        if wait := self.take(now):
+            self._spent = before
+        return wait
+
+
 class Pace:
     """The rate and the concurrency of one connection."""
 
     def __init__(self, limit: RateLimit | None) -> None:
         self.limit = limit or RateLimit()
-        #: When the requests let through so far would be spent if they were spread evenly.
-        self._spent = 0.0
+        requests, concurrency = self.limit.requests, self.limit.concurrency
+        self._bucket = None if requests is None else Bucket(requests, self.limit.per)
         self._held = 0.0
-        concurrency = self.limit.concurrency
         self.slots = asyncio.Semaphore(concurrency) if concurrency is not None else None
 
     def take(self, now: float) -> float:
-        """Takes a turn; how many seconds to wait for it. Turns are given in the order in which they are asked for.
-
-        No more than `requests` begin in any `per` seconds: a burst of them may begin at once.
-        """
-        if self.limit.requests is None:
-            return 0.0
-        share = self.limit.per / self.limit.requests
-        self._spent = max(self._spent, now) + share
-        # A turn is free as soon as no more than a whole period is spent in advance.
-        return max(0.0, self._spent - self.limit.per - now)
+        """Takes a turn; returns the seconds to wait for it. Turns are given in the order of the calls."""
+        return 0.0 if self._bucket is None else self._bucket.take(now)
 
     def hold(self, until: float) -> None:
         """Says that the provider asked for rest until then."""

@@ -66,8 +66,8 @@ async def _serve(everywhere: GlobalOptions, app: FastAPI, host: str, port: int) 
     from runtime.server.app import put_webhooks_first
     from runtime.server.serve import listen, serve, tune_process
 
-    backend = app.state.backend
-    settings = backend.runtime.settings
+    lifespan = app.state.lifespan
+    settings = lifespan.caller.settings
     with listen(host, port) as listener:
         name, taken = listener.getsockname()[:2]
         shown = f"[{name}]" if ":" in name else name
@@ -82,8 +82,8 @@ async def _serve(everywhere: GlobalOptions, app: FastAPI, host: str, port: int) 
         async with app.router.lifespan_context(app):
             # With all that is loaded by now; what comes from here on is of messages and deliveries.
             tune_process()
-            with announced(settings.home, url, backend.start_key):
-                stopping, whole = backend.stopping, put_webhooks_first(app)
+            with announced(settings.home, url, lifespan.start_key):
+                stopping, whole = lifespan.stopping, put_webhooks_first(app)
                 return await serve(whole, listener, limits=settings.limits, stopping=stopping, on_ready=on_ready)
 
 

@@ -154,7 +154,8 @@ def test(everywhere: GlobalOptions, automation: str, source: IO[bytes] | None) -
     from runtime import documents
     from runtime.cli import printing
     from runtime.cli.failures import EXIT_CODES
-    from runtime.events.automations import Automations, event_document, read_automations
+    from runtime.documents import event_document
+    from runtime.events.automations import Automations, context_of, read_automations
     from runtime.runtime import Runtime
 
     settings = everywhere.settings()
@@ -162,7 +163,7 @@ def test(everywhere: GlobalOptions, automation: str, source: IO[bytes] | None) -
     chosen = _choose(found, automation)
     runtime = Runtime(settings=settings)
     event = _event(runtime, chosen, None if source is None else source.read())
-    wanted = chosen.wants(chosen.connection, chosen.trigger, {"event": event_document(event)})
+    wanted = chosen.wants(chosen.connection, chosen.trigger, context_of(event))
     rehearsed = list(Automations(found, runtime, None, settings.home / "files").rehearse(chosen, event))
     rows = [
         {
@@ -205,16 +206,18 @@ def _event(runtime: Runtime, automation: Automation, data: bytes | None) -> Even
     import datetime
     import json
 
+    from connector.describe.samples import sample_message
     from connector.errors import ConfigurationError
+    from connector.events.mapping import make_event
     from runtime.config.connections import ConnectionName
-    from runtime.events.own_calls import sample_event
 
     connector = runtime.catalog.of(automation.connection)
     webhook = next((each for each in connector.webhooks if each.id == automation.trigger), None)
     if webhook is None:
         raise ConfigurationError(f"{connector.handle} has no trigger {automation.trigger!r}")
-    now, source = datetime.datetime.now(datetime.UTC), ConnectionName.parse(automation.connection).source
-    sample = sample_event(connector, webhook, runtime.catalog.examples(connector.handle), source=source, now=now)
+    message = sample_message(webhook, runtime.catalog.examples(connector.handle))
+    now, name = datetime.datetime.now(datetime.UTC), ConnectionName.parse(automation.connection).label
+    sample = make_event(webhook, message, id="sample", connection=name, now=now)
     if data is None:
         return sample
     try:

@@ -74,6 +74,11 @@ class ConnectionName:
         return ":".join(self.parts)
 
 
+def connections_of(handle: str, known: Iterable[str]) -> list[str]:
+    """The connections of a connector among the known ones, after its default one; sorted."""
+    return sorted({handle, *(each for each in known if each.startswith(f"{handle}:"))})
+
+
 def variable_name(connection: str, name: str) -> str:
     """Returns the environment variable of one value.
 

@@ -40,6 +40,7 @@ from connector.parsing.schema import Document, Finding
 from connector.types import to_text
 from runtime.calls.caller import Caller
 from runtime.config.catalog import Catalog
+from runtime.documents import event_document
 from runtime.events.subscriptions import next_wait
 from runtime.journal.entries import Run, StoredEvent
 from runtime.journal.journal import Journal
@@ -91,7 +92,7 @@ class Automations:
 
     def plan(self, event: StoredEvent) -> Iterator[Run]:
         """The runs that an event begins; there is one for each automation and event."""
-        context = {EVENT: event_document(event.event)}
+        context = context_of(event.event)
         for automation in self._known.values():
             if automation.wants(event.connection, event.event.type, context):
                 made = hashlib.sha256(f"{automation.handle}\0{event.event.id}".encode()).hexdigest()[:32]
@@ -108,7 +109,7 @@ class Automations:
             return
         step = automation.steps[run.step]
         event = await self._journal.event(run.event_id)
-        context = {EVENT: event_document(event.event), **run.context.get("steps", {})}
+        context = {**context_of(event.event), **run.context.get("steps", {})}
         if not all(each.holds(context) for each in step.when):
             await self._advance(run, automation, step, None)
             return
@@ -130,7 +131,7 @@ class Automations:
 
     def rehearse(self, automation: Automation, event: Event) -> Iterator[DryRunStep]:
         """What the steps would send for an event, without sending it; recorded answers stand in for real ones."""
-        context: dict[str, Any] = {EVENT: event_document(event)}
+        context = context_of(event)
         for step in automation.steps:
             label = f"{step.connection}/{step.operation}"
             if not all(each.holds(context) for each in step.when):
@@ -219,31 +220,9 @@ def repeatable(operation: Any) -> bool:
     return isinstance(operation, Operation) and (operation.idempotent or bool(operation.idempotency_header))
 
 
-def event_document(event: Event) -> dict[str, Any]:
-    """An event as a mapping sees it: CloudEvents' attributes."""
-    return {
-        "id": event.id,
-        "source": event.source,
-        "type": event.type,
-        "subject": event.subject,
-        "time": event.time,
-        "data": dict(event.data),
-    }
-
-
-def run_document(run: Run) -> dict[str, Any]:
-    """The JSON form of a run."""
-    return {
-        "id": run.id,
-        "automation": run.automation,
-        "event": run.event_id,
-        "state": run.state,
-        "step": run.step,
-        "reason": run.reason,
-        "due": run.due,
-        "created": run.created,
-        "updated": run.updated,
-    }
+def context_of(event: Event) -> dict[str, Any]:
+    """What the first step of an automation maps from: the event, always with a subject."""
+    return {EVENT: {"subject": None, **event_document(event)}}
 
 
 def _is_passing(error: ConnectorError, *, again: bool) -> bool:

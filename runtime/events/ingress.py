@@ -12,28 +12,26 @@ import datetime
 import hashlib
 import json
 import logging
-import re
-import secrets
 import time
 import urllib.parse
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, MutableMapping
+from dataclasses import dataclass
 from typing import Any
 
 from connector.digests import same_text
 from connector.errors import ConfigurationError, InvalidSignature, MappingError, RequestRefused
 from connector.events.mapping import FORM, make_event, read_message
-from connector.events.signatures import UNDECLARED, Verified, message_id, split_secrets
+from connector.events.signatures import UNDECLARED, Verified, message_id
 from connector.headers import Headers
 from connector.messages import Request
 from connector.model.definition import Connector, Webhook
 from connector.types import to_text
-from runtime.config.connections import DEDUPES, ConnectionName
-from runtime.config.files import create_file, make_home
+from runtime.calls.limits import Bucket
+from runtime.config.connections import ConnectionName, connections_of
 from runtime.config.settings import Limits
-from runtime.config.vault import Vault
+from runtime.documents import Document, webhook_document
 from runtime.events.subscriptions import HOPS_HEADER
+from runtime.events.verification import Verification, Verifications
 from runtime.journal.entries import NewEvent
 from runtime.journal.journal import Journal
 from runtime.problems import problem_bytes
@@ -45,18 +43,10 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 #: Told of each answer: the connector and the status.
 Count = Callable[[str, int], None]
 
-#: The values of a connection that say how its messages are verified, and what tells those apart that have no id.
-SECRET, UNSIGNED, DEDUPE = "webhookSecret", "unsigned", "dedupe"
 #: An event that was passed on more often by runtimes like this one is in a loop (hazard T75).
 MAX_HOPS = 5
-#: Seconds for which the values of a connection are not looked up again.
-_FRESH = 5.0
-_MOST_DOORS = 1000
 #: Bytes beyond the limit of a body that are read before the answer.
 _DROPPED = 4 * 1024 * 1024
-#: The file from which the tokens of unsigned webhooks are made, in the home of the runtime.
-TOKEN_FILE = "webhook-tokens"
-_ROOT = re.compile(rb"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,101 +55,6 @@ class Route:
 
     connector: Connector
     webhook: Webhook
-
-
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """How messages for one connection are verified: by one of its secrets, or by nothing but the token of the URL."""
-
-    connection: str
-    secrets: tuple[str, ...] = field(repr=False)
-    unsigned: bool = False
-    token: str = field(default="", repr=False)
-    #: True if of messages without an id those with one body are one; by default nothing is collapsed (hazard T74).
-    by_body: bool = False
-    until: float = 0.0
-
-
-class Verifications:
-    """The doors of connections, from the values of the vault."""
-
-    def __init__(self, vault: Vault, home: Path, clock: Callable[[], float]) -> None:
-        self._vault = vault
-        self._home = home
-        self._clock = clock
-        self._known: dict[str, Verification] = {}
-
-    def find(self, connection: str) -> Verification:
-        """The door of a connection; without secrets, and not unsigned, it opens to nobody."""
-        now = self._clock()
-        door = self._known.get(connection)
-        if door is None or not now <= door.until <= now + _FRESH:
-            values = self._vault.values(connection, (SECRET, UNSIGNED, DEDUPE))
-            text = str(values.get(SECRET) or "")
-            keys = tuple(each for each in split_secrets(text) if each) if text.strip() else ()
-            unsigned = str(values.get(UNSIGNED, "")).lower() in ("true", "1", "yes")
-            token = self._token(connection, text) if unsigned else ""
-            by_body = _is_by_body(connection, values.get(DEDUPE, "none"))
-            if len(self._known) >= _MOST_DOORS:
-                self._known.clear()
-            door = self._known[connection] = Verification(connection, keys, unsigned, token, by_body, now + _FRESH)
-        return door
-
-    def _token(self, connection: str, secret: str) -> str:
-        """What makes the URL of an unsigned webhook unguessable: the same after a restart, and in every process.
-
-        It is made from the connection's secret, or from a file of chance in the home of the runtime.
-        """
-        root = secret.encode() or _read_root(self._home)
-        return hashlib.blake2b(connection.encode(), key=hashlib.sha256(root).digest(), digest_size=16).hexdigest()
-
-
-def _is_by_body(connection: str, dedupe: Any) -> bool:
-    if dedupe not in DEDUPES:
-        raise ConfigurationError(
-            f"{connection}: 'dedupe' cannot be {str(dedupe)[:70]!r}",
-            hint="'body' makes one event of messages without an id that have the same body, 'none' one of each",
-        )
-    return bool(dedupe == "body")
-
-
-def _read_root(home: Path) -> bytes:
-    """The secret from which the tokens of URLs are made; raises ConfigurationError for a file that is not whole.
-
-    An empty or shortened file would make every such URL computable.
-    """
-    path = home / TOKEN_FILE
-    make_home(home)
-    try:
-        if not path.exists():
-            create_file(path, secrets.token_hex(32).encode())
-        root = path.read_bytes()
-    except OSError as error:
-        raise ConfigurationError(f"{path}: {(error.strerror or 'it cannot be used').lower()}") from None
-    if not _ROOT.fullmatch(root):
-        hint = f"restore it, or remove it and enter the new URLs at the providers: rm {path}"
-        raise ConfigurationError(f"{path} is damaged: expected 64 hexadecimal digits", hint=hint)
-    return root
-
-
-class Rate:
-    """A bucket of tokens: so many at once, and so many new ones a second."""
-
-    def __init__(self, rate: float, clock: Callable[[], float]) -> None:
-        self._rate = rate
-        self._clock = clock
-        self._left = rate
-        self._at = clock()
-
-    def take(self) -> float:
-        """Takes a token; gives 0, or the seconds until there will be one."""
-        now = self._clock()
-        self._left = min(self._rate, self._left + max(0.0, now - self._at) * self._rate)
-        self._at = now
-        if self._left < 1:
-            return (1 - self._left) / self._rate
-        self._left -= 1
-        return 0.0
 
 
 def find_routes(connectors: Iterable[Connector]) -> dict[bytes, Route]:
@@ -201,7 +96,7 @@ class Ingress:
         self._public_url = public_url
         self._clock = clock
         self._count = count
-        self._rates: dict[str, Rate] = {}
+        self._rates: dict[str, Bucket] = {}
 
     def takes(self, scope: Scope) -> bool:
         """True for a request to the exact path of a webhook, or to one with a token behind it (hazard T67)."""
@@ -213,6 +108,17 @@ class Ingress:
         token = f"/{door.token}" if door.unsigned else ""
         query = f"?connection={urllib.parse.quote(name, safe='')}" if name else ""
         return f"{self._public_url}{route.webhook.path}{token}{query}"
+
+    def documents(self, known: Collection[str]) -> list[Document]:
+        """Every webhook as JSON, for its default connection and for each of the `known` ones that can receive."""
+        rows = []
+        for route in self.routes.values():
+            for name in connections_of(route.connector.handle, known):
+                door = self.doors.find(name)
+                if door.secrets or door.unsigned or name == route.connector.handle:
+                    verified = "unsigned" if door.unsigned else "signed" if door.secrets else "no secret"
+                    rows.append(webhook_document(name, route.webhook, self.url(route, name), verified=verified))
+        return rows
 
     def _find(self, scope: Scope) -> tuple[Route | None, str]:
         raw: bytes = scope.get("raw_path") or b""
@@ -295,8 +201,8 @@ class Ingress:
             raise RequestRefused(415, f"this webhook takes {route.webhook.content_type}")
         handle = route.connector.handle
         if (rate := self._rates.get(handle)) is None:
-            rate = self._rates[handle] = Rate(self._limits.webhook_rate, self._clock)
-        if wait := rate.take():
+            rate = self._rates[handle] = Bucket(self._limits.webhook_rate)
+        if wait := rate.try_take(self._clock()):
             message = f"the webhooks of {handle} take {self._limits.webhook_rate:g} messages a second"
             raise RequestRefused(429, message, headers={"Retry-After": str(max(1, round(wait)))})
 
@@ -380,8 +286,3 @@ def _show(answer: str | dict[str, str]) -> tuple[int, bytes, dict[str, str]]:
     if isinstance(answer, str):
         return 200, answer.encode(), {"Content-Type": "text/plain; charset=utf-8", **guard}
     return 200, json.dumps(answer).encode(), {"Content-Type": "application/json", **guard}
-
-
-def connections_of(handle: str, known: Sequence[str]) -> list[str]:
-    """The connections of a connector among the known ones, its default one first."""
-    return [handle, *sorted(each for each in known if each.startswith(f"{handle}:"))]

@@ -8,17 +8,15 @@ events that follow, and then given up. Subscribers elsewhere are `delivery`'s.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from connector.errors import JournalUnavailable
 from connector.messages import Event
-from runtime.documents import event_document, time_text
+from runtime.documents import time_text
 from runtime.events.subscriptions import next_wait
 from runtime.journal.entries import EXHAUSTED, Checkpoint, Filter, NewEvent, StoredEvent, event_id
 
@@ -27,8 +25,6 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-#: Seconds of silence after which a stream says that it is still there (HTML Standard, server-sent events).
-KEEP_ALIVE: Final = 15.0
 #: Seconds before a journal that could not be read is asked again.
 _PAUSE: Final = 5.0
 #: Events that wait to be tried again; with more the listener takes no new ones.
@@ -202,39 +198,3 @@ class _Following:
         event = Event("", stored.event.source, EXHAUSTED, stored.event.id, time_text(now), data)
         dedupe = f"{self._listener.name} {stored.event.id} {now}"
         return [NewEvent(stored.connection, event, dedupe, origin="system", hops=stored.hops)]
-
-
-async def event_stream(journal: Journal, *, last_event_id: str = "", wanted: Filter = Filter()) -> AsyncIterator[bytes]:  # noqa: B008 - it is frozen
-    """The journal's events as server-sent events, from then on that the reader saw last, else from now on; endless.
-
-    The id of each is its sequence number, so whoever reads again with `Last-Event-ID` misses nothing. A reader that is
-    slow is sent no faster than it reads: a page of the journal is all that is ever held for it.
-    """
-    if last_event_id.isascii() and last_event_id.isdigit() and len(last_event_id) < 19:
-        after = int(last_event_id)
-    else:
-        newest = await journal.events(newest_first=True, limit=1)
-        after = newest[0].seq if newest else 0
-    # So a proxy passes the head on at once.
-    yield b": events\n\n"
-    tail = journal.tail(after)
-    coming: asyncio.Future[StoredEvent] | None = None
-    try:
-        while True:
-            if coming is None:
-                coming = asyncio.ensure_future(anext(tail))
-            done, _ = await asyncio.wait({coming}, timeout=KEEP_ALIVE)
-            if not done:
-                yield b":\n\n"
-                continue
-            stored, coming = coming.result(), None
-            if wanted.matches(stored.connection, stored.event):
-                data = json.dumps(event_document(stored.event, seq=stored.seq), separators=(",", ":"))
-                yield f"id: {stored.seq}\nevent: {stored.event.type}\ndata: {data}\n\n".encode()
-    finally:
-        if coming is not None:
-            coming.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await coming
-        if (close := getattr(tail, "aclose", None)) is not None:
-            await close()

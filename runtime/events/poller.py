@@ -31,6 +31,7 @@ from connector.model.polls import Poll as Declared
 from connector.types import to_text
 from runtime.calls.caller import Caller
 from runtime.config.connections import ConnectionName
+from runtime.documents import Document, polled_trigger_document
 from runtime.events.polls import Poll, Polls
 from runtime.journal.entries import Checkpoint, NewEvent, Sightings, Work
 from runtime.journal.journal import Journal
@@ -146,9 +147,18 @@ class Poller:
         hint = f"connector triggers enable {connection} {trigger}"
         raise RequestRefused(409, f"{connection} {trigger} is disabled", hint=hint)
 
-    async def status(self, poll: Poll) -> Mapping[str, Any]:
-        """What the last poll said: `at`, `due`, `triggers`, `error`, and `state`, one of STATES."""
-        return await self._load(poll)
+    async def documents(self, connection: str) -> list[Document]:
+        """The triggers of a connection as JSON: how each arises, and the outcome of its last poll."""
+        polls = {webhook.id: poll for poll in await self.polls.of(connection) for webhook in poll.webhooks}
+        rows = []
+        for webhook in self._caller.catalog.of(connection).webhooks:
+            if (poll := polls.get(webhook.id)) is None:
+                state: Mapping[str, Any] = {} if webhook.poll is None else {"state": "disabled"}
+                rows.append(polled_trigger_document(connection, webhook, poll="", inputs={}, state=state))
+            else:
+                way, state = f"poll of {poll.operation.id} every {poll.interval:g} s", await self._load(poll)
+                rows.append(polled_trigger_document(connection, webhook, poll=way, inputs=poll.inputs, state=state))
+        return rows
 
     async def _walk(self, poll: Poll, state: Mapping[str, Any]) -> tuple[dict[str, _Tally], bool, str]:
         """Reads all pages; gives what each trigger saw, whether events are left for later, and what was wrong."""
@@ -241,34 +251,6 @@ class Poller:
         checkpoint = Checkpoint(_checkpoint_name(poll), dict(state), self._clock())
         work = Work("poll", poll.id, state["due"], poll.connection)
         await self._journal.append(events, checkpoint=checkpoint, then=[work])
-
-
-async def trigger_documents(caller: Caller, poller: Poller, connection: str) -> list[dict[str, Any]]:
-    """The triggers of a connection as JSON: how each is made, and what its last poll said; times are epoch seconds."""
-    polls = {webhook.id: poll for poll in await poller.polls.of(connection) for webhook in poll.webhooks}
-    rows = []
-    for webhook in caller.catalog.of(connection).webhooks:
-        poll = polls.get(webhook.id)
-        state = await poller.status(poll) if poll is not None else {}
-        if poll is None and webhook.poll is not None:
-            state = {"state": "disabled"}
-        made = [*(["after " + ", ".join(webhook.after)] if webhook.after else [])]
-        made += [f"poll of {poll.operation.id} every {poll.interval:g} s"] if poll is not None else []
-        rows.append(
-            {
-                "connection": connection,
-                "trigger": webhook.id,
-                "path": webhook.path,
-                "made_by": "; ".join(made) or "webhook",
-                "inputs": {} if poll is None else dict(poll.inputs),
-                "state": state.get("state"),
-                "at": state.get("at"),
-                "due": state.get("due"),
-                "said": state.get("triggers", {}).get(webhook.id, {}).get("said"),
-                "error": state.get("error") if state.get("state") not in (None, "new", "ok") else None,
-            }
-        )
-    return rows
 
 
 def _checkpoint_name(poll: Poll) -> str:

@@ -1,9 +1,8 @@
 """The application that `connector serve` runs, and the router that a host includes: wiring, lifespan, health, docs.
 
 `create_app` makes all of it, and `put_webhooks_first` what `connector serve` serves: webhooks are found by their exact
-raw path before the application has its turn, since their messages come in crowds. The journal is open, and the work of
-the chosen roles is done, for as long as the application lives. What the routes do is `api`'s, and how the server treats
-its clients is `serving`'s.
+raw path before the application runs, since their messages come in bursts. While the application lives its journal is
+open, and the work of its roles is done.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -23,61 +22,156 @@ from starlette.routing import Route as StarletteRoute
 from connector.errors import ConfigurationError, InvalidDefinition, JournalUnavailable, RequestRefused
 from connector.model.definition import Connector
 from runtime.calls.caller import Caller
+from runtime.config.catalog import Catalog
+from runtime.config.settings import Settings
 from runtime.config.store import open_store
 from runtime.events import deliverer
 from runtime.events.automations import Automations, read_automations
-from runtime.events.ingress import Ingress, Receive, Scope, Send, Verifications, find_routes
+from runtime.events.ingress import Ingress, Receive, Scope, Send, find_routes
 from runtime.events.poller import Poller
 from runtime.events.registrations import RENEWAL, Registrations
 from runtime.events.subscribers import Subscribers, subscriber_guard
 from runtime.events.subscriptions import Endpoints
+from runtime.events.verification import Verifications
 from runtime.http.client import Client
 from runtime.journal.dispatcher import Handler
-from runtime.journal.entries import WorkKind
+from runtime.journal.entries import Health, WorkKind
 from runtime.journal.journal import Journal
-from runtime.server.announcement import CHALLENGE_LENGTH
+from runtime.server.announcement import CHALLENGE_LENGTH, StartKey
 from runtime.server.gate import Gate
 from runtime.server.metrics import CONTENT_TYPE, Metrics
 from runtime.server.reload import Reloader
-from runtime.server.routes.api import build_router
-from runtime.server.routing import PROBLEM_SCHEMA, PROBLEMS, Backend, JsonResponse, make_route_class, problem_response
+from runtime.server.routes import build_router
+from runtime.server.routing import PROBLEM_SCHEMA, PROBLEMS, JsonResponse, Services, make_route_class, problem_response
 
 _LOG = logging.getLogger(__name__)
 #: What a process may do: answer requests, poll and run automations, deliver.
 ROLES = ("api", "poller", "delivery")
-#: Seconds between two looks for values that were entered.
+#: Seconds between two checks for values that were entered.
 _LOOK = 2.0
-#: Seconds between two looks for definitions that were edited.
+#: Seconds between two checks for definitions that were edited.
 _RELOAD = 1.0
 #: Seconds between two removals of what is old.
 _TIDY = 3600.0
-#: Seconds that deliveries, polls and steps which have begun may take after the end was asked for (hazard K14).
+#: Seconds that deliveries, polls and steps which have begun may take after the server was told to stop (hazard K14).
 _GRACE = 5.0
 
 
-def open_backend(runtime: Caller, *, webhooks: bool = True, reload: bool = False) -> Backend:
-    """What the routes act on: every connector that can be read has its webhooks, where they matter.
+class Lifespan:
+    """An application from start to end: what it is made of, and what it acts on while its journal is open."""
 
-    With `reload` it has what takes edited definitions. Raises ConfigurationError where two of them have one path.
-    """
-    settings, metrics = runtime.settings, Metrics()
-    ingress = Ingress(
-        {},
-        Verifications(runtime.vault, settings.home, runtime.clock),
-        limits=settings.limits,
-        public_url=settings.public_url,
-        clock=runtime.clock,
-        count=metrics.count_message,
-    )
-    reloader = Reloader(runtime.catalog, ingress) if reload else None
-    if webhooks:
-        ingress.routes = find_routes(_readable(runtime))
-    return Backend(runtime, ingress, Gate(settings.admin_token), metrics, reloader=reloader)
+    def __init__(
+        self, caller: Caller, roles: Iterable[str] = ROLES, *, webhooks: bool = True, reload: bool = False
+    ) -> None:
+        """See `create_app`."""
+        self.roles = frozenset(roles)
+        if unknown := self.roles - set(ROLES):
+            raise ConfigurationError(f"unknown role {min(unknown)!r}", hint=f"known: {', '.join(ROLES)}")
+        settings = caller.settings
+        self.caller = caller
+        self.gate, self.metrics = Gate(settings.admin_token), Metrics()
+        self.ingress = Ingress(
+            {},
+            Verifications(caller.vault, settings.home, caller.clock),
+            limits=settings.limits,
+            public_url=settings.public_url,
+            clock=caller.clock,
+            count=self.metrics.count_message,
+        )
+        #: What takes edited definitions, if they are taken.
+        self.reloader = Reloader(caller.catalog, self.ingress) if reload else None
+        if webhooks:
+            self.ingress.routes = find_routes(_readable(caller.catalog))
+        self.route_class = make_route_class(self.gate, self.metrics, settings.limits.body_bytes)
+        #: Proves to commands that this server is the one which its home announces.
+        self.start_key = StartKey()
+        #: Set when the server ends, so that streams end too.
+        self.stopping = asyncio.Event()
+        self._services: Services | None = None
+
+    def services(self) -> Services:
+        """What routes act on; raises RequestRefused (503) while the journal is not open."""
+        if self._services is None:
+            raise RequestRefused(503, "the journal is not open", headers={"Retry-After": "5"})
+        return self._services
+
+    async def health(self) -> Health | None:
+        """The state of the journal; None while it is not open."""
+        return None if self._services is None else await self._services.journal.health()
+
+    @contextlib.asynccontextmanager
+    async def run(self) -> AsyncIterator[None]:
+        """Opens the journal and does the work of the roles until the application ends."""
+        async with contextlib.AsyncExitStack() as stack:
+            journal = await stack.enter_async_context(self.caller.open_journal())
+            await stack.enter_async_context(self.caller)
+            endpoints = Endpoints(open_store(self.caller.settings.store, self.caller.settings.environment))
+            services = self._services = self._make_services(journal, endpoints)
+            self.ingress.journal = journal
+            stack.callback(self._detach)
+            handlers = await self._find_handlers(services, endpoints, stack)
+            running = [asyncio.create_task(each) for each in self._work(services, handlers)]
+            ending = asyncio.create_task(_end(running, self.stopping))
+            try:
+                yield
+            finally:
+                self.stopping.set()
+                await ending
+
+    def _detach(self) -> None:
+        self._services = self.ingress.journal = None
+
+    def _make_services(self, journal: Journal, endpoints: Endpoints) -> Services:
+        caller, guard = self.caller, subscriber_guard(self.caller.settings)
+        automations, problems = read_automations(caller.settings.automations)
+        for each in problems:
+            _LOG.warning("%s", each)
+        return Services(
+            caller=caller,
+            journal=journal,
+            ingress=self.ingress,
+            subscribers=Subscribers(journal, endpoints, guard, caller.catalog, clock=caller.clock),
+            poller=Poller(caller, journal),
+            registrations=Registrations(caller, journal, self.ingress),
+            automations=automations,
+            stopping=self.stopping,
+        )
+
+    async def _find_handlers(
+        self, services: Services, endpoints: Endpoints, stack: contextlib.AsyncExitStack
+    ) -> Mapping[WorkKind, Handler]:
+        """The handler of each kind of work that the roles do; polls that are not scheduled yet are scheduled."""
+        caller, journal, registrations, poller = self.caller, services.journal, services.registrations, services.poller
+        automations = Automations(services.automations, caller, journal, caller.settings.home / "files")
+        # Every process that appends plans, whatever its role: the runs of an event belong to its commit.
+        if services.automations:
+            journal.planners.append(automations.plan)
+        handlers: dict[WorkKind, Handler] = {}
+        if "poller" in self.roles:
+            await poller.schedule()
+
+            async def handle_poll(id: str) -> None:
+                await (registrations.renew if id.startswith(RENEWAL) else poller.handle)(id)
+
+            handlers |= {"poll": handle_poll, "run": automations.handle}
+        if "delivery" in self.roles:
+            client = Client(subscriber_guard(caller.settings), deliverer.LIMITS)
+            stack.push_async_callback(client.aclose)
+            handlers["delivery"] = deliverer.Deliverer(journal, endpoints, client, clock=caller.clock).handle
+        return handlers
+
+    def _work(self, services: Services, handlers: Mapping[WorkKind, Handler]) -> Iterator[Coroutine[Any, Any, None]]:
+        """What runs until the application ends."""
+        if handlers:
+            yield services.journal.dispatcher.run(handlers, concurrency=deliverer.CONCURRENCY, grace=_GRACE)
+        if "poller" in self.roles:
+            yield _tidy(self.caller.settings, services.journal)
+            yield _watch(self.caller, services.poller)
+        if self.reloader is not None:
+            yield follow_definitions(self.reloader, services.poller if "poller" in self.roles else None)
 
 
-def create_app(
-    runtime: Caller, *, roles: Iterable[str] = ROLES, webhooks: bool = True, reload: bool = False
-) -> FastAPI:
+def create_app(caller: Caller, *, roles: Iterable[str] = ROLES, webhooks: bool = True, reload: bool = False) -> FastAPI:
     """The whole application over a runtime, webhooks included; `roles` are what this process does.
 
     Without `webhooks` there are none, and no connector is read before it is requested. With `reload` definitions that
@@ -85,22 +179,20 @@ def create_app(
 
     Raises ConfigurationError.
     """
-    backend, chosen = open_backend(runtime, webhooks=webhooks, reload=reload), frozenset(roles)
-    if unknown := chosen - set(ROLES):
-        raise ConfigurationError(f"unknown role {min(unknown)!r}", hint=f"known: {', '.join(ROLES)}")
+    lifespan = Lifespan(caller, roles, webhooks=webhooks, reload=reload)
     app = FastAPIOffline(
         title="connector",
-        description="Connectors called, their webhooks taken, their events kept and delivered.",
+        description="Connectors called, their webhooks received, their events kept and delivered.",
         version="1",
-        lifespan=lambda _: _live(backend, chosen),
+        lifespan=lambda _: lifespan.run(),
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.backend, app.state.roles = backend, chosen
-    if "api" in chosen:
-        app.include_router(build_router(backend))
-        app.router.routes.extend(_webhook_routes(backend.ingress))
-    app.include_router(_status_router(backend))
+    app.state.lifespan = lifespan
+    if "api" in lifespan.roles:
+        app.include_router(build_router(lifespan.route_class, lifespan.services))
+        app.router.routes.extend(_webhook_routes(lifespan.ingress))
+    app.include_router(_status_router(lifespan))
     app.add_exception_handler(HTTPException, _answer_http)
     app.add_exception_handler(Exception, _answer_any)
     _complete_openapi(app)
@@ -109,9 +201,9 @@ def create_app(
 
 def put_webhooks_first(app: FastAPI) -> Any:
     """The application as it is served: requests to webhooks go to the ingress, before any middleware has its turn."""
-    if "api" not in app.state.roles:
+    if "api" not in app.state.lifespan.roles:
         return app
-    ingress: Ingress = app.state.backend.ingress
+    ingress: Ingress = app.state.lifespan.ingress
 
     def choose(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         return (ingress if ingress.takes(scope) else app)(scope, receive, send)
@@ -119,12 +211,12 @@ def put_webhooks_first(app: FastAPI) -> Any:
     return choose
 
 
-def build_host_router(runtime: Caller) -> APIRouter:
+def build_host_router(caller: Caller) -> APIRouter:
     """Webhooks and interface for an application of a host: `app.include_router(runtime.router())`."""
-    backend = open_backend(runtime)
-    router = APIRouter(lifespan=lambda _: _live(backend, frozenset(ROLES)))
-    router.routes.extend(_webhook_routes(backend.ingress))
-    router.include_router(build_router(backend))
+    lifespan = Lifespan(caller)
+    router = APIRouter(lifespan=lambda _: lifespan.run())
+    router.routes.extend(_webhook_routes(lifespan.ingress))
+    router.include_router(build_router(lifespan.route_class, lifespan.services))
     return router
 
 
@@ -146,31 +238,6 @@ class _Exact:
         await self._ingress(scope, receive, send)
 
 
-@contextlib.asynccontextmanager
-async def _live(backend: Backend, roles: frozenset[str]) -> AsyncIterator[None]:
-    """Opens the journal, unless the runtime has one, and does the work of the roles until the application ends."""
-    runtime = backend.runtime
-    async with contextlib.AsyncExitStack() as stack:
-        journal = await stack.enter_async_context(runtime.open_journal())
-        await stack.enter_async_context(runtime)
-        backend.journal = backend.ingress.journal = journal
-        stack.callback(_detach, backend)
-        handlers = await _find_handlers(backend, journal, roles, stack)
-        run = journal.dispatcher.run
-        work = [run(handlers, concurrency=deliverer.CONCURRENCY, grace=_GRACE)] if handlers else []
-        if "poller" in roles and backend.poller is not None:
-            work += [_tidy(runtime, journal), _watch(runtime, backend.poller)]
-        if backend.reloader is not None:
-            work += [follow_definitions(backend.reloader, backend.poller if "poller" in roles else None)]
-        running = [asyncio.create_task(each) for each in work]
-        ending = asyncio.create_task(_end(running, backend.stopping))
-        try:
-            yield
-        finally:
-            backend.stopping.set()
-            await ending
-
-
 async def _end(running: Sequence[asyncio.Task[None]], stopping: asyncio.Event) -> None:
     """Ends the work as soon as the server is told to stop, while it still answers what it was asked."""
     await stopping.wait()
@@ -179,46 +246,8 @@ async def _end(running: Sequence[asyncio.Task[None]], stopping: asyncio.Event) -
     await asyncio.gather(*running, return_exceptions=True)
 
 
-def _detach(backend: Backend) -> None:
-    backend.journal = backend.ingress.journal = backend.subscribers = None
-    backend.poller = backend.registrations = None
-
-
-async def _find_handlers(
-    backend: Backend, journal: Journal, roles: frozenset[str], stack: contextlib.AsyncExitStack
-) -> Mapping[WorkKind, Handler]:
-    """What each kind of work is handed to, as far as the roles do it; what is due by itself is put in line."""
-    runtime, settings = backend.runtime, backend.runtime.settings
-    endpoints, guard = Endpoints(open_store(settings.store, settings.environment)), subscriber_guard(settings)
-    backend.subscribers = Subscribers(journal, endpoints, guard, runtime.catalog, clock=runtime.clock)
-    backend.poller = Poller(runtime, journal)
-    registrations = backend.registrations = Registrations(runtime, journal, backend.ingress)
-    backend.automations, problems = read_automations(settings.automations)
-    for each in problems:
-        _LOG.warning("%s", each)
-    automations = Automations(backend.automations, runtime, journal, settings.home / "files")
-    # Whoever appends plans, whatever its role: the runs of an event belong to its commit.
-    if backend.automations:
-        journal.planners.append(automations.plan)
-    handlers: dict[WorkKind, Handler] = {}
-    if "poller" in roles:
-        await backend.poller.schedule()
-        poll = backend.poller.handle
-
-        async def handle_poll(id: str) -> None:
-            await (registrations.renew if id.startswith(RENEWAL) else poll)(id)
-
-        handlers |= {"poll": handle_poll, "run": automations.handle}
-    if "delivery" in roles:
-        client = Client(guard, deliverer.LIMITS)
-        stack.push_async_callback(client.aclose)
-        handlers["delivery"] = deliverer.Deliverer(journal, endpoints, client, clock=runtime.clock).handle
-    return handlers
-
-
-async def _tidy(runtime: Caller, journal: Journal) -> None:
+async def _tidy(settings: Settings, journal: Journal) -> None:
     """Removes what is older than the operator wants to keep, now and every hour."""
-    settings = runtime.settings
     while True:
         try:
             await journal.retain(days=settings.keep_days, events=settings.keep_events)
@@ -227,16 +256,16 @@ async def _tidy(runtime: Caller, journal: Journal) -> None:
         await asyncio.sleep(_TIDY)
 
 
-async def _watch(runtime: Caller, poller: Poller) -> None:
-    """Puts the polls of connections in line whose values were entered while the server runs."""
-    seen = runtime.vault.version()
+async def _watch(caller: Caller, poller: Poller) -> None:
+    """Schedules the polls of connections whose values were entered while the server runs."""
+    seen = caller.vault.version()
     while True:
         try:
-            if (version := runtime.vault.version()) != seen:
+            if (version := caller.vault.version()) != seen:
                 seen = version
                 await poller.schedule()
         except (ConfigurationError, JournalUnavailable) as error:
-            _LOG.warning("polls were not put in line: %s", error.message)
+            _LOG.warning("polls were not scheduled: %s", error.message)
         await asyncio.sleep(_LOOK)
 
 
@@ -254,34 +283,33 @@ async def follow_definitions(
             _LOG.warning("edited definitions could not be taken: %s", getattr(error, "message", type(error).__name__))
 
 
-def _readable(runtime: Caller) -> Iterable[Connector]:
-    for handle in runtime.catalog.handles():
+def _readable(catalog: Catalog) -> Iterable[Connector]:
+    for handle in catalog.handles():
         try:
-            yield runtime.catalog.get(handle)
+            yield catalog.get(handle)
         except InvalidDefinition as error:
             _LOG.warning("%s has %d problems and no webhooks: connector lint", handle, len(error.problems))
 
 
-def _status_router(backend: Backend) -> APIRouter:
-    guarded = APIRouter(route_class=make_route_class(backend), responses=PROBLEMS, tags=["state"])
+def _status_router(lifespan: Lifespan) -> APIRouter:
+    guarded = APIRouter(route_class=lifespan.route_class, responses=PROBLEMS, tags=["state"])
     router = APIRouter(tags=["state"])
 
     @guarded.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Everything that is counted, for Prometheus."""
-        health = await backend.journal.health() if backend.journal is not None else None
-        return Response(backend.metrics.show(health), media_type=CONTENT_TYPE)
+        return Response(lifespan.metrics.show(await lifespan.health()), media_type=CONTENT_TYPE)
 
     @router.get("/healthz")
     async def healthz(challenge: str = "") -> JsonResponse:
         """The process answers; to a challenge with a proof that it is the server which its home announces."""
-        proof = {"proof": backend.start_key.prove(challenge)} if 0 < len(challenge) <= CHALLENGE_LENGTH else {}
+        proof = {"proof": lifespan.start_key.prove(challenge)} if 0 < len(challenge) <= CHALLENGE_LENGTH else {}
         return JsonResponse({"status": "ok"} | proof)
 
     @router.get("/readyz", responses={503: PROBLEMS[503]})
     async def readyz() -> Response:
         """The journal takes events."""
-        health = await backend.journal.health() if backend.journal is not None else None
+        health = await lifespan.health()
         if health is None or not health.ready:
             return problem_response(RequestRefused(503, "the journal cannot be used now"))
         return JsonResponse({"status": "ready", "pending": health.pending, "oldest_pending": health.oldest_pending})

@@ -1,7 +1,7 @@
 """What every route of the HTTP interface shares: the gate before it, strict JSON, one form of errors.
 
-`Backend` is what routes act on. `make_route_class` makes the class of routes that lets nobody past the gate and turns
-every error into a problem document, in our own application and within that of a host. What single routes do is `api`'s.
+`Services` is what routes act on. `make_route_class` makes the class of routes that checks each request at the gate and
+turns every error into a problem document, in our own application and within that of a host.
 """
 
 from __future__ import annotations
@@ -9,37 +9,36 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from fastapi import Body, Query, Request, Response
+from fastapi import Body, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.responses import StreamingResponse
 
-from connector.errors import ConnectorError, InputError, InputProblem, RequestRefused
+from connector.errors import ConnectorError, InputError, InputProblem, RequestRefused, UnknownOperation
+from connector.events.automations import Automation
+from connector.model.definition import AnyOperation, Connector
 from connector.strict_json import parse_json
 from runtime.calls.caller import Caller
 from runtime.config.connections import ConnectionName
 from runtime.events.ingress import Ingress, read_body
+from runtime.events.poller import Poller
+from runtime.events.registrations import Registrations
+from runtime.events.subscribers import Subscribers
+from runtime.journal.journal import Journal
 from runtime.problems import problem_bytes
-from runtime.server.announcement import StartKey
 from runtime.server.gate import Gate
 from runtime.server.metrics import Metrics
 
-if TYPE_CHECKING:
-    from connector.events.automations import Automation
-    from runtime.events.poller import Poller
-    from runtime.events.registrations import Registrations
-    from runtime.events.subscribers import Subscribers
-    from runtime.journal.journal import Journal
-    from runtime.server.reload import Reloader
-
+Handle = Annotated[str, Path(description="A connector.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
 ConnectionBody = Annotated[str, Body(description="CONNECTOR, or CONNECTOR:NAME.")]
 After = Annotated[int, Query(ge=0, le=2**62, description="Only what comes behind this sequence number.")]
-#: What a route may answer beside its success; every one of them is a problem document.
+#: What a route may answer instead of a success, each as a problem document.
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {
         "description": text,
@@ -80,32 +79,23 @@ PROBLEM_SCHEMA: dict[str, Any] = {
 }
 
 
-@dataclass(slots=True)
-class Backend:
-    """What routes act on. The journal is None while it is not open."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What routes act on, made when the journal is open."""
 
-    runtime: Caller
+    caller: Caller
+    journal: Journal
     ingress: Ingress
-    gate: Gate
-    metrics: Metrics
-    journal: Journal | None = None
-    #: These are there while the journal is.
-    subscribers: Subscribers | None = None
-    poller: Poller | None = None
-    registrations: Registrations | None = None
-    automations: Sequence[Automation] = ()
-    #: Proves to commands that this server is the one which its home announces.
-    start_key: StartKey = field(default_factory=StartKey)
-    #: What takes edited definitions, where they are taken.
-    reloader: Reloader | None = None
+    subscribers: Subscribers
+    poller: Poller
+    registrations: Registrations
+    automations: Sequence[Automation]
     #: Set when the server ends, so that streams end too.
-    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    stopping: asyncio.Event
 
-    def open_journal(self) -> Journal:
-        """The journal; raises RequestRefused (503) while it is not open."""
-        if self.journal is None:
-            raise RequestRefused(503, "the journal is not open", headers={"Retry-After": "5"})
-        return self.journal
+
+#: The services of an application; raises RequestRefused (503) while its journal is not open.
+Find = Callable[[], Services]
 
 
 class JsonResponse(Response):
@@ -141,9 +131,25 @@ def connector_of(connection: str) -> str:
     return name.handle
 
 
-def make_route_class(backend: Backend) -> type[APIRoute]:
-    """The class of routes that act on a backend."""
-    limit = backend.runtime.settings.limits.body_bytes
+def find_operation(caller: Caller, handle: str, operation: str) -> tuple[Connector, AnyOperation]:
+    """A connector and one of its operations; those that register webhooks are not for callers.
+
+    Raises UnknownConnector, UnknownOperation.
+    """
+    connector = caller.catalog.get(handle)
+    known: dict[str, AnyOperation] = {**connector.operations, **connector.custom_operations}
+    if operation not in known:
+        raise UnknownOperation(handle, operation, known)
+    return connector, known[operation]
+
+
+def stream_response(events: AsyncIterator[str] | AsyncIterator[bytes]) -> StreamingResponse:
+    """An answer of server-sent events."""
+    return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+
+def make_route_class(gate: Gate, metrics: Metrics, body_limit: int) -> type[APIRoute]:
+    """The class of routes behind a gate, whose errors are problem documents and whose bodies have a limit in bytes."""
 
     class Route(APIRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -152,13 +158,13 @@ def make_route_class(backend: Backend) -> type[APIRoute]:
 
             async def answer(request: Request) -> Response:
                 begun = time.perf_counter()
-                request.scope["connector.body_limit"] = limit
+                request.scope["connector.body_limit"] = body_limit
                 try:
-                    backend.gate.check(request.scope)
+                    gate.check(request.scope)
                     response = await handle(_StrictRequest(request.scope, request.receive))
-                except Exception as error:  # noqa: BLE001 - whatever it is, it becomes a problem document
+                except Exception as error:  # noqa: BLE001 - every error becomes a problem document
                     response = problem_response(error)
-                backend.metrics.observe_request(template, response.status_code, time.perf_counter() - begun)
+                metrics.observe_request(template, response.status_code, time.perf_counter() - begun)
                 return response
 
             return answer

@@ -17,8 +17,7 @@ from connector.events.signatures import sign
 from runtime.config.settings import Settings, load_settings
 from runtime.journal.journal import Journal
 from runtime.runtime import Runtime
-from runtime.server.app import create_app, put_webhooks_first
-from runtime.server.routing import Backend
+from runtime.server.app import Lifespan, create_app, put_webhooks_first
 from runtime.server.serve import listen, serve
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -55,13 +54,12 @@ class Served:
 
     url: str
     port: int
-    backend: Backend
+    lifespan: Lifespan
     client: httpx2.AsyncClient
 
     @property
     def journal(self) -> Journal:
-        assert self.backend.journal is not None
-        return self.backend.journal
+        return self.lifespan.services().journal
 
     async def send(
         self, document: Any = None, *, id: str = "m-1", path: str = PATH, secret: str = SECRET, **more: Any
@@ -95,17 +93,17 @@ async def served(
     """Serves an application with these settings, some of its limits replaced; over httptools if it is to be fast."""
     settings = replace(settings, limits=replace(settings.limits, **(limits or {})))
     app = create_app(Runtime(settings=settings, **more))
-    backend = app.state.backend
+    lifespan: Lifespan = app.state.lifespan
     ready = asyncio.Event()
     with listen("127.0.0.1", port) as listener:
         port = listener.getsockname()[1]
         async with app.router.lifespan_context(app), httpx2.AsyncClient(trust_env=False, timeout=30) as client:
-            whole, limited, stopping = put_webhooks_first(app), settings.limits, backend.stopping
+            whole, limited, stopping = put_webhooks_first(app), settings.limits, lifespan.stopping
             serving = serve(whole, listener, limits=limited, stopping=stopping, on_ready=ready.set, fast=fast)
             running = asyncio.create_task(serving)
             await ready.wait()
             try:
-                yield Served(f"http://127.0.0.1:{port}", port, backend, client)
+                yield Served(f"http://127.0.0.1:{port}", port, lifespan, client)
             finally:
                 await client.aclose()
                 running.cancel()

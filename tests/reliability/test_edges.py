@@ -298,7 +298,7 @@ async def test_T55_T57_a_server_shows_none_of_its_secrets_anywhere(tmp_path: Pat
             for each in await server.journal.deliveries():
                 await ask("GET", f"/api/deliveries/{each.id}")
             seen["audit"] = repr(await server.journal.audits())
-            seen["repr"] = repr((settings, server.backend, await server.journal.subscriptions()))
+            seen["repr"] = repr((settings, server.lifespan, await server.journal.subscriptions()))
     seen["log"] = caplog.text
     for file in (tmp_path / ".connector").rglob("*"):
         if file.is_file():

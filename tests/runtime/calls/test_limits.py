@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.model.policies import RateLimit
-from runtime.calls.limits import FEWEST, REST, WINDOW, Breaker, Pace
+from runtime.calls.limits import FEWEST, REST, WINDOW, Breaker, Bucket, Pace
 
 
 def test_without_a_limit_nobody_waits() -> None:
@@ -111,3 +111,17 @@ def test_P2_a_late_answer_of_a_call_from_before_changes_nothing() -> None:
     breaker = open_breaker()
     breaker.note(1.0, failed=False)
     assert breaker.wait(1.0) == REST - 1
+
+
+def test_T73_a_bucket_fills_again_as_time_passes_and_a_clock_that_is_set_back_does_not_close_it() -> None:
+    bucket = Bucket(2)
+    assert [bucket.try_take(100.0) for _ in range(3)] == [0.0, 0.0, 0.5]
+    assert [bucket.try_take(100.5) for _ in range(2)] == [0.0, 0.5]
+    assert bucket.try_take(50.0) == 0.5
+    assert bucket.try_take(50.5) == 0.0
+
+
+def test_a_turn_that_is_refused_is_not_taken_and_one_that_is_waited_for_is() -> None:
+    refusing, waiting = Bucket(1), Bucket(1)
+    assert [refusing.try_take(10.0) for _ in range(3)] == [0.0, 1.0, 1.0]
+    assert [waiting.take(10.0) for _ in range(3)] == [0.0, 1.0, 2.0]

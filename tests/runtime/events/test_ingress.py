@@ -22,7 +22,8 @@ from connector.errors import ConfigurationError, JournalUnavailable, RequestRefu
 from connector.events.signatures import sign
 from connector.parsing.connectors import parse_connector
 from runtime import Runtime
-from runtime.events.ingress import Rate, Verifications, find_routes, read_body
+from runtime.events.ingress import find_routes, read_body
+from runtime.events.verification import Verifications
 from tests.doubles.served import DEMO, PATH, SECRET, Served, served, settings_in
 
 pytestmark = pytest.mark.anyio
@@ -382,16 +383,6 @@ async def test_T73_a_connector_beyond_its_rate_is_429_and_another_is_not(tmp_pat
         assert (await server.send(path="/webhooks/other/made")).status_code == 202
 
 
-def test_T73_a_bucket_fills_again_as_time_passes() -> None:
-    now = [100.0]
-    rate = Rate(2, lambda: now[0])
-    assert [rate.take(), rate.take(), rate.take()] == [0.0, 0.0, 0.5]
-    now[0] += 0.5
-    assert [rate.take(), rate.take()] == [0.0, 0.5]
-    now[0] -= 50
-    assert rate.take() == 0.5
-
-
 async def test_T74_messages_without_an_id_are_never_taken_for_one(server: Served) -> None:
     headers = {"authorization": f"Bearer {SECRET}", "content-type": "application/json"}
     for _ in range(2):
@@ -511,7 +502,7 @@ class FullDisk:
 
 
 async def test_while_the_journal_cannot_commit_the_answer_is_503_with_a_time_to_come_back(server: Served) -> None:
-    server.backend.ingress.journal = cast("Any", FullDisk())
+    server.lifespan.ingress.journal = cast("Any", FullDisk())
     answer = await server.send()
     assert (answer.status_code, answer.json()["code"]) == (503, "E_JOURNAL")
     assert int(answer.headers["retry-after"]) >= 1

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +11,7 @@ import pytest
 
 from connector.errors import InputError
 from connector.messages import Event
-from runtime.events import listeners
-from runtime.events.listeners import Listeners, event_stream
+from runtime.events.listeners import Listeners
 from runtime.events.subscriptions import RETRY_TABLE
 from runtime.journal.entries import EXHAUSTED, Filter, NewEvent
 from runtime.journal.journal import Journal
@@ -163,43 +159,3 @@ async def test_a_function_is_refused_where_its_events_would_never_come() -> None
     rt.on(name="mine")(Calls())  # type: ignore[type-var]  # any asynchronous callable
     with pytest.raises(ValueError, match="mine"):
         rt.on(name="mine")(Calls())  # type: ignore[type-var]  # the same
-
-
-async def read(stream: AsyncIterator[bytes], count: int) -> list[dict[str, str]]:
-    """So many messages of a stream of server-sent events."""
-    messages: list[dict[str, str]] = []
-    async with asyncio.timeout(20), contextlib.aclosing(stream) as pieces:  # type: ignore[type-var]
-        async for piece in pieces:
-            lines = [line.split(": ", 1) for line in piece.decode().splitlines() if line and not line.startswith(":")]
-            messages += [dict(lines)] if lines else []
-            if len(messages) == count:
-                break
-    return messages
-
-
-async def test_a_stream_goes_on_after_the_last_event_that_its_reader_saw() -> None:
-    async with await Journal.open("sqlite://") as journal:
-        await journal.append([new(str(number)) for number in range(150)])
-        first = await read(event_stream(journal, last_event_id="0"), 120)
-        rest = await read(event_stream(journal, last_event_id=first[-1]["id"]), 30)
-    assert [each["id"] for each in first + rest] == [str(number + 1) for number in range(150)]
-    said = json.loads(rest[-1]["data"])
-    assert (rest[-1]["event"], said["data"], said["sequence"]) == (SUCCEEDED, {"name": "149"}, f"{150:020d}")
-
-
-@pytest.mark.parametrize("last", ["", "evt_1", "-1", "٣", "9" * 40])
-async def test_a_stream_without_a_place_to_go_on_from_begins_with_what_is_new(last: str) -> None:
-    async with await Journal.open("sqlite://") as journal:
-        await journal.append([new("old")])
-        reading = asyncio.create_task(
-            read(event_stream(journal, last_event_id=last, wanted=Filter(triggers=(FAILED,))), 1)
-        )
-        await asyncio.sleep(0.1)
-        await journal.append([new("unwanted"), new("fresh", FAILED)])
-        assert [json.loads(each["data"])["data"]["name"] for each in await reading] == ["fresh"]
-
-
-async def test_a_silent_stream_says_that_it_is_still_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listeners, "KEEP_ALIVE", 0.01)
-    async with await Journal.open("sqlite://") as journal, contextlib.aclosing(event_stream(journal)) as stream:  # type: ignore[type-var]
-        assert [await anext(stream), await anext(stream), await anext(stream)] == [b": events\n\n", b":\n\n", b":\n\n"]

@@ -11,7 +11,6 @@ import pytest
 
 from connector.model.definition import Connector
 from runtime.config.catalog import Catalog
-from runtime.events.own_calls import sample_event
 from runtime.journal.journal import Journal
 from runtime.mock import MockProvider
 from runtime.runtime import Runtime
@@ -74,17 +73,6 @@ async def test_a_call_makes_its_event_with_what_was_answered(runtime: Runtime, o
     assert (stored.event.type, stored.event.source, stored.origin) == (trigger, "/mistral-ai/default", "after")
     filled = [name for name, value in stored.event.data.items() if value not in (None, [])]
     assert filled, result.raw
-
-
-@pytest.mark.parametrize("trigger", [webhook.id for webhook in MISTRAL.webhooks])
-def test_a_sample_has_the_shape_of_a_real_event(trigger: str) -> None:
-    webhook = next(each for each in MISTRAL.webhooks if each.id == trigger)
-    for examples in (EXAMPLES, {}):
-        event = sample_event(MISTRAL, webhook, examples, source="/mistral-ai/default", now=NOW)
-        assert (event.type, event.source, event.time) == (trigger, "/mistral-ai/default", "2026-11-26T00:00:00Z")
-        assert list(event.data) == [each.name for each in webhook.payload]
-        if webhook.poll is not None and webhook.poll.states:
-            assert event.data["status"] in webhook.poll.states
 
 
 def test_a_connector_that_was_read_again_has_the_webhooks_that_it_has_now() -> None:

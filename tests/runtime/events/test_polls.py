@@ -12,7 +12,7 @@ import pytest
 from connector.errors import InputError, RequestRefused, UnknownOperation
 from runtime.config.keys import Key, Keys
 from runtime.config.store import Store
-from runtime.events.poller import Poller, trigger_documents
+from runtime.events.poller import Poller
 from runtime.journal.entries import Work
 from runtime.journal.journal import Journal
 from runtime.runtime import Runtime
@@ -48,7 +48,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 
 async def row(world: World, event: str = "job.found") -> dict[str, Any]:
-    rows = await trigger_documents(world.runtime, world.poller, "demo")
+    rows = await world.poller.documents("demo")
     return next(each for each in rows if each["trigger"] == f"jobs/{event}")
 
 

@@ -77,8 +77,7 @@ async def test_a_provider_is_asked_with_our_url_renewed_when_it_is_due_and_told_
             {"url": "https://us.example/webhooks/hooks/pushed", "secret": SECRET},
         )
     ]  # fmt: skip
-    assert server.backend.registrations is not None
-    await server.backend.registrations.renew(f"{RENEWAL}hooks repos/pushed")
+    await server.lifespan.services().registrations.renew(f"{RENEWAL}hooks repos/pushed")
     assert provider.asked[1][:2] == ("PATCH", "https://hooks.example/v1/repos/hooks/7")
     answer = await server.client.post(server.url + "/api/webhooks/unsubscribe", json=BODY)
     assert (answer.status_code, provider.asked[2][:2]) == (200, ("DELETE", "https://hooks.example/v1/repos/hooks/7"))
@@ -89,13 +88,12 @@ async def test_a_provider_is_asked_with_our_url_renewed_when_it_is_due_and_told_
 async def test_a_renewal_that_fails_is_noted_and_stays_in_line(server: Served, provider: Provider) -> None:
     await server.client.post(server.url + "/api/webhooks/subscribe", json=BODY)
     provider.status = 422
-    assert server.backend.registrations is not None
-    await server.backend.registrations.renew(f"{RENEWAL}hooks repos/pushed")
+    await server.lifespan.services().registrations.renew(f"{RENEWAL}hooks repos/pushed")
     assert (await server.journal.audits())[0].action == "webhook.renewal_failed"
     checkpoint = await server.journal.checkpoint("webhook hooks repos/pushed")
     assert checkpoint is not None
     assert checkpoint.state["hookId"] == 7
-    await server.backend.registrations.renew(f"{RENEWAL}hooks repos/gone")
+    await server.lifespan.services().registrations.renew(f"{RENEWAL}hooks repos/gone")
 
 
 async def test_what_cannot_be_asked_for_is_said(server: Served, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def is_problem(answer: httpx2.Response) -> bool:
 
 
 async def test_T43_T56_every_route_is_401_without_the_token_with_a_wrong_one_and_with_two(guarded: Served) -> None:
-    app = create_app(guarded.backend.runtime)
+    app = create_app(guarded.lifespan.caller)
     wrong: list[list[tuple[str, str]]] = [
         [], [("authorization", "Bearer")], [("authorization", f"Bearer {TOKEN}x")],
         [("authorization", f"Basic {TOKEN}")],
@@ -145,7 +145,7 @@ def test_T43_an_address_that_others_can_reach_is_refused_without_a_token() -> No
 
 
 async def test_every_route_answers_garbage_with_a_problem_document(server: Served) -> None:
-    app = create_app(server.backend.runtime)
+    app = create_app(server.lifespan.caller)
     for method, path in routes(app):
         if method == "GET":
             continue
@@ -349,7 +349,7 @@ async def test_a_sample_event_looks_like_a_real_one_and_is_replayed_like_one(ser
 
 
 async def test_every_trigger_that_is_shipped_has_a_sample(server: Served) -> None:
-    for webhook in server.backend.runtime.catalog.get("mistral-ai").webhooks:
+    for webhook in server.lifespan.caller.catalog.get("mistral-ai").webhooks:
         body = {"connection": "mistral-ai", "trigger": webhook.id}
         answer = await server.client.post(server.url + "/api/events/send-test", json=body)
         assert (answer.status_code, answer.json()["type"]) == (200, webhook.id)

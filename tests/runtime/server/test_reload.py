@@ -43,19 +43,19 @@ class World:
         self.folder = home / "definitions"
         self.runtime = Runtime(settings=settings_in(home, demo()))
         self.app = create_app(self.runtime, reload=True)
-        self.backend = self.app.state.backend
+        self.lifespan = self.app.state.lifespan
         self.caplog = caplog
         caplog.set_level(logging.INFO, "runtime.server.reload")
 
     @property
     def reloader(self) -> Reloader:
-        reloader: Reloader = self.backend.reloader
+        reloader: Reloader = self.lifespan.reloader
         return reloader
 
     @property
     def paths(self) -> set[str]:
         """The paths of webhooks of the operator's connectors."""
-        routes = self.backend.ingress.routes.items()
+        routes = self.lifespan.ingress.routes.items()
         return {path.decode() for path, route in routes if not route.connector.short}
 
     def write(self, value: Any, name: str = "demo.json") -> Path:
@@ -180,7 +180,7 @@ async def test_a_definition_that_is_deleted_stays_until_a_restart(world: World) 
 
 
 async def test_without_reload_nothing_looks(tmp_path: Path) -> None:
-    assert create_app(Runtime(settings=settings_in(tmp_path, demo()))).state.backend.reloader is None
+    assert create_app(Runtime(settings=settings_in(tmp_path, demo()))).state.lifespan.reloader is None
 
 
 async def test_a_failure_of_one_look_does_not_end_them(world: World) -> None:

@@ -290,7 +290,7 @@ class Cut:
 async def test_K3_a_message_that_was_kept_and_not_answered_is_one_event_when_it_comes_again(tmp_path: Path) -> None:
     async with served(settings_in(tmp_path)) as server:
         cut = Cut(server.journal)
-        server.backend.ingress.journal = cut  # type: ignore[assignment]
+        server.lifespan.ingress.journal = cut  # type: ignore[assignment]
         assert (await server.send()).status_code == 500
         cut.cut = False
         assert (await server.send()).status_code == 202
