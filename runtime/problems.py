@@ -1,7 +1,7 @@
 """Errors as answers over HTTP: which status an error is, and its problem document (RFC 9457).
 
-One table leads from each class of error to a status, by the order in which a class inherits. What an error says is its
-own; what nobody foresaw says nothing but where it arose. Nothing here knows a route.
+A table maps each class of error to a status; a class without a row has that of the nearest class above it. The document
+of an unexpected error holds nothing but its class and place.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def failure_document(error: BaseException) -> dict[str, Any]:
 
 
 def problem(error: BaseException) -> tuple[int, dict[str, Any], dict[str, str]]:
-    """The status, the problem document and the header fields that say an error to whoever asked."""
+    """The status, the problem document and the header fields of the answer to a failed request."""
     status = status_of(error)
     if not isinstance(error, ConnectorError):
         _LOG.error("a request failed", exc_info=error)
@@ -99,7 +99,7 @@ def problem_bytes(error: BaseException) -> tuple[int, bytes, dict[str, str]]:
 
 
 def _place(error: BaseException) -> str:
-    """The kind of the error and where it arose. Its text is left out: nobody knows what it quotes."""
+    """The class of the error and where it arose. Its text is left out, since it may quote a secret."""
     if isinstance(error, OSError) and error.strerror:
         return ": ".join(str(part) for part in (error.filename, error.strerror.lower()) if part)
     frames = traceback.extract_tb(error.__traceback__)

@@ -115,7 +115,7 @@ class Exchange:
     async def make(self, call: PreparedCall, client: Transmits | None = None) -> tuple[Result, Response]:
         """The mapped answer to a call, and the answer itself; raises as `Caller.call` does.
 
-        `client` sends in place of the one that all calls share.
+        `client` replaces the client of all calls.
         """
         operation, request, config, connection = call.operation, call.request, call.config, call.connection
         if operation.idempotency_header and operation.idempotency_header not in request.headers:
@@ -215,7 +215,7 @@ class Exchange:
 
 
 def failure_of(found: Operation, operation: str, result: Result, response: Response, now: float) -> ResponseError:
-    """The error of an answer that is a failure, the provider's own words first; `now` is seconds since the epoch."""
+    """The error of a failure, with the provider's own words first; `now` is seconds since the epoch."""
     errors = found.policies.errors
     said = errors.message.find_one(result.raw) if errors.message is not None else None
     words = provider_message(said) or provider_message(result.raw) or "the provider gave no reason"
@@ -248,7 +248,7 @@ def failure_of(found: Operation, operation: str, result: Result, response: Respo
 
 
 def document_of(result: Result, response: Response, config: Config) -> Any:
-    """The answer parsed, with what is masked in the result: the address of a next page may hold a token."""
+    """The answer parsed, unmasked: the address of a next page may hold a token."""
     if any(token.encode() in response.body for token in config.tokens):
         return read_leniently(response)
     return result.raw
@@ -257,8 +257,8 @@ def document_of(result: Result, response: Response, config: Config) -> Any:
 async def map_answer(operation: Operation, config: Config, request: Request, response: Response, label: str) -> Result:
     """The mapped answer, without secrets that the provider echoes (hazard T53).
 
-    What a failure says is stored and shown, so every credential in it is masked; in a success a token is, and what auth
-    made of credentials (user and password of Basic in one), but not a user name, which is often data.
+    A failure is stored and shown, so every credential in it is masked. In a success tokens are masked, and what auth
+    made of credentials (such as user and password of Basic), but not a user name, which is often data.
     """
     hidden = request.secrets
     if response.status < 300:
@@ -266,7 +266,7 @@ async def map_answer(operation: Operation, config: Config, request: Request, res
         hidden = config.tokens.union(made)
     try:
         result = await _map(operation, response.masked(hidden) if hidden else response)
-        # What the definition calls a failure may have come with a status of success.
+        # The definition may call an answer with a status of success a failure.
         failed = not result.ok and response.status < 300
         return await _map(operation, response.masked(request.secrets)) if failed else result
     except MappingError:
@@ -280,7 +280,7 @@ async def map_answer(operation: Operation, config: Config, request: Request, res
 
 
 async def _map(operation: Operation, response: Response) -> Result:
-    """The answer mapped; other tasks have turns meanwhile, since a provider chooses how many values its bytes are."""
+    """The answer mapped, with turns for other tasks, since the provider decides how many values there are."""
     turns = map_turns(operation, response)
     while True:
         try:

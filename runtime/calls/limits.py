@@ -1,7 +1,7 @@
-"""How fast and whether at all: the rate and concurrency of one connection, and the breaker of one origin.
+"""Limits of calls: the rate and concurrency of one connection, and the breaker of one origin.
 
-They keep count and say how long to wait; the clock is given to them as `now`, in seconds that never go back. Nothing
-here sleeps, except that a slot of a full connection is waited for.
+They count and return how long to wait; `now` is the reading of a clock in seconds. Nothing here sleeps, except for a
+free slot of a connection.
 """
 
 from __future__ import annotations
@@ -61,17 +61,17 @@ class Pace:
         return 0.0 if self._bucket is None else self._bucket.take(now)
 
     def hold(self, until: float) -> None:
-        """Says that the provider asked for rest until then."""
+        """Notes that the provider wants no requests until then."""
         self._held = max(self._held, until)
 
     def held(self, now: float) -> float:
-        """Seconds for which the provider asked for rest."""
+        """Seconds for which the provider wants no requests."""
         return max(0.0, self._held - now)
 
 
 @dataclass(slots=True)
 class Breaker:
-    """Whether an origin is asked at all: after too many failures it is left alone for a while.
+    """Stops requests to an origin for a while after too many failures.
 
     Closed, everything passes. Open, nothing does. After REST seconds one call may try; its outcome decides.
     """
@@ -83,7 +83,7 @@ class Breaker:
     _trying: bool = False
 
     def wait(self, now: float) -> float:
-        """Zero if a call may pass, which is then under way; else the seconds after which to ask again."""
+        """Zero if a call may pass, which is then in progress; else the seconds after which to try again."""
         if self._opened is None:
             return 0.0
         left = self._opened + REST - now

@@ -1,7 +1,7 @@
-"""Walking through all pages of a list: the loop around `Pagination.next_request`, and what makes it stop.
+"""Walks through all pages of a list: the loop around `Pagination.next_request`, and where it stops.
 
-A walk ends with the last page, at its limit, or with an error where it would go in a circle; what is missing at its end
-is said. How one page is fetched is given to it; nothing here sends.
+A walk ends with the last page, at its limit, or with an error where it would go in a circle; a warning reports records
+that are missing at the end. The caller passes the function that fetches a page.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from connector.errors import MappingError
 from connector.messages import Request, Response, Result
 from connector.model.definition import Operation
 
-#: A walk that nobody limited ends after so many pages.
+#: The default limit of pages.
 MAX_PAGES = 1000
 
 #: Fetches one page: the mapped result, and the answer as it came.
@@ -28,9 +28,8 @@ async def walk(
 ) -> AsyncIterator[Result]:
     """The result of each page, from that of the `first` request on.
 
-    The last one is `truncated` if there are more than `max_pages`, and has a warning where fewer records came than the
-    provider counted. Raises MappingError where the provider leads in a circle, and whatever `fetch` and
-    `next_request` raise.
+    The last one is `truncated` if there are more than `max_pages`, and has a warning if there were fewer records than
+    the provider counted. Raises MappingError where the provider leads in a circle, and as `fetch` and `next_request`.
     """
     pagination = operation.pagination
     request = first
@@ -56,7 +55,7 @@ async def walk(
             yield result
             return
         if following in asked:
-            raise _circle(operation, request, "it asks for a page that was read already")
+            raise _circle(operation, request, "it leads to a page that was read already")
         asked.add(following)
         if number >= max_pages:
             said = f"there are more records; it ended after {number} page{'s' if number != 1 else ''}"

@@ -1,9 +1,8 @@
 """Whether a call is sent again, and after how long: one decision, returned as a value.
 
-Nothing here waits or sends; `sending` does. What a definition asks for is `policies`'. The rules: a call
-that is not idempotent is sent again only where it surely did not happen (no connection was made, or a limit was met);
-an idempotent one also after a status that may pass and after a broken connection. A provider that names a time is taken
-at its word.
+`sender` waits and sends; `policies` are the definition's. A call that is not idempotent is sent again only if it
+surely did not happen (no connection was made, or a limit was met); an idempotent one also after a temporary status and
+after a broken connection. If the provider names a time, the call waits that long.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from connector.headers import Headers
 from connector.messages import Response
 from connector.model.policies import Retry
 
-#: The first wait without a word from the provider is at most this long, in seconds; each further one twice as long.
+#: The longest first wait in seconds, if the provider names none; each further one is twice as long.
 FIRST_DELAY = 0.5
 #: Numbers beyond these are a time since the epoch, in seconds and in milliseconds; below, they are a time to wait.
 _EPOCH, _EPOCH_MILLISECONDS = 1e9, 1e12
-#: Header fields that say when a limit ends, beside Retry-After (RFC 9110, section 10.2.3).
+#: Header fields that name the end of a limit, in addition to Retry-After (RFC 9110, section 10.2.3).
 _RESETS = ("ratelimit-reset", "x-ratelimit-reset", "x-rate-limit-reset", "x-ratelimit-reset-after")
 #: The `t` of draft-ietf-httpapi-ratelimit-headers: `"default";r=0;t=30`.
 _STRUCTURED = re.compile(r";\s*t=(\d{1,9})")
@@ -55,8 +54,8 @@ def decide(
 ) -> RetryAfter | GiveUp:
     """What follows attempt number `attempt` (from 1), `elapsed` seconds after the first one began.
 
-    No attempt begins later than `total` seconds after the first. `chance` is a random number from 0 to 1, `told` what
-    `read_wait` says of the answer.
+    No attempt begins later than `total` seconds after the first. `chance` is a random number from 0 to 1, `told` the
+    result of `read_wait`.
     """
     if isinstance(outcome, TransportError):
         if not outcome.temporary:
@@ -76,7 +75,7 @@ def decide(
 
 
 def is_limit(response: Response) -> bool:
-    """True for an answer that only refuses for now: a 429 (RFC 6585, section 4), or a 403 that says when it ends.
+    """True for an answer that refuses for now: a 429 (RFC 6585, section 4), or a 403 that names its end.
 
     GitHub's documentation of rate limits: 403 or 429, with Retry-After or an `x-ratelimit-remaining` of 0.
     """
@@ -86,9 +85,9 @@ def is_limit(response: Response) -> bool:
 
 
 def read_wait(response: Response, now: float, header: str = "") -> float | None:
-    """Seconds to wait as the answer says, seen from `now` (seconds since the epoch); None if it does not say.
+    """Seconds to wait according to the answer, from `now` (seconds since the epoch) on; None without such a field.
 
-    `header` is the one that the definition names; then Retry-After counts, and for a limit its resets.
+    `header` is named by the definition; then Retry-After counts, and for a limit its resets.
     """
     headers = response.headers
     for name in filter(None, (header, "retry-after")):

@@ -1,7 +1,7 @@
-"""Sending one request until it is answered or given up: within the connection's pace, past the breaker, again if wise.
+"""Sends one request until it is answered or given up: at the connection's pace, past the breaker, with retries.
 
-A Sender takes the decisions of `retries` and the counts of `limits` and acts on them: it waits and sends. It knows no
-definition beyond an operation's policies, and no HTTP library: what really sends is given to it.
+A Sender acts on the decisions of `retries` and the counts of `limits`. It knows no definition beyond an operation's
+policies, and no HTTP library.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class _Rules:
-    """When a request is sent again. `header` is the one that says when to come back, beside the usual ones.
+    """When a request is sent again. `header` names the end of a limit, in addition to the usual ones.
 
-    Who is `patient` comes back after a 503 that names a time as well, whatever the method.
+    With `patient` it is also sent again after a 503 that names a time, whatever the method.
     """
 
     retry: Retry
@@ -70,9 +70,9 @@ class Sender:
         chance: Callable[[], float] = random.random,
         total: float = 60.0,
     ) -> None:
-        """`clock` gives seconds since the epoch, `monotonic` such as never go back, `chance` numbers from 0 to 1.
+        """`clock` returns seconds since the epoch, `monotonic` such as never go back, `chance` numbers from 0 to 1.
 
-        `total` are the seconds from the first attempt of a call within which another one may begin.
+        `total` are the seconds from the first attempt of a call within which another one may start.
         """
         self._clock = clock
         self._sleep = sleep
@@ -94,11 +94,11 @@ class Sender:
     ) -> Sent:
         """The answer to a request of an operation, which is sent again as its policies allow.
 
-        `authorise` adds the credentials to each attempt just before it is sent, so that a nonce or a timestamp is new
-        each time. `origin` is the only one that the request may go to.
+        `authorise` adds the credentials to each attempt just before it is sent, so that each has its own nonce and
+        timestamp. The request may go to `origin` only.
 
-        Raises TransportError where no answer came, UnknownOutcome where the provider may have acted all the same,
-        MappingError for a body that cannot be inflated.
+        Raises TransportError where no answer came, UnknownOutcome where the provider may have acted, MappingError for
+        a body that cannot be inflated.
         """
         label = f"{connection} {operation.label}"
         pace = self._pace(connection, operation)
@@ -109,11 +109,11 @@ class Sender:
         return Sent(response=_final(outcome, idempotent=operation.idempotent), request=sent, attempts=attempts)
 
     async def ask(self, client: Transmits, request: Request, *, label: str, origin: str | None) -> Response:
-        """The answer to a request for a token, which belongs to no operation.
+        """The answer to a token request.
 
-        It is sent again where it surely was not sent, and where the endpoint names a time to come back: with a 429 or
-        a 503. A token request that may have been answered is never repeated, for the answer may have held the only copy
-        of a rotated refresh token (hazard K11). Raises TransportError where no answer came, and MappingError.
+        It is sent again if it surely was not sent, and after a 429 or a 503 that names a time. A token request that may
+        have been answered is never repeated, since the answer may have held the only copy of a rotated refresh token
+        (hazard K11). Raises TransportError where no answer came, and MappingError.
         """
         rules = _Rules(Retry(), request.method in SAFE_METHODS, patient=True)
         outcome, *_ = await self._repeat(

@@ -1,6 +1,6 @@
-"""An answer taken as it comes: opened like any other call, then read to Chunks.
+"""Answers as they come: opened like any other call, then read to Chunks.
 
-What a message means is `connector.answers.mapping`'s; limits and time are the client's. Here the two meet.
+`connector.answers.mapping` maps messages; the client enforces limits and deadlines.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ class Opening:
 
 
 def streams(operation: Operation, content_type: str) -> bool:
-    """True for an answer that is read as it comes; one that may be long, or has messages of its own."""
+    """True for an answer that is read as it comes: a binary one, or a stream of messages."""
     kind = _find_kind(operation, content_type)
     return kind == "binary" or kind in STREAM_KINDS
 
 
 def _find_kind(operation: Operation, content_type: str) -> str:
-    """The kind of an answer; one that is declared as JSON may come as a stream all the same."""
+    """The kind of an answer; although declared as JSON it may come as a stream."""
     if operation.response == "json" and kind_of("any", content_type) in STREAM_KINDS:
         return kind_of("any", content_type)
     return kind_of(operation.response, content_type)
@@ -107,8 +107,8 @@ async def read_chunks(
         else:
             return
     shown = None if failure.response is None else failure.response.masked(request.secrets)
-    said = mask(failure.message.removeprefix(f"{label}: "), request.secrets)
-    raise MappingError(said, hint=failure.hint, operation=label, request=request.masked(), response=shown)
+    message = mask(failure.message.removeprefix(f"{label}: "), request.secrets)
+    raise MappingError(message, hint=failure.hint, operation=label, request=request.masked(), response=shown)
 
 
 def chunks_of(result: Result) -> list[Chunk]:

@@ -1,9 +1,8 @@
-"""Tokens of connections: obtained, renewed before they end, saved before they are used, and not asked for in vain.
+"""Tokens of connections: obtained, renewed before they expire, and saved before they are used.
 
-What the token requests are is the language's (`oauth`); here they are sent, one renewal at a time for each
-connection however many calls, and processes with one store, wait for it (hazard K11). A renewal that has begun is
-finished and saved even if the call that began it is cancelled, for its answer may be the only copy of a refresh token.
-After a failure the token endpoint is left in peace (hazard P3).
+The language makes the token requests (`oauth`). There is one renewal at a time for each connection, however many calls
+and processes wait for it (hazard K11). A renewal that has started is finished and saved even if its call is cancelled,
+since its answer may be the only copy of a refresh token. After a failure there is a pause (hazard P3).
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from runtime.config.vault import Vault
 
 R = TypeVar("R")
 
-#: After a refusal no token is asked for in this many seconds, unless the connection was given something new.
+#: Seconds without a token request after a refusal, unless the connection was given something new.
 PAUSE = 15 * 60.0
 
 
@@ -46,7 +45,7 @@ class Send(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """Why there was no token, when, and with what it was asked for."""
+    """Why there was no token, when, and with which grant and values it was requested."""
 
     error: ConnectorError
     at: float
@@ -55,7 +54,7 @@ class _Failure:
     values: Mapping[str, Any]
 
     def holds(self, now: float, grant: Grant | None, values: Mapping[str, Any]) -> bool:
-        """True while nothing new is to be expected; a clock that was set back ends it (hazard C1)."""
+        """True while a new request would fail as well; a clock that was set back ends it (hazard C1)."""
         return 0 <= now - self.at < self.pause and grant == self.grant and values == self.values
 
 
@@ -63,7 +62,7 @@ class Authoriser:
     """The grants of all connections of a runtime."""
 
     def __init__(self, vault: Vault, send: Send, clock: Callable[[], float]) -> None:
-        """`clock` gives seconds since the epoch."""
+        """`clock` returns seconds since the epoch."""
         self._vault = vault
         self._send = send
         self._clock = clock
@@ -74,10 +73,10 @@ class Authoriser:
         self._renewals: dict[str, asyncio.Task[Grant]] = {}
 
     async def grant(self, connection: str, auth: GrantAuth, config: Config, *, refused: Grant | None = None) -> Grant:
-        """A grant whose token can be used now; `refused` is one that the provider no longer takes.
+        """A grant whose token can be used now; `refused` is a grant that the provider no longer accepts.
 
-        What comes may be the refused one again, where a new one was refused as well a short while ago. Raises
-        NeedsReauthorization, MissingCredentials, or TransportError where the token endpoint gave no usable answer.
+        Returns the refused one if a new one was refused as well a short while ago. Raises NeedsReauthorization,
+        MissingCredentials, or TransportError without a usable answer of the token endpoint.
         """
         known = self._known.get(connection)
         if known is not None and _differs(known, refused) and known.is_fresh(self._clock()):
@@ -90,7 +89,7 @@ class Authoriser:
         return await asyncio.shield(task)
 
     def reject(self, connection: str, grant: Grant) -> None:
-        """Notes that a token was refused which was new: another one would be as well."""
+        """Notes that a new token was refused, so that another one would be as well."""
         self._rejected[connection] = (grant, self._clock())
 
     def assume(self, connection: str, grant: Grant) -> None:
@@ -98,7 +97,7 @@ class Authoriser:
         self._known[connection] = grant
 
     def forget(self, connection: str) -> None:
-        """Forgets what is known of a connection that was given other values or another grant."""
+        """Forgets what is known of a connection after its values or its grant changed."""
         for kept in (self._known, self._rejected, self._failures):
             kept.pop(connection, None)
 
@@ -109,7 +108,7 @@ class Authoriser:
     def _end(self, connection: str, task: asyncio.Task[Grant]) -> None:
         self._renewals.pop(connection, None)
         if not task.cancelled():
-            task.exception()  # whoever waited for it may have been cancelled; then nobody else looks at it
+            task.exception()  # the call that waited for it may have been cancelled
 
     async def _renew(self, connection: str, auth: GrantAuth, config: Config, refused: Grant | None) -> Grant:
         # Another process, or a login, may have saved a newer one.
@@ -161,7 +160,7 @@ class Authoriser:
         return await self._keep(connection, renewed)
 
     async def _keep(self, connection: str, grant: Grant) -> Grant:
-        """Saves a grant before anybody uses it; if that fails it is kept, to be saved before another is asked for."""
+        """Saves a grant before it is used; if that fails it is kept, and saved before another one is requested."""
         self._unsaved[connection] = grant
         await self._vault.save_grant(connection, grant.to_json())
         del self._unsaved[connection]
@@ -201,7 +200,7 @@ def _refused(connection: str, auth: GrantAuth, error: NeedsReauthorization) -> N
     hint = f"run: connector connections login {connection}"
     if not isinstance(auth.grantor, AuthorizationCode):
         hint = f"correct its values (connector connections set {connection}); it has no connector connections login"
-    problems = [InputProblem(each.name, f"it needs to be authorised anew: {each.message}") for each in error.errors]
+    problems = [InputProblem(each.name, f"it needs to be authorised again: {each.message}") for each in error.errors]
     return NeedsReauthorization(connection, problems, hint=hint)
 
 
@@ -217,14 +216,14 @@ def _stored_failure(connection: str, stored: Mapping[str, Any], grant: Grant | N
 def _again(failure: _Failure, now: float) -> ConnectorError:
     """The same failure for another call, with how long it stays so."""
     error = failure.error
-    left = f"no token is asked for in the next {failure.at + failure.pause - now:.0f} s"
+    left = f"no token is requested in the next {failure.at + failure.pause - now:.0f} s"
     if isinstance(error, NeedsReauthorization):
         return NeedsReauthorization(error.operation, error.errors, hint=f"{error.hint}; {left}")
     return TransportError(error.message, hint=left)
 
 
 def login_step(connection: str, step: Callable[[], R]) -> R:
-    """A step of a login, its problems as errors of the connection."""
+    """Makes a step of a login; its problems become errors of the connection."""
     try:
         return step()
     except Unrenderable as error:

@@ -1,8 +1,8 @@
-"""Automations at work: which run on an event, their steps one by one, and how far each run has come.
+"""Runs of automations: which ones an event starts, their steps one by one, and how far each run has come.
 
-A run is kept in the journal before and after each step, so it goes on where it was when its process ended. A step that
-may have reached the provider and must not be repeated is not repeated: its run ends `unknown` (hazard K12). What an
-automation says is the language's (`connector.events.automations`); when a step is due is the dispatcher's.
+A run is kept in the journal before and after each step, so it continues where it was when its process ended. A step
+that may have reached the provider and must not be repeated ends its run as `unknown` (hazard K12). The language defines
+automations (`connector.events.automations`); the dispatcher knows when a step is due.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ from runtime.events.subscriptions import next_wait
 from runtime.journal.entries import Run, StoredEvent
 from runtime.journal.journal import Journal
 
-#: The answer of a step is kept for later steps up to so many characters of JSON; beyond, `raw` is left out.
+#: The most characters of JSON that `raw` of a step's answer may have to be kept for later steps.
 MAX_KEPT = 256 * 1024
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,199}\Z")
 
 
 @dataclass(frozen=True, slots=True)
 class DryRunStep:
-    """A step as it would be done: its inputs and its request, or why it would not be."""
+    """A step of a dry run: its inputs and its request, or why there would be none."""
 
     step: str
     operation: str
@@ -74,9 +74,9 @@ class Automations:
         *,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """`files` is the folder that saved answers go to; `chance` gives numbers from 0 to 1.
+        """`files` is the folder of saved answers; `chance` returns numbers from 0 to 1.
 
-        Without a `journal` they can be rehearsed only.
+        Without a `journal` only dry runs are possible.
         """
         self._known = {each.handle: each for each in known}
         self._caller = caller
@@ -91,7 +91,7 @@ class Automations:
         return self._opened
 
     def plan(self, event: StoredEvent) -> Iterator[Run]:
-        """The runs that an event begins; there is one for each automation and event."""
+        """The runs that an event starts; there is one for each automation and event."""
         context = context_of(event.event)
         for automation in self._known.values():
             if automation.wants(event.connection, event.event.type, context):
@@ -99,13 +99,15 @@ class Automations:
                 yield Run(f"run_{made}", automation.handle, event.event.id, "pending", due=self._journal.now())
 
     async def handle(self, id: str) -> None:
-        """Does the next step of a run, and records what came of it."""
+        """Does the next step of a run, and records the outcome."""
         run = await self._journal.run(id)
         automation = self._known.get(run.automation)
         if run.state != "pending":
             return
         if automation is None or run.step >= len(automation.steps):
-            await self._end(run, "failed", f"there is no automation {run.automation!r} with a step {run.step + 1} now")
+            await self._end(
+                run, "failed", f"there is no longer an automation {run.automation!r} with a step {run.step + 1}"
+            )
             return
         step = automation.steps[run.step]
         event = await self._journal.event(run.event_id)
@@ -116,7 +118,7 @@ class Automations:
         try:
             operation = self._find(step)
             if run.context.get("sending") == run.step and not repeatable(operation):
-                said = f"{step.name}: it was being sent when the process ended; look before it is repeated"
+                said = f"{step.name}: it was being sent when the process ended; check the provider before repeating it"
                 await self._end(run, "unknown", said)
                 return
             inputs = step.inputs.resolve(context, name=f"{automation.handle} {step.name}")
@@ -130,7 +132,7 @@ class Automations:
         await self._advance(run, automation, step, answer)
 
     def rehearse(self, automation: Automation, event: Event) -> Iterator[DryRunStep]:
-        """What the steps would send for an event, without sending it; recorded answers stand in for real ones."""
+        """What the steps would send for an event, without sending it; recorded answers replace real ones."""
         context = context_of(event)
         for step in automation.steps:
             label = f"{step.connection}/{step.operation}"
@@ -151,7 +153,7 @@ class Automations:
         return self._caller.find(step.connection, step.operation)[1]
 
     def _sample(self, step: Step) -> Mapping[str, Any] | None:
-        """The last recorded answer of a step's operation, else one that is made up."""
+        """The last recorded answer of a step's operation, or a made-up one."""
         connector, operation = self._caller.find(step.connection, step.operation)
         if not isinstance(operation, Operation):
             return None
@@ -202,9 +204,9 @@ class Automations:
             await self._end(run, "unknown", reason)
             return
         attempts = run.context.get("attempts", 0) + 1
-        told = error.retry_after if isinstance(error, RateLimited) else None
+        wanted = error.retry_after if isinstance(error, RateLimited) else None
         passing = _is_passing(error, again=repeatable(self._find(step)))
-        wait = next_wait(attempts, self._chance(), told) if passing else None
+        wait = next_wait(attempts, self._chance(), wanted) if passing else None
         if wait is None:
             await self._end(run, "failed", reason)
             return
@@ -216,7 +218,7 @@ class Automations:
 
 
 def repeatable(operation: Any) -> bool:
-    """True if sending it twice does no more than sending it once."""
+    """True if sending it twice has the same effect as sending it once."""
     return isinstance(operation, Operation) and (operation.idempotent or bool(operation.idempotency_header))
 
 
@@ -226,7 +228,7 @@ def context_of(event: Event) -> dict[str, Any]:
 
 
 def _is_passing(error: ConnectorError, *, again: bool) -> bool:
-    """True for what may be otherwise later, and may be sent `again` if it was sent."""
+    """True for a failure that may pass; `again` allows to send again what was sent."""
     if isinstance(error, ResponseError):
         return isinstance(error, RateLimited) or (error.status >= 500 and again)
     if isinstance(error, TransportError):
@@ -240,13 +242,13 @@ def _kept(result: Result) -> dict[str, Any]:
 
 
 def read_automations(folder: Path) -> tuple[list[Automation], list[Problem]]:
-    """The automations in a folder, `*.json`, and what is wrong with them; no folder is no automation."""
+    """The automations in a folder (`*.json`) and their problems; without the folder there are none."""
     documents, problems = _read_documents(folder)
     return [automation for automation, _ in documents], problems
 
 
 def lint_automations(folder: Path, catalog: Catalog) -> list[Problem]:
-    """What is wrong with the automations in a folder, each with file, line and column, `find_automation_lints` too."""
+    """The problems of the automations in a folder, lints included, each with file, line and column."""
     documents, problems = _read_documents(folder)
     for automation, document in documents:
         findings = [
@@ -276,7 +278,7 @@ def _read_documents(folder: Path) -> tuple[list[tuple[Automation, Document]], li
             continue
         problems += said
         if any(each.handle == automation.handle for each, _ in found):
-            message = f"automation {automation.handle!r} stands twice"
+            message = f"automation {automation.handle!r} is duplicated"
             doubled = Finding("E_DOUBLED", message, ("handle",), "handles are unique")
             problems += replace(document, defects=()).problems([doubled])
         elif not any(problem.is_error for problem in said):
@@ -285,37 +287,37 @@ def _read_documents(folder: Path) -> tuple[list[tuple[Automation, Document]], li
 
 
 def find_automation_lints(automation: Automation, catalog: Catalog) -> Iterator[Problem]:
-    """What an automation names that the catalogue does not have: connectors, triggers, operations, inputs.
+    """The connectors, triggers, operations and inputs that an automation names and the catalogue does not have.
 
-    Each has a pointer into the automation; `lint_automations` knows the file.
+    Each has a pointer into the automation; `lint_automations` adds the file.
     """
 
-    def tell(message: str, pointer: str, hint: str = "") -> Problem:
+    def warn(message: str, pointer: str, hint: str = "") -> Problem:
         return Problem("W_AUTOMATION", message, hint, pointer)
 
     try:
         connector = catalog.of(automation.connection)
     except ConnectorError as error:
-        yield tell(error.message, "/on", error.hint)
+        yield warn(error.message, "/on", error.hint)
     else:
         triggers = [webhook.id for webhook in connector.webhooks]
         if automation.trigger not in triggers:
-            yield tell(f"no trigger {automation.trigger!r}", "/on", did_you_mean(automation.trigger, triggers))
+            yield warn(f"no trigger {automation.trigger!r}", "/on", did_you_mean(automation.trigger, triggers))
     for index, step in enumerate(automation.steps):
         pointer = f"/do/{index}"
         try:
             operation = catalog.of(step.connection).operation(step.operation)
         except ConnectorError as error:
-            yield tell(error.message, f"{pointer}/call", error.hint)
+            yield warn(error.message, f"{pointer}/call", error.hint)
             continue
         known = {*operation.inputs, *getattr(operation, "from_connection", ())}
         for name in step.inputs.values:
             if name not in known:
-                yield tell(
-                    f"{name} is no input of {step.operation}",
+                yield warn(
+                    f"{name} is not an input of {step.operation}",
                     f"{pointer}/inputs/{name}",
                     did_you_mean(name, sorted(known)),
                 )
         for name, placeholder in operation.inputs.items():
             if placeholder.required and placeholder.default is None and name not in step.inputs.values:
-                yield tell(f"{step.operation} needs {name}", f"{pointer}/inputs", f"say where {name} is taken from")
+                yield warn(f"{step.operation} needs {name}", f"{pointer}/inputs", f"map a value to {name}")

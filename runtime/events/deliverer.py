@@ -1,8 +1,7 @@
-"""Delivery: each due delivery is signed, sent to its subscriber, and recorded with what came of it.
+"""Delivery: each due delivery is signed, sent to its subscriber, and recorded with its outcome.
 
-An endpoint has its own breaker, pace and memory, so that one which is slow or down delays nobody else. How long to wait
-is `subscriptions`' to say, what is due `dispatching`'s, and what is kept `outgoing`'s and the journal's. At least once
-is the promise: whoever is killed between an answer and its record sends again, with the same id.
+Each endpoint has its own breaker, pace and memory, so that a slow one delays no other. Delivery is at-least-once: a
+process that is killed between an answer and its record sends again, with the same id.
 """
 
 from __future__ import annotations
@@ -33,25 +32,25 @@ from runtime.journal.outbox import Outbox, PendingDelivery
 if TYPE_CHECKING:
     from runtime.http.client import Client
 
-#: What one attempt may take: 15 seconds in all, and 64 KiB of an answer; then its status counts (hazard T77).
+#: Limits of one attempt: 15 seconds in all, and 64 KiB of an answer; after that its status counts (hazard T77).
 LIMITS: Final = Limits(
     deadline=15.0, stream_deadline=15.0, idle=15.0, stream_bytes=64 * 1024, head_bytes=32 * 1024, connections=1000
 )
-#: Deliveries at work at once, in all; of one subscription it is the lane's limit (`dispatching`). Those that wait for
-#: an endpoint count as well, and take no more than a little memory, so that many endpoints can be down at once.
+#: Deliveries in progress in all; the dispatcher limits those of one subscription. Those that wait for an endpoint
+#: count as well and take only a little memory, so that many endpoints can be down at once.
 CONCURRENCY: Final = 8000
 #: Requests to one endpoint at once.
 PLACES: Final = 16
-#: An event that came through so many deliveries is in a loop (hazard T75).
+#: Deliveries after which an event is in a loop (hazard T75).
 MAX_HOPS: Final = 5
-#: An endpoint that failed for so many seconds without one success is disabled (hazard S3).
+#: Seconds of failures without a success after which an endpoint is disabled (hazard S3).
 PATIENCE: Final = 5 * 86400.0
-#: A success after so many seconds of failures ends an outage: what is pending is due at once (hazard S1).
+#: Seconds of failures after which a success ends an outage: the backlog is due at once (hazard S1).
 OUTAGE: Final = 60.0
-#: A wait of more seconds is kept in the journal instead of being waited for.
+#: Seconds beyond which a wait is kept in the journal.
 _LONG: Final = 60.0
-#: Deliveries that begin to be sent at once, and the seconds after which one that has no answer yet lets another one
-#: begin. So however much is due, and however quick or slow the subscribers, the event loop has time for all else.
+#: Deliveries that start at once, and the seconds after which a delivery without an answer lets another one start.
+#: So the event loop has time for all else, however much is due and however slow the subscribers are.
 _BEGIN, _TURN = 32, 0.02
 _EXCERPT: Final = 200
 _CONTENT_TYPE: Final = "application/cloudevents+json"  # CloudEvents, HTTP protocol binding 1.0.2, section 3.2
@@ -61,19 +60,19 @@ Sleep = Callable[[float], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class SubscriberAnswer:
-    """What a subscriber answered, or why it did not."""
+    """The answer of a subscriber, or why there is none."""
 
     #: The status; None where none came.
     status: int | None
     #: What went wrong, in words; empty for a 2xx.
     error: str
-    #: Seconds that it asked to be left alone for.
-    told: float | None = None
+    #: Seconds of its Retry-After.
+    retry_after: float | None = None
 
 
 @dataclass(slots=True)
 class EndpointState:
-    """What is known of an endpoint while this process delivers to it."""
+    """The state of an endpoint while this process delivers to it."""
 
     pace: Pace
     breaker: Breaker = field(default_factory=Breaker)
@@ -97,72 +96,72 @@ class Deliverer:
     ) -> None:
         """`client` has LIMITS and a guard of its own, which knows the origins that the operator allows subscribers.
 
-        `clock` is the wall clock that signatures are dated by, `monotonic` never goes back, `chance` gives 0 to 1.
+        `clock` is the wall clock of signatures, `monotonic` never goes back, `chance` returns numbers from 0 to 1.
         """
         self._journal = journal
         self._endpoints = endpoints
         self._client = client
-        self._outgoing = Outbox(journal)
+        self._outbox = Outbox(journal)
         self._clock = clock
         self._monotonic = monotonic
         self._sleep = sleep
         self._chance = chance
-        self._lines: dict[str, EndpointState] = {}
+        self._known: dict[str, EndpointState] = {}
         self._turns = asyncio.Semaphore(_BEGIN)
 
     async def handle(self, id: str) -> None:
         """Makes the next attempt of a delivery, and records it. Raises JournalUnavailable."""
         while (wait := await self._attempt(id)) > 0:
-            # The lane of the endpoint is limited, so whoever waits here takes no place from any other.
+            # The dispatcher limits each endpoint, so waiting here takes no place from any other.
             await self._sleep(wait)
 
     async def _attempt(self, id: str) -> float:
-        """Makes an attempt, unless the endpoint is to be left alone; gives the seconds after which to ask again."""
-        parcel = await self._outgoing.find(id)
-        if parcel is None or parcel.delivery.state != "pending":
+        """Makes an attempt, or returns the seconds for which the endpoint is left alone."""
+        pending = await self._outbox.find(id)
+        if pending is None or pending.delivery.state != "pending":
             await self._journal.unschedule("delivery", [id])
             return 0.0
-        subscription = parcel.subscription
+        subscription = pending.subscription
         if subscription is None or subscription.state == "disabled":
             why = "removed" if subscription is None else f"disabled: {subscription.reason}"
-            await self._record(parcel, None, state="dead", reason=f"the subscription was {why}")
+            await self._record(pending, None, state="dead", reason=f"the subscription was {why}")
             return 0.0
-        if parcel.stored.hops >= MAX_HOPS:
-            reason = f"a loop: the event came through {parcel.stored.hops} deliveries"
-            await self._record(parcel, None, state="dead", reason=reason)
+        if pending.stored.hops >= MAX_HOPS:
+            reason = f"a loop: the event came through {pending.stored.hops} deliveries"
+            await self._record(pending, None, state="dead", reason=reason)
             return 0.0
-        line = self._line(subscription)
-        held_until: float = line.memory.get("held_until", 0.0)
+        known = self._find_state(subscription)
+        held_until: float = known.memory.get("held_until", 0.0)
         if (wait := held_until - self._journal.now()) > _LONG:
             await self._journal.schedule([Work("delivery", id, held_until, subscription.id)], replace=True)
             return 0.0
-        if wait > 0 or (wait := line.breaker.wait(self._monotonic())) > 0:
+        if wait > 0 or (wait := known.breaker.wait(self._monotonic())) > 0:
             return wait
-        await self._deliver(parcel, subscription, line)
+        await self._deliver(pending, subscription, known)
         return 0.0
 
-    async def _deliver(self, parcel: PendingDelivery, subscription: Subscription, line: EndpointState) -> None:
+    async def _deliver(self, pending: PendingDelivery, subscription: Subscription, known: EndpointState) -> None:
         answer = None
         try:
-            if (turn := line.pace.take(self._monotonic())) > 0:
+            if (turn := known.pace.take(self._monotonic())) > 0:
                 await self._sleep(turn)
-            async with line.places, self._turn():
+            async with known.places, self._turn():
                 at, started = self._clock(), self._monotonic()
-                answer = await self._send(parcel, subscription, int(at))
+                answer = await self._send(pending, subscription, int(at))
         finally:
             if answer is None:
-                line.breaker.forget()
-        line.breaker.note(self._monotonic(), failed=bool(answer.error))
+                known.breaker.forget()
+        known.breaker.note(self._monotonic(), failed=bool(answer.error))
         attempt = Attempt(at, self._monotonic() - started, answer.status, answer.error)
         if answer.error:
-            await self._fail(parcel, subscription, line, attempt, answer)
+            await self._fail(pending, subscription, known, attempt, answer)
         else:
-            await self._record(parcel, attempt, state="delivered")
-            await self._recover(subscription, line)
+            await self._record(pending, attempt, state="delivered")
+            await self._recover(subscription, known)
 
     @contextlib.asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
-        """Waits until few enough others have begun, and lets the next one begin at the end, or a little later."""
+        """Waits for a free start, and frees it at the end or after a moment."""
         await self._turns.acquire()
         released = False
 
@@ -179,15 +178,15 @@ class Deliverer:
             timer.cancel()
             release()
 
-    def _line(self, subscription: Subscription) -> EndpointState:
-        line = self._lines.get(subscription.id)
-        if line is None:
-            line = EndpointState(Pace(RateLimit(subscription.rate)), memory=dict(subscription.memory))
-            self._lines[subscription.id] = line
-        return line
+    def _find_state(self, subscription: Subscription) -> EndpointState:
+        known = self._known.get(subscription.id)
+        if known is None:
+            known = EndpointState(Pace(RateLimit(subscription.rate)), memory=dict(subscription.memory))
+            self._known[subscription.id] = known
+        return known
 
-    async def _send(self, parcel: PendingDelivery, subscription: Subscription, timestamp: int) -> SubscriberAnswer:
-        stored = parcel.stored
+    async def _send(self, pending: PendingDelivery, subscription: Subscription, timestamp: int) -> SubscriberAnswer:
+        stored = pending.stored
         try:
             endpoint = self._endpoints.find(subscription.id)
             request = build_delivery(endpoint, stored, timestamp)
@@ -199,49 +198,49 @@ class Deliverer:
     async def _exchange(self, request: Request, endpoint: Endpoint) -> SubscriberAnswer:
         excerpt = b""
         async with self._client.stream(request, operation="") as response:
-            # Whatever the rest of it is, the status has been said.
+            # The status is known, whatever happens to the rest.
             with contextlib.suppress(TransportError, MappingError):
                 async for piece in response:
                     excerpt += piece[: _EXCERPT - len(excerpt)]
         status = response.status
         if 200 <= status < 300:
             return SubscriberAnswer(status, "")
-        told = None
+        retry_after = None
         if status in (429, 503):
-            told = read_wait(Response(status, response.headers), self._clock())
+            retry_after = read_wait(Response(status, response.headers), self._clock())
         if 300 <= status < 400:
             where = without_query(response.headers.get("location", "nowhere"))
             words = f"a redirect to {where}, which is not followed"
         else:
             words = " ".join(excerpt.decode("utf-8", "replace").split())
         words = mask(words, endpoint.hidden)
-        return SubscriberAnswer(status, f"answered {status}: {words}" if words else f"answered {status}", told)
+        return SubscriberAnswer(status, f"answered {status}: {words}" if words else f"answered {status}", retry_after)
 
     async def _fail(
         self,
-        parcel: PendingDelivery,
+        pending: PendingDelivery,
         subscription: Subscription,
-        line: EndpointState,
+        known: EndpointState,
         attempt: Attempt,
         answer: SubscriberAnswer,
     ) -> None:
         now = self._journal.now()
         if answer.status == 410:  # Standard Webhooks: the endpoint wants no more
-            await self._record(parcel, attempt, state="dead", reason=answer.error)
-            await self._outgoing.disable(subscription.id, "its endpoint answered 410 Gone")
+            await self._record(pending, attempt, state="dead", reason=answer.error)
+            await self._outbox.disable(subscription.id, "its endpoint answered 410 Gone")
             return
-        wait = next_wait(parcel.delivery.attempts + 1, self._chance(), answer.told)
+        wait = next_wait(pending.delivery.attempts + 1, self._chance(), answer.retry_after)
         if wait is None:
-            await self._record(parcel, attempt, state="dead", reason=answer.error)
+            await self._record(pending, attempt, state="dead", reason=answer.error)
         else:
-            await self._record(parcel, attempt, state="pending", due=now + wait, reason=answer.error)
-        memory = dict(line.memory)
-        if answer.told is not None:
-            memory["held_until"] = max(memory.get("held_until", 0.0), now + clamp_wait(answer.told))
+            await self._record(pending, attempt, state="pending", due=now + wait, reason=answer.error)
+        memory = dict(known.memory)
+        if answer.retry_after is not None:
+            memory["held_until"] = max(memory.get("held_until", 0.0), now + clamp_wait(answer.retry_after))
         since = memory.setdefault("failing_since", now)
-        if memory != line.memory:
-            line.memory = memory
-            await self._outgoing.remember(subscription.id, memory)
+        if memory != known.memory:
+            known.memory = memory
+            await self._outbox.remember(subscription.id, memory)
         if now - since >= PATIENCE:
             await self._give_up(subscription, now)
 
@@ -250,21 +249,21 @@ class Deliverer:
             # Another process may have had a success since.
             kept = (await self._journal.subscription(subscription.id)).memory
             if now - kept.get("failing_since", now) >= PATIENCE:
-                await self._outgoing.disable(subscription.id, f"its endpoint failed for {PATIENCE / 86400:.0f} days")
-        self._lines.pop(subscription.id, None)
+                await self._outbox.disable(subscription.id, f"its endpoint failed for {PATIENCE / 86400:.0f} days")
+        self._known.pop(subscription.id, None)
 
-    async def _recover(self, subscription: Subscription, line: EndpointState) -> None:
-        if not line.memory:
+    async def _recover(self, subscription: Subscription, known: EndpointState) -> None:
+        if not known.memory:
             return
-        since = line.memory.get("failing_since")
-        line.memory = {}
-        await self._outgoing.remember(subscription.id, {})
+        since = known.memory.get("failing_since")
+        known.memory = {}
+        await self._outbox.remember(subscription.id, {})
         if since is not None and self._journal.now() - since >= OUTAGE:
-            await self._outgoing.hasten(subscription)
+            await self._outbox.hasten(subscription)
 
     async def _record(
         self,
-        parcel: PendingDelivery,
+        pending: PendingDelivery,
         attempt: Attempt | None,
         *,
         state: Any,
@@ -272,14 +271,14 @@ class Deliverer:
         reason: str = "",
     ) -> None:
         events = []
-        if state == "dead" and attempt is not None and parcel.stored.event.type != EXHAUSTED:
-            events.append(_exhausted(parcel, attempt, reason, self._clock()))
-        delivery = parcel.delivery.id
+        if state == "dead" and attempt is not None and pending.stored.event.type != EXHAUSTED:
+            events.append(_exhausted(pending, attempt, reason, self._clock()))
+        delivery = pending.delivery.id
         await self._journal.record_attempt(delivery, attempt, state=state, due=due, reason=reason, events=events)
 
 
 def build_delivery(endpoint: Endpoint, stored: StoredEvent, timestamp: int) -> Request:
-    """The POST of an event: a CloudEvent as JSON, signed as Standard Webhooks says, at a time in seconds.
+    """The POST of an event: a CloudEvent as JSON, signed as in Standard Webhooks, at a time in seconds.
 
     The id is the event's, so it is the same in every attempt; time and signature are not (hazards K6, K7).
     """
@@ -293,9 +292,9 @@ def build_delivery(endpoint: Endpoint, stored: StoredEvent, timestamp: int) -> R
     return Request("POST", endpoint.url, Headers(headers), body, endpoint.hidden)
 
 
-def _exhausted(parcel: PendingDelivery, attempt: Attempt, reason: str, now: float) -> NewEvent:
-    """The event of a delivery that is dead."""
-    stored, delivery = parcel.stored, parcel.delivery
+def _exhausted(pending: PendingDelivery, attempt: Attempt, reason: str, now: float) -> NewEvent:
+    """The event that reports a dead delivery."""
+    stored, delivery = pending.stored, pending.delivery
     data = {
         "delivery": delivery.id,
         "subscription": delivery.subscription,

@@ -1,9 +1,8 @@
 """Ingress: messages of providers, from the raw path to the journal.
 
-An ASGI application that knows each webhook by its exact raw path. It refuses by head what need not be read, reads the
-raw body within its limit, verifies it before anything parses it, makes an Event of it, and answers 202 only after the
-journal has committed. How a message is verified and mapped is the language's; what is kept is the journal's; slow
-clients are `serving`'s.
+An ASGI application that finds each webhook by its exact raw path. It refuses what it can by the head, reads the raw
+body within its limit, verifies it before anything parses it, makes an Event of it, and answers 202 only after the
+journal has committed. The language verifies and maps; `server.serve` handles slow clients.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ _LOG = logging.getLogger(__name__)
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-#: Told of each answer: the connector and the status.
+#: Called with the connector and the status of each answer.
 Count = Callable[[str, int], None]
 
 #: An event that was passed on more often by runtimes like this one is in a loop (hazard T75).
@@ -75,12 +74,12 @@ def find_routes(connectors: Iterable[Connector]) -> dict[bytes, Route]:
 
 
 class Ingress:
-    """The webhooks of connectors as an ASGI application; `takes` says whether a request is for it."""
+    """The webhooks of connectors as an ASGI application; `takes` decides whether a request is for it."""
 
     def __init__(
         self,
         routes: Mapping[bytes, Route],
-        doors: Verifications,
+        verifications: Verifications,
         *,
         limits: Limits,
         public_url: str = "",
@@ -89,7 +88,7 @@ class Ingress:
     ) -> None:
         """`public_url` is what providers sign where they sign a URL; `clock` is in seconds since the epoch."""
         self.routes = routes
-        self.doors = doors
+        self.verifications = verifications
         #: Where events are kept; None while it is not open.
         self.journal: Journal | None = None
         self._limits = limits
@@ -104,21 +103,19 @@ class Ingress:
 
     def url(self, route: Route, connection: str) -> str:
         """Where the provider sends the messages of a connection, token included if it needs one."""
-        door, name = self.doors.find(connection), ConnectionName.parse(connection).name
-        token = f"/{door.token}" if door.unsigned else ""
+        sender, name = self.verifications.find(connection), ConnectionName.parse(connection).name
+        token = f"/{sender.token}" if sender.unsigned else ""
         query = f"?connection={urllib.parse.quote(name, safe='')}" if name else ""
         return f"{self._public_url}{route.webhook.path}{token}{query}"
 
     def documents(self, known: Collection[str]) -> list[Document]:
-        """Every webhook as JSON, for its default connection and for each of the `known` ones that can receive."""
-        rows = []
-        for route in self.routes.values():
-            for name in connections_of(route.connector.handle, known):
-                door = self.doors.find(name)
-                if door.secrets or door.unsigned or name == route.connector.handle:
-                    verified = "unsigned" if door.unsigned else "signed" if door.secrets else "no secret"
-                    rows.append(webhook_document(name, route.webhook, self.url(route, name), verified=verified))
-        return rows
+        """Every webhook as JSON, for its default connection and for each known connection that can receive."""
+        return [
+            webhook_document(name, route.webhook, self.url(route, name), verified=self.verifications.find(name).kind)
+            for route in self.routes.values()
+            for name in connections_of(route.connector.handle, known)
+            if name == route.connector.handle or self.verifications.find(name).is_possible
+        ]
 
     def _find(self, scope: Scope) -> tuple[Route | None, str]:
         raw: bytes = scope.get("raw_path") or b""
@@ -135,7 +132,7 @@ class Ingress:
             if route is None:
                 raise RequestRefused(404, "there is no such webhook")
             status, body, headers = await self._answer(route, token, scope, receive)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the sender gets an answer
+        except Exception as error:  # noqa: BLE001 - every error becomes an answer
             status, body, headers = problem_bytes(error)
         self._count(handle, status)
         fields = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
@@ -149,8 +146,8 @@ class Ingress:
         webhook = route.webhook
         asked_with = scope["query_string"].decode("latin-1")
         query = dict(urllib.parse.parse_qsl(asked_with, keep_blank_values=True)) if asked_with else {}
-        door = self._door(route, token, query)
-        keys = door.secrets
+        sender = self._find_verification(route, token, query)
+        keys = sender.secrets
         if (asked := webhook.challenge) and (challenge := asked.find_in_query(query, keys)) is not None:
             return _show(asked.reply(challenge, keys))
         headers = Headers.from_wire(scope["headers"])
@@ -170,24 +167,24 @@ class Ingress:
             raise RequestRefused(400, error.message) from None
         if asked is not None and (challenge := asked.find(document)) is not None:
             return _show(asked.reply(challenge, keys))
-        return await self._keep(route, door, request, document, verified)
+        return await self._keep(route, sender, request, document, verified)
 
-    def _door(self, route: Route, token: str, query: Mapping[str, str]) -> Verification:
+    def _find_verification(self, route: Route, token: str, query: Mapping[str, str]) -> Verification:
         name = ConnectionName(route.connector.handle, query.get("connection", ""))
         if not name.is_valid:
             raise InvalidSignature.refused()
         try:
-            door = self.doors.find(str(name))
+            sender = self.verifications.find(str(name))
         except ConfigurationError as error:
-            # What is wrong with our store is no fault of the message, which may come again.
+            # The store is at fault, not the message, which may come again.
             _LOG.error("the values of a connection cannot be read: %s", error.message)
             raise RequestRefused(503, "the connection cannot be read now", headers={"Retry-After": "60"}) from None
-        if token and not (door.unsigned and same_text(token, door.token)):
+        if token and not (sender.unsigned and same_text(token, sender.token)):
             raise RequestRefused(404, "there is no such webhook")
-        if not door.secrets and not token:
-            # Unsigned without its token, or nobody said what signs it (hazard T59).
+        if not sender.secrets and not token:
+            # Unsigned without its token, or without a secret to verify it (hazard T59).
             raise InvalidSignature.refused()
-        return door
+        return sender
 
     def _check_head(self, route: Route, scope: Scope, headers: Headers) -> None:
         """Refuses what need not be read: by method, doubled ids, encoding, media type and rate."""
@@ -207,23 +204,23 @@ class Ingress:
             raise RequestRefused(429, message, headers={"Retry-After": str(max(1, round(wait)))})
 
     async def _keep(
-        self, route: Route, door: Verification, request: Request, document: Any, verified: Verified
+        self, route: Route, sender: Verification, request: Request, document: Any, verified: Verified
     ) -> tuple[int, bytes, dict[str, str]]:
         """One durable commit, and only then 202."""
         webhook, selector = route.webhook, route.connector.service.message_id
         found = verified.id
         if found is None and selector is not None and isinstance(value := selector.find_one(document), (str, int)):
             found = to_text(value)
-        if found is None and door.by_body and isinstance(request.body, bytes):
+        if found is None and sender.by_body and isinstance(request.body, bytes):
             found = f"sha256:{hashlib.sha256(request.body).hexdigest()}"
         now = datetime.datetime.fromtimestamp(self._clock(), tz=datetime.UTC)
-        name = ConnectionName.parse(door.connection).label
+        name = ConnectionName.parse(sender.connection).label
         event = make_event(webhook, document, id="", connection=name, now=now)  # the journal makes the id
         hops = request.headers.get(HOPS_HEADER, "0")
         if not hops.isdecimal() or len(hops) > 3 or int(hops) > MAX_HOPS:
             raise RequestRefused(422, "the event was passed on too often: this is a loop")
         new = NewEvent(
-            door.connection,
+            sender.connection,
             event,
             found,
             request.body if isinstance(request.body, bytes) else b"",
@@ -234,17 +231,19 @@ class Ingress:
             raise RequestRefused(503, "the journal is not open", headers={"Retry-After": "5"})
         (kept,) = await self.journal.append([new])
         if kept.conflict:
-            _LOG.warning("%s %s: one id came with two bodies", door.connection, webhook.id)
-            await self.journal.audit("webhook.conflict", kept.event_id, {"connection": door.connection})
-            raise RequestRefused(409, "another message of this id was taken before", hint="ids of messages are unique")
+            _LOG.warning("%s %s: one id came with two bodies", sender.connection, webhook.id)
+            await self.journal.audit("webhook.conflict", kept.event_id, {"connection": sender.connection})
+            raise RequestRefused(
+                409, "another message of this id was taken before", hint="ids of messages must be unique"
+            )
         # An id of ours needs no escape.
         return 202, f'{{"event": "{kept.event_id}"}}'.encode(), {"Content-Type": "application/json"}
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """The whole raw body; raises RequestRefused: 413 for a body beyond the limit, 400 for one that is cut off.
+    """The whole raw body; raises RequestRefused: 413 for a body beyond the limit, 400 for an incomplete one.
 
-    A little more than the limit is read and dropped, so that a client that sends its body first hears the answer.
+    A little more than the limit is read and dropped, so that a client that sends its body first receives the answer.
     """
     names = [name for name, _ in scope["headers"]]
     if b"content-length" in names and b"transfer-encoding" in names:

@@ -1,8 +1,8 @@
-"""Who listens to events as they come: Python functions of this process, and streams of the API.
+"""Python functions of this process that receive events.
 
-A function is called once for each event, in the order of the journal; what it has worked on is kept as a checkpoint
-under its name, so a restart goes on where it was. One that fails is called again as the retry table says, beside the
-events that follow, and then given up. Subscribers elsewhere are `delivery`'s.
+A function is called for each event, in the order of the journal; its position is kept as a checkpoint under its name,
+so a restart continues there. A failed event is retried on the schedule of deliveries, while later events go on, and
+then given up.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-#: Seconds before a journal that could not be read is asked again.
+#: Seconds after which a journal that could not be read is read again.
 _PAUSE: Final = 5.0
-#: Events that wait to be tried again; with more the listener takes no new ones.
+#: The most events that wait for a retry; with more the listener takes no new ones.
 _MOST: Final = 1000
 
 Function = Callable[[Event], Awaitable[Any]]
@@ -36,7 +36,7 @@ Sleep = Callable[[float], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A function and the events that it wants; `name` is what its checkpoint is called."""
+    """A function and the events that it wants; `name` is that of its checkpoint."""
 
     name: str
     wanted: Filter
@@ -44,7 +44,7 @@ class Listener:
 
 
 class Listeners:
-    """The functions of one runtime that get events."""
+    """The functions of one runtime that receive events."""
 
     def __init__(self, *, sleep: Sleep = asyncio.sleep, chance: Callable[[], float] = random.random) -> None:
         self._sleep = sleep
@@ -55,20 +55,20 @@ class Listeners:
         self._started: set[str] = set()
 
     def add(self, wanted: Filter, function: Function, name: str) -> None:
-        """Adds a function; raises ValueError if one of that name is there."""
+        """Adds a function; raises ValueError for a name that is taken."""
         if name in self._listeners:
-            raise ValueError(f"a function named {name} gets events already; give this one a name of its own")
+            raise ValueError(f"a function named {name} receives events already; give this one another name")
         self._listeners[name] = Listener(name, wanted, function)
 
     def start(self, journal: Journal) -> None:
-        """Calls functions from now on with what the journal keeps; those added since too."""
+        """Calls functions with the events of a journal from now on, also those that were added since."""
         self._journal = journal
         for name in self._listeners.keys() - self._started:
             self._started.add(name)
             self._spawn(_Following(self._listeners[name], journal, self._sleep, self._chance).run())
 
     def tell(self, events: Sequence[NewEvent]) -> None:
-        """Calls functions once with events that no journal keeps; one that fails is not called again."""
+        """Calls functions once with events that no journal keeps; failures are not retried."""
         for each in events:
             event = replace(each.event, id=event_id(each.connection, each.event.type, each.dedupe))
             for listener in self._listeners.values():
@@ -76,7 +76,7 @@ class Listeners:
                     self._spawn(_call_once(listener, event))
 
     async def stop(self) -> None:
-        """Ends calling functions: what a journal keeps goes on after the next start, all else is waited for."""
+        """Stops calling functions; without a journal it waits for those that are running."""
         if self._journal is not None:
             for task in self._tasks:
                 task.cancel()
@@ -92,14 +92,14 @@ class Listeners:
 async def _call_once(listener: Listener, event: Event) -> bool:
     try:
         await listener.function(event)
-    except Exception:  # noqa: BLE001 - whatever it is, it is the function's
+    except Exception:  # noqa: BLE001 - any error is the function's
         _LOG.exception("the function %s failed at event %s", listener.name, event.id)
         return False
     return True
 
 
 class _Following:
-    """One listener on its way through the journal: the number it has come to, and what it has to try again."""
+    """One listener on its way through the journal: its position, and the events to retry."""
 
     def __init__(self, listener: Listener, journal: Journal, sleep: Sleep, chance: Callable[[], float]) -> None:
         self._listener = listener
@@ -121,7 +121,7 @@ class _Following:
                     group.create_task(self._follow())
                     group.create_task(self._repeat())
             except* JournalUnavailable as error:
-                _LOG.warning("%s gets no events: %s", self._listener.name, error.exceptions[0])
+                _LOG.warning("%s receives no events: %s", self._listener.name, error.exceptions[0])
             await self._sleep(_PAUSE)
 
     @property
@@ -131,7 +131,7 @@ class _Following:
     async def _load(self) -> None:
         kept = await self._journal.checkpoint(self._checkpoint)
         if kept is None:
-            # A function that is new begins with what came since it was added.
+            # A new function begins with what came since it was added.
             newest = await self._journal.events(newest_first=True, limit=1, until=self._since)
             self._after = newest[0].seq if newest else 0
             await self._save()
@@ -173,13 +173,13 @@ class _Following:
                 continue
             found = await self._journal.events(after=seq - 1, limit=1)
             del self._again[seq]
-            # What retention has removed is not called for.
+            # Retention may have removed the event.
             made = await self._attempt(found[0], attempts) if found and found[0].seq == seq else []
             await self._save(made)
             self._changed.set()
 
     async def _attempt(self, stored: StoredEvent, attempts: int) -> list[NewEvent]:
-        """Calls the function; gives the event that says so where it was for the last time in vain."""
+        """Calls the function; returns the event that reports its last failure, if that was it."""
         if await _call_once(self._listener, stored.event):
             return []
         now = self._journal.now()

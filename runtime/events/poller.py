@@ -1,8 +1,7 @@
-"""Polling: asking, again and again, for the events that a provider does not send.
+"""Polling for the events that a provider does not send: one poll, from its pages to the journal.
 
-Each page of a poll is kept with the events that it makes in one commit, so that a kill leaves both or none and no event
-is made twice (hazards K9, K10). What is asked is for `polls` to say; when a poll is due and who runs it is the
-dispatcher's business; here one poll is made, and it is said what came of it.
+Each page of a poll is kept with its events in one commit, so that a kill leaves both or none and no event is made twice
+(hazards K9, K10). `polls` knows what is polled, and the dispatcher when a poll is due.
 """
 
 from __future__ import annotations
@@ -36,24 +35,21 @@ from runtime.events.polls import Poll, Polls
 from runtime.journal.entries import Checkpoint, NewEvent, Sightings, Work
 from runtime.journal.journal import Journal
 
-#: One poll makes at most so many events; the rest is news for the next one, which follows at once (hazard P6).
+#: The most events of one poll; the next poll, which follows at once, makes the rest (hazard P6).
 MAX_EVENTS = 1000
-#: A poll that failed waits twice as long each time, up to this many seconds.
+#: The longest wait after failures, in seconds; each wait is twice as long as the one before.
 MAX_PAUSE = 3600.0
-#: A connection that needs to be authorised anew is asked once in so many seconds (hazard P3).
+#: Seconds between polls of a connection that needs to be authorised again (hazard P3).
 REAUTHORIZATION_PAUSE = 15 * 60.0
-#: After so many failures in a row an event says so (hazard P5).
+#: Failures in a row after which an event reports them (hazard P5).
 ALARM = 5
 #: The trigger of that event.
 FAILING = "runtime/poll.failing"
-#: A thing that no list has named for so many seconds of polls is forgotten, and no sooner.
+#: Seconds of polls after which a thing that is no longer listed is forgotten, and no sooner.
 FORGET = 30 * 86400.0
-#: That a thing is still listed is noted once in so many seconds, and not at each poll.
+#: Seconds between two notes that a thing is still listed.
 _NOTE = 86400.0
-#: A poll was never made, went well, failed, needs the connection to be authorised anew, needs inputs that nobody gave,
-#: or is not wanted.
-STATES = ("new", "ok", "failing", "needs_reauth", "needs_inputs", "disabled")
-#: Those in which only the operator can help.
+#: The states of a poll in which only the operator can help; the others are new, ok, failing and disabled.
 _LACKING = ("needs_reauth", "needs_inputs")
 
 
@@ -68,10 +64,10 @@ class _Tally:
 
 
 class Poller:
-    """The polls of a runtime's connections."""
+    """Makes the polls of all connections."""
 
     def __init__(self, caller: Caller, journal: Journal, *, chance: Callable[[], float] = random.random) -> None:
-        """`chance` gives numbers from 0 to 1, by which polls are kept from all coming at once."""
+        """`chance` returns numbers from 0 to 1, which spread polls over time."""
         self._caller = caller
         self._journal = journal
         self._clock = caller.clock
@@ -80,40 +76,40 @@ class Poller:
         self.polls = Polls(caller, journal)
 
     async def schedule(self) -> None:
-        """Makes sure that every poll is due some day; one that is scheduled already stays as it is.
+        """Schedules every poll that is not scheduled yet.
 
-        One that waits for what a connection lacked is due at once if something was stored for it since.
+        A poll that lacked a value of its connection is due at once if a value was stored since.
         """
         now, polls = self._journal.now(), await self.polls.all()
         await self._journal.schedule([Work("poll", poll.id, now, poll.connection) for poll in polls])
         mended = []
         for poll in polls:
-            state = await self._load(poll)
+            state = await self.status(poll)
             if state["state"] in _LACKING and self._caller.vault.entered(poll.connection) > state["at"]:
                 mended.append(Work("poll", poll.id, now, poll.connection))
         await self._journal.schedule(mended, replace=True)
 
     async def follow(self, handles: Sequence[str]) -> None:
-        """Polls as the edited definitions of these connectors say: what is new now, what was later no later than that.
+        """Applies the edited definitions of these connectors: new polls are due now, and shorter intervals apply.
 
-        What they no longer declare ends when it would be due.
+        A poll that is no longer declared ends when it would be due.
         """
         await self.schedule()
         now, sooner = self._clock(), []
         for poll in await self.polls.all():
             if ConnectionName.parse(poll.connection).handle in handles:
-                due = (await self._load(poll)).get("due", now)
+                due = (await self.status(poll)).get("due", now)
                 if due > now + poll.interval:
                     sooner.append(Work("poll", poll.id, now + poll.interval, poll.connection))
         await self._journal.schedule(sooner, replace=True)
 
     async def handle(self, id: str) -> None:
-        """Makes one poll, and says when the next one is due; raises nothing that a provider can cause."""
+        """Makes one poll, and schedules the next one; raises nothing that a provider can cause."""
         poll = await self.polls.find(id)
         if poll is None:
             await self._journal.unschedule("poll", [id])
             return
-        state = await self._load(poll)
+        state = await self.status(poll)
         begun = self._journal.now()
         try:
             tallies, more, said = await self._walk(poll, state)
@@ -123,7 +119,7 @@ class Poller:
             await self._note_failure(poll, state, error)
             return
         now = self._clock()
-        # What was cut off has not seen all there is, so a trigger that begins now goes on noting it.
+        # A poll that was cut off has not seen everything, so a trigger that starts now goes on noting what is there.
         started = state["started"] if more else {**state["started"], **dict.fromkeys(tallies, True)}
         triggers = {
             webhook.id: {"events": tallies[webhook.id].events, "said": said or _explain(declared, tallies[webhook.id])}
@@ -135,10 +131,7 @@ class Poller:
         await self._save(poll, fresh, ())
 
     async def poll_now(self, connection: str, trigger: str) -> None:
-        """Polls for one trigger at once, whatever its due time.
-
-        Raises UnknownOperation for one that is not polled, RequestRefused for one that is disabled.
-        """
+        """Polls one trigger at once; raises UnknownOperation if it is not polled, RequestRefused if it is disabled."""
         self.polls.declared(connection, trigger)
         for poll in await self.polls.of(connection):
             if any(webhook.id == trigger for webhook in poll.webhooks):
@@ -146,6 +139,12 @@ class Poller:
                 return
         hint = f"connector triggers enable {connection} {trigger}"
         raise RequestRefused(409, f"{connection} {trigger} is disabled", hint=hint)
+
+    async def status(self, poll: Poll) -> dict[str, Any]:
+        """What the last poll left: `state`, `at`, `due`, `triggers`, `error`; times are seconds since the epoch."""
+        known = await self._journal.checkpoint(_checkpoint_name(poll))
+        fresh: dict[str, Any] = {"started": {}, "failures": 0, "state": "new", "triggers": {}}
+        return fresh if known is None else {**fresh, **known.state}
 
     async def documents(self, connection: str) -> list[Document]:
         """The triggers of a connection as JSON: how each arises, and the outcome of its last poll."""
@@ -156,12 +155,12 @@ class Poller:
                 state: Mapping[str, Any] = {} if webhook.poll is None else {"state": "disabled"}
                 rows.append(polled_trigger_document(connection, webhook, poll="", inputs={}, state=state))
             else:
-                way, state = f"poll of {poll.operation.id} every {poll.interval:g} s", await self._load(poll)
+                way, state = f"poll of {poll.operation.id} every {poll.interval:g} s", await self.status(poll)
                 rows.append(polled_trigger_document(connection, webhook, poll=way, inputs=poll.inputs, state=state))
         return rows
 
     async def _walk(self, poll: Poll, state: Mapping[str, Any]) -> tuple[dict[str, _Tally], bool, str]:
-        """Reads all pages; gives what each trigger saw, whether events are left for later, and what was wrong."""
+        """Reads all pages; returns what each trigger saw, whether events are left for later, and a warning."""
         tallies = {webhook.id: _Tally() for webhook in poll.webhooks}
         left, said = MAX_EVENTS, ""
         async for page in self._caller.pages(poll.connection, poll.operation.id, poll.inputs):
@@ -186,7 +185,7 @@ class Poller:
     async def _read(
         self, poll: Poll, webhook: Webhook, declared: Declared, rows: Sequence[Any], tally: _Tally
     ) -> tuple[list[tuple[NewEvent, str, str]], dict[str, str]]:
-        """What of a page is news: events with key and transition; and what is to be noted as still listed."""
+        """The news of a page: events with key and transition; and what is to be noted as still listed."""
         found: dict[str, tuple[str | None, Any]] = {}
         for row in rows:
             tally.records += 1
@@ -209,10 +208,10 @@ class Poller:
         return made, {key: seen.state for key, seen in known.items() if seen.at < stale}
 
     async def _note_failure(self, poll: Poll, state: Mapping[str, Any], error: ConnectorError) -> None:
-        """Keeps what was reached, says what went wrong, and waits longer each time."""
-        # What nobody told is no failure of the provider's, and nothing was asked.
-        untold = isinstance(error, InputError) and not isinstance(error, MissingCredentials)
-        now, failures = self._clock(), state["failures"] + (not untold)
+        """Keeps what was reached and what went wrong, and waits longer each time."""
+        # A missing input is not a failure of the provider, and nothing was sent.
+        lacking = isinstance(error, InputError) and not isinstance(error, MissingCredentials)
+        now, failures = self._clock(), state["failures"] + (not lacking)
         pause = min(MAX_PAUSE, poll.interval * 2 ** min(failures, 20)) * (0.9 + 0.2 * self._chance())
         refused = isinstance(error, ResponseError) and error.status in (401, 403)
         if isinstance(error, RateLimited):
@@ -222,8 +221,8 @@ class Poller:
         reason, hint = "failing", error.hint
         if refused or isinstance(error, MissingCredentials):
             reason = "needs_reauth"
-        elif untold:
-            hint = f"say them: connector triggers enable {poll.connection} {poll.webhooks[0].id} NAME=VALUE"
+        elif lacking:
+            hint = f"set them: connector triggers enable {poll.connection} {poll.webhooks[0].id} NAME=VALUE"
             reason, pause = "needs_inputs", MAX_PAUSE
         kept = {
             **state,
@@ -233,7 +232,7 @@ class Poller:
             "state": reason,
             "error": f"{error.message}; {hint}" if hint else error.message,
         }
-        alarms = [self._alarm(poll, kept["error"], now)] if failures == ALARM and not untold else []
+        alarms = [self._alarm(poll, kept["error"], now)] if failures == ALARM and not lacking else []
         await self._save(poll, kept, alarms)
 
     def _alarm(self, poll: Poll, error: str, now: float) -> NewEvent:
@@ -241,11 +240,6 @@ class Poller:
         data = {"operation": poll.operation.id, "failures": ALARM, "error": error}
         event = Event("", ConnectionName.parse(poll.connection).source, FAILING, poll.operation.id, moment, data)
         return NewEvent(poll.connection, event, f"{poll.operation.id}:{now}", origin="system")
-
-    async def _load(self, poll: Poll) -> dict[str, Any]:
-        known = await self._journal.checkpoint(_checkpoint_name(poll))
-        fresh: dict[str, Any] = {"started": {}, "failures": 0, "state": "new", "triggers": {}}
-        return fresh if known is None else {**fresh, **known.state}
 
     async def _save(self, poll: Poll, state: Mapping[str, Any], events: Sequence[NewEvent]) -> None:
         checkpoint = Checkpoint(_checkpoint_name(poll), dict(state), self._clock())
@@ -258,24 +252,20 @@ def _checkpoint_name(poll: Poll) -> str:
 
 
 def _age(poll: Poll, state: Mapping[str, Any], whole: float | None) -> dict[str, Any]:
-    """What a checkpoint says of age: `whole`, a poll that saw the whole list, and `forget`, what it leads to.
+    """The members of a checkpoint about age: `whole`, a poll that saw the whole list, and `forget`.
 
-    Whatever was listed by the poll noted last, or since, has been noted as such less than a day before it; so once
-    another poll has seen the whole list FORGET seconds later, what was noted earlier has been missing all the while,
-    and may be forgotten. Time in which nobody polled, or in vain, ages nothing.
+    Everything listed by that poll, or since, was noted less than a day before it. So once another poll has seen the
+    whole list FORGET seconds later, what was noted earlier has been missing all the time and may be forgotten. Time
+    without a successful poll ages nothing.
     """
     noted, forget = state.get("whole"), state.get("forget", {})
-    if whole is None:
-        return {"whole": noted, "forget": forget}
-    if noted is None:
-        return {"whole": whole, "forget": forget}
-    if whole - noted < FORGET:
-        return {"whole": noted, "forget": forget}
+    if whole is None or noted is None or whole - noted < FORGET:
+        return {"whole": whole if noted is None else noted, "forget": forget}
     return {"whole": whole, "forget": {poll.memory(webhook): noted - _NOTE for webhook in poll.webhooks}}
 
 
 def _explain(declared: Declared, tally: _Tally) -> str:
-    """Why a poll made the events it made, or none."""
+    """Why a poll made its events, or none."""
     if tally.events:
         return f"{tally.events} of {tally.records} records were news"
     if not tally.records:

@@ -1,7 +1,7 @@
-"""Polls: what is asked for the events that a provider does not send, with which inputs, and what of it is wanted.
+"""Polls: which operation is polled for which triggers, with which inputs.
 
-A definition says which triggers are polled for; an operator may add inputs, and may want none of it. That is kept in
-the journal, so every process knows. How a poll is made, and what comes of it, is `poller`'s.
+The definition declares the triggers that are polled; an operator may add inputs, or disable a trigger. These choices
+are kept in the journal, for every process. `poller` makes the polls.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from runtime.journal.journal import Journal
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What an operator chose for a trigger of a connection: whether it is polled for, and inputs beside its own."""
+    """What an operator chose for a trigger of a connection: whether it is polled, and additional inputs."""
 
     enabled: bool = True
     inputs: Mapping[str, Any] = field(default_factory=dict)
@@ -30,10 +30,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """The triggers of one connection that ask one operation the same.
-
-    `inputs` are what it is asked with; `interval` is the shortest of the triggers', in seconds.
-    """
+    """The triggers of one connection that poll the same operation with the same inputs."""
 
     connection: str
     operation: Operation
@@ -60,18 +57,18 @@ class Poll:
 
     @property
     def interval(self) -> float:
-        """Seconds between two polls."""
+        """Seconds between two polls: the shortest interval of its triggers."""
         return min(declared.interval for _, declared in self.declared())
 
     def declared(self) -> Iterator[tuple[Webhook, Declared]]:
-        """Each webhook with what it says of polling."""
+        """Each webhook with what it declares about polling."""
         for webhook in self.webhooks:
             if webhook.poll is not None:
                 yield webhook, webhook.poll
 
 
 class Polls:
-    """The polls of a runtime's connections."""
+    """The polls of all connections."""
 
     def __init__(self, caller: Caller, journal: Journal) -> None:
         self._caller = caller
@@ -82,14 +79,14 @@ class Polls:
         return [poll for connection in self._caller.connections() for poll in await self.of(connection)]
 
     async def find(self, id: str) -> Poll | None:
-        """The poll of that id, or None if there is none (any more)."""
+        """The poll of that id; None if there is none, or none any more."""
         try:
             return next((poll for poll in await self.of(id.partition(" ")[0]) if poll.id == id), None)
         except UnknownConnector:
             return None
 
     async def of(self, connection: str) -> list[Poll]:
-        """The polls of one connection, whether it has its values or not; raises UnknownConnector."""
+        """The polls of one connection, with or without its values; raises UnknownConnector."""
         connector = self._caller.catalog.of(connection)
         asked: dict[tuple[str, str], Poll] = {}
         for webhook in connector.webhooks:
@@ -105,7 +102,7 @@ class Polls:
         return list(asked.values())
 
     def declared(self, connection: str, trigger: str) -> tuple[Declared, Operation]:
-        """What a trigger says of polling, and the operation; raises UnknownOperation."""
+        """What a trigger declares about polling, and the operation; raises UnknownOperation."""
         connector = self._caller.catalog.of(connection)
         known = {each.id: each.poll for each in connector.webhooks if each.poll is not None}
         declared = known.get(trigger)
@@ -120,10 +117,9 @@ class Polls:
     async def choose(
         self, connection: str, trigger: str, *, enabled: bool, inputs: Mapping[str, Any] | None = None
     ) -> None:
-        """Polls for a trigger from now on, or no more; with `inputs` in place of those chosen before.
+        """Enables or disables a trigger; `inputs` replace those chosen before.
 
-        Raises UnknownOperation for one that is not polled, InputError for inputs that its operation does not take, or
-        lacks.
+        Raises UnknownOperation for a trigger that is not polled, InputError for unknown or missing inputs.
         """
         declared, operation = self.declared(connection, trigger)
         before = await self._choice(connection, trigger)

@@ -1,7 +1,6 @@
-"""Whoever gets events, as operators deal with them: added, listed, given a new secret, enabled again, removed.
+"""Subscriptions as operators manage them: added, listed, removed, enabled again, with new secrets.
 
-The verbs of the command line and the routes of the API both ask here, so that both refuse the same things. What a
-subscription is, is `subscriptions`' and `entries`' to say; who sends, `delivery`'s.
+Commands and routes both use this module, so that both refuse the same things.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from runtime.http.guard import Guard
 from runtime.journal.entries import Subscription
 from runtime.journal.journal import Journal
 
-#: What to tell an operator who meant an internal address.
+#: The hint for an operator who meant an internal address.
 NAME_IT = "if it is meant, name its origin in CONNECTOR_SUBSCRIBER_ORIGINS (or subscriber_origins of connector.toml)"
 
 
@@ -38,7 +37,7 @@ class Subscribers:
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`guard` is the one that deliveries go through; `catalog` knows which triggers there are."""
+        """`guard` is the one of deliveries; `catalog` knows which triggers there are."""
         self._journal = journal
         self._endpoints = endpoints
         self._guard = guard
@@ -46,10 +45,10 @@ class Subscribers:
         self._clock = clock
 
     async def add(self, source: Any) -> tuple[Subscription, str]:
-        """Adds a subscription from its JSON form; gives it and its signing secret, which is shown this once.
+        """Adds a subscription from its JSON form; returns it and its signing secret, which is shown this once.
 
-        Raises InputError for what is wrong with it, BlockedAddress for a URL that may not be contacted,
-        ConfigurationError where no secret can be kept.
+        Raises InputError with every problem, BlockedAddress for a URL that the guard refuses, ConfigurationError if no
+        secret can be kept.
         """
         subscription, endpoint = read_subscription(source)
         check_triggers(self._catalog, subscription.filter.connection, subscription.filter.triggers)
@@ -68,16 +67,13 @@ class Subscribers:
         return await self._journal.subscriptions()
 
     async def remove(self, id: str) -> None:
-        """Removes a subscription; what is pending for it is dead. Raises NotInJournal."""
+        """Removes a subscription, and marks its pending deliveries as dead. Raises NotInJournal."""
         await self._journal.remove_subscription(id)
         await asyncio.to_thread(self._endpoints.remove, id)
         await self._journal.audit("subscription.removed", id)
 
     async def rotate(self, id: str) -> str:
-        """Gives a subscription a new signing secret, which is shown this once; the old one signs beside it for a day.
-
-        Raises NotInJournal.
-        """
+        """Creates a signing secret, which is shown this once; the old one also signs for a day. Raises NotInJournal."""
         await self._journal.subscription(id)
         endpoint = self._endpoints.find(id).rotated(self._clock())
         await asyncio.to_thread(self._endpoints.save, id, endpoint)
@@ -85,7 +81,7 @@ class Subscribers:
         return endpoint.secrets[0][0]
 
     async def enable(self, id: str) -> Subscription:
-        """Sends a subscription events again; what it missed can be replayed. Raises NotInJournal."""
+        """Enables a subscription again; what it missed can be replayed. Raises NotInJournal."""
         changed = await self._journal.change_subscription(id, state="enabled", reason="", memory={})
         await self._journal.audit("subscription.enabled", id)
         return changed
@@ -108,16 +104,13 @@ class Subscribers:
 
 
 def subscriber_guard(settings: Settings) -> Guard:
-    """The guard of deliveries: a subscriber may be internal only where the operator named its origin (hazard T75)."""
+    """The guard of deliveries: a subscriber may be internal only if the operator named its origin (hazard T75)."""
     return Guard(settings.subscriber_origins)
 
 
 @asynccontextmanager
 async def look_at_subscribers(settings: Settings) -> AsyncIterator[tuple[Journal, Subscribers]]:
-    """The journal and the subscriptions of the settings for one command that only looks, beside whoever uses them.
-
-    Raises ConfigurationError.
-    """
+    """The journal and its subscriptions, read-only, while a server may be using them. Raises ConfigurationError."""
     assert settings.journal is not None, "the settings of a process name a journal"  # noqa: S101 - load_settings does
     async with await Journal.open(settings.journal, read_only=True) as journal:
         endpoints = Endpoints(open_store(settings.store, settings.environment))

@@ -1,8 +1,7 @@
-"""Subscriptions as an operator states them, what is secret about them, and when a delivery is tried again.
+"""Subscriptions as an operator defines them, their secrets, and the schedule of retries.
 
-All of it is pure: a clock's reading and a chance are handed in, and a value comes back. Which events a subscription
-wants is `entries.Filter`'s; `delivery` sends and `journal` keeps. The journal holds no secret: the full URL, the values
-of header fields and the signing secrets are an `Endpoint`, which is kept in the encrypted store.
+The journal holds no secret: the full URL, the values of header fields and the signing secrets are an `Endpoint`, which
+is kept in the encrypted store. `entries.Filter` decides which events a subscription wants.
 """
 
 from __future__ import annotations
@@ -22,16 +21,16 @@ from runtime.config.connections import ConnectionName
 from runtime.config.store import Kind, Store
 from runtime.journal.entries import SYSTEM_TRIGGERS, Filter, Subscription, new_id
 
-#: Seconds from each attempt to the next, the first being the wait for attempt 1: the table that Standard Webhooks gives
+#: Seconds from each attempt to the next, the first being the wait for attempt 1: the table in Standard Webhooks
 #: (its specification, "Deliverability and reliability"). After 75 h 35 min 5 s a delivery is dead.
 RETRY_TABLE: Final = (0.0, 5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 50400.0, 72000.0, 86400.0)
-#: A wait is up to this part longer than the table says, so that deliveries that failed together come back apart.
+#: A wait is longer by up to this part, so that deliveries that failed together are not retried together.
 JITTER: Final = 0.1
-#: What a subscriber may ask for with Retry-After, in seconds: no less and no more (hazard T76).
+#: Bounds of the Retry-After of a subscriber, in seconds (hazard T76).
 SHORTEST_WAIT, LONGEST_WAIT = 1.0, 86400.0
-#: A rotated signing secret signs beside the new one for so many seconds.
+#: Seconds for which a rotated signing secret signs in addition to the new one.
 OVERLAP: Final = 86400.0
-#: The header field that counts how often an event was passed on; what comes in says it, and what leaves (hazard T75).
+#: The header field that counts how often an event was passed on, in messages and in deliveries (hazard T75).
 HOPS_HEADER: Final = "connector-hops"
 
 #: The most deliveries in a second that a subscription may set.
@@ -44,10 +43,10 @@ _NAME: Final = "endpoint"
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """What of a subscription is secret: where exactly events go, and what they are signed and sent with."""
+    """The secrets of a subscription: the full URL, and what events are signed and sent with."""
 
     url: str = field(repr=False)
-    #: Signing secrets (`whsec_…`), the newest first, each with the time from which on it is not used; None for never.
+    #: Signing secrets (`whsec_…`), the newest first, each with the time when it expires; None for never.
     secrets: tuple[tuple[str, float | None], ...] = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -56,14 +55,14 @@ class Endpoint:
         return tuple(secret for secret, until in self.secrets if until is None or now < until)
 
     def rotated(self, now: float) -> Endpoint:
-        """With a new secret; the one before signs beside it for a day."""
+        """With a new secret; the one before also signs for a day."""
         before = ((secret, now + OVERLAP if until is None else until) for secret, until in self.secrets)
         kept = (each for each in before if now < each[1])
         return replace(self, secrets=((new_secret(), None), *kept))
 
     @property
     def hidden(self) -> frozenset[str]:
-        """The texts that are masked wherever an answer or a failure is shown."""
+        """The texts that are masked in answers and failures."""
         return frozenset({*self.headers.values(), *(secret for secret, _ in self.secrets)})
 
 
@@ -75,7 +74,7 @@ class Endpoints:
         self._read: dict[str, tuple[str, Endpoint]] = {}
 
     def find(self, subscription: str) -> Endpoint:
-        """The endpoint of a subscription; raises ConfigurationError if it is not there or cannot be read."""
+        """The endpoint of a subscription; raises ConfigurationError if it is missing or cannot be read."""
         entry = None if self._store is None else self._store.find(subscription, _NAME)
         if self._store is None or entry is None:
             hint = "the store and the journal belong together: restore both, or remove it and add it again"
@@ -107,37 +106,36 @@ class Endpoints:
 
 
 def new_secret() -> str:
-    """A signing secret as Standard Webhooks writes it."""
+    """A signing secret in the form of Standard Webhooks."""
     return "whsec_" + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
 
 
-def next_wait(attempts: int, chance: float, told: float | None = None) -> float | None:
-    """Seconds to wait after that many attempts; None when the table is at its end.
+def next_wait(attempts: int, chance: float, retry_after: float | None = None) -> float | None:
+    """Seconds to wait after that many attempts; None at the end of the table.
 
-    `chance` is a number from 0 to 1. `told` is what the subscriber asked for with Retry-After: a wish, which makes a
-    wait longer, within bounds, and never shorter.
+    `chance` is a number from 0 to 1. `retry_after` makes a wait longer, within bounds, and never shorter.
     """
     if attempts >= len(RETRY_TABLE):
         return None
     wait = RETRY_TABLE[attempts] * (1 + JITTER * chance)
-    return wait if told is None else max(wait, clamp_wait(told))
+    return wait if retry_after is None else max(wait, clamp_wait(retry_after))
 
 
-def clamp_wait(told: float) -> float:
-    """What a subscriber asked for, within bounds (hazard T76)."""
-    return min(max(told, SHORTEST_WAIT), LONGEST_WAIT)
+def clamp_wait(retry_after: float) -> float:
+    """The wait that a subscriber requested, within bounds (hazard T76)."""
+    return min(max(retry_after, SHORTEST_WAIT), LONGEST_WAIT)
 
 
 def read_subscription(source: Any) -> tuple[Subscription, Endpoint]:
     """A new subscription from its JSON form, with a new id and a new signing secret.
 
-    `url` must be there; `connection`, `trigger` (one, or a list; `*` for all), `where` (field: value, or a list of
-    values), `ordered`, `rate` and `headers` may be. Raises InputError with every problem at once. Whether the URL may
-    be contacted is the guard's to say.
+    `url` is required; `connection`, `trigger` (one, or a list; `*` for all), `where` (field: value, or a list of
+    values), `ordered`, `rate` and `headers` are optional. Raises InputError with every problem at once. Whether the
+    URL may be contacted is for the guard to decide.
     """
     table = source if isinstance(source, Mapping) else {}
-    told = [(name, _problem_with(name, value)) for name, value in table.items()]
-    problems = [InputProblem(name, text) for name, text in told if text]
+    found = [(name, _problem_with(name, value)) for name, value in table.items()]
+    problems = [InputProblem(name, text) for name, text in found if text]
     if not table.get("url"):
         problems.append(InputProblem("url", "url: expected the URL that events are sent to"))
     if isinstance(headers := table.get("headers") or {}, dict):
@@ -162,7 +160,7 @@ def read_subscription(source: Any) -> tuple[Subscription, Endpoint]:
     return subscription, Endpoint(table["url"], ((new_secret(), None),), dict(headers))
 
 
-#: What a subscription is made of, and what each of it must be.
+#: The members of a subscription, and what is expected of each.
 _WORDS: Final = {
     "url": "a text",
     "connection": "the name of a connection, or *",
@@ -177,7 +175,7 @@ _WORDS: Final = {
 def _problem_with(name: str, value: Any) -> str:
     """What is wrong with one member of a subscription; empty for nothing."""
     if name not in _WORDS:
-        return f"{name} is nothing that a subscription has"
+        return f"{name} is not a member of a subscription"
     if value is None:
         return ""
     match name:
@@ -201,7 +199,7 @@ def _header_problems(headers: Mapping[Any, Any]) -> list[InputProblem]:
             check_header_name(str(name))
             encode_header(value if isinstance(value, str) else "\n")
             if str(name).lower() in _OWN_HEADERS or str(name).lower().startswith("webhook-"):
-                raise ValueError(f"{name} is set by every delivery itself")
+                raise ValueError(f"{name} is set by each delivery")
         except ValueError as error:
             problems.append(InputProblem("headers", f"headers: {error}"))
     return problems

@@ -16,9 +16,9 @@ from runtime.config.connections import DEDUPES
 from runtime.config.files import create_file, make_home
 from runtime.config.vault import Vault
 
-#: The values of a connection that say how its messages are verified, and what tells those apart that have no id.
+#: The values of a connection: how its messages are verified, and how messages without an id are told apart.
 SECRET, UNSIGNED, DEDUPE = "webhookSecret", "unsigned", "dedupe"
-#: Seconds for which the values of a connection are not looked up again.
+#: Seconds for which the values of a connection are not read again.
 _FRESH = 5.0
 _MOST_KNOWN = 1000
 #: The file from which the tokens of unsigned webhooks are made, in the home of the runtime.
@@ -34,9 +34,19 @@ class Verification:
     secrets: tuple[str, ...] = field(repr=False)
     unsigned: bool = False
     token: str = field(default="", repr=False)
-    #: True if of messages without an id those with one body are one; by default nothing is collapsed (hazard T74).
+    #: True if messages without an id and with the same body are one event; by default each is one (hazard T74).
     by_body: bool = False
     until: float = 0.0
+
+    @property
+    def is_possible(self) -> bool:
+        """True if a message can be verified at all."""
+        return self.unsigned or bool(self.secrets)
+
+    @property
+    def kind(self) -> str:
+        """In a word or two, for people."""
+        return "unsigned" if self.unsigned else "signed" if self.secrets else "no secret"
 
 
 class Verifications:
@@ -65,9 +75,9 @@ class Verifications:
         return found
 
     def _token(self, connection: str, secret: str) -> str:
-        """What makes the URL of an unsigned webhook unguessable: the same after a restart, and in every process.
+        """The token of an unsigned webhook's URL, the same after a restart and in every process.
 
-        It is made from the connection's secret, or from a file of chance in the home of the runtime.
+        It is derived from the connection's secret, or from a random file in the home of the runtime.
         """
         root = secret.encode() or _read_root(self._home)
         return hashlib.blake2b(connection.encode(), key=hashlib.sha256(root).digest(), digest_size=16).hexdigest()
@@ -83,9 +93,9 @@ def _is_by_body(connection: str, dedupe: Any) -> bool:
 
 
 def _read_root(home: Path) -> bytes:
-    """The secret from which the tokens of URLs are made; raises ConfigurationError for a file that is not whole.
+    """The secret from which the tokens of URLs are made; raises ConfigurationError for a damaged file.
 
-    An empty or shortened file would make every such URL computable.
+    With an empty or shortened file every such URL could be guessed.
     """
     path = home / TOKEN_FILE
     make_home(home)

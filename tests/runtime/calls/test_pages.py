@@ -137,7 +137,7 @@ async def test_a_single_call_says_whether_there_are_more_pages(demo: Demo) -> No
 
 
 async def test_a_page_that_leads_back_is_an_error(demo: Demo) -> None:
-    with pytest.raises(MappingError, match="go in a circle: it asks for a page that was read already"):
+    with pytest.raises(MappingError, match="go in a circle: it leads to a page that was read already"):
         await read(demo.open(serve_circle, pagination=BY_URL))
     assert len(demo.asked) == 3
 

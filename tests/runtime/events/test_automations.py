@@ -208,7 +208,7 @@ async def test_K12_a_process_that_ended_while_it_sent_leaves_an_unknown_outcome(
     del world.runtime.call  # type: ignore[attr-defined]
     ended = await world.work()
     assert (ended.state, world.asked) == ("unknown", [])
-    assert "look before it is repeated" in ended.reason
+    assert "check the provider before repeating it" in ended.reason
 
 
 async def test_K12_a_step_with_a_key_is_repeated_with_the_same_key(world: World) -> None:
@@ -248,7 +248,7 @@ async def test_a_run_of_an_automation_that_is_gone_ends_with_the_reason(world: W
     [run] = await world.happen(id="t1")
     world.install()
     await world.automations.handle(run.id)
-    assert (await world.work()).reason == "there is no automation 'auto' with a step 1 now"
+    assert (await world.work()).reason == "there is no longer an automation 'auto' with a step 1"
 
 
 async def test_a_rehearsal_sends_nothing_and_shows_every_request(world: World) -> None:
@@ -296,7 +296,7 @@ async def test_what_an_automation_names_is_looked_for_in_the_catalogue(world: Wo
         ("/do/0/call", "did you mean 'things.read'?"),
         ("/do/1/call", "did you mean 'demo'?"),
         ("/do/2/inputs/idd", "did you mean 'id'?"),
-        ("/do/2/inputs", "say where id is taken from"),
+        ("/do/2/inputs", "map a value to id"),
     ]
     assert list(find_automation_lints(automation(READ, CREATE), world.runtime.catalog)) == []
 

@@ -66,7 +66,7 @@ async def test_a_poll_that_lacks_an_input_says_so_and_sends_nothing(world: World
     shown = await row(world)
     assert (shown["state"], shown["inputs"]) == ("needs_inputs", {})
     assert shown["error"].startswith("jobs.search: kind is missing")
-    assert shown["error"].endswith("say them: connector triggers enable demo jobs/job.found NAME=VALUE")
+    assert shown["error"].endswith("set them: connector triggers enable demo jobs/job.found NAME=VALUE")
     # Nobody is told of a failing provider.
     assert await world.journal.events() == []
 
