@@ -1,0 +1,17 @@
+"""Which database a URL names."""
+
+from __future__ import annotations
+
+import pytest
+
+from connector.errors import ConfigurationError
+from runtime.journal.journal import Journal
+
+pytestmark = pytest.mark.anyio
+SUCCEEDED = "batch-jobs/batch_job.succeeded"
+
+
+@pytest.mark.parametrize("url", ["mysql://x/y", "journal.db", ""])
+async def test_a_url_of_something_else_is_refused(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="no database that a journal can live in"):
+        await Journal.open(url)
