@@ -1,9 +1,10 @@
-"""A PostgreSQL that is not there, or that closes connections, in words that show no password."""
+"""A journal in PostgreSQL: errors show no password and no value, and a failed transaction leaves nothing."""
 
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 from connector.errors import ConfigurationError
 from runtime.journal.storage.databases import open_database
@@ -21,17 +22,18 @@ async def test_a_server_that_is_not_there_is_an_error_without_the_password() -> 
     assert "canary" not in said
 
 
-async def test_a_connection_that_the_server_closed_is_replaced(postgres: Server) -> None:
+async def test_a_transaction_that_fails_leaves_nothing_and_shows_no_values(postgres: Server) -> None:
     database = await open_database(await postgres.empty())
     assert isinstance(database, PostgreSQL)
-    other = await open_database(database.dsn)
+
+    def fail(db: Connection) -> None:
+        db.execute(text("INSERT INTO checkpoints (name, state, at) VALUES ('poll', '{}', 1)"))
+        db.execute(text("SELECT CAST(:secret AS integer)"), {"secret": "canary-value"})
+
     try:
-        end = text(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
-        )
-        assert await database.read(lambda db: db.scalar(text("SELECT 1"))) == 1
-        await other.transact(lambda db: db.execute(end))
-        assert await database.read(lambda db: db.scalar(text("SELECT 1"))) == 1
+        with pytest.raises(DBAPIError) as caught:
+            await database.transact(fail)
+        assert "parameters hidden" in str(caught.value)
+        assert await database.read(lambda db: db.scalar(text("SELECT count(*) FROM checkpoints"))) == 0
     finally:
         await database.close()
-        await other.close()
