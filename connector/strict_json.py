@@ -126,7 +126,7 @@ def _is_suspect(body: bytes) -> bool:
 def _read_members(members: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(members)
     if len(found) != len(members):
-        raise ValueError("a key stands twice in one object")
+        raise ValueError("duplicate key")
     return found
 
 

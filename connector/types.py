@@ -129,7 +129,7 @@ def read_number(value: Any) -> int | float:
             raise ValueError("the number is too large to be sent without loss")
         return int(value)
     if not math.isfinite(value):
-        raise ValueError("NaN and infinity are no JSON numbers")
+        raise ValueError("NaN and infinity are not JSON numbers")
     return float(value)
 
 

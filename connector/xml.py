@@ -48,7 +48,7 @@ def count_marks(text: str, mark: str) -> int:
 
     def declare(_version: str, encoding: str | None, _standalone: int) -> None:
         if encoding is not None and encoding.lower() not in {"utf-8", "utf8"}:
-            raise ValueError("the document says that it is in another encoding than UTF-8")
+            raise ValueError("the document declares an encoding other than UTF-8")
 
     parser = expat.ParserCreate()
     parser.XmlDeclHandler = declare

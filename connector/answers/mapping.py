@@ -232,7 +232,7 @@ class ChunkReader:
 def check_stream_type(operation: Operation, response: Response) -> None:
     """Raises MappingError for an answer that says to be something else than the stream its definition expects."""
     if operation.response == "sse" and response.content_type not in ("", "text/event-stream"):
-        raise _unreadable(response, "it is no stream", expected="server-sent events")
+        raise _unreadable(response, "it is not a stream", expected="server-sent events")
 
 
 def combine(operation: Operation, chunks: Iterable[Chunk], status: int = 200) -> Result:

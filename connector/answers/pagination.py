@@ -183,13 +183,13 @@ class Cursor:
             return replace(request, body=_set_pair(request.text or "", self.param, to_text(mark)).encode())
         document = {} if request.body is None else request.json
         if not isinstance(document, dict):
-            raise _unusable(page, "the body of the request is no JSON object that a cursor could be put into")
+            raise _unusable(page, "the body of the request is not a JSON object, so no cursor can be put into it")
         *outer, name = self.param.split(".")
         inside = document
         for step in outer:
             inside = inside.setdefault(step, {})
             if not isinstance(inside, dict):
-                raise _unusable(page, f"{step!r} in the body of the request is no object")
+                raise _unusable(page, f"{step!r} in the body of the request is not an object")
         inside[name] = mark
         return replace(request, body=to_text(document).encode())
 
@@ -234,7 +234,7 @@ class NextURL:
         if target in (None, "", False):
             return None
         if not isinstance(target, str):
-            raise _unusable(page, "the address of the next page is no text")
+            raise _unusable(page, "the address of the next page is not a text")
         try:
             url = urllib.parse.urldefrag(urllib.parse.urljoin(page.request.url, target)).url
             away = origin_of(url) != origin_of(page.request.url)

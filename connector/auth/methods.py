@@ -286,7 +286,7 @@ def _token_auth(default_header: str) -> Callable[[Mapping[str, Any], ReadAuth], 
                 else:
                     raise ValueError("one header carries one token: nest each token with its own headerName")
             if token is None:
-                raise ValueError("a credential needs a token beside the name of its header")
+                raise ValueError("a credential needs a token in addition to the name of its header")
             tokens.append(CarriedToken(token, _carrier(source, default_header, header)))
         if not tokens:
             raise ValueError("the method needs params that hold its token")

@@ -190,7 +190,7 @@ class AuthorizationCode:
     def renew(self, values: Values, grant: Grant | None, now: float, base: str) -> Renewal:  # noqa: ARG002 - a Grantor
         """One refresh (RFC 6749, section 6); a rotated refresh token is in the grant that is returned."""
         if grant is None or not grant.refresh_token:
-            raise unusable("nobody has allowed it yet" if grant is None else "its token ended and has no successor")
+            raise unusable("no one has allowed it yet" if grant is None else "its token ended and has no successor")
         request = self.client.request({"grant_type": "refresh_token", "refresh_token": grant.refresh_token}, values)
         return read_grant((yield request), now, previous=grant, secrets=request.secrets)
 
@@ -248,7 +248,9 @@ class GoogleServiceAccount:
         name = (*self.account.names, "serviceAccountJSON")[0]
         account = read_blob(self.account, values, name)
         if not account.get("client_email") or not account.get("private_key"):
-            raise Unrenderable(name, "it is no key file of a service account: client_email and private_key are needed")
+            raise Unrenderable(
+                name, "it is not the key file of a service account: client_email and private_key are needed"
+            )
         url = account.get("token_uri") or _GOOGLE_TOKEN_URL
         claims = {"iss": account["client_email"], "aud": url, "scope": self.scopes.render(values) or ""}
         subject = self.subject.render(values)
@@ -344,7 +346,7 @@ def sign_assertion(
         header = {"typ": "JWT", "alg": "ES256" if elliptic else "RS256", **({"kid": key_id} if key_id else {})}
         return jwt.encode(header, payload, (ECKey if elliptic else RSAKey).import_key(pem))
     except Exception:  # noqa: BLE001 - whatever the libraries say of a key may quote it
-        raise Unrenderable(name, "it is no private key in PEM that signs RS256 or ES256") from None
+        raise Unrenderable(name, "it is not a private key in PEM that signs RS256 or ES256") from None
 
 
 def _is_elliptic(pem: str) -> bool:
@@ -360,7 +362,7 @@ def read_blob(template: Template, values: Values, name: str) -> dict[str, str]:
         document = json.loads(_required(template, values))
         return {key: _joined(value) for key, value in document.items() if isinstance(value, (str, int, list))}
     except (AttributeError, json.JSONDecodeError, RecursionError):
-        raise Unrenderable(name, "it is no JSON object") from None
+        raise Unrenderable(name, "it is not a JSON object") from None
 
 
 def _seconds(template: Template, values: Values) -> int:

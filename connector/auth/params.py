@@ -41,7 +41,7 @@ _CLIENT = (
 _DESCRIPTIONS = {
     "clientID": "The id of the OAuth client.",
     "clientSecret": "The secret of the OAuth client.",
-    "tokenURL": "Where tokens are asked for.",
+    "tokenURL": "Where tokens are requested.",
     "authURL": "Where a person allows the connection.",
     "issuer": "Who signs the assertion.",
     "privateKey": "The private key that signs the assertion, in PEM.",

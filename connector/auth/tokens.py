@@ -84,7 +84,7 @@ def read_grant(response: Response, now: float, *, previous: Grant | None = None,
 def make_grant(token: str, now: float, lifetime: Any, refresh_token: str | None = None) -> Grant:
     """A grant of a token that lives for so many seconds; one that no header carries is refused."""
     if not token.isascii() or not token.isprintable() or " " in token or not token:
-        raise unusable("the token that came is no text that a header carries")
+        raise unusable("the token in the answer cannot be sent in a header")
     try:
         seconds = float(lifetime)
     except (TypeError, ValueError, OverflowError):

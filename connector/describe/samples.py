@@ -51,7 +51,7 @@ def read_example(name: str, example: Any) -> tuple[Response, ...]:
 def _read_entry(name: str, entry: Any) -> Response:
     hint = "an example is {status?, headers?, body}, or a list of them"
     if not isinstance(entry, Mapping):
-        raise ConfigurationError(f"example {name} is no object", hint=hint)
+        raise ConfigurationError(f"example {name} is not an object", hint=hint)
     status, headers = entry.get("status", 200), entry.get("headers", {})
     if type(status) is not int or not 200 <= status <= 599:
         raise ConfigurationError(f"example {name}: status is not 200 to 599", hint=hint)

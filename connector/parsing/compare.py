@@ -90,7 +90,7 @@ def _operation(old: Operation, new: Operation) -> Iterator[Change]:
     if old.response != new.response:
         yield Change("changed", old.id, f"its answer is {new.response}, not {old.response}", breaking=True)
     if old.lists != new.lists:
-        yield Change("changed", old.id, f"it gives {'records' if new.lists else 'one object'} now", breaking=True)
+        yield Change("changed", old.id, f"it returns {'records' if new.lists else 'one object'} now", breaking=True)
     elif old.records is not None and old.records != new.records:
         yield Change("changed", old.id, "its records are elsewhere in the answer")
     if old.pagination != new.pagination:
@@ -123,7 +123,7 @@ def _input(id: str, old: Placeholder, new: Placeholder) -> Iterator[Change]:
     elif old.required and not new.required:
         yield changed("is no longer required")
     if old.default != new.default and new.default is not None:
-        yield changed(f"is {to_text(new.default)} unless told")
+        yield changed(f"is {to_text(new.default)} by default")
     gone = [option for option in old.options if option not in new.options] if new.options else []
     if gone or (new.options and not old.options):
         yield changed(f"takes {', '.join(map(to_text, new.options))} only", breaking=True)

@@ -245,7 +245,7 @@ class _Parse:
         """A document (or the member) of resources."""
         for handle, item, where in reader.items(source if isinstance(source, (list, Mapping)) else [], path, "handle"):
             if handle in self.found_resources:
-                message = f"resource {handle[:70]!r} stands twice"
+                message = f"resource {handle[:70]!r} is duplicated"
                 reader.complain("E_DOUBLED", message, (*where, "handle"), "handles are unique")
                 continue
             self.found_resources[handle] = self._resource(reader, handle, item, where, service)
@@ -278,7 +278,7 @@ class _Parse:
         """A document (or the member) of custom operations."""
         for handle, item, where in reader.items(source if isinstance(source, (list, Mapping)) else [], path, "handle"):
             if handle in self.found_custom:
-                message = f"operation {handle[:70]!r} stands twice"
+                message = f"operation {handle[:70]!r} is duplicated"
                 reader.complain("E_DOUBLED", message, (*where, "handle"), "handles are unique")
                 continue
             self.found_custom[handle] = read_custom_operation(reader, handle, item, where, service)

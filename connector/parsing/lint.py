@@ -70,7 +70,7 @@ def _unmade(connector: Connector) -> Iterator[Problem]:
         named += [(poll.operation, ("poll", "operation"))] if poll is not None else []
         for name, inside in named:
             if name not in known:
-                message = f"{webhook.id} waits for {name!r}, which is no operation"
+                message = f"{webhook.id} waits for {name!r}, which is not an operation"
                 yield Problem("W_TRIGGER_OPERATION", message, did_you_mean(str(name), known), _pointer(*where, *inside))
         operation = connector.operations.get(poll.operation) if poll is not None else None
         if poll is not None and operation is not None:
@@ -78,7 +78,7 @@ def _unmade(connector: Connector) -> Iterator[Problem]:
             for name in poll.inputs:
                 if name not in takes:
                     pointer = _pointer(*where, "poll", "inputs", name)
-                    message = f"{webhook.id} asks {operation.id} with {name!r}, which is no input of it"
+                    message = f"{webhook.id} polls {operation.id} with {name!r}, which is not an input of it"
                     yield Problem("W_TRIGGER_OPERATION", message, did_you_mean(name, takes), pointer)
 
 
@@ -134,7 +134,7 @@ def _try(operation: Operation, example: Any, together: _Tried, file: str, pointe
         status = answer.get("status", 200) if isinstance(answer, Mapping) else None
         if not isinstance(answer, Mapping) or type(status) is not int:
             hint = 'write {"status": 200, "headers": {}, "body": …}'
-            yield Problem("W_EXAMPLE_SHAPE", f"{operation.id}: the example is no answer", hint, here, file)
+            yield Problem("W_EXAMPLE_SHAPE", f"{operation.id}: the example is not an answer", hint, here, file)
         elif 200 <= status < 300 and answer.get("body") is not None and operation.response == "json":
             bodies.append((f"{here}/body", answer["body"]))
     for here, body in bodies:

@@ -362,7 +362,7 @@ def _response(
     joined = [name for name in reader.get(block, "join", list, []) if isinstance(name, str)]
     for index, name in enumerate(joined):
         if name not in names:
-            message = f"{name[:70]!r} is no field of this answer"
+            message = f"{name[:70]!r} is not a field of this answer"
             at = (*path, "response", "join", index)
             reader.complain("E_RESPONSE_KIND", message, at, did_you_mean(name, sorted(names)))
     done = reader.get(block, "done", (str, list), [])

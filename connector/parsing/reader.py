@@ -68,7 +68,7 @@ class Reader:
                 continue
             if name in seen:
                 self.complain(
-                    "E_DOUBLED", f"{name[:70]!r} stands twice", (*path, index, identity or ""), "names are unique"
+                    "E_DOUBLED", f"{name[:70]!r} is duplicated", (*path, index, identity or ""), "names are unique"
                 )
                 continue
             seen.add(name)
@@ -180,7 +180,7 @@ class Reader:
             except ValueError as error:
                 self.complain("E_HEADER", str(error), where, at_key=True)
             if name.lower() in seen:
-                self.complain("E_DOUBLED", f"header {name!r} stands twice", where, "case does not matter", at_key=True)
+                self.complain("E_DOUBLED", f"header {name!r} is duplicated", where, "case does not matter", at_key=True)
                 continue
             seen.add(name.lower())
             template, declared = self.template(value, where, constants=True)

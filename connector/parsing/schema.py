@@ -234,7 +234,7 @@ class Positions:
         path = (*path, name)
         self._check_scalar(key, offset, path)
         if name in seen:
-            self._complain("E_JSON_DOUBLED_KEY", f"{name[:70]!r} stands twice", path, offset)
+            self._complain("E_JSON_DOUBLED_KEY", f"{name[:70]!r} is duplicated", path, offset)
         seen.add(name)
         self._keys[path] = offset
         next(tokens)  # the colon
@@ -243,7 +243,7 @@ class Positions:
     def _check_scalar(self, token: str, offset: int, path: Path) -> None:
         if token[0] != '"':
             if not math.isfinite(float(token)):
-                self._complain("E_JSON", f"{token[:70]} is no JSON number, or too large for one", path, offset)
+                self._complain("E_JSON", f"{token[:70]} is not a JSON number, or is too large for one", path, offset)
         elif _SURROGATE.search(token):
             try:
                 json.loads(token).encode()

@@ -114,7 +114,7 @@ def _auth_sources(reader: Reader, block: Mapping[str, Any]) -> list[tuple[Mappin
 
 def _choice(sources: Sequence[tuple[Mapping[str, Any], Path]]) -> Declaration:
     methods = ", ".join(str(source.get("method", "none")) for source, _ in sources)
-    described = f"How this connection authenticates: {methods}; the first unless told."
+    described = f"How this connection authenticates: {methods}; the first one by default."
     return Declaration(Placeholder(AUTH_METHOD, CONVERTORS["string"], described), ("service", "authOptions"))
 
 

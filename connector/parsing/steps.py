@@ -71,7 +71,7 @@ def read_mime_step(source: Mapping[str, Any], path: Path, scope: Scope) -> MimeS
                 reader.complain("E_HEADER", str(error), where)
     output = reader.get(source, "output", str, "raw")
     if not _NAME.match(output):
-        reader.complain("E_NAME", f"{output[:70]!r} is no name of a variable", (*path, "output"))
+        reader.complain("E_NAME", f"{output[:70]!r} is not a name for a variable", (*path, "output"))
     label = f"{scope.handle}, step {scope.number}" if scope.number else scope.handle
     return MimeStep(label, templates, output, inputs)
 

@@ -67,10 +67,10 @@ def add_kind(table: str, name: str, row: Any) -> None:
         raise ValueError(f"there is no table {table!r}; {did_you_mean(table, list(TABLES))}")
     found = TABLES[table]
     if not found.fits(row):
-        raise ValueError(f"{name!r} is no row of {table}: expected {found.holds}")
+        raise ValueError(f"{name!r} is not a row of {table}: expected {found.holds}")
     keys = [found.key(each) for each in (name, *getattr(row, "aliases", ()))]
     if isinstance(row, Convertor) and found.key(row.name) != keys[0]:
-        raise ValueError(f"{name!r} is no row of {table}: the Convertor calls itself {row.name!r}")
+        raise ValueError(f"{name!r} is not a row of {table}: the Convertor calls itself {row.name!r}")
     for key in keys:
         if not key or key in found.rows:
             raise ValueError(f"{key!r} is in {table} already" if key else "a kind has a name")

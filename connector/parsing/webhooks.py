@@ -35,9 +35,9 @@ def read_webhooks(
         route = reader.get(item, "path", str, None)
         if route is not None and not _is_route(route):
             hint = "it begins with /webhooks/ and holds no dot segment, '{' or escape"
-            reader.complain("E_WEBHOOK_PATH", f"{route[:70]!r} is no webhook path", (*where, "path"), hint)
+            reader.complain("E_WEBHOOK_PATH", f"{route[:70]!r} is not a webhook path", (*where, "path"), hint)
         elif route in routes:
-            message = f"webhook path {route[:70]!r} stands twice"
+            message = f"webhook path {route[:70]!r} is duplicated"
             reader.complain("E_DOUBLED", message, (*where, "path"), "paths are unique")
         else:
             routes.add(route or "")

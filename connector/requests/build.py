@@ -154,7 +154,7 @@ def read_inputs(operation: AnyOperation, inputs: Mapping[str, Any]) -> tuple[dic
         if name in operation.inputs:
             continue
         if name not in operation.from_connection:
-            errors.append(InputProblem(name, f"{name} is no input of this operation"))
+            errors.append(InputProblem(name, f"{name} is not an input of this operation"))
         elif given is not None:
             try:
                 values[name] = operation.service.placeholders[name].read(given)

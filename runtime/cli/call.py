@@ -113,7 +113,7 @@ def call(  # noqa: PLR0913 - one for each option
     if max_pages is not None and not everything:
         raise click.UsageError("--max-pages goes with --all")
     if out is not None and not out.parent.is_dir():
-        raise click.BadParameter(f"{out.parent} is no folder", param_hint="--out")
+        raise click.BadParameter(f"{out.parent} is not a folder", param_hint="--out")
     runtime = _open_mock_runtime(everywhere, connector) if mock else _open_runtime(everywhere, connector, base_url)
     values = _read_inputs(runtime, connector, operation, inputs, source)
     found = runtime.find(connector, operation)[1]

@@ -180,7 +180,7 @@ def set_secret(
     if surplus or "=" in name:
         # Said without the words themselves: one of them is likely to be the secret.
         raise click.UsageError(
-            "a value is no argument, since the shell would keep it: it is asked for, or read from stdin"
+            "a value cannot be an argument, since the shell would keep it: enter it when prompted, or on stdin"
         )
     desk = ConnectionForm(everywhere, connection, base_url)
     desk.check_names([name])

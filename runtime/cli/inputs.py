@@ -101,7 +101,7 @@ def read_json(text: str) -> Any:
     def pairs(members: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(members)
         if len(found) != len(members):
-            raise ValueError("a key stands twice in one object")
+            raise ValueError("duplicate key")
         return found
 
     def integer(digits: str) -> int:

@@ -154,7 +154,7 @@ def events() -> None:
 def list_events(
     everywhere: GlobalOptions, *, connection: str | None, trigger: str | None, after: int | None, limit: int
 ) -> None:
-    """List the newest events, or with --after the ones that follow."""
+    """List the newest events, or with --after those that follow."""
     from runtime.cli import printing
     from runtime.cli.remote import ask
 

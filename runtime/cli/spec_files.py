@@ -105,7 +105,7 @@ def write_connector(imported: Imported, out: Path) -> Written:
     """
     folder = out / imported.handle
     if folder.exists() and not folder.is_dir():
-        raise ConfigurationError(f"{folder} is no folder", hint="name another with --out or --handle")
+        raise ConfigurationError(f"{folder} is not a folder", hint="name another with --out or --handle")
     known = _read_known(folder)
     texts = imported.files()
     stale = [name for name in known if name not in texts]

@@ -109,7 +109,7 @@ def list_subscriptions(everywhere: GlobalOptions) -> None:
         cells = [[row["id"], row["url"], row["connection"], ", ".join(row["trigger"]), row["state"]] for row in rows]
         printing.print_table(columns, cells)
     else:
-        printing.say("note", "nobody gets events; see: connector subscriptions add --help")
+        printing.say("note", "No subscriptions yet. Add one with: connector subscriptions add URL")
 
 
 def _change(everywhere: GlobalOptions, method: str, id: str, verb: str = "") -> Any:
@@ -149,7 +149,7 @@ def rotate(everywhere: GlobalOptions, id: str) -> None:
         printing.print_document(rotated)
     else:
         printing.print_text(rotated["secret"])
-        printing.say("note", "the secret before it is used beside it for 24 hours")
+        printing.say("note", "the previous secret stays valid next to it for 24 hours")
 
 
 @subscriptions.command("enable")

@@ -71,7 +71,7 @@ class Loopback:
             async with asyncio.timeout(self._patience):
                 return await self._code
         except TimeoutError:
-            raise self._failure(f"nobody allowed it within {self._patience:g} s") from None
+            raise self._failure(f"no one allowed it within {self._patience:g} s") from None
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open.add(writer)

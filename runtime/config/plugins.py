@@ -53,7 +53,7 @@ def find_plugins() -> list[tuple[Plugin, EntryPoint]]:
 def load_plugins() -> tuple[Plugin, ...]:
     """Adds the row of each plug-in, once in a process.
 
-    Raises ConfigurationError for one that cannot be imported, is no row of its table, or has a name that is taken; it
+    Raises ConfigurationError for one that cannot be imported, is not a row of its table, or has a taken name; it
     names the distribution that brings it.
     """
     plugins = find_plugins()

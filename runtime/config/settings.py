@@ -235,7 +235,7 @@ def _read_limits(table: Any, variables: Mapping[str, str], file: Path) -> Limits
     }
     for where, (name, value) in given.items():
         if name not in known:
-            raise ConfigurationError(f"{where} is no limit", hint=did_you_mean(name, sorted(known)))
+            raise ConfigurationError(f"{where} is not a limit", hint=did_you_mean(name, sorted(known)))
         number = _to_number(where, value, known[name])
         limits = replace(limits, **{name: number})
     return limits

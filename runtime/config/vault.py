@@ -216,7 +216,7 @@ def read_secrets_file(path: Path) -> dict[str, dict[str, Any]]:
 def check_names(service: Service, connection: str, names: Iterable[str]) -> None:
     """Raises InputError unless the connection has values of these names."""
     known = sorted({*service.placeholders, *INBOUND})
-    problems = [InputProblem(name, f"{name} is no value of this connection") for name in names if name not in known]
+    problems = [InputProblem(name, f"{name} is not a value of this connection") for name in names if name not in known]
     if problems:
         raise InputError(connection, problems, hint=did_you_mean(problems[0].name, known))
 

@@ -46,7 +46,7 @@ class Inflater:
             try:
                 piece = self._zlib.decompress(data, INFLATE_STEP)
             except zlib.error:
-                message = f"the body is not what its Content-Encoding, {self._coding}, says"
+                message = f"the body does not match its Content-Encoding, {self._coding}"
                 raise MappingError(message, hint=MAYBE_SENT) from None
             data = self._zlib.unused_data or self._zlib.unconsumed_tail
             yield piece

@@ -103,7 +103,7 @@ async def _read_file(path: Any) -> AsyncIterator[bytes]:
 async def _read_iterable(source: Any) -> AsyncIterator[bytes]:
     async for block in source:
         if not isinstance(block, bytes):
-            raise _refusal(source, "an iterator of a file gives bytes")
+            raise _refusal(source, "an iterator of a file yields bytes")
         yield block
 
 

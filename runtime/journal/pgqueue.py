@@ -72,14 +72,17 @@ SELECT kind, id, lane, due FROM work WHERE due < :before AND NOT EXISTS (
 ) LIMIT 1000
 """)
 _CLAIM = """
-SELECT asked.kind, asked.id, work.due,
+SELECT sought.kind, sought.id, work.due,
     CASE WHEN work.due IS NOT NULL
-    THEN pg_try_advisory_lock(hashtextextended(asked.kind || '/' || asked.id, 7264114)) END
-FROM unnest($1::text[], $2::text[]) AS asked (kind, id) LEFT JOIN work ON work.kind = asked.kind AND work.id = asked.id
+    THEN pg_try_advisory_lock(hashtextextended(sought.kind || '/' || sought.id, 7264114)) END
+FROM unnest($1::text[], $2::text[]) AS sought (kind, id)
+    LEFT JOIN work ON work.kind = sought.kind AND work.id = sought.id
 """
 _RELEASE = """
-SELECT asked.kind, asked.id, work.due, pg_advisory_unlock(hashtextextended(asked.kind || '/' || asked.id, 7264114))
-FROM unnest($1::text[], $2::text[]) AS asked (kind, id) LEFT JOIN work ON work.kind = asked.kind AND work.id = asked.id
+SELECT sought.kind, sought.id, work.due,
+    pg_advisory_unlock(hashtextextended(sought.kind || '/' || sought.id, 7264114))
+FROM unnest($1::text[], $2::text[]) AS sought (kind, id)
+    LEFT JOIN work ON work.kind = sought.kind AND work.id = sought.id
 """
 
 

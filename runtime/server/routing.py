@@ -47,7 +47,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     for status, text in {
         400: "The body is not JSON.",
         401: "The admin token is missing or wrong.",
-        403: "The request may not be made from there, or a rule of the operator forbids what it asks for.",
+        403: "The request may not be made from there, or a rule of the operator forbids it.",
         404: "There is nothing of that name.",
         413: "The body is too large.",
         415: "The body is of another kind than JSON.",

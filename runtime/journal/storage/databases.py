@@ -49,6 +49,6 @@ async def open_database(url: str, *, read_only: bool = False) -> Database:
     if scheme in ("postgresql", "postgres"):
         return await PostgreSQL.open("postgresql+asyncpg://" + rest)
     raise ConfigurationError(
-        f"journal: {scheme or 'an empty text'} is no database that a journal can live in",
+        f"journal: {scheme or 'an empty text'} is not a database for a journal",
         hint="sqlite:///path/to/journal.db, or postgresql://user:password@host/database",
     )

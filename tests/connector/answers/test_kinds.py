@@ -145,9 +145,9 @@ def test_own_fields_of_an_answer_win() -> None:
         pytest.param(b"data: {\n\n", "", "not JSON", id="T48-truncated"),
         pytest.param(b"data: 5\n\n", "", "single JSON value", id="T48-scalar"),
         pytest.param(b'data: {"n":1e999}\n\n', "", "too large", id="T47-infinite"),
-        pytest.param(b'data: {"n":1,"n":2}\n\n', "", "twice", id="T47-doubled"),
+        pytest.param(b'data: {"n":1,"n":2}\n\n', "", "duplicate key", id="T47-doubled"),
         pytest.param(b"data: " + b"[" * 100_000 + b"\n\n", "", "deeply", id="T47-depth"),
-        pytest.param(b"<html>", "text/html", "it is no stream", id="T48-another type"),
+        pytest.param(b"<html>", "text/html", "it is not a stream", id="T48-another type"),
     ],
 )
 def test_a_stream_that_cannot_be_read_is_refused(body: bytes, content_type: str, message: str) -> None:
@@ -241,12 +241,12 @@ def nest(depth: int, opening: str = "[", closing: str = "]", inside: str = "1") 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ('{"a":1,"a":2}', "refused: a key stands twice in one object"),
-        ('{"a":1,"a":":"}', "refused: a key stands twice in one object"),
-        ('{"a" : 1,\n"a"\t:2}', "refused: a key stands twice in one object"),
-        ('{"a":1,"a":2,"b":"\\u003a"}', "refused: a key stands twice in one object"),
-        ('{"a":1,"a":2,"b":"\\u003A"}', "refused: a key stands twice in one object"),
-        ('[{"b":{"a":1,"\\u0061":2}}]', "refused: a key stands twice in one object"),
+        ('{"a":1,"a":2}', "refused: duplicate key"),
+        ('{"a":1,"a":":"}', "refused: duplicate key"),
+        ('{"a" : 1,\n"a"\t:2}', "refused: duplicate key"),
+        ('{"a":1,"a":2,"b":"\\u003a"}', "refused: duplicate key"),
+        ('{"a":1,"a":2,"b":"\\u003A"}', "refused: duplicate key"),
+        ('[{"b":{"a":1,"\\u0061":2}}]', "refused: duplicate key"),
         ('{"a":"\\u003a\\\\u003a"}', r"{'a': ':\\u003a'}"),
         ('{"a":"09:00:00","":{"":":"}}', "{'a': '09:00:00', '': {'': ':'}}"),
         ("[9223372036854775807,-9223372036854775808]", "[9223372036854775807, -9223372036854775808]"),

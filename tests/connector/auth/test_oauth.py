@@ -222,8 +222,8 @@ def test_an_old_endpoint_may_answer_with_a_form() -> None:
         (answer([]), "no token, and no reason"),
         (Response(302, Headers({"Location": "https://evil.test"})), "302"),
         (Response(200, Headers({"Content-Type": "text/html"}), b"<html>"), "no token, and no reason"),
-        (answer({"access_token": "line\nbreak"}), "no text that a header carries"),
-        (answer({"access_token": ""}), "no text that a header carries"),
+        (answer({"access_token": "line\nbreak"}), "cannot be sent in a header"),
+        (answer({"access_token": ""}), "cannot be sent in a header"),
     ],
 )
 def test_a_refusal_says_why_and_repeats_no_secret(response: Response, words: str) -> None:

@@ -117,7 +117,7 @@ def test_answers_that_are_no_json_are_not_tried(kind: str) -> None:
 
 @pytest.mark.parametrize("example", [5, None, "x", answer({}, status="200"), answer({}, status=True)])
 def test_an_example_that_is_no_answer_is_told(example: Any) -> None:
-    assert lints(example) == [("W_EXAMPLE_SHAPE", "things.read: the example is no answer")]
+    assert lints(example) == [("W_EXAMPLE_SHAPE", "things.read: the example is not an answer")]
 
 
 def test_of_several_answers_the_one_is_pointed_at() -> None:

@@ -100,7 +100,7 @@ def test_a_stream_needs_both_of_its_rows() -> None:
         ("auth_method", "x", len, "there is no table 'auth_method'; did you mean 'auth_methods'?"),
         ("auth_methods", "Api-Token", len, "'apitoken' is in auth_methods already"),
         ("auth_methods", "-", len, "a kind has a name"),
-        ("auth_methods", "x", "len", "'x' is no row of auth_methods: expected a function that reads an auth block"),
+        ("auth_methods", "x", "len", "'x' is not a row of auth_methods: expected a function that reads an auth block"),
         ("body_kinds", "json", JsonBody, "'json' is in body_kinds already"),
         ("body_kinds", "x", len, "expected a class with from_json, accepts, uses and encode"),
         ("body_kinds", "x", Convertor, "expected a class with from_json, accepts, uses and encode"),
@@ -110,7 +110,7 @@ def test_a_stream_needs_both_of_its_rows() -> None:
         ("signature_schemes", "x", NoAuth, "expected a class with from_json and verify"),
         ("signature_schemes", "hmac", Hmac, "'hmac' is in signature_schemes already"),
         ("convertors", "x", read_string, "expected a Convertor"),
-        ("convertors", "cash", money(), "'cash' is no row of convertors: the Convertor calls itself 'Money'"),
+        ("convertors", "cash", money(), "'cash' is not a row of convertors: the Convertor calls itself 'Money'"),
         ("convertors", "id", Convertor("ID", read_string, frozenset(), {}), "'id' is in convertors already"),
         (
             "convertors",

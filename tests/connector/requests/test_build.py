@@ -180,7 +180,7 @@ def test_every_problem_is_reported_at_once() -> None:
     assert sorted((each.name, each.message) for each in error.errors) == [
         ("id", "id is missing: a required String"),
         ("page", "page: expected an integer, got other text"),
-        ("pgae", "pgae is no input of this operation"),
+        ("pgae", "pgae is not an input of this operation"),
     ]
     assert error.hint.startswith("did you mean 'page'? known: ")
 

@@ -109,7 +109,7 @@ QUICK = Limits(deadline=5, idle=0.2, stream_deadline=0.4, stream_bytes=4 * MIB, 
         pytest.param("sse-cut", "broke off after", TransportError, id="T46-cut"),
         pytest.param("sse-ended-early", "ended before '[DONE]'", MappingError, id="P5-ended early"),
         pytest.param("sse-garbage", "a number is too large", MappingError, id="T47-a message"),
-        pytest.param("sse-html", "it is no stream", MappingError, id="T48-another type"),
+        pytest.param("sse-html", "it is not a stream", MappingError, id="T48-another type"),
     ],
 )
 async def test_a_stream_that_misbehaves_ends_with_its_reason(
@@ -233,7 +233,7 @@ async def test_a_path_is_read_beforehand_where_the_body_is_in_memory(provider: F
 
 @pytest.mark.parametrize(
     ("source", "message"),
-    [(Path("gone"), "no such file"), (of("text"), "an iterator of a file gives bytes")],
+    [(Path("gone"), "no such file"), (of("text"), "an iterator of a file yields bytes")],
     ids=["a path", "an iterator of text"],
 )
 async def test_a_source_that_cannot_be_read_is_an_input_error(

@@ -436,7 +436,7 @@ async def test_a_person_logs_in_with_pkce_and_the_token_is_used(bench: Bench, se
     sent_back = server.allow(authorization_url(service, values, REDIRECT_URI, "state-1", VERIFIER))
     assert sent_back["state"] == "state-1"
     async with bench.runtime({**CODE, "scopes": ["a"]}) as rt:
-        with pytest.raises(NeedsReauthorization, match="nobody has allowed it yet"):
+        with pytest.raises(NeedsReauthorization, match="no one has allowed it yet"):
             await rt.call("demo", "things.read", {})
         request = code_request(service, values, sent_back["code"], REDIRECT_URI, VERIFIER)
         assert not any(secret in str(request.masked().text) for secret in (VERIFIER, sent_back["code"]))

@@ -113,7 +113,7 @@ def test_every_problem_is_named_at_once_and_no_value_is_repeated(tmp_path: Path)
         f"b: {absent}: no such file or directory",
         "c: what is in the file is not UTF-8 text",
         "d: it is given twice",
-        "e: a key stands twice in one object",
+        "e: duplicate key",
     ]
 
 

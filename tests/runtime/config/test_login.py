@@ -74,7 +74,7 @@ async def test_the_wait_ends_after_its_time_and_leaves_no_open_door() -> None:
         port = urllib.parse.urlsplit(loopback.redirect_uri).port
         # A browser may open a connection that it never uses.
         _, idle = await asyncio.open_connection("127.0.0.1", port)
-        with pytest.raises(NeedsReauthorization, match=r"nobody allowed it within 0.01 s"):
+        with pytest.raises(NeedsReauthorization, match=r"no one allowed it within 0.01 s"):
             await loopback.code()
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", port)

@@ -181,7 +181,7 @@ READ = "def read(source, read): raise ValueError\n"
         ),
         (
             {"bad-row": ("[connector.convertors]\nMoney = bad_row:read\n", READ)},
-            "of bad-row 1.0 cannot be used: 'Money' is no row of convertors: expected a Convertor",
+            "of bad-row 1.0 cannot be used: 'Money' is not a row of convertors: expected a Convertor",
         ),
     ],
     ids=["a built-in name", "two plug-ins of one name", "an import that fails", "not a row"],

@@ -85,7 +85,7 @@ async def test_inputs_come_from_the_definition_the_connection_and_the_operator(w
     ("inputs", "said"),
     [
         ({}, "kind is missing"),
-        ({"kind": "a", "sort": "up"}, "sort is no input of this operation"),
+        ({"kind": "a", "sort": "up"}, "sort is not an input of this operation"),
         ({"kind": "a", "most": 10}, "most"),
     ],
 )
