@@ -80,7 +80,7 @@ PARTS: Sequence[tuple[str, str, Sequence[str]]] = (
     ),
     (
         "Values from answers",
-        "A field gives a value of an answer a name of your own.\n[Rule 10](language.md#rule-10) explains selectors in full.",
+        "A field names a value of an answer.\n[Rule 10](language.md#rule-10) explains selectors in full.",
         ["Fields", "Field", "Selector"],
     ),
     (

@@ -261,7 +261,9 @@ def test_a_document_that_is_a_scalar_is_an_error_too() -> None:
         pytest.param(b'{"n": -1E+400}', "too large", id="T47-minus 1e400"),
         pytest.param(b'{"n": ' + b"9" * 400 + b".0}", "too large", id="T47-400 digits"),
         pytest.param(b'{"a": 1, "a": 2}', "duplicate key", id="T47-doubled key"),
-        pytest.param(b'{"a": 1, "a": 2, "n": 12345678901234567890}', "duplicate key", id="T47-doubled key beside a big number"),
+        pytest.param(
+            b'{"a": 1, "a": 2, "n": 12345678901234567890}', "duplicate key", id="T47-doubled key beside a big number"
+        ),
         pytest.param(b'{"a": "\\ud800"}', "surrogate", id="T47-lone surrogate"),
         pytest.param(b'{"\\uDFFF": 1}', "surrogate", id="T47-lone surrogate in a key"),
         pytest.param(b'{"n": NaN}', "NaN is not JSON", id="T47-NaN"),
