@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import fastapi
 import httpx2
 
 from connector.events.signatures import sign
@@ -23,6 +25,8 @@ from runtime.server.serve import listen, serve
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 TOKEN = "an-admin-token-of-some-length"
 PATH = "/webhooks/demo/made"
+CANARY = "canary-7d1f0c55"
+KEY = "bm9uc2Vuc2Utbm9uc2Vuc2Utbm9uc2Vuc2Utbm9uc2U="
 #: Two triggers of a connector that signs nothing in its definition, and those of others that do.
 DEMO = {
     "handle": "demo",
@@ -108,3 +112,20 @@ async def served(
                 await client.aclose()
                 running.cancel()
                 await asyncio.gather(running, return_exceptions=True)
+
+
+def routes(app: fastapi.FastAPI) -> list[tuple[str, str]]:
+    """Each method and path of the interface, names filled in."""
+    paths = app.openapi()["paths"]
+    filled = [
+        (method.upper(), re.sub(r"\{(\w+)\}", "none", path)) for path, methods in paths.items() for method in methods
+    ]
+    return [pair for pair in filled if pair[1] not in ("/healthz", "/readyz")]
+
+
+def is_problem(answer: httpx2.Response) -> bool:
+    """True for an answer that is a whole problem document."""
+    document = answer.json()
+    return answer.headers["content-type"] == "application/problem+json" and {
+        "type", "title", "status", "detail", "code", "hint",
+    } <= document.keys() and document["status"] == answer.status_code  # fmt: skip

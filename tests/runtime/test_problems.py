@@ -12,8 +12,10 @@ from connector.errors import (
     InputProblem,
     InvalidSignature,
     JournalUnavailable,
+    MissingCredentials,
     RateLimited,
     RequestRefused,
+    UnknownOperation,
     UnknownOutcome,
 )
 from connector.messages import Response, Result
@@ -27,6 +29,8 @@ from runtime.problems import failure_document, problem, problem_bytes, status_of
         (BlockedAddress("an internal address"), 403),
         (UnknownOutcome("the provider may have acted"), 502),
         (RequestRefused(409, "taken"), 409),
+        (MissingCredentials("demo", [InputProblem("key", "key is not set")]), 422),
+        (UnknownOperation("demo", "things.red", ["things.read"]), 404),
         (ZeroDivisionError(), 500),
     ],
 )

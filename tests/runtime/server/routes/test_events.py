@@ -7,6 +7,7 @@ import contextlib
 import datetime
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from runtime.journal.entries import Filter, NewEvent
 from runtime.journal.journal import Journal
 from runtime.server.routes import events
 from runtime.server.routes.events import event_stream, find_start
+from tests.doubles.served import Served, is_problem
 
 pytestmark = pytest.mark.anyio
 CATALOG = Catalog()
@@ -105,3 +107,80 @@ def test_a_sample_has_the_shape_of_a_real_event(trigger: str) -> None:
         assert list(event.data) == [each.name for each in webhook.payload]
         if webhook.poll is not None and webhook.poll.states:
             assert event.data["status"] in webhook.poll.states
+
+
+async def read_messages(server: Served, count: int, **more: Any) -> list[tuple[str, str, Any]]:
+    """The first messages of the stream of events: id, event, data."""
+    found: list[tuple[str, str, Any]] = []
+    message: dict[str, str] = {}
+    async with server.client.stream("GET", server.url + "/api/events/stream", **more) as answer:
+        assert answer.status_code == 200
+        async for line in answer.aiter_lines():
+            if line:
+                name, _, value = line.partition(": ")
+                message[name] = value
+            elif message.get("data"):
+                found.append((message["id"], message["event"], json.loads(message["data"])))
+                message = {}
+                if len(found) == count:
+                    break
+    return found
+
+
+async def test_events_are_listed_shown_streamed_and_resumed(server: Served) -> None:
+    for number in range(3):
+        await server.send({"id": f"t-{number}"}, id=f"m-{number}")
+    get = server.client.get
+    listed = (await get(server.url + "/api/events?limit=2")).json()
+    assert ([each["seq"] for each in listed["events"]], listed["next"]) == ([1, 2], 2)
+    listed = (await get(server.url + "/api/events?after=2&trigger=things/made&connection=demo")).json()
+    assert ([each["subject"] for each in listed["events"]], listed["next"]) == (["t-2"], None)
+    newest = (await get(server.url + "/api/events?newest_first=true&limit=1")).json()
+    assert newest["events"][0]["seq"] == 3
+    one = (await get(server.url + f"/api/events/{newest['events'][0]['id']}")).json()
+    assert (one["specversion"], one["type"], one["source"], one["raw"]) == (
+        "1.0",
+        "things/made",
+        "/demo/default",
+        '{"id": "t-2"}',
+    )
+    streamed = await read_messages(server, 3, params={"after": 0})
+    assert [(id, event, data["subject"]) for id, event, data in streamed] == [
+        ("1", "things/made", "t-0"), ("2", "things/made", "t-1"), ("3", "things/made", "t-2"),
+    ]  # fmt: skip
+    resumed = await read_messages(server, 1, headers={"last-event-id": "2"})
+    assert [id for id, _, _ in resumed] == ["3"]
+    by_id = await read_messages(server, 1, headers={"last-event-id": streamed[1][2]["id"]})
+    assert [id for id, _, _ in by_id] == ["3"]
+
+
+async def test_a_stream_gives_what_comes_while_it_is_open(server: Served) -> None:
+    await server.send({"id": "before"}, id="m-0")
+    reading = asyncio.create_task(read_messages(server, 1, params={"trigger": "things/made"}))
+    for number in range(1, 1000):
+        await server.send({"id": "after"}, id=f"m-{number}")
+        if reading.done():
+            break
+        await asyncio.sleep(0.02)
+    ((_, _, data),) = reading.result()
+    assert data["subject"] == "after"
+
+
+async def test_a_sample_event_looks_like_a_real_one_and_is_replayed_like_one(server: Served) -> None:
+    body = {"connection": "mistral-ai", "trigger": "batch-jobs/batch_job.succeeded"}
+    answer = await server.client.post(server.url + "/api/events/send-test", json=body)
+    made = answer.json()
+    assert (answer.status_code, made["type"], made["origin"]) == (200, body["trigger"], "test")
+    assert made["data"]["status"] == "SUCCESS"
+    replayed = await server.client.post(server.url + f"/api/events/{made['id']}/replay")
+    assert (replayed.status_code, replayed.json()) == (200, {"deliveries": 0})
+    unknown = await server.client.post(server.url + "/api/events/send-test", json=body | {"trigger": "batch-jobs/x"})
+    assert (unknown.status_code, is_problem(unknown)) == (404, True)
+
+
+async def test_every_trigger_that_is_shipped_has_a_sample(server: Served) -> None:
+    for webhook in server.lifespan.caller.catalog.get("mistral-ai").webhooks:
+        body = {"connection": "mistral-ai", "trigger": webhook.id}
+        answer = await server.client.post(server.url + "/api/events/send-test", json=body)
+        assert (answer.status_code, answer.json()["type"]) == (200, webhook.id)
+        assert any(value is not None for value in answer.json()["data"].values())
