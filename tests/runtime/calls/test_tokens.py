@@ -477,7 +477,7 @@ async def test_values_that_are_not_set_are_named(bench: Bench, server: Server) -
 
 async def test_a_key_that_signs_nothing_is_named_and_nothing_is_sent(bench: Bench, server: Server) -> None:
     async with bench.runtime({"method": "jwt_bearer"}, {"issuer": "i", "privateKey": "canary-key"}) as rt:
-        with pytest.raises(MissingCredentials, match="privateKey: it is no private key") as caught:
+        with pytest.raises(MissingCredentials, match="privateKey: it is not a private key") as caught:
             await rt.call("demo", "things.read", {})
     assert "canary" not in str(caught.value)
     assert server.asked == []
