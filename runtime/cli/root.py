@@ -15,15 +15,15 @@ import click
 from runtime.cli.call import call, render
 from runtime.cli.catalogue import describe, doctor, lint, list_, schema
 from runtime.cli.connections import connections, secrets
-from runtime.cli.group import PROGRAM, Command, CommandGroup, GlobalOptions, complete_connector
+from runtime.cli.events import events, webhooks
+from runtime.cli.group import PROGRAM, Command, CommandGroup, GlobalOptions
 from runtime.cli.journal import journal
-from runtime.cli.serve import events, serve, webhooks
+from runtime.cli.serve import mock, serve
 from runtime.cli.specs import export, import_
 from runtime.cli.subscriptions import deliveries, subscriptions
 from runtime.cli.triggers import automations, triggers
 
 SHELLS = ("bash", "zsh", "fish")
-DEFAULT_PORT = 9000
 
 
 def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - Click's signature
@@ -54,37 +54,6 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 )
 def cli() -> None:
     """Call the APIs that connectors describe, and inspect the connectors."""
-
-
-@click.command(cls=Command)
-@click.argument("connectors", nargs=-1, shell_complete=complete_connector, metavar="[CONNECTOR]...")
-@click.option(
-    "--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="0 takes a free one."
-)
-@click.pass_obj
-def mock(everywhere: GlobalOptions, connectors: tuple[str, ...], port: int) -> None:
-    """Serve mock providers until interrupted.
-
-    They are made from definitions and their examples. Without CONNECTOR all are served.
-    """
-    import asyncio
-
-    from runtime.cli import printing
-    from runtime.mock import MockProvider, serve
-
-    catalog = everywhere.catalog()
-    found = [catalog.of(name) for name in connectors or catalog.handles()]
-    provider = MockProvider(found, {each.handle: catalog.examples(each.handle) for each in found})
-
-    def on_ready(taken: int) -> None:
-        urls = {handle: f"http://127.0.0.1:{taken}{path}" for handle, path in provider.paths.items()}
-        if everywhere.json:
-            printing.print_document(urls)
-            sys.stdout.flush()
-        for handle, url in urls.items():
-            printing.say("note", f"{handle} answers at {url}; use it as --base-url, and Ctrl-C to stop")
-
-    asyncio.run(serve(provider, "127.0.0.1", port, on_ready))
 
 
 @click.command(cls=Command)

@@ -1,4 +1,4 @@
-"""Every way out of the product, tried with every form of an inside address: nobody connects (hazards T29 to T40).
+"""Every way out of the product, tried with every form of an internal address: no connection is made (hazards T29 to T40).
 
 A canary listens on loopback and counts who connects. Each form of its address is put wherever a definition, a value of
 a connection, an input or an answer of a provider can name a URL. What comes of a call does not matter here, an error or

@@ -1,4 +1,4 @@
-"""The short form of `tests/soak/fuzz_api.py`: the interface asked what its own description allows, and what it does not."""
+"""The short form of `tests/soak/fuzz_api.py`: requests that the description of the interface allows, and others."""
 
 from __future__ import annotations
 
