@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from connector.answers.failures import provider_message
 from connector.answers.mapping import map_turns, read_leniently
 from connector.auth.methods import GrantAuth
-from connector.errors import InputProblem, MappingError, MissingCredentials, RateLimited, ResponseError
+from connector.errors import MappingError, MissingCredentials, RateLimited, ResponseError
 from connector.messages import Chunk, Request, Response, Result, Stream, without_query
 from connector.model.definition import Connector, Operation
 from connector.model.service import SHORTEST_TOKEN, Config, missing_value
@@ -27,8 +27,7 @@ from connector.urls import origin_of
 from runtime.calls.retries import is_limit, read_wait
 from runtime.calls.sender import Authorise, Sender, Sent, Sleep, Transmits
 from runtime.calls.streams import Opening, chunks_of, read_chunks, streams
-from runtime.calls.tokens import Authoriser
-from runtime.config.connections import variable_name
+from runtime.calls.tokens import Authoriser, hint_to_set, unusable_value
 from runtime.config.settings import Settings
 from runtime.config.vault import Vault
 from runtime.http.guard import Guard
@@ -185,17 +184,14 @@ class Exchange:
         """
         missing = frozenset() if isinstance(auth, GrantAuth) else auth.credentials & config.missing
         if missing:
-            error = missing_value(connector.service, missing)
-            hint = "set " + ", ".join(variable_name(connection, name) for name in sorted(missing))
-            raise MissingCredentials(connection, error.errors, hint=hint)
+            errors = missing_value(connector.service, missing).errors
+            raise MissingCredentials(connection, errors, hint=hint_to_set(connection, missing))
 
         def authorise(request: Request) -> Request:
             try:
                 return auth.apply(request, config.values, Moment(time=self._clock(), nonce=self._nonce()))
             except Unrenderable as error:
-                problem = InputProblem(error.name, f"{error.name}: {error}")
-                hint = "correct the values of this connection"
-                raise MissingCredentials(connection, [problem], hint=hint) from None
+                raise unusable_value(connection, error) from None
 
         return authorise
 
@@ -220,29 +216,25 @@ def failure_of(found: Operation, operation: str, result: Result, response: Respo
     said = errors.message.find_one(result.raw) if errors.message is not None else None
     words = provider_message(said) or provider_message(result.raw) or "the provider gave no reason"
     message = f"{words} ({operation} answered {response.status})"
-    code = errors.code_in(result.raw)
     if 300 <= response.status < 400:  # RFC 9110, section 15.4
         where = without_query(response.headers.get("location", "nowhere"))
         message = f"{operation} answered {response.status}: a redirect to {where}, which is not followed"
     meaning = errors.statuses.get(response.status, "")
-    if is_limit(response):
-        after = read_wait(response, now, errors.retry_after)
-        wait = f"wait {after:g} s" if after is not None else "wait before calling again"
-        return RateLimited(
-            message,
-            hint=f"{meaning}; {wait}" if meaning else wait,
-            operation=operation,
-            result=result,
-            response=response,
-            retry_after=after,
-            provider_code=code,
+    code = errors.code_in(result.raw)
+    if not is_limit(response):
+        hint = meaning or _HINTS.get(response.status, "")
+        return ResponseError(
+            message, hint=hint, operation=operation, result=result, response=response, provider_code=code
         )
-    return ResponseError(
+    after = read_wait(response, now, errors.retry_after)
+    wait = f"wait {after:g} s" if after is not None else "wait before calling again"
+    return RateLimited(
         message,
-        hint=meaning or _HINTS.get(response.status, ""),
+        hint=f"{meaning}; {wait}" if meaning else wait,
         operation=operation,
         result=result,
         response=response,
+        retry_after=after,
         provider_code=code,
     )
 

@@ -8,7 +8,7 @@ since its answer may be the only copy of a refresh token. After a failure there 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -172,8 +172,7 @@ class Authoriser:
         missing = sorted(auth.names & config.missing)
         if missing:
             errors = [InputProblem(name, f"{name} of the connection is not set") for name in missing]
-            hint = "set " + ", ".join(variable_name(connection, name) for name in missing)
-            raise MissingCredentials(connection, errors, hint=hint)
+            raise MissingCredentials(connection, errors, hint=hint_to_set(connection, missing))
         origin = config.origin if isinstance(auth.grantor, TokenExchange) else None
         renewal = auth.grantor.renew(config.values, grant, now, config.base or "")
         try:
@@ -185,8 +184,7 @@ class Authoriser:
             renewed: Grant = done.value
             return renewed
         except Unrenderable as error:
-            problem = InputProblem(error.name, f"{error.name}: {error}")
-            raise MissingCredentials(connection, [problem], hint="correct the values of this connection") from None
+            raise unusable_value(connection, error) from None
         except NeedsReauthorization as error:
             raise _refused(connection, auth, error) from None
 
@@ -222,13 +220,24 @@ def _again(failure: _Failure, now: float) -> ConnectorError:
     return TransportError(error.message, hint=left)
 
 
+def hint_to_set(connection: str, names: Iterable[str]) -> str:
+    """The hint that names the variables of missing values."""
+    return "set " + ", ".join(variable_name(connection, name) for name in sorted(names))
+
+
+def unusable_value(
+    connection: str, error: Unrenderable, *, hint: str = "correct the values of this connection"
+) -> MissingCredentials:
+    """The error of a value of a connection that cannot be used."""
+    return MissingCredentials(connection, [InputProblem(error.name, f"{error.name}: {error}")], hint=hint)
+
+
 def login_step(connection: str, step: Callable[[], R]) -> R:
     """Makes a step of a login; its problems become errors of the connection."""
     try:
         return step()
     except Unrenderable as error:
-        problem = InputProblem(error.name, f"{error.name}: {error}")
-        hint = f"set {variable_name(connection, error.name)}, or: connector connections set {connection}"
-        raise MissingCredentials(connection, [problem], hint=hint) from None
+        hint = f"{hint_to_set(connection, [error.name])}, or: connector connections set {connection}"
+        raise unusable_value(connection, error, hint=hint) from None
     except ValueError as error:
         raise ConfigurationError(str(error), hint=f"connector connections set {connection} enters its values") from None

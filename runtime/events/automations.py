@@ -12,7 +12,7 @@ import hashlib
 import random
 import re
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -50,13 +50,13 @@ MAX_KEPT = 256 * 1024
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,199}\Z")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DryRunStep:
     """A step of a dry run: its inputs and its request, or why there would be none."""
 
     step: str
     operation: str
-    inputs: Mapping[str, Any]
+    inputs: Mapping[str, Any] = field(default_factory=dict)
     request: Request | None = None
     skipped: bool = False
     error: str = ""
@@ -135,19 +135,19 @@ class Automations:
         """What the steps would send for an event, without sending it; recorded answers replace real ones."""
         context = context_of(event)
         for step in automation.steps:
-            label = f"{step.connection}/{step.operation}"
+            made = DryRunStep(step=step.name, operation=f"{step.connection}/{step.operation}")
             if not all(each.holds(context) for each in step.when):
-                yield DryRunStep(step.name, label, {}, skipped=True)
+                yield replace(made, skipped=True)
                 continue
             inputs: dict[str, Any] = {}
             try:
                 inputs = step.inputs.resolve(context, name=f"{automation.handle} {step.name}")
                 request = self._caller.render(step.connection, step.operation, inputs)
             except ConnectorError as error:
-                yield DryRunStep(step.name, label, inputs, error=f"{error.message}; {error.hint}".rstrip("; "))
+                yield replace(made, inputs=inputs, error=f"{error.message}; {error.hint}".rstrip("; "))
                 continue
             context[step.name] = self._sample(step)
-            yield DryRunStep(step.name, label, inputs, request)
+            yield replace(made, inputs=inputs, request=request)
 
     def _find(self, step: Step) -> Any:
         return self._caller.find(step.connection, step.operation)[1]

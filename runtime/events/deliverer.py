@@ -11,7 +11,7 @@ import contextlib
 import json
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,9 +22,10 @@ from connector.messages import Event, Request, Response, mask, without_query
 from connector.model.policies import RateLimit
 from runtime.calls.limits import Breaker, Pace
 from runtime.calls.retries import read_wait
+from runtime.calls.sender import Sleep
 from runtime.config.settings import Limits
 from runtime.documents import event_document, time_text
-from runtime.events.subscriptions import HOPS_HEADER, Endpoint, Endpoints, clamp_wait, next_wait
+from runtime.events.subscriptions import HOPS_HEADER, MAX_HOPS, Endpoint, Endpoints, clamp_wait, next_wait
 from runtime.journal.entries import EXHAUSTED, Attempt, NewEvent, StoredEvent, Subscription, Work
 from runtime.journal.journal import Journal
 from runtime.journal.outbox import Outbox, PendingDelivery
@@ -41,8 +42,6 @@ LIMITS: Final = Limits(
 CONCURRENCY: Final = 8000
 #: Requests to one endpoint at once.
 PLACES: Final = 16
-#: Deliveries after which an event is in a loop (hazard T75).
-MAX_HOPS: Final = 5
 #: Seconds of failures without a success after which an endpoint is disabled (hazard S3).
 PATIENCE: Final = 5 * 86400.0
 #: Seconds of failures after which a success ends an outage: the backlog is due at once (hazard S1).
@@ -54,8 +53,6 @@ _LONG: Final = 60.0
 _BEGIN, _TURN = 32, 0.02
 _EXCERPT: Final = 200
 _CONTENT_TYPE: Final = "application/cloudevents+json"  # CloudEvents, HTTP protocol binding 1.0.2, section 3.2
-
-Sleep = Callable[[float], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from runtime.calls.limits import Bucket
 from runtime.config.connections import ConnectionName, connections_of
 from runtime.config.settings import Limits
 from runtime.documents import Document, webhook_document
-from runtime.events.subscriptions import HOPS_HEADER
+from runtime.events.subscriptions import HOPS_HEADER, MAX_HOPS
 from runtime.events.verification import Verification, Verifications
 from runtime.journal.entries import NewEvent
 from runtime.journal.journal import Journal
@@ -42,8 +42,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 #: Called with the connector and the status of each answer.
 Count = Callable[[str, int], None]
 
-#: An event that was passed on more often by runtimes like this one is in a loop (hazard T75).
-MAX_HOPS = 5
 #: Bytes beyond the limit of a body that are read before the answer.
 _DROPPED = 4 * 1024 * 1024
 

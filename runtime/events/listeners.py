@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from connector.errors import JournalUnavailable
 from connector.messages import Event
+from runtime.calls.sender import Sleep
 from runtime.documents import time_text
 from runtime.events.subscriptions import next_wait
 from runtime.journal.entries import EXHAUSTED, Checkpoint, Filter, NewEvent, StoredEvent, event_id
@@ -31,7 +32,6 @@ _PAUSE: Final = 5.0
 _MOST: Final = 1000
 
 Function = Callable[[Event], Awaitable[Any]]
-Sleep = Callable[[float], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)

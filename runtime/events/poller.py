@@ -30,7 +30,7 @@ from connector.model.polls import Poll as Declared
 from connector.types import to_text
 from runtime.calls.caller import Caller
 from runtime.config.connections import ConnectionName
-from runtime.documents import Document, polled_trigger_document
+from runtime.documents import Document, polled_trigger_document, time_text
 from runtime.events.polls import Poll, Polls
 from runtime.journal.entries import Checkpoint, NewEvent, Sightings, Work
 from runtime.journal.journal import Journal
@@ -236,9 +236,10 @@ class Poller:
         await self._save(poll, kept, alarms)
 
     def _alarm(self, poll: Poll, error: str, now: float) -> NewEvent:
-        moment = datetime.datetime.fromtimestamp(now, datetime.UTC).isoformat().replace("+00:00", "Z")
         data = {"operation": poll.operation.id, "failures": ALARM, "error": error}
-        event = Event("", ConnectionName.parse(poll.connection).source, FAILING, poll.operation.id, moment, data)
+        event = Event(
+            "", ConnectionName.parse(poll.connection).source, FAILING, poll.operation.id, time_text(now), data
+        )
         return NewEvent(poll.connection, event, f"{poll.operation.id}:{now}", origin="system")
 
     async def _save(self, poll: Poll, state: Mapping[str, Any], events: Sequence[NewEvent]) -> None:

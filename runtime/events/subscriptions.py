@@ -32,6 +32,8 @@ SHORTEST_WAIT, LONGEST_WAIT = 1.0, 86400.0
 OVERLAP: Final = 86400.0
 #: The header field that counts how often an event was passed on, in messages and in deliveries (hazard T75).
 HOPS_HEADER: Final = "connector-hops"
+#: An event that was passed on more often is in a loop (hazard T75).
+MAX_HOPS: Final = 5
 
 #: The most deliveries in a second that a subscription may set.
 _MOST = 10_000

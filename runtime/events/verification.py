@@ -26,7 +26,7 @@ TOKEN_FILE = "webhook-tokens"
 _ROOT = re.compile(rb"[0-9a-f]{64}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
     """How messages for one connection are verified: by one of its secrets, or only by the token of the URL."""
 
@@ -65,13 +65,17 @@ class Verifications:
         if found is None or not now <= found.until <= now + _FRESH:
             values = self._vault.values(connection, (SECRET, UNSIGNED, DEDUPE))
             text = str(values.get(SECRET) or "")
-            keys = tuple(each for each in split_secrets(text) if each) if text.strip() else ()
             unsigned = str(values.get(UNSIGNED, "")).lower() in ("true", "1", "yes")
-            token = self._token(connection, text) if unsigned else ""
-            by_body = _is_by_body(connection, values.get(DEDUPE, "none"))
             if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()
-            found = self._known[connection] = Verification(connection, keys, unsigned, token, by_body, now + _FRESH)
+            found = self._known[connection] = Verification(
+                connection=connection,
+                secrets=tuple(each for each in split_secrets(text) if each) if text.strip() else (),
+                unsigned=unsigned,
+                token=self._token(connection, text) if unsigned else "",
+                by_body=_is_by_body(connection, values.get(DEDUPE, "none")),
+                until=now + _FRESH,
+            )
         return found
 
     def _token(self, connection: str, secret: str) -> str:

@@ -1,7 +1,7 @@
-"""Where the server of a home is, and how it proves to be that server: the file that it keeps there while it runs.
+"""The file in a home that announces its running server, and the proof of being that server.
 
-After a kill the file stays and its port may be another server's. So the file also holds a key that is made anew at each
-start and never sent: who asks sends a challenge that was never used, and the server answers its keyed hash.
+After a kill the file stays, and its port may be used by another server. So the file also holds a key that is new at
+each start and never sent: a command sends a random challenge, and the server answers with its keyed hash.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ CHALLENGE_LENGTH = 128
 
 @dataclass(frozen=True, slots=True)
 class StartKey:
-    """The key of one start of a server, which only who may read its file knows."""
+    """The key of one start of a server, known only to those who may read its file."""
 
     text: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
 
     def prove(self, challenge: str) -> str:
-        """What shows that one knows the key: HMAC-SHA256 of the challenge, in hexadecimal."""
+        """The proof of knowing the key: HMAC-SHA256 of the challenge, in hexadecimal."""
         return hmac_text("sha256", "hex", self.text, b"connector server " + challenge.encode())
 
     def is_proved_by(self, challenge: str, proof: Any) -> bool:
@@ -42,7 +42,7 @@ class StartKey:
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """What the file says."""
+    """The content of the file."""
 
     url: str
     key: StartKey
@@ -69,7 +69,7 @@ def announced(home: Path, url: str, key: StartKey) -> Iterator[None]:
 
 
 def find_announcement(home: Path) -> Announcement | None:
-    """What the file says, which may be of a server that was killed; None without a file that can be read."""
+    """The content of the file, perhaps of a server that was killed; None without a readable file."""
     try:
         table = json.loads((home / SERVER_FILE).read_text("utf-8"))
         url, key = table["url"], table["key"]

@@ -221,25 +221,15 @@ def build_host_router(caller: Caller) -> APIRouter:
 
 
 def _webhook_routes(ingress: Ingress) -> Iterator[StarletteRoute]:
-    """The path of each webhook, and the same with a token after it."""
+    """The path of each webhook, without and with a token after it; the ingress checks the raw path again."""
     for raw in ingress.routes:
         path = raw.decode()
         for each in (path, path + "/{token}"):
-            yield StarletteRoute(each, _Exact(ingress), include_in_schema=False)
-
-
-class _Exact:
-    """The ingress behind a route of a host; it looks at the raw path again."""
-
-    def __init__(self, ingress: Ingress) -> None:
-        self._ingress = ingress
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._ingress(scope, receive, send)
+            yield StarletteRoute(each, ingress, include_in_schema=False)
 
 
 async def _end(running: Sequence[asyncio.Task[None]], stopping: asyncio.Event) -> None:
-    """Ends the work as soon as the server is told to stop, while it still answers what it was asked."""
+    """Ends the work as soon as the server is told to stop, while it still answers requests."""
     await stopping.wait()
     for task in running:
         task.cancel()
@@ -272,14 +262,14 @@ async def _watch(caller: Caller, poller: Poller) -> None:
 async def follow_definitions(
     reloader: Reloader, poller: Poller | None, wait: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(_RELOAD)
 ) -> None:
-    """Takes edited definitions after each `wait`, their polls too where there is a poller, until it is cancelled."""
+    """Uses edited definitions after each `wait`, and their polls if there is a poller, until it is cancelled."""
     while True:
         await wait()
         try:
             taken = await reloader.look()
             if poller is not None and taken:
                 await poller.follow(taken)
-        except Exception as error:  # noqa: BLE001 - the next edit must be seen, whatever this one did
+        except Exception as error:  # noqa: BLE001 - the next edit must be seen, whatever this one caused
             _LOG.warning("edited definitions could not be taken: %s", getattr(error, "message", type(error).__name__))
 
 
@@ -297,18 +287,18 @@ def _status_router(lifespan: Lifespan) -> APIRouter:
 
     @guarded.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
-        """Everything that is counted, for Prometheus."""
+        """The metrics, for Prometheus."""
         return Response(lifespan.metrics.show(await lifespan.health()), media_type=CONTENT_TYPE)
 
     @router.get("/healthz")
     async def healthz(challenge: str = "") -> JsonResponse:
-        """The process answers; to a challenge with a proof that it is the server which its home announces."""
+        """The process answers; to a challenge with the proof of being the server that its home announces."""
         proof = {"proof": lifespan.start_key.prove(challenge)} if 0 < len(challenge) <= CHALLENGE_LENGTH else {}
         return JsonResponse({"status": "ok"} | proof)
 
     @router.get("/readyz", responses={503: PROBLEMS[503]})
     async def readyz() -> Response:
-        """The journal takes events."""
+        """The journal accepts events."""
         health = await lifespan.health()
         if health is None or not health.ready:
             return problem_response(RequestRefused(503, "the journal cannot be used now"))
@@ -319,12 +309,12 @@ def _status_router(lifespan: Lifespan) -> APIRouter:
 
 
 async def _answer_http(_: Request, error: Exception) -> Response:
-    """What the router itself refuses: an unknown path or method."""
+    """An unknown path or method, which the router refuses."""
     status = error.status_code if isinstance(error, HTTPException) else 500
-    words = {404: "there is no such route", 405: "this route does not take that method"}
+    words = {404: "there is no such route", 405: "this route does not support that method"}
     headers = dict(getattr(error, "headers", None) or {})
-    message = words.get(status, "the request cannot be taken")
-    hint = "see /openapi.json; what is below /api needs a process with the role api" if status == 404 else ""
+    message = words.get(status, "the request cannot be handled")
+    hint = "see /openapi.json; routes below /api need a process with the role api" if status == 404 else ""
     return problem_response(RequestRefused(status, message, hint=hint, headers=headers))
 
 
@@ -333,7 +323,7 @@ async def _answer_any(_: Request, error: Exception) -> Response:
 
 
 def _complete_openapi(app: FastAPI) -> None:
-    """Adds to the description what all routes share: the problem document, and the admin token."""
+    """Adds what all routes share to the description: the problem document, and the admin token."""
     describe = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -344,4 +334,4 @@ def _complete_openapi(app: FastAPI) -> None:
         document["security"] = [{"admin": []}]
         return document
 
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to extend it
+    app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI documents it

@@ -1,8 +1,8 @@
-"""Who may use the HTTP interface: whoever shows the admin token, or, where there is none, a program on this machine.
+"""Who may use the HTTP interface: clients with the admin token or, if there is none, programs on this machine.
 
-Without a token a browser is the danger: a page of somebody else can make it send requests to this machine (hazard T43).
-So the Host header must be this machine's, an Origin must be our own, and a body must be JSON, which no page can send
-elsewhere without being asked first. Webhooks do not come through here; they are verified.
+Without a token a browser is the danger: a page of another site can make it send requests to this machine (hazard T43).
+So the Host header must be this machine's, an Origin our own, and a body JSON, which no page can send to another origin
+without a preflight. Webhooks are verified instead.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 from connector.digests import same_text
 from connector.errors import ConfigurationError, RequestRefused
 
-#: What a reverse proxy adds to the requests that it forwards. A server on this machine may be behind one, for webhooks,
-#: and then the address of the client is the proxy's: anyone could be behind it.
+#: Header fields that a reverse proxy adds to the requests that it forwards. A server on this machine may be behind one,
+#: for webhooks; then the address of the client is the proxy's, and anyone could be behind it.
 _FORWARDED = re.compile(
     rb"via|forwarded|x-forwarded(-.+)?|x-original-.+|x-real-ip|x-client-ip|x-cluster-client-ip|x-envoy-.+|x-proxyuser-ip"
     rb"|true-client-ip|cf-.+|fastly-.+|fly-.+|x-amz-cf-id|x-amzn-trace-id|x-azure-.+|x-appengine-.+|cdn-loop|x-rewrite-url"
@@ -29,7 +29,7 @@ Scope = MutableMapping[str, Any]
 
 
 class Gate:
-    """Lets requests in, or raises RequestRefused; `token` is the admin token, or None."""
+    """Admits requests, or raises RequestRefused; `token` is the admin token, or None."""
 
     def __init__(self, token: str | None) -> None:
         self._token = token
@@ -48,7 +48,7 @@ class Gate:
             raise RequestRefused(401, "the admin token is missing or wrong", hint=_HINT)
 
     def check_local(self, scope: Scope) -> None:
-        """Raises RequestRefused for what does not come from a program on this machine."""
+        """Raises RequestRefused for requests that do not come from a program on this machine."""
         client = scope.get("client")
         if client is not None and not is_loopback(client[0]):
             raise RequestRefused(403, "this address may not use the interface", hint=_LOCAL_HINT)
@@ -79,7 +79,7 @@ def is_loopback(address: str) -> bool:
 def check_bind(host: str, token: str | None, public_url: str = "") -> None:
     """Raises ConfigurationError for a server that others could reach while no admin token is set.
 
-    A public URL leads to it from outside, through a proxy, whatever address it listens at.
+    A public URL leads to it through a proxy, whatever address it listens on.
     """
     reached = urlsplit(public_url).hostname or ""
     if token is None and reached and not is_loopback(reached):

@@ -1,7 +1,7 @@
-"""What is counted for Prometheus: messages of webhooks, requests, and how the journal is.
+"""Metrics for Prometheus: messages of webhooks, requests, and the state of the journal.
 
-A label is a handle, a status or a kind of request, never anything that a client chose, so their number is bounded and
-no secret can be one (hazard T55).
+A label is a handle, a status or a route, never anything that a client chose, so their number is bounded and none can be
+a secret (hazard T55).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Metrics(Collector):
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        #: How many messages, by connector and status. A counter of the library has a lock, and takes ten times as long.
+        #: Messages by connector and status. A counter of the library has a lock, and takes ten times as long.
         self._messages = collections.Counter[tuple[str, int]]()
         self._registry.register(self)
         self._requests = Histogram(
@@ -46,11 +46,11 @@ class Metrics(Collector):
         }
 
     def count_message(self, connector: str, status: int) -> None:
-        """One message of a webhook was answered; told on the event loop alone."""
+        """Counts an answered message of a webhook; only called on the event loop."""
         self._messages[connector, status] += 1
 
     def collect(self) -> Iterator[CounterMetricFamily]:
-        """What `count_message` counted, as the library asks for it."""
+        """What `count_message` counted, in the form of the library."""
         family = CounterMetricFamily(
             "connector_webhook_messages",
             "Messages that came to webhooks, by what was answered.",
@@ -61,11 +61,11 @@ class Metrics(Collector):
         yield family
 
     def observe_request(self, route: str, status: int, seconds: float) -> None:
-        """One request to the interface was answered; `route` is its template."""
+        """Counts an answered request to the interface; `route` is its template."""
         self._requests.labels(route, str(status)).observe(seconds)
 
     def show(self, health: Health | None) -> bytes:
-        """Everything, as Prometheus reads it."""
+        """All metrics in the text format of Prometheus."""
         for name, gauge in self._gauges.items():
             gauge.set(0.0 if health is None else float(getattr(health, name)))
         return generate_latest(self._registry)

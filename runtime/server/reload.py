@@ -1,14 +1,13 @@
-"""Edited definitions taken while the server runs; one that is not valid leaves the one before in use.
+"""Reloads edited definitions while the server runs; an invalid one leaves the previous one in use.
 
-Files are looked at and read on another thread, and only what is whole and valid is taken, between two requests: calls,
-polls and webhooks that have begun end with the definition that they began with.
+Files are read on another thread, and only valid definitions are used, between two requests. Calls, polls and webhooks
+in progress end with the definition that they began with.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
 
 from connector.errors import ConfigurationError, InvalidDefinition
 from connector.model.definition import Connector
@@ -16,8 +15,10 @@ from runtime.config.catalog import Catalog, Edition, read_place
 from runtime.events.ingress import Ingress, find_routes
 
 _LOG = logging.getLogger(__name__)
-#: Of one definition at most so many problems are logged.
+#: The most problems of one definition that are logged.
 _MAX_PROBLEMS = 10
+#: A definition that was read, or why it cannot be.
+Outcome = Connector | InvalidDefinition | ConfigurationError
 
 
 class Reloader:
@@ -30,9 +31,9 @@ class Reloader:
         self._seen = catalog.editions()
 
     async def look(self) -> list[str]:
-        """Takes the definitions that were edited since the last look and are valid; returns their handles, sorted.
+        """Uses the valid definitions that were edited since the last time; returns their handles, sorted.
 
-        What is wrong with the others is logged once for each edit.
+        The problems of the others are logged once for each edit.
         """
         now, read = await asyncio.to_thread(self._read)
         taken = [handle for handle, outcome in read.items() if self._take(handle, now[handle], outcome)]
@@ -41,22 +42,18 @@ class Reloader:
         self._seen = now
         return sorted(taken)
 
-    def _read(self) -> tuple[dict[str, Edition], dict[str, Connector | InvalidDefinition | ConfigurationError]]:
-        # The edition comes before the text: what is written in between is an edit to be seen next time.
-        now = self._catalog.editions()
-        return now, dict(self._read_edited(now))
-
-    def _read_edited(
-        self, now: dict[str, Edition]
-    ) -> Iterator[tuple[str, Connector | InvalidDefinition | ConfigurationError]]:
+    def _read(self) -> tuple[dict[str, Edition], dict[str, Outcome]]:
+        # The edition is read before the text, so that an edit in between is seen the next time.
+        now, read = self._catalog.editions(), dict[str, Outcome]()
         for handle, edition in now.items():
             if self._seen.get(handle) != edition:
                 try:
-                    yield handle, read_place(edition.place, handle)
+                    read[handle] = read_place(edition.place, handle)
                 except (InvalidDefinition, ConfigurationError) as error:
-                    yield handle, error
+                    read[handle] = error
+        return now, read
 
-    def _take(self, handle: str, edition: Edition, outcome: Connector | InvalidDefinition | ConfigurationError) -> bool:
+    def _take(self, handle: str, edition: Edition, outcome: Outcome) -> bool:
         catalog = self._catalog
         before = catalog.loaded()
         stays = "the previous one stays in use" if handle in before else "there is none to use"

@@ -48,11 +48,11 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         400: "The body is not JSON.",
         401: "The admin token is missing or wrong.",
         403: "The request may not be made from there, or a rule of the operator forbids it.",
-        404: "There is nothing of that name.",
+        404: "Nothing has that name.",
         413: "The body is too large.",
         415: "The body is of another kind than JSON.",
         422: "An input is missing, unknown or of another type, or a definition or setting cannot be used.",
-        502: "The provider answered with a failure, not at all, or with something that cannot be read.",
+        502: "The provider answered with a failure, with something unreadable, or not at all.",
         503: "The journal cannot be used now.",
     }.items()
 }
@@ -109,7 +109,7 @@ class JsonResponse(Response):
 
 
 class _StrictRequest(Request):
-    """A request whose body is read within its limit, and which takes for JSON only what is."""
+    """A request whose body has a limit, and whose JSON is read strictly."""
 
     async def body(self) -> bytes:
         if not hasattr(self, "_body"):
@@ -124,7 +124,7 @@ class _StrictRequest(Request):
 
 
 def connector_of(connection: str) -> str:
-    """The handle of a connection whose name can be one; raises RequestRefused."""
+    """The handle of a connection; raises RequestRefused for a name that is not valid."""
     name = ConnectionName.parse(connection)
     if not name.is_valid:
         raise RequestRefused(404, "there is no such connection", hint="a connection is CONNECTOR or CONNECTOR:NAME")
@@ -184,7 +184,7 @@ def _as_ours(error: Exception) -> Exception:
         problems = [InputProblem(_place(each["loc"]), f"{_place(each['loc'])}: {each['msg']}") for each in listed]
         return InputError("request", problems, hint="see /openapi.json")
     if isinstance(error, HTTPException):
-        # FastAPI says so of whatever was raised while a body was read.
+        # FastAPI raises this for any error while a body was read.
         cause = error.__cause__
         return cause if isinstance(cause, ConnectorError) else RequestRefused(error.status_code, str(error.detail))
     return error

@@ -1,9 +1,8 @@
-"""The server under the application: few enough clients, none of them slow, and an end that loses nothing.
+"""The server under the application: uvicorn with a deadline for requests, a limit on clients, and an orderly end.
 
-uvicorn has no deadline for a request, so a client that sends its header or its body a byte at a time would hold a
-connection for ever (hazard T70). `RequestDeadline` closes it, and refuses clients when there are too many.
-It is put before uvicorn's protocol over h11, or over httptools where the extra `speed` brings that. What is answered is
-the application's.
+uvicorn has no deadline for a request, so a client that sends a byte at a time would hold a connection for ever (hazard
+T70). `RequestDeadline` closes it, and refuses clients when there are too many. It extends uvicorn's protocol over h11,
+or over httptools if the extra `speed` is installed.
 """
 
 from __future__ import annotations
@@ -25,40 +24,40 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 try:
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 except ImportError:  # without the extra `speed`
-    HttpToolsProtocol = asyncio.Protocol  # type: ignore[assignment, misc]  # what nobody uses then
+    HttpToolsProtocol = asyncio.Protocol  # type: ignore[assignment, misc]  # never used then
 
 from connector.errors import ConfigurationError
 from runtime.config.settings import Limits
 
-#: Seconds that answers which have begun may take after the end was asked for (hazard K14).
+#: Seconds that answers in progress may take after the server was told to stop (hazard K14).
 GRACE = 20
-#: Seconds after which a thread gets the interpreter that it waits for. The thread that commits waits for it after every
-#: statement; with Python's own 5 ms one message of a hundred waited twice as long for its 202.
+#: Seconds after which a waiting thread gets the interpreter. The thread that commits waits for it after each statement;
+#: with Python's default of 5 ms the 99th percentile of a webhook's answer is several times as long.
 SWITCHING = 0.0005
-#: New objects after which the collector looks at the youngest. A message makes dozens, which all go by themselves; with
-#: Python's own 700 the collector took a twentieth of the time of each.
+#: New objects after which the collector runs. A message makes dozens, which all go by themselves; with Python's default
+#: the collector took a twentieth of the time of each message.
 COLLECTING = 50_000
-#: File descriptors that are not for clients: the journal, providers, subscribers.
+#: File descriptors kept for the journal, providers and subscribers.
 _OWN_FILES = 64
 _TOO_MANY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 class Joined:
-    """A transport that sends the head of an answer with the beginning of its body, in one segment.
+    """A transport that sends the head of an answer together with the beginning of its body, in one TCP segment.
 
-    A second one would cost both sides as much as the first. A head whose body is late goes alone, in the next turn of
-    the loop.
+    A second segment costs both sides as much as the first: over h11, messages a second fell to a third without this.
+    A head whose body is late is sent alone, in the next turn of the loop.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self._held: bytes | None = None
-        # What is asked for with every request.
+        # Used with every request.
         self.is_closing, self.resume_reading = transport.is_closing, transport.resume_reading
 
     def write(self, data: bytes) -> None:
-        """Holds what comes first, and sends it with what comes next."""
+        """Holds the first piece, and sends it with the next one."""
         if not data:
             return
         if self._held is None:
@@ -84,47 +83,47 @@ class Joined:
 
 
 class RequestDeadline(asyncio.Protocol):
-    """A deadline for each request, and a limit on clients, before a protocol of uvicorn; `make_protocol` says which."""
+    """A deadline for each request, and a limit on clients, for a protocol of uvicorn."""
 
-    #: Seconds for a request to come, to its last byte.
+    #: Seconds for a request to arrive, to its last byte.
     patience = 10.0
-    #: Clients at once.
+    #: The most clients at once.
     most = 1000
-    #: Bytes that the head of a request may have.
+    #: The most bytes of the head of a request.
     head_bytes = 64 * 1024
     _deadline: asyncio.TimerHandle | None = None
     _refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
-        """Takes a client, or turns it away if there are too many."""
+        """Accepts a client, or refuses it if there are too many."""
         if len(self.connections) >= self.most:  # type: ignore[attr-defined]  # as the protocol below
             self._refused = True
             self.transport = transport
             transport.write(_TOO_MANY)
             transport.close()
             return
-        super().connection_made(Joined(transport))  # type: ignore[arg-type]  # what uvicorn asks for
+        super().connection_made(Joined(transport))  # type: ignore[arg-type]  # it has what uvicorn uses
         self._watch()
 
     def data_received(self, data: bytes) -> None:
-        """Reads on; the deadline holds until the request has come."""
+        """Reads on; the deadline holds until the request is complete."""
         if self._refused:
             return
         super().data_received(data)
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forgets the client."""
+        """Removes the client."""
         self._rest()
         if not self._refused:
             super().connection_lost(exc)
 
     def awaits(self) -> bool:
-        """True while a request is still to come, or the rest of one."""
+        """True while a request, or the rest of one, is still to arrive."""
         raise NotImplementedError
 
     def answers(self) -> bool:
-        """True if the answer to a request has begun and not ended."""
+        """True while an answer is being sent."""
         raise NotImplementedError
 
     def _watch(self) -> None:
@@ -152,20 +151,20 @@ class PlainProtocol(RequestDeadline, H11Protocol):
     """Over h11, which is always there."""
 
     def awaits(self) -> bool:
-        """See Patience."""
+        """See RequestDeadline."""
         return self.conn.their_state in (h11.IDLE, h11.SEND_BODY)
 
     def answers(self) -> bool:
-        """See Patience."""
+        """See RequestDeadline."""
         return self.conn.our_state is not h11.IDLE and (self.cycle is None or self.cycle.response_started)
 
 
 class FastProtocol(RequestDeadline, HttpToolsProtocol):
-    """Over httptools, which takes a quarter of the time; what h11 refuses by itself is refused here."""
+    """Over httptools, which takes a quarter of the time; it refuses itself what h11 would refuse."""
 
     #: True from the first byte of a request to the end of its head, and from there to its last byte.
     _in_head = _in_body = False
-    #: Bytes that have come since the head was complete or a piece of the body was there.
+    #: Bytes since the head was complete or a piece of the body arrived.
     _pending = 0
 
     def data_received(self, data: bytes) -> None:
@@ -182,36 +181,36 @@ class FastProtocol(RequestDeadline, HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """The head is there; its target counts as it came, whatever form it has (hazard T67)."""
+        """The head is complete; its target is used as it came, in whatever form (hazard T67)."""
         self._in_head, self._in_body, self._pending = False, True, 0
         super().on_headers_complete()
         self.scope["raw_path"] = self.url.partition(b"?")[0]
-        # Fields of a trailer go nowhere: they would pass for those of the head, which a proxy has checked.
+        # Fields of a trailer are dropped: they would pass for those of the head, which a proxy has checked.
         self.headers = []
 
     def on_body(self, body: bytes) -> None:
-        """A piece of the body is there."""
+        """A piece of the body arrived."""
         self._pending = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The request is there."""
+        """The request is complete."""
         self._in_body, self._pending = False, 0
         super().on_message_complete()
 
     def awaits(self) -> bool:
-        """See Patience."""
+        """See RequestDeadline."""
         return self._in_head or self._in_body or self.cycle is None or self.cycle.response_complete
 
     def answers(self) -> bool:
-        """See Patience."""
+        """See RequestDeadline."""
         return not self._in_head and self.cycle is not None and self.cycle.response_started
 
 
 def make_protocol(limits: Limits, *, fast: bool = True) -> type[asyncio.Protocol]:
-    """The protocol with an operator's limits; clients are fewer where the process may open few files (hazard L2).
+    """The protocol with an operator's limits; fewer clients if the process may open few files (hazard L2).
 
-    `fast` takes httptools if it is there.
+    With `fast` it is over httptools, if that is installed.
     """
     most = limits.clients
     with contextlib.suppress(ImportError, OSError, ValueError):
@@ -219,12 +218,12 @@ def make_protocol(limits: Limits, *, fast: bool = True) -> type[asyncio.Protocol
 
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         most = max(1, min(most, soft - _OWN_FILES)) if soft > 0 else most
-    told = {"patience": limits.request_seconds, "most": most, "head_bytes": limits.head_bytes}
-    return type("Protocol", (FastProtocol if fast and hasattr(HttpToolsProtocol, "on_url") else PlainProtocol,), told)
+    chosen = {"patience": limits.request_seconds, "most": most, "head_bytes": limits.head_bytes}
+    return type("Protocol", (FastProtocol if fast and hasattr(HttpToolsProtocol, "on_url") else PlainProtocol,), chosen)
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
-    """The event loop to serve on: uvloop's where the extra `speed` brings it."""
+    """The event loop of the server: uvloop's if it is installed."""
     try:
         import uvloop
     except ImportError:
@@ -234,12 +233,12 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which ends in order when it is told to and says so to streams."""
+    """uvicorn's server, which ends in order and ends streams as well."""
 
     def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
         super().__init__(config)
         self._stopping = stopping
-        #: True if a person interrupted it, rather than a supervisor ending it.
+        #: True if it was interrupted (SIGINT) rather than terminated.
         self.interrupted = False
         #: Called as soon as requests are answered.
         self.on_ready: Callable[[], None] = lambda: None
@@ -251,7 +250,7 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Takes SIGTERM and SIGINT as the wish to end; a second SIGINT does not wait."""
+        """Ends at SIGTERM and SIGINT; a second SIGINT does not wait."""
         loop = asyncio.get_running_loop()
         taken = []
         for each in (signal.SIGTERM, signal.SIGINT):
@@ -269,22 +268,22 @@ class Server(uvicorn.Server):
         self.handle_exit(number, None)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Takes no more clients, lets answers finish within the grace, and closes the application."""
+        """Accepts no more clients, lets answers finish within the grace, and closes the application."""
         self._stopping.set()
         await super().shutdown(sockets)
 
 
 def tune_process() -> None:
-    """Settings of the whole process, which only who owns it may choose: how threads take turns, what is collected."""
+    """Sets how threads switch and what is collected; only for a process that does nothing but serve."""
     sys.setswitchinterval(SWITCHING)
-    # What was loaded until now stays: a collector that walked through it would hold up every request meanwhile.
+    # What is loaded by now stays; collecting it would hold up every request.
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECTING)
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; raises ConfigurationError where there can be none."""
+    """A listening socket; raises ConfigurationError if the address cannot be used."""
     try:
         if not 0 <= port <= 65535:
             raise OSError(errno.EINVAL, "there is no such port")
@@ -304,10 +303,10 @@ async def serve(
     on_ready: Callable[[], None] = lambda: None,
     fast: bool = True,
 ) -> bool:
-    """Serves an application until the process is told to end; gives True if a person interrupted it.
+    """Serves an application until the process is told to stop; returns True if it was interrupted.
 
-    Its lifespan is the caller's, whose errors are then said as they are. `on_ready` is called as soon as requests are
-    answered; `fast` is `make_protocol`'s.
+    The caller runs the lifespan, and so sees its errors. `on_ready` is called as soon as requests are answered; for
+    `fast` see `make_protocol`.
     """
     config = uvicorn.Config(
         app,
@@ -328,7 +327,7 @@ async def serve(
     try:
         await asyncio.shield(running)
     finally:
-        # Cancelled itself, it still ends in order.
+        # Even if cancelled it ends in order.
         server.should_exit = True
         await running
     return server.interrupted
