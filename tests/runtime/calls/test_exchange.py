@@ -18,20 +18,15 @@ from connector.messages import Request
 from connector.protocols import Moment, Renewal
 from connector.templates import Template, Unrenderable, Values
 from runtime import Runtime
+from tests.doubles.clock import Clock
 
 pytestmark = pytest.mark.anyio
 
 START = 1_800_000_000.0
 
 
-class Clock:
+class WaitingClock(Clock):
     """Time that only waiting moves."""
-
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> float:
-        return self.now
 
     async def sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -89,7 +84,7 @@ def methods(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(AUTH_METHODS, "tokenstep", lambda source, read: GrantAuth(TokenStep(), carrier))
 
 
-def runtime(folder: Path, provider: Provider, clock: Clock, method: str, key: str = "canary-key") -> Runtime:
+def runtime(folder: Path, provider: Provider, clock: WaitingClock, method: str, key: str = "canary-key") -> Runtime:
     page = {"style": "page", "param": "page", "size": 1}
     operations: Mapping[str, Any] = {
         "read": {"method": "GET", "path": "/7"},
@@ -129,12 +124,12 @@ def provider() -> Provider:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> WaitingClock:
+    return WaitingClock(START)
 
 
 async def test_each_retry_has_a_new_nonce_and_the_time_of_its_own(
-    tmp_path: Path, provider: Provider, clock: Clock, methods: None
+    tmp_path: Path, provider: Provider, clock: WaitingClock, methods: None
 ) -> None:
     provider.answers = [httpx2.Response(503), httpx2.Response(503)]
     async with runtime(tmp_path, provider, clock, "stamp") as rt:
@@ -152,7 +147,7 @@ async def test_each_retry_has_a_new_nonce_and_the_time_of_its_own(
 
 
 async def test_a_failure_shows_the_last_attempt_masked(
-    tmp_path: Path, provider: Provider, clock: Clock, methods: None
+    tmp_path: Path, provider: Provider, clock: WaitingClock, methods: None
 ) -> None:
     provider.answers = [httpx2.Response(503) for _ in range(4)]
     async with runtime(tmp_path, provider, clock, "stamp") as rt:
@@ -162,7 +157,9 @@ async def test_a_failure_shows_the_last_attempt_masked(
     assert "canary" not in f"{caught.value} {caught.value.result!r}"
 
 
-async def test_each_page_has_a_new_nonce(tmp_path: Path, provider: Provider, clock: Clock, methods: None) -> None:
+async def test_each_page_has_a_new_nonce(
+    tmp_path: Path, provider: Provider, clock: WaitingClock, methods: None
+) -> None:
     provider.answers = [httpx2.Response(200, json={"data": [{"id": str(n)}]}) for n in range(3)]
     provider.answers.append(httpx2.Response(200, json={"data": []}))
     async with runtime(tmp_path, provider, clock, "stamp") as rt:
@@ -172,7 +169,7 @@ async def test_each_page_has_a_new_nonce(tmp_path: Path, provider: Provider, clo
 
 
 async def test_a_stream_and_a_rendered_request_have_nonces_of_their_own(
-    tmp_path: Path, provider: Provider, clock: Clock, methods: None
+    tmp_path: Path, provider: Provider, clock: WaitingClock, methods: None
 ) -> None:
     async with runtime(tmp_path, provider, clock, "stamp") as rt:
         assert [chunk.fields async for chunk in rt.stream("demo", "things.read", {})] == [{"id": "7"}]
@@ -181,7 +178,7 @@ async def test_a_stream_and_a_rendered_request_have_nonces_of_their_own(
 
 
 async def test_the_idempotency_key_is_the_same_in_all_attempts_of_a_call(
-    tmp_path: Path, provider: Provider, clock: Clock, methods: None
+    tmp_path: Path, provider: Provider, clock: WaitingClock, methods: None
 ) -> None:
     provider.answers = [httpx2.Response(503)]
     async with runtime(tmp_path, provider, clock, "stamp") as rt:
@@ -192,7 +189,7 @@ async def test_the_idempotency_key_is_the_same_in_all_attempts_of_a_call(
 
 
 async def test_a_value_that_cannot_sign_is_an_error_of_the_connection_and_nothing_is_sent(
-    tmp_path: Path, provider: Provider, clock: Clock, methods: None
+    tmp_path: Path, provider: Provider, clock: WaitingClock, methods: None
 ) -> None:
     async with runtime(tmp_path, provider, clock, "stamp", key="refused") as rt:
         with pytest.raises(MissingCredentials, match="it cannot sign this request"):
@@ -201,7 +198,7 @@ async def test_a_value_that_cannot_sign_is_an_error_of_the_connection_and_nothin
 
 
 async def test_a_token_request_of_a_plug_in_is_not_taken_for_the_operation(
-    tmp_path: Path, provider: Provider, clock: Clock, methods: None
+    tmp_path: Path, provider: Provider, clock: WaitingClock, methods: None
 ) -> None:
     provider.answers = [httpx2.Response(401)]
     async with runtime(tmp_path, provider, clock, "token_step") as rt:

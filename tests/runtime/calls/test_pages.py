@@ -22,11 +22,6 @@ BY_URL = {"style": "next_url", "next": ["next"]}
 TOKEN = "sk-canary-31415"
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 class Demo:
     """A connector `demo` with one list and one call that creates, before a provider that is a function."""
 

@@ -23,11 +23,6 @@ GET = Request("GET", f"{ORIGIN}/things")
 POST = Request("POST", f"{ORIGIN}/things", Headers(), b"{}")
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 def read_operation(name: str = "list", service: dict[str, Any] | None = None, **said: Any) -> Operation:
     operations = {
         "list": {"method": "GET"},

@@ -28,11 +28,6 @@ N = [{"name": "n", "type": "Integer", "selector": ["n"]}]
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 async def provider() -> AsyncIterator[FaultServer]:
     async with FaultServer() as server:
         yield server

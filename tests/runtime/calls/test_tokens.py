@@ -29,22 +29,13 @@ from tests.doubles.authorization_server import (
     basic,
     serving,
 )
+from tests.doubles.clock import Clock
 from tests.doubles.faults import FaultServer
 
 pytestmark = pytest.mark.anyio
 
 VALUES = {"clientID": CLIENT_ID, "clientSecret": CLIENT_SECRET}
 VERIFIER = "canary-verifier-" + "v" * 40
-
-
-class Clock:
-    """A clock that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -10,15 +10,9 @@ import pytest
 from connector.errors import ConfigurationError
 from runtime.config.vault import Vault
 from runtime.events.verification import TOKEN_FILE, Verifications
+from tests.doubles.clock import Clock
 
 FIRST, SECOND = "a-first-secret-of-some-length", "a-second-secret-of-some-length"
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def verifications(home: Path, clock: Clock, **values: Any) -> tuple[Verifications, Vault]:

@@ -11,7 +11,11 @@ import httpx2
 import pytest
 
 from connector.errors import ConfigurationError
+from runtime.calls.caller import Caller
+from runtime.config.catalog import Catalog
 from runtime.config.settings import load_settings
+from runtime.config.vault import Vault
+from runtime.journal.journal import Journal
 from runtime.runtime import Runtime
 from runtime.server.app import create_app
 from tests.doubles.served import CANARY, DEMO, SECRET, TOKEN, Served, is_problem, settings_in
@@ -86,3 +90,36 @@ async def test_a_process_without_the_role_api_answers_health_only(tmp_path: Path
         statuses = [(await client.get(path)).status_code for path in ("/healthz", "/readyz", "/api/events")]
         assert statuses == [200, 200, 404]
         assert (await client.post("/webhooks/demo/made", json=DEMO)).status_code == 404
+
+
+async def test_calls_and_routes_of_a_runtime_with_a_journal_of_its_own_share_that_journal(tmp_path: Path) -> None:
+    runtime = Runtime(settings=settings_in(tmp_path), journal=f"sqlite:///{tmp_path}/own.db")
+    app = create_app(runtime, roles=["api"])
+    for _ in range(2):
+        async with app.router.lifespan_context(app):
+            assert runtime.journal is app.state.lifespan.services().journal
+            await runtime.journal.audit("seen", "x")
+        assert runtime.journal is None
+    async with await Journal.open(f"sqlite:///{tmp_path}/own.db") as journal:
+        assert [each.action for each in await journal.audits()] == ["seen", "seen"]
+
+
+async def test_a_journal_that_the_caller_opened_stays_open_after_the_application(tmp_path: Path) -> None:
+    async with await Journal.open("sqlite://") as journal:
+        app = create_app(Runtime(settings=settings_in(tmp_path), journal=journal), roles=["api"])
+        async with app.router.lifespan_context(app):
+            assert app.state.lifespan.services().journal is journal
+        await journal.audit("still", "open")
+
+
+async def test_a_caller_alone_can_be_served_and_routes_are_503_while_its_journal_is_not_open(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    caller = Caller(Catalog(settings.definitions), Vault(environment=settings.environment), settings)
+    app = create_app(caller, roles=["api"])
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://localhost") as client:
+        closed = await client.get("/api/connectors")
+        assert (closed.status_code, is_problem(closed), closed.headers["retry-after"]) == (503, True, "5")
+        assert (await client.get("/readyz")).status_code == 503
+        async with app.router.lifespan_context(app):
+            assert (await client.get("/api/connectors")).status_code == 200
+            assert (await Served("http://localhost", 0, app.state.lifespan, client).send()).status_code == 202
