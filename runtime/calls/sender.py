@@ -45,13 +45,18 @@ class Sent:
     attempts: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Rules:
-    """When a request is sent again. `header` names the end of a limit, in addition to the usual ones.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Task:
+    """How one request is sent, and when again. `header` names the end of a limit, in addition to the usual ones.
 
     With `patient` it is also sent again after a 503 that names a time, whatever the method.
     """
 
+    client: Transmits
+    authorise: Authorise
+    label: str
+    pace: Pace
+    origin: str | None
     retry: Retry
     idempotent: bool
     header: str = ""
@@ -100,12 +105,17 @@ class Sender:
         Raises TransportError where no answer came, UnknownOutcome where the provider may have acted, MappingError for
         a body that cannot be inflated.
         """
-        label = f"{connection} {operation.label}"
-        pace = self._pace(connection, operation)
-        rules = _Rules(operation.policies.retry, operation.idempotent, operation.policies.errors.retry_after)
-        outcome, sent, attempts = await self._repeat(
-            client, request, authorise, rules, label=label, pace=pace, origin=origin
+        task = _Task(
+            client=client,
+            authorise=authorise,
+            label=f"{connection} {operation.label}",
+            pace=self._pace(connection, operation),
+            origin=origin,
+            retry=operation.policies.retry,
+            idempotent=operation.idempotent,
+            header=operation.policies.errors.retry_after,
         )
+        outcome, sent, attempts = await self._repeat(task, request)
         return Sent(response=_final(outcome, idempotent=operation.idempotent), request=sent, attempts=attempts)
 
     async def ask(self, client: Transmits, request: Request, *, label: str, origin: str | None) -> Response:
@@ -115,46 +125,42 @@ class Sender:
         have been answered is never repeated, since the answer may have held the only copy of a rotated refresh token
         (hazard K11). Raises TransportError where no answer came, and MappingError.
         """
-        rules = _Rules(Retry(), request.method in SAFE_METHODS, patient=True)
-        outcome, *_ = await self._repeat(
-            client, request, lambda bare: bare, rules, label=label, pace=Pace(None), origin=origin
+        task = _Task(
+            client=client,
+            authorise=lambda bare: bare,
+            label=label,
+            pace=Pace(None),
+            origin=origin,
+            retry=Retry(),
+            idempotent=request.method in SAFE_METHODS,
+            patient=True,
         )
+        outcome, *_ = await self._repeat(task, request)
         if isinstance(outcome, TransportError):
             raise outcome
         return outcome
 
-    async def _repeat(
-        self,
-        client: Transmits,
-        request: Request,
-        authorise: Authorise,
-        rules: _Rules,
-        *,
-        label: str,
-        pace: Pace,
-        origin: str | None,
-    ) -> tuple[Response | TransportError, Request, int]:
+    async def _repeat(self, task: _Task, request: Request) -> tuple[Response | TransportError, Request, int]:
         """The last answer or error, the request that it belongs to, and how many attempts there were."""
         repeatable = not isinstance(request.body, Stream) or request.body.repeatable
-        elapsed = pace.held(self._monotonic())
-        if elapsed:
-            await self._sleep(elapsed)
+        if held := task.pace.held(self._monotonic()):
+            await self._sleep(held)
         elapsed, attempt = 0.0, 0
         while True:
             attempt += 1
             started = self._monotonic()
-            outcome, sent = await self._attempt(client, request, authorise, label=label, pace=pace, origin=origin)
+            outcome, sent = await self._attempt(task, request)
             elapsed += self._monotonic() - started
             told = None
-            again = rules.idempotent
+            again = task.idempotent
             if isinstance(outcome, Response):
                 if outcome.status < 400:
                     return outcome, sent, attempt
-                told = read_wait(outcome, self._clock(), rules.header)
-                again |= rules.patient and outcome.status == 503 and told is not None
+                told = read_wait(outcome, self._clock(), task.header)
+                again |= task.patient and outcome.status == 503 and told is not None
             decision = decide(
                 outcome,
-                rules.retry,
+                task.retry,
                 idempotent=again,
                 attempt=attempt,
                 elapsed=elapsed,
@@ -165,7 +171,7 @@ class Sender:
             if isinstance(decision, GiveUp) or not repeatable:
                 return outcome, sent, attempt
             if decision.told and isinstance(outcome, Response) and is_limit(outcome):
-                pace.hold(self._monotonic() + decision.delay)
+                task.pace.hold(self._monotonic() + decision.delay)
             await self._sleep(decision.delay)
             elapsed += decision.delay
 
@@ -179,26 +185,21 @@ class Sender:
             pace = self._paces[connection, own] = Pace(limit)
         return pace
 
-    async def _attempt(
-        self, client: Transmits, request: Request, authorise: Authorise, *, label: str, pace: Pace, origin: str | None
-    ) -> tuple[Response | TransportError, Request]:
-        wait = pace.take(self._monotonic())
-        if wait:
+    async def _attempt(self, task: _Task, request: Request) -> tuple[Response | TransportError, Request]:
+        if wait := task.pace.take(self._monotonic()):
             await self._sleep(wait)
-        async with pace.slots or contextlib.nullcontext():
-            request = authorise(request)
-            asked = origin or origin_of(request.url)
-            breaker = self._breakers.get(asked)
-            if breaker is None:
-                breaker = self._breakers[asked] = Breaker()
+        async with task.pace.slots or contextlib.nullcontext():
+            request = task.authorise(request)
+            origin = task.origin or origin_of(request.url)
+            breaker = self._breakers.setdefault(origin, Breaker())
             if rest := breaker.wait(self._monotonic()):
-                message = f"{label}: not sent, since too many of the last calls to {asked} failed"
+                message = f"{task.label}: not sent, since too many of the last calls to {origin} failed"
                 hint = f"it is tried again in {rest:.0f} s"
                 shown = request.masked()
                 return TransportError(message, hint=hint, request=shown, sent=False, temporary=False), request
             outcome: Response | TransportError | None = None
             try:
-                outcome = await client.send(request, operation=label, origin=origin)
+                outcome = await task.client.send(request, operation=task.label, origin=task.origin)
             except TransportError as error:
                 outcome = error
             finally:

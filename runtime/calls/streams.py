@@ -103,12 +103,11 @@ async def read_chunks(
             for chunk in reader.finish():
                 yield chunk
         except MappingError as error:
-            failure = error
-        else:
-            return
-    shown = None if failure.response is None else failure.response.masked(request.secrets)
-    message = mask(failure.message.removeprefix(f"{label}: "), request.secrets)
-    raise MappingError(message, hint=failure.hint, operation=label, request=request.masked(), response=shown)
+            message = mask(error.message.removeprefix(f"{label}: "), request.secrets)
+            shown = None if error.response is None else error.response.masked(request.secrets)
+            raise MappingError(
+                message, hint=error.hint, operation=label, request=request.masked(), response=shown
+            ) from None
 
 
 def chunks_of(result: Result) -> list[Chunk]:
