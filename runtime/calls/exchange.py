@@ -76,6 +76,8 @@ class PreparedCall:
 
     def complete(self, result: Result) -> Result:
         """The result of the call as that of all steps."""
+        if not self.attempts:
+            return result
         return replace(result, attempts=self.attempts + result.attempts, warnings=(*self.warnings, *result.warnings))
 
 
