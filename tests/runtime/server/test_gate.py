@@ -47,17 +47,15 @@ async def test_T43_a_page_of_another_site_cannot_use_the_server_of_this_machine(
     assert (await server.client.get(url, headers={"host": f"localhost:{server.port}"})).status_code == 200
 
 
-@pytest.mark.parametrize(("name", "value"), FORWARDED)
-async def test_without_a_token_what_a_proxy_forwards_may_not_use_the_interface(
-    server: Served, name: str, value: str
-) -> None:
-    """Red team 17: a proxy on this machine, which webhooks need, must not make the interface public."""
-    for path in ("/api/connections", "/api/connectors", "/metrics"):
-        answer = await server.client.get(server.url + path, headers={name: value})
-        assert (answer.status_code, is_problem(answer)) == (403, True), path
-    assert "CONNECTOR_ADMIN_TOKEN" in answer.json()["hint"]
-    assert (await server.client.get(server.url + "/healthz", headers={name: value})).status_code == 200
-    assert (await server.send(headers={name: value})).status_code == 202, "webhooks come through a proxy"
+async def test_without_a_token_what_a_proxy_forwards_may_not_use_the_interface(server: Served) -> None:
+    """A proxy on this machine, which webhooks need, must not make the interface public."""
+    for name, value in FORWARDED:
+        for path in ("/api/connections", "/api/connectors", "/metrics"):
+            answer = await server.client.get(server.url + path, headers={name: value})
+            assert (answer.status_code, is_problem(answer)) == (403, True), (name, path)
+        assert "CONNECTOR_ADMIN_TOKEN" in answer.json()["hint"]
+        assert (await server.client.get(server.url + "/healthz", headers={name: value})).status_code == 200
+    assert (await server.send(headers={"via": "1.1 proxy"})).status_code == 202, "webhooks come through a proxy"
 
 
 async def test_with_a_token_the_interface_is_used_through_a_proxy(guarded: Served) -> None:
