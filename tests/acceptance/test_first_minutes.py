@@ -114,7 +114,7 @@ def test_the_command_prints_mapped_fields_as_json() -> None:
     document = json.loads(done.stdout)
     assert document["ok"] is True
     assert len(document["fields"]) == 10
-    assert len(document["fields"]["choices_message_content"]) == 2
+    assert document["fields"]["choices_message_content"] == ["Hello! How can I help you today?"]
     assert document["request"]["headers"]["Authorization"] == "Bearer ***"
 
 
