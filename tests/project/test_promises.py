@@ -189,24 +189,6 @@ def test_no_two_cases_of_the_suite_have_one_description() -> None:
         assert len(described) == len(set(described))
 
 
-def test_the_door_is_sorted_and_every_name_is_behind_it() -> None:
-    assert sorted(connector.__all__) == connector.__all__
-    homes = [getattr(connector, name).__module__ for name in connector.__all__]
-    assert [home for home in homes if not home.startswith("connector.")] == []
-    assert dir(connector) == connector.__all__
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        getattr(connector, "nothing")  # noqa: B009 - what a misspelt import does
-
-
-def test_every_error_is_behind_the_door() -> None:
-    errors = {
-        name
-        for name, value in vars(connector.errors).items()
-        if isinstance(value, type) and issubclass(value, connector.errors.ConnectorError)
-    }
-    assert errors <= set(connector.__all__)
-
-
 MODULES = [each.name for each in pkgutil.iter_modules(connector.__path__)]
 
 

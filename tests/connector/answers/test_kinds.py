@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import sys
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from connector.answers.kinds import RESPONSE_KINDS
 from connector.answers.mapping import ChunkReader, combine, map_response, map_turns
@@ -22,7 +18,6 @@ from connector.model.policies import ErrorMap, Policies, Sign
 from connector.parsing.connectors import find_problems, parse_connector
 from connector.requests.build import build_request
 from connector.selectors import Selector
-from connector.strict_json import _fast_reader, parse_json
 
 FIELDS = [
     {"name": "text", "type": "String", "selector": ["delta"]},
@@ -186,93 +181,6 @@ def test_the_schema_knows_both_shapes_of_a_response() -> None:
     text = '[{"handle":"a","meta":{"short":"A"},"endpoint":"/a","fields":[],"operations":{"b":' + operation + "}}]"
     assert find_problems(text % '{"kind":"sse","done":"x","join":[],"fields":[]}', kind="resources") == []
     assert [each.code for each in find_problems(text % "5", kind="resources")] == ["E_SHAPE"]
-
-
-NESTED = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
-    max_leaves=10,
-)
-
-
-@st.composite
-def documents(draw: st.DrawFn) -> bytes:
-    """JSON in any style of writing, sometimes with a member that stands twice or a byte that is another."""
-    indent = draw(st.none() | st.just(1))
-    separators = draw(st.sampled_from([(",", ":"), (", ", ": "), (" ,", " : "), (",", "\t:"), (",\n", ":")]))
-    text = json.dumps(draw(NESTED), ensure_ascii=draw(st.booleans()), indent=indent, separators=separators)
-    found = draw(
-        st.sampled_from(["", '{"a":1,"a":2}', '{"a" :1, "a":2}', '{"a":"\\u0022:","a":""}', '{"":{"":1},"":0}'])
-    )
-    body = (f'{{"x":{text},"y":{found}}}' if found else text).encode("utf-8", "surrogatepass")
-    place = draw(st.integers(0, len(body)))
-    return body[:place] + draw(st.sampled_from([b"", b"", b"\\", b'"', b":", b"\xff", b" "])) + body[place:]
-
-
-def outcome(body: bytes) -> object:
-    try:
-        return repr(parse_json(body))
-    except ValueError as error:
-        return f"refused: {error}"
-
-
-def both_outcomes(body: bytes) -> tuple[object, object]:
-    """What comes of a body with orjson and without it."""
-    pytest.importorskip("orjson", reason="orjson comes with the extra speed")
-    fast = outcome(body)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "orjson", None)  # as if it were not installed
-        _fast_reader.cache_clear()
-        strict = outcome(body)
-    _fast_reader.cache_clear()
-    return fast, strict
-
-
-@given(documents())
-def test_T47_the_fast_reader_reads_what_the_strict_one_reads_and_refuses_what_it_refuses(body: bytes) -> None:
-    fast, strict = both_outcomes(body)
-    assert strict == fast
-
-
-def nest(depth: int, opening: str = "[", closing: str = "]", inside: str = "1") -> str:
-    return opening * depth + inside + closing * depth
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ('{"a":1,"a":2}', "refused: duplicate key"),
-        ('{"a":1,"a":":"}', "refused: duplicate key"),
-        ('{"a" : 1,\n"a"\t:2}', "refused: duplicate key"),
-        ('{"a":1,"a":2,"b":"\\u003a"}', "refused: duplicate key"),
-        ('{"a":1,"a":2,"b":"\\u003A"}', "refused: duplicate key"),
-        ('[{"b":{"a":1,"\\u0061":2}}]', "refused: duplicate key"),
-        ('{"a":"\\u003a\\\\u003a"}', r"{'a': ':\\u003a'}"),
-        ('{"a":"09:00:00","":{"":":"}}', "{'a': '09:00:00', '': {'': ':'}}"),
-        ("[9223372036854775807,-9223372036854775808]", "[9223372036854775807, -9223372036854775808]"),
-        ("[9223372036854775808,-9223372036854775809]", "['9223372036854775808', '-9223372036854775809']"),
-        ("18446744073709551616", "'18446744073709551616'"),
-        ("[1e308,1E+22,-0.0,0.12345678901234567890123]", "[1e+308, 1e+22, -0.0, 0.12345678901234568]"),
-        ("1e309", "refused: a number is too large"),
-        ("-1E+400", "refused: a number is too large"),
-        ("9" * 400, repr("9" * 400)),
-        ("9" * 400 + ".0", "refused: a number is too large"),
-        ("NaN", "refused: NaN is not JSON"),
-        ("-Infinity", "refused: -Infinity is not JSON"),
-        ('"\\ud83d\\ude00"', "'\U0001f600'"),
-        ('"\\ud800"', "refused: the text holds an unpaired surrogate, which cannot be encoded"),
-        (nest(200), repr(json.loads(nest(200)))),
-        (nest(201), "refused: it nests too deeply"),
-        (nest(200, '{"a":', "}"), repr(json.loads(nest(200, '{"a":', "}")))),
-        (nest(201, '{"a":', "}"), "refused: it nests too deeply"),
-        (nest(201, inside=""), "refused: it nests too deeply"),
-        (f'["{"]" * 300}",{nest(200)}]', "refused: it nests too deeply"),
-        (f'["{"[" * 300}",{nest(199)}]', repr(["[" * 300, json.loads(nest(199))])),
-        (f"[{nest(1)}{',[1]' * 300}]", repr([[1]] * 301)),
-    ],
-)
-def test_T47_both_readers_agree_on_what_another_reader_could_understand_differently(text: str, expected: str) -> None:
-    assert both_outcomes(text.encode()) == (expected, expected)
 
 
 @pytest.mark.parametrize(("count", "refused"), [(10, False), (11, True)])

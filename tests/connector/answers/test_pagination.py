@@ -18,7 +18,7 @@ from connector.answers.pagination import (
     set_query,
 )
 from connector.errors import BlockedAddress, InvalidDefinition, MappingError
-from connector.headers import Headers, find_link
+from connector.headers import Headers
 from connector.messages import Request, Response
 from connector.parsing.connectors import parse_connector
 
@@ -152,18 +152,6 @@ def test_the_first_page_and_the_total_are_known_where_they_can_be() -> None:
 )
 def test_what_shows_that_a_list_has_more_is_seen(document: Any, headers: dict[str, str], said: str) -> None:
     assert explain_more(document, Headers(headers), 2) == said
-
-
-@pytest.mark.parametrize(
-    "text", ["", "nonsense", "<", "<>", "<https://a.example", "; rel=next", "<a>; rel", "<a>;;;;rel=next", "<a>" * 99]
-)
-def test_a_link_header_that_is_none_names_no_link(text: str) -> None:
-    assert find_link(Headers({"Link": text}), "next") is None
-
-
-def test_T51_a_long_link_header_takes_no_time() -> None:
-    for text in ("<a>" + "; x" * 100_000, "<a>; " * 100_000, '<a>; x="' + "\\" * 100_000, "<" * 100_000, ";" * 99_999):
-        assert find_link(Headers({"Link": text}), "next") is None
 
 
 def test_a_query_parameter_is_read_and_set_under_its_decoded_name() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from connector.auth.methods import AUTH_METHODS, Auth, BasicAuth, GrantAuth, NoAuth, TokenAuth, find_auth_method
+from connector.auth.methods import Auth, BasicAuth, GrantAuth, TokenAuth, find_auth_method
 from connector.auth.tokens import Grant
 from connector.errors import ConnectorError, InvalidDefinition, MissingCredentials
 from connector.headers import FORBIDDEN_HEADERS, Headers, check_header_name
@@ -36,18 +36,8 @@ def added(auth: Auth, values: Mapping[str, str], request: Request = REQUEST) -> 
     return {name: value for name, value in sent.headers.items() if name not in request.headers}
 
 
-@pytest.mark.parametrize("spelling", ["api_token", "API-Token", "apiToken", "apitoken", "API_TOKEN"])
-def test_the_spelling_of_a_method_does_not_matter(spelling: str) -> None:
-    assert find_auth_method(spelling) is AUTH_METHODS["apitoken"]
-
-
 def test_an_unknown_method_is_none() -> None:
     assert find_auth_method("kerberos") is None
-
-
-def test_without_a_method_nothing_is_added() -> None:
-    assert added(read("none"), {}) == {}
-    assert NoAuth().credentials == frozenset()
 
 
 @pytest.mark.parametrize(

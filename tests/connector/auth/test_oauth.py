@@ -13,12 +13,12 @@ import pytest
 
 from connector.auth.methods import GrantAuth
 from connector.auth.oauth import authorization_url, code_request
-from connector.auth.tokens import Grant, read_grant
-from connector.errors import InvalidDefinition, NeedsReauthorization, TransportError
+from connector.auth.tokens import Grant
+from connector.errors import NeedsReauthorization
 from connector.headers import Headers
-from connector.messages import MASK, Request, Response
+from connector.messages import Request, Response
 from connector.model.service import Service
-from connector.parsing.connectors import find_problems, parse_connector
+from connector.parsing.connectors import parse_connector
 from connector.templates import Unrenderable
 
 NOW = 1_800_000_000.0
@@ -66,39 +66,6 @@ def answer(document: Any, status: int = 200) -> Response:
 
 CREDENTIALS = {"method": "oauth2_client_credentials"}
 CODE = {"method": "oauth2_authorization_code"}
-
-
-@pytest.mark.parametrize(
-    ("auth", "values", "expected"),
-    [
-        pytest.param({**CREDENTIALS, "scopes": ["a", "b"]}, VALUES, {"scope": "a b"}, id="scopes of the block"),
-        pytest.param({**CREDENTIALS, "scopes": "a b"}, VALUES, {"scope": "a b"}, id="scopes as text"),
-        pytest.param(
-            {**CREDENTIALS, "scopes": ["a", "b"], "params": {"scopeSeparator": ",", "tokenParams": {"x": "1"}}},
-            VALUES,
-            {"scope": "a,b", "x": "1"},
-            id="a separator of its own and further fields",
-        ),
-        pytest.param(
-            {**CREDENTIALS, "params": {"oauth": {"client_id": "c1", "scope": "{{s}}"}}},
-            {**VALUES, "s": "from the connection"},
-            {"scope": "from the connection"},
-            id="nested, a scope of the connection",
-        ),
-        pytest.param(
-            {**CREDENTIALS, "oauthApp": {"tokenURL": "https://auth.example.com/token"}}, VALUES, {}, id="an app"
-        ),
-    ],
-)
-def test_a_client_asks_with_what_its_definition_says(
-    auth: Mapping[str, Any], values: Mapping[str, Any], expected: Mapping[str, str]
-) -> None:
-    request = asked(auth, values)
-    assert (request.method, request.url) == ("POST", "https://auth.example.com/token")
-    assert {"grant_type": "client_credentials", **expected} == fields(request)
-    pair = base64.b64encode(b"c1:canary-secret").decode()
-    assert request.headers["Authorization"] == f"Basic {pair}"
-    assert request.masked().headers["Authorization"] == f"Basic {MASK}"
 
 
 @pytest.mark.parametrize(
@@ -156,20 +123,6 @@ def test_the_url_for_a_person_has_pkce_and_state() -> None:
     assert "scope" not in without
 
 
-def test_a_login_may_have_one_json_value_too() -> None:
-    auth = {**CODE, "params": {"app": "{{app}}"}}
-    app = {
-        "clientId": "c9",
-        "authUrl": "https://a.example.com/x",
-        "tokenUrl": "https://a.example.com/t",
-        "scopes": ["x"],
-    }
-    url = authorization_url(service(auth), {"app": json.dumps(app)}, "http://l/", "s", "v" * 43)
-    assert url.startswith("https://a.example.com/x?")
-    assert "client_id=c9" in url
-    assert "scope=x" in url
-
-
 def test_a_code_is_exchanged_with_its_verifier_and_nothing_of_it_is_shown() -> None:
     request = code_request(service(CODE), VALUES, "canary-code", "http://l/", "canary-verifier")
     assert fields(request) == {
@@ -187,72 +140,6 @@ def test_only_a_method_with_a_person_in_it_is_logged_in() -> None:
     both = service({"method": "bearer", "params": {"token": "{{t}}"}}, CODE)
     values = {**VALUES, "authMethod": "OAuth2-Authorization-Code"}
     assert code_request(both, values, "code", "http://l/", "v").url == VALUES["tokenURL"]
-
-
-@pytest.mark.parametrize(
-    ("document", "expected"),
-    [
-        ({"access_token": "t", "expires_in": 60}, Grant("t", NOW, NOW + 60)),
-        ({"access_token": "t", "expires_in": "60", "refresh_token": "r"}, Grant("t", NOW, NOW + 60, "r")),
-        ({"access_token": "t"}, Grant("t", NOW)),
-        ({"access_token": "t", "expires_in": "soon", "refresh_token": ""}, Grant("t", NOW)),
-        ({"access_token": "t", "expires_in": -1}, Grant("t", NOW)),
-        ({"access_token": "t", "expires_in": 1e300}, Grant("t", NOW)),
-    ],
-)
-def test_an_answer_becomes_a_grant(document: Mapping[str, Any], expected: Grant) -> None:
-    assert expected == read_grant(answer(document), NOW)
-
-
-def test_a_refresh_token_that_is_not_replaced_stays() -> None:
-    assert read_grant(answer({"access_token": "t"}), NOW, previous=Grant("o", 0.0, 1.0, "r")).refresh_token == "r"
-
-
-def test_an_old_endpoint_may_answer_with_a_form() -> None:
-    response = Response(200, Headers({"Content-Type": "application/x-www-form-urlencoded"}), b"access_token=t&scope=")
-    assert read_grant(response, NOW) == Grant("t", NOW)
-
-
-@pytest.mark.parametrize(
-    ("response", "words"),
-    [
-        (answer({"error": "invalid_grant", "error_description": "gone: canary"}, 400), "400: invalid_grant: gone: "),
-        (answer({"error": "bad_code"}), "200: bad_code"),
-        (answer({"access_token": 7, "message": "no"}), "200: no"),
-        (answer([]), "no token, and no reason"),
-        (Response(302, Headers({"Location": "https://evil.test"})), "302"),
-        (Response(200, Headers({"Content-Type": "text/html"}), b"<html>"), "no token, and no reason"),
-        (answer({"access_token": "line\nbreak"}), "cannot be sent in a header"),
-        (answer({"access_token": ""}), "cannot be sent in a header"),
-    ],
-)
-def test_a_refusal_says_why_and_repeats_no_secret(response: Response, words: str) -> None:
-    with pytest.raises(NeedsReauthorization) as caught:
-        read_grant(response, NOW, secrets=["canary"])
-    assert words in caught.value.message
-    assert "canary" not in caught.value.message
-
-
-@pytest.mark.parametrize("status", [408, 425, 429, 500, 503])
-def test_an_outage_is_no_refusal(status: int) -> None:
-    with pytest.raises(TransportError, match=str(status)):
-        read_grant(Response(status), NOW)
-
-
-def test_a_grant_is_renewed_a_minute_before_it_ends_or_in_the_last_fifth_of_a_short_life() -> None:
-    long, short = Grant("t", NOW, NOW + 3600), Grant("t", NOW, NOW + 10)
-    assert [long.is_fresh(NOW + each) for each in (0, 3539, 3540)] == [True, True, False]
-    assert [short.is_fresh(NOW + each) for each in (0, 7.9, 8)] == [True, True, False]
-    assert [short.is_alive(NOW + each) for each in (9.9, 10)] == [True, False]
-    assert Grant("t", NOW).is_fresh(NOW + 1e9)
-    assert Grant("t", NOW).is_alive(NOW + 1e9)
-
-
-def test_a_grant_is_stored_and_read_and_shows_no_token() -> None:
-    grant = Grant("canary-a", 1.0, 2.0, "canary-b")
-    assert Grant.from_json(json.loads(json.dumps(grant.to_json()))) == grant
-    assert Grant.from_json({}) is None
-    assert "canary" not in repr(grant)
 
 
 @pytest.mark.parametrize("grant", [None, Grant("t", 0.0, 1.0)])
@@ -368,35 +255,3 @@ def test_an_exchange_names_the_value_that_it_misses() -> None:
     with pytest.raises(Unrenderable) as caught:
         asked(EXCHANGE, {"version": "2", "key": "k"})
     assert caught.value.name == "pw"
-
-
-@pytest.mark.parametrize(
-    ("auth", "code"),
-    [
-        ({**CREDENTIALS, "params": {"clientAuth": "digest"}}, "E_AUTH"),
-        ({**CREDENTIALS, "params": {"clientID": "c", "tokenParams": "x"}}, "E_AUTH"),
-        ({**CREDENTIALS, "params": {"clientID": "c", "tokenURL": "ftp://x"}}, "E_URL"),
-        ({"method": "token_exchange", "params": {"token": "t"}}, "E_AUTH"),
-        ({"method": "token_exchange", "params": {"request": "/login", "token": "t"}}, "E_AUTH"),
-        ({"method": "token_exchange", "params": {"request": {"method": "GET", "path": "x"}, "token": "t"}}, "E_URL"),
-        ({"method": "token_exchange", "params": {"request": {"method": "GET"}, "token": "$["}}, "E_SELECTOR"),
-        ({**CREDENTIALS, "name": "Host"}, "E_HEADER"),
-        ({**CREDENTIALS, "scopes": 7}, "E_SHAPE"),
-        ({**CREDENTIALS, "refresh": {"statuses": 401, "in": 7}}, "E_SHAPE"),
-        ({**CREDENTIALS, "refresh": {"selector": "$["}}, "E_SELECTOR"),
-        ({**CREDENTIALS, "refresh": 7}, "E_SHAPE"),
-        ({**CREDENTIALS, "params": 7}, "E_SHAPE"),
-    ],
-)
-def test_params_that_make_no_grant_are_refused_at_load(auth: Mapping[str, Any], code: str) -> None:
-    with pytest.raises(InvalidDefinition) as caught:
-        service(auth)
-    assert code in {problem.code for problem in caught.value.problems}
-
-
-def test_a_token_url_that_is_not_https_is_warned_of() -> None:
-    auth = {**CREDENTIALS, "params": {"clientID": "c", "tokenURL": "http://auth.example.com/token"}}
-    problems = find_problems(
-        json.dumps({"handle": "demo", "service": {"baseURL": BASE, "auth": auth}}), kind="connector"
-    )
-    assert [problem.code for problem in problems] == ["W_PLAIN_HTTP"]

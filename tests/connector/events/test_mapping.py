@@ -1,11 +1,16 @@
-"""Events of our own making."""
+"""Events: made from inbound messages, from calls and from polls."""
 
 from __future__ import annotations
 
 import datetime
 from typing import Any
 
-from connector.events.mapping import after_call, after_poll
+import pytest
+
+from connector.errors import MappingError
+from connector.events.mapping import after_call, after_poll, map_event
+from connector.headers import Headers
+from connector.messages import Request
 from connector.model.definition import Webhook
 from connector.parsing.connectors import parse_connector
 
@@ -52,3 +57,53 @@ def test_an_own_call_that_tells_nothing_yet_makes_no_event() -> None:
     assert after_call(hook, {"state": "DONE"}, source=SOURCE, run="r1", now=NOW) is None
     assert after_call(webhook(), "text", source=SOURCE, run="r1", now=NOW) is None
     assert after_call(webhook(payload=[]), None, source=SOURCE, run="r1", now=NOW) is not None
+
+
+LOCAL = NOW.astimezone(datetime.timezone(datetime.timedelta(hours=2)))
+
+
+def arrived(body: bytes | None, **headers: str) -> Request:
+    fields = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Request("POST", "https://h/webhooks/demo/made", Headers(fields), body)
+
+
+def test_a_message_becomes_an_event_of_its_trigger() -> None:
+    event = map_event(webhook(), arrived(b'{"id": 7, "bytes": "2"}', webhook_id="msg_1"), now=LOCAL)
+    assert event.id == "msg_1"
+    assert event.type == "things/made"
+    assert event.source == "/demo/default"
+    assert event.subject == "7"
+    assert event.time == "2026-11-26T12:00:00Z"
+    assert event.data == {"id": "7", "size": 2}
+
+
+@pytest.mark.parametrize("given_id", ["", "a.b", "a\nb", "é", "x" * 129])
+def test_T78_an_id_that_is_none_is_made_from_route_body_and_time(given_id: str) -> None:
+    ids = {
+        map_event(webhook(), arrived(body, webhook_id=given_id), now=now).id
+        for body, now in ((b"{}", NOW), (b"{}", NOW), (b"{ }", NOW), (b"{}", NOW + datetime.timedelta(seconds=1)))
+    }
+    assert len(ids) == 3
+    assert all(len(each) == 36 and each.startswith("evt_") for each in ids)
+
+
+def test_an_event_without_an_id_field_has_no_subject() -> None:
+    sized = webhook(payload=[{"name": "bytes", "type": "Integer"}])
+    assert map_event(sized, arrived(b'{"bytes": 1}'), now=NOW).subject is None
+
+
+@pytest.mark.parametrize("body", [b"notjson", b"[" * 100_000, b"\xff", b"5", b"", None])
+def test_T60_a_message_that_cannot_be_read_is_refused(body: bytes | None) -> None:
+    with pytest.raises(MappingError, match=r"things/made: the body of the message"):
+        map_event(webhook(), arrived(body), now=NOW)
+
+
+def test_an_event_without_payload_fields_takes_any_json() -> None:
+    assert map_event(webhook(payload=[]), arrived(b"5"), now=NOW).data == {}
+
+
+def test_a_form_that_repeats_a_selected_field_is_refused() -> None:
+    form = {"content_type": "application/x-www-form-urlencoded"}
+    assert map_event(webhook(), arrived(b"id=1&x=1&x=2", **form), now=NOW).data == {"id": "1", "size": None}
+    with pytest.raises(MappingError, match="'id' more than once"):
+        map_event(webhook(), arrived(b"id=1&id=2", **form), now=NOW)

@@ -14,7 +14,6 @@ import standardwebhooks
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.digests import hmac_text
 from connector.errors import InvalidDefinition, InvalidSignature, unknown_kind
 from connector.events.signatures import (
     SIGNATURE_SCHEMES,
@@ -158,12 +157,6 @@ def test_an_empty_secret_signs_nothing() -> None:
 def test_several_secrets_stand_in_one_text_and_a_phrase_is_one_secret() -> None:
     assert split_secrets(f" {SECRET}  {SECRET[::-1]}\n") == (SECRET, SECRET[::-1])
     assert split_secrets("It's a Secret to Everybody") == ("It's a Secret to Everybody",)
-
-
-def test_the_token_of_a_handshake_is_hashed_in_either_encoding() -> None:
-    digest = hmac.new(b"k", b"token", hashlib.sha256).digest()
-    assert hmac_text("sha256", "hex", "k", b"token") == digest.hex()
-    assert hmac_text("sha256", "base64", "k", b"token") == base64.b64encode(digest).decode()
 
 
 def test_a_header_of_more_than_4_KiB_is_not_read() -> None:

@@ -1,17 +1,16 @@
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
 from connector.digests import hmac_text
-from connector.errors import InvalidDefinition, InvalidSignature, MappingError
+from connector.errors import InvalidSignature, MappingError
 from connector.events.mapping import map_event, read_message
 from connector.headers import Headers
 from connector.messages import Request
 from connector.model.challenges import Challenge
-from connector.parsing.connectors import find_problems, parse_connector
+from connector.parsing.connectors import parse_connector
 
 SLACK = {"if": ["type"], "in": ["url_verification"], "body": ["challenge"]}
 ZOOM = {
@@ -67,31 +66,6 @@ def test_a_challenge_in_the_query_may_ask_for_the_secret() -> None:
             read(META).find_in_query(asked | {"hub.verify_token": token}, ["secret"])
 
 
-@pytest.mark.parametrize(
-    ("challenge", "sentence"),
-    [
-        ({"query": "c", "answer": "{{token}}"}, "'token' cannot be answered; known: challenge, hmac"),
-        ({"query": "c", "answer": {"a": "{{x}}"}}, "'x' cannot be answered; known: challenge, hmac"),
-        ({"query": "c", "algorithm": "md5"}, "unknown algorithm 'md5'; known: sha1, sha256, sha512"),
-        ({"query": "c", "encoding": "utf8"}, "unknown encoding 'utf8'; known: hex, base64"),
-        ({"body": ["c"], "if": ["type"]}, "'if' and 'in' go together"),
-        ({"body": ["c"], "in": ["x"]}, "'if' and 'in' go together"),
-    ],
-)
-def test_a_handshake_that_means_nothing_is_refused(challenge: Any, sentence: str) -> None:
-    with pytest.raises(InvalidDefinition) as caught:
-        parse_connector(definition(challenge))
-    (problem,) = caught.value.problems
-    assert (problem.code, problem.message) == ("E_CHALLENGE", sentence)
-    assert problem.pointer == "/resources/0/webhooks/0/challenge"
-
-
-def test_a_misshapen_handshake_is_pointed_at() -> None:
-    for challenge, code in ((7, "E_SHAPE"), ({}, "E_MISSING"), ({"query": "c", "answer": {"a": 1}}, "E_SHAPE")):
-        codes = [each.code for each in find_problems(json.dumps(definition(challenge)), kind="connector")]
-        assert codes == [code]
-
-
 def test_a_form_is_read_by_the_names_of_its_fields() -> None:
     payload = [{"name": "id", "type": "String", "selector": ["MessageSid"]}]
     (webhook,) = parse_connector(
@@ -135,11 +109,3 @@ def test_a_token_that_is_json_is_not_a_message_where_tokens_are_signed() -> None
     for body in (b"1234567890", b"true", b"null", b"-1.5"):
         with pytest.raises(MappingError):
             read_message(webhook, Request("POST", "https://x.example", Headers(), body))
-
-
-def test_a_webhook_of_forms_cannot_answer_with_a_signature() -> None:
-    """Any token is a form as well: a field without a value."""
-    form = {"contentType": "application/x-www-form-urlencoded"}
-    (problem,) = find_problems(json.dumps(definition(TWITTER, **form)), kind="connector")
-    assert (problem.code, "messages are forms" in problem.message) == ("E_CHALLENGE", True)
-    assert find_problems(json.dumps(definition(META, **form)), kind="connector") == []

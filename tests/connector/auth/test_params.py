@@ -1,0 +1,133 @@
+"""The params of the methods that obtain a token."""
+
+from __future__ import annotations
+
+import base64
+import json
+import urllib.parse
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from connector.auth.methods import GrantAuth
+from connector.auth.oauth import authorization_url
+from connector.auth.tokens import Grant
+from connector.errors import InvalidDefinition
+from connector.messages import MASK, Request
+from connector.model.service import Service
+from connector.parsing.connectors import find_problems, parse_connector
+
+NOW = 1_800_000_000.0
+
+
+BASE = "https://api.example.com/v1"
+
+
+VALUES = {
+    "clientID": "c1",
+    "clientSecret": "canary-secret",
+    "tokenURL": "https://auth.example.com/token",
+    "authURL": "https://auth.example.com/allow?tenant=t",
+}
+
+
+def service(auth: Mapping[str, Any], *options: Mapping[str, Any]) -> Service:
+    block = {"baseURL": BASE, "auth": auth, "authOptions": list(options)}
+    return parse_connector({"handle": "demo", "service": block}).service
+
+
+def asked(auth: Mapping[str, Any], values: Mapping[str, Any] = VALUES, grant: Grant | None = None) -> Request:
+    """The token request of a method."""
+    method = service(auth).auth
+    assert isinstance(method, GrantAuth)
+    return next(method.grantor.renew(values, grant, NOW, BASE))
+
+
+def fields(request: Request) -> dict[str, str]:
+    return dict(urllib.parse.parse_qsl(request.text or ""))
+
+
+CREDENTIALS = {"method": "oauth2_client_credentials"}
+
+
+CODE = {"method": "oauth2_authorization_code"}
+
+
+@pytest.mark.parametrize(
+    ("auth", "values", "expected"),
+    [
+        pytest.param({**CREDENTIALS, "scopes": ["a", "b"]}, VALUES, {"scope": "a b"}, id="scopes of the block"),
+        pytest.param({**CREDENTIALS, "scopes": "a b"}, VALUES, {"scope": "a b"}, id="scopes as text"),
+        pytest.param(
+            {**CREDENTIALS, "scopes": ["a", "b"], "params": {"scopeSeparator": ",", "tokenParams": {"x": "1"}}},
+            VALUES,
+            {"scope": "a,b", "x": "1"},
+            id="a separator of its own and further fields",
+        ),
+        pytest.param(
+            {**CREDENTIALS, "params": {"oauth": {"client_id": "c1", "scope": "{{s}}"}}},
+            {**VALUES, "s": "from the connection"},
+            {"scope": "from the connection"},
+            id="nested, a scope of the connection",
+        ),
+        pytest.param(
+            {**CREDENTIALS, "oauthApp": {"tokenURL": "https://auth.example.com/token"}}, VALUES, {}, id="an app"
+        ),
+    ],
+)
+def test_a_client_asks_with_what_its_definition_says(
+    auth: Mapping[str, Any], values: Mapping[str, Any], expected: Mapping[str, str]
+) -> None:
+    request = asked(auth, values)
+    assert (request.method, request.url) == ("POST", "https://auth.example.com/token")
+    assert {"grant_type": "client_credentials", **expected} == fields(request)
+    pair = base64.b64encode(b"c1:canary-secret").decode()
+    assert request.headers["Authorization"] == f"Basic {pair}"
+    assert request.masked().headers["Authorization"] == f"Basic {MASK}"
+
+
+def test_a_login_may_have_one_json_value_too() -> None:
+    auth = {**CODE, "params": {"app": "{{app}}"}}
+    app = {
+        "clientId": "c9",
+        "authUrl": "https://a.example.com/x",
+        "tokenUrl": "https://a.example.com/t",
+        "scopes": ["x"],
+    }
+    url = authorization_url(service(auth), {"app": json.dumps(app)}, "http://l/", "s", "v" * 43)
+    assert url.startswith("https://a.example.com/x?")
+    assert "client_id=c9" in url
+    assert "scope=x" in url
+
+
+@pytest.mark.parametrize(
+    ("auth", "code"),
+    [
+        ({**CREDENTIALS, "params": {"clientAuth": "digest"}}, "E_AUTH"),
+        ({**CREDENTIALS, "params": {"clientID": "c", "tokenParams": "x"}}, "E_AUTH"),
+        ({**CREDENTIALS, "params": {"clientID": "c", "tokenURL": "ftp://x"}}, "E_URL"),
+        ({"method": "token_exchange", "params": {"token": "t"}}, "E_AUTH"),
+        ({"method": "token_exchange", "params": {"request": "/login", "token": "t"}}, "E_AUTH"),
+        ({"method": "token_exchange", "params": {"request": {"method": "GET", "path": "x"}, "token": "t"}}, "E_URL"),
+        ({"method": "token_exchange", "params": {"request": {"method": "GET"}, "token": "$["}}, "E_SELECTOR"),
+        ({**CREDENTIALS, "name": "Host"}, "E_HEADER"),
+        ({**CREDENTIALS, "scopes": 7}, "E_SHAPE"),
+        ({**CREDENTIALS, "refresh": {"statuses": 401, "in": 7}}, "E_SHAPE"),
+        ({**CREDENTIALS, "refresh": {"selector": "$["}}, "E_SELECTOR"),
+        ({**CREDENTIALS, "refresh": 7}, "E_SHAPE"),
+        ({**CREDENTIALS, "params": 7}, "E_SHAPE"),
+    ],
+)
+def test_params_that_make_no_grant_are_refused_at_load(auth: Mapping[str, Any], code: str) -> None:
+    with pytest.raises(InvalidDefinition) as caught:
+        service(auth)
+    assert code in {problem.code for problem in caught.value.problems}
+
+
+def test_a_token_url_that_is_not_https_is_warned_of() -> None:
+    auth = {**CREDENTIALS, "params": {"clientID": "c", "tokenURL": "http://auth.example.com/token"}}
+    problems = find_problems(
+        json.dumps({"handle": "demo", "service": {"baseURL": BASE, "auth": auth}}), kind="connector"
+    )
+    assert [problem.code for problem in problems] == ["W_PLAIN_HTTP"]

@@ -1,0 +1,198 @@
+"""Custom operations and their steps, read from documents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from connector.errors import InputError, InvalidDefinition
+from connector.messages import Result
+from connector.model.definition import Call, CustomOperation
+from connector.parsing.connectors import Source, parse_connector, read_connector
+from connector.requests.steps import run_steps
+
+PLAIN: dict[str, Any] = {"handle": "demo", "service": {"baseURL": "https://demo.example/v1"}}
+
+
+STEP: dict[str, Any] = {"type": "http", "http": {"method": "GET", "path": "/x"}}
+
+
+def errors(*sources: Source | None, **more: Any) -> list[tuple[str, str]]:
+    """What refuses a definition, as code and pointer."""
+    with pytest.raises(InvalidDefinition) as caught:
+        parse_connector(*sources, **more)  # type: ignore[arg-type]
+    assert all(each.is_error for each in caught.value.problems)
+    return [(each.code, each.pointer) for each in caught.value.problems]
+
+
+def test_a_custom_operation_is_read_with_its_steps() -> None:
+    custom = {
+        "handle": "send",
+        "meta": {"short": "Send", "description": "Sends."},
+        "input": [
+            {"name": "to", "type": "String", "required": True, "meta": {"label": "To", "default": "a@b.c"}},
+            {"name": "path", "type": "String", "required": True},
+        ],
+        "output": [{"name": "id", "type": "ID", "selector": []}],
+        "steps": [
+            {"type": "mime_build", "mime_build": {"to": "{{to}}", "subject": "s", "body": "b", "output": "raw"}},
+            {
+                "type": "http",
+                "http": {
+                    "method": {"value": "{{method}}", "placeholders": {"method": {"type": "ID", "options": ["GET"]}}},
+                    "path": "{{path}}",
+                    "headers": {"Content-Type": "application/json"},
+                    "bodyTemplate": {"raw": "{{raw}}"},
+                },
+            },
+        ],
+    }
+    for operations in ([custom], {"send": custom}):
+        connector, problems = read_connector(PLAIN, operations=operations, lint=True)
+        assert (connector is not None, problems) == (True, [])
+        assert connector is not None
+        operation = connector.custom_operations["send"]
+        assert (operation.handle, operation.short, operation.description) == ("send", "Send", "Sends.")
+        assert (operation.inputs["to"].default, operation.inputs["to"].label) == ("a@b.c", "To")
+        assert [type(step).__name__ for step in operation.steps] == ["MimeStep", "HttpStep"]
+        assert [each.name for each in operation.output] == ["id"]
+
+
+@pytest.mark.parametrize(
+    ("step", "problem"),
+    [
+        ({"type": "http", "http": {"method": "{{ a.b }}"}}, ("E_TEMPLATE_GRAMMAR", "/http/method")),
+        ({"type": "http", "http": {"method": "GET", "path": "{{ a|e }}"}}, ("E_TEMPLATE_GRAMMAR", "/http/path")),
+        ({"type": "http", "http": {"method": "GET", "path": "https://evil.example"}}, ("E_URL", "/http/path")),
+        ({"type": "http", "http": {"method": "GET", "path": "/../x"}}, ("E_URL", "/http/path")),
+        ({"type": "http", "http": {"method": "GET", "bodyTemplate": "{"}}, ("E_BODY", "/http/bodyTemplate")),
+        ({"type": "http", "http": {"method": "GET", "headers": {"Host": "x"}}}, ("E_HEADER", "/http/headers/Host")),
+        (
+            {"type": "mime_build", "mime_build": {"to": "{{ a() }}", "subject": "", "body": ""}},
+            ("E_TEMPLATE_GRAMMAR", "/mime_build/to"),
+        ),
+    ],
+)
+def test_the_templates_of_steps_are_checked_at_load(step: dict[str, Any], problem: tuple[str, str]) -> None:
+    assert errors(PLAIN, operations=[{"handle": "a", "steps": [STEP, step]}]) == [
+        (problem[0], f"/0/steps/1{problem[1]}")
+    ]
+
+
+def test_custom_operations_have_one_handle_each_over_all_documents() -> None:
+    custom = {"handle": "a", "steps": [STEP]}
+    assert errors({**PLAIN, "operations": [custom]}, operations=[custom]) == [("E_DOUBLED", "/0/handle")]
+
+
+def test_inputs_of_custom_operations_are_checked_where_they_stand() -> None:
+    source = [{"handle": "a", "input": [{"name": "n", "type": "Int", "meta": {"default": "x"}}], "steps": [STEP]}]
+    assert errors(PLAIN, operations=source) == [("E_DEFAULT", "/0/input/0/meta/default")]
+
+
+SERVICE: dict[str, Any] = {
+    "handle": "demo",
+    "service": {
+        "baseURL": "https://api.example.com/v1",
+        "auth": {"method": "bearer", "params": {"token": "{{token}}"}},
+        "params": [{"name": name, "type": "String", "required": True} for name in ("account", "token")],
+    },
+}
+
+
+CONFIG = {"token": "secret-token", "account": "acme"}
+
+
+def read(*steps: dict[str, Any], **custom: Any) -> CustomOperation:
+    connector = parse_connector({**SERVICE, "operations": [{"handle": "do", "steps": list(steps), **custom}]})
+    found = connector.operation("do")
+    assert isinstance(found, CustomOperation)
+    return found
+
+
+def http(method: Any = "POST", path: Any = "/things", **more: Any) -> dict[str, Any]:
+    return {"type": "http", "http": {"method": method, "path": path, **more}}
+
+
+def mime(**parts: str) -> dict[str, Any]:
+    return {"type": "mime_build", "mime_build": {"to": "a@b.c", "subject": "s", "body": "b", **parts}}
+
+
+def needs(name: str, kind: str = "String", *, required: bool = True, **meta: Any) -> dict[str, Any]:
+    return {"name": name, "type": kind, "required": required, "meta": meta}
+
+
+def run(
+    custom: CustomOperation, inputs: Mapping[str, Any], *answers: dict[str, Any]
+) -> tuple[list[Call], Result | None]:
+    """The calls, each answered with the fields that are given, and the result if the last step is no call."""
+    flow = run_steps(custom, inputs, CONFIG)
+    calls: list[Call] = []
+    try:
+        calls.append(next(flow))
+        for fields in answers:
+            calls.append(flow.send(fields))  # noqa: PERF401 - a generator that ends inside would hide where
+    except StopIteration as end:
+        return calls, end.value
+    return calls, None
+
+
+def problems(*steps: dict[str, Any], **custom: Any) -> list[tuple[str, str]]:
+    source = {**SERVICE, "operations": [{"handle": "do", "steps": list(steps), **custom}]}
+    found = read_connector(source, lint=True)[1]
+    return [(each.code, each.pointer.removeprefix("/operations/0")) for each in found]
+
+
+@pytest.mark.parametrize("method", ["{{how}}", "{{how}}X", "GET POST", {"value": "{{how}}"}])
+def test_a_method_that_could_be_anything_is_refused(method: Any) -> None:
+    assert ("E_METHOD", "/steps/0/http/method" + ("/value" if isinstance(method, dict) else "")) in problems(
+        http(method)
+    )
+
+
+def test_an_option_that_is_no_method_is_refused() -> None:
+    assert ("E_METHOD", "/steps/0/http/method") in problems(http("{{how}}"), input=[needs("how", options=["G T"])])
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("https://evil.example/x", "//evil.example", "@evil.example/", ":443@evil.example", "\\@evil.example/"),
+        *("/a\\..\\b", "", "..", "/../x", "/a/./b", "/a//b", "/a?b=c", "/a#b", "/a\r\nHost: x"),
+    ],
+)
+def test_T29_T30_a_path_that_could_lead_elsewhere_is_refused(path: str) -> None:
+    custom = read(http("GET", "{{path}}"), input=[needs("path")])
+    with pytest.raises(InputError, match="path: "):
+        run(custom, {"path": path})
+
+
+def test_a_name_that_nobody_provides_is_an_input_and_a_warning() -> None:
+    steps = [mime(subject="{{a}}"), http("GET", "/{{b}}")]
+    assert problems(*steps) == [
+        ("W_UNDECLARED", "/steps/0/mime_build/subject"),
+        ("W_UNDECLARED", "/steps/1/http/path"),
+    ]
+    assert {name: each.required for name, each in read(*steps).inputs.items()} == {"a": True, "b": True}
+
+
+def test_a_name_that_a_later_step_provides_is_not_known_yet() -> None:
+    assert problems(http("GET", "/{{raw}}"), mime()) == [("W_UNDECLARED", "/steps/0/http/path")]
+
+
+def test_an_input_that_no_step_uses_is_a_warning() -> None:
+    assert problems(http(), input=[needs("a")]) == [("W_UNUSED", "/input/0")]
+
+
+def test_what_a_step_declares_itself_is_an_input_too() -> None:
+    path = {"value": "/{{a}}", "placeholders": [{"name": "a", "type": "Integer"}]}
+    custom = read(http("GET", path))
+    assert problems(http("GET", path)) == []
+    assert (custom.inputs["a"].type, custom.inputs["a"].required) == ("Integer", True)
+    declared = {"to": {"value": "{{to}}", "placeholders": [{"name": "to", "type": "String"}]}}
+    assert problems(mime(**declared)) == []
+
+
+def test_a_credential_in_a_message_is_a_warning() -> None:
+    assert problems(mime(body="{{token}}")) == [("W_SECRET_OUTSIDE_AUTH", "/steps/0/mime_build/body")]
