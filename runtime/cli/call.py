@@ -206,10 +206,9 @@ def _open_runtime(everywhere: GlobalOptions, connection: str, base_url: str | No
 
 def _open_mock_runtime(everywhere: GlobalOptions, connection: str) -> Runtime:
     """A runtime whose network is the built-in provider, and which knows no real value of any connection."""
-    from httpx2 import ASGITransport
-
     from connector.auth.tokens import Grant
     from runtime.config.catalog import Catalog
+    from runtime.http.own import as_transport
     from runtime.mock import MockProvider
     from runtime.runtime import Runtime
 
@@ -220,7 +219,7 @@ def _open_mock_runtime(everywhere: GlobalOptions, connection: str) -> Runtime:
     runtime = Runtime(
         settings=settings,
         secrets={connection: _mock_values(connector)},
-        transport=ASGITransport(app=provider),
+        transport=as_transport(provider),
     )
     # The provider is played, its authorization server is not.
     runtime.assume_grant(connection, Grant("mock-credential", 0.0))

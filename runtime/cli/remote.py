@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import json
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from connector.answers.streams import SseDecoder
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from runtime.config.settings import Settings
 
-#: Seconds that the server may take for each piece of an answer, and for its whole proof.
-_TIMEOUT, _PROVING = 30.0, 2.0
 #: Bytes that the answer with the proof, and a message of a stream, may have.
 _PROOF_BYTES, _MESSAGE_BYTES = 1024, 64 * 1024 * 1024
 
@@ -62,7 +60,9 @@ async def _ask(settings: Settings, method: str, path: str, body: Any) -> Any:
         client = await stack.enter_async_context(_server(settings))
         if client is None:
             client = await stack.enter_async_context(_here(settings, path))
-        with _translated():
+        from runtime.http.own import translated
+
+        with translated():
             response = await client.request(method, path, json=body)
         return _read(response)
 
@@ -72,7 +72,9 @@ async def _follow(settings: Settings, path: str, show: Callable[[str], object]) 
         if client is None:
             raise ConfigurationError("no server runs with this home", hint="start one: connector serve")
         decoder = SseDecoder(_MESSAGE_BYTES)
-        with _translated():
+        from runtime.http.own import translated
+
+        with translated():
             async with client.stream("GET", path, headers={"Accept": "text/event-stream"}, timeout=None) as response:
                 if response.status_code != 200:
                     await response.aread()
@@ -89,16 +91,10 @@ async def _server(settings: Settings) -> AsyncIterator[httpx2.AsyncClient | None
     if found is None:
         yield None
         return
-    import httpx2
+    from runtime.http.own import open_client
 
-    limits = httpx2.Limits(max_connections=1)
-    try:
-        opened = httpx2.AsyncClient(base_url=found.url, trust_env=False, timeout=_TIMEOUT, limits=limits)
-    except (httpx2.InvalidURL, ValueError):
-        yield None
-        return
-    async with opened as client:
-        if await _is_ours(client, found.key):
+    async with open_client(found.url) as client:
+        if client is not None and await _is_ours(client, found.key):
             client.headers.update(_credentials(settings))
             yield client
         else:
@@ -107,57 +103,31 @@ async def _server(settings: Settings) -> AsyncIterator[httpx2.AsyncClient | None
 
 async def _is_ours(client: httpx2.AsyncClient, key: StartKey) -> bool:
     """True if what listens there proves that it knows the key of the announced start."""
-    import httpx2
+    from runtime.http.own import read_small
 
-    challenge, text = secrets.token_hex(32), b""
+    challenge = secrets.token_hex(32)
+    text = await read_small(client, "/healthz", {"challenge": challenge}, _PROOF_BYTES)
     try:
-        async with (
-            asyncio.timeout(_PROVING),
-            client.stream("GET", "/healthz", params={"challenge": challenge}) as response,
-        ):
-            async for piece in response.aiter_raw():
-                text += piece
-                if len(text) > _PROOF_BYTES:
-                    return False
-        return key.is_proved_by(challenge, json.loads(text)["proof"])
-    except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError, ValueError, KeyError, TypeError, RecursionError):
+        return text is not None and key.is_proved_by(challenge, json.loads(text)["proof"])
+    except (ValueError, KeyError, TypeError, RecursionError):
         return False
 
 
 @contextlib.asynccontextmanager
 async def _here(settings: Settings, path: str) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of the same routes in this process."""
-    import httpx2
-
+    from runtime.http.own import in_process
     from runtime.runtime import Runtime
     from runtime.server.app import create_app
 
     # To read every connector takes longer than all the rest.
     app = create_app(Runtime(settings=settings), roles=("api",), webhooks=path.startswith("/api/webhooks"))
-    async with (
-        app.router.lifespan_context(app),
-        httpx2.AsyncClient(
-            base_url="http://localhost", transport=httpx2.ASGITransport(app=app), headers=_credentials(settings)
-        ) as client,
-    ):
+    async with app.router.lifespan_context(app), in_process(app, _credentials(settings)) as client:
         yield client
 
 
 def _credentials(settings: Settings) -> dict[str, str]:
     return {} if settings.admin_token is None else {"Authorization": f"Bearer {settings.admin_token}"}
-
-
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    """The failures of a connection as TransportError."""
-    import httpx2
-
-    try:
-        yield
-    except httpx2.HTTPError as error:
-        sent = not isinstance(error, (httpx2.ConnectError, httpx2.ConnectTimeout))
-        why = str(error) or type(error).__name__
-        raise TransportError(f"the running server does not answer: {why}", sent=sent) from None
 
 
 def _read(response: httpx2.Response) -> Any:

@@ -1,124 +1,356 @@
-"""`connector call --all` and the pages of the built-in provider."""
+"""Commands that render a request or send it: what they show, and how they exit."""
 
 from __future__ import annotations
 
-import io
+import contextlib
 import json
 import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
 import sys
+import threading
+from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
-from connector.headers import Headers
-from connector.messages import Request
-from runtime.cli.printing import progress_bar
 from runtime.cli.root import cli
-from runtime.config.catalog import Catalog
-from runtime.mock import MockProvider
 
-FILES = ("call", "mistral-ai", "files.list", "--mock")
+CANARY = "c4nary-in-a-c0al-mine"
 
 
-@pytest.fixture(autouse=True)
-def _folder_of_its_own(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting of whoever runs the tests reaches them."""
-    monkeypatch.chdir(tmp_path)
-    for name in os.environ:
-        if name.startswith("CONNECTOR_"):
-            monkeypatch.delenv(name)
+TOKEN = {"CONNECTOR_SECRET__MISTRAL_AI__APITOKEN": CANARY}
 
 
-def run(*words: str) -> Result:
-    return CliRunner().invoke(cli, words)
+CHAT = ("mistral-ai", "chat-completions.create")
 
 
-def ask_mock(query: str, operation: str = "files") -> dict[str, Any]:
-    """What the built-in provider answers a list."""
-    catalog = Catalog()
-    provider = MockProvider([catalog.get("mistral-ai")], {"mistral-ai": catalog.examples("mistral-ai")})
-    headers = Headers({"Authorization": "Bearer x"})
-    response = provider.answer(Request("GET", f"http://mock.invalid/v1/{operation}{query}", headers))
-    assert response.status == 200
-    document: dict[str, Any] = json.loads(response.body)
-    return document
+HELLO = ("model=mistral-small-latest", "content=Hello")
 
 
-def test_all_pages_are_one_document() -> None:
-    result = run(*FILES, "page_size:=4", "--all", "--json")
+def run(*words: str, stdin: bytes | str = "", env: Mapping[str, str] | None = None) -> Result:
+    """One command in this process. Nothing it writes holds the canary, whatever it does."""
+    result = CliRunner(env=dict(env or {})).invoke(cli, words, input=stdin)
+    shown = result.stdout + result.stderr
+    assert CANARY not in shown or "--show-secrets" in words
+    assert "Traceback" not in shown
+    return result
+
+
+def run_json(*words: str, exit_code: int = 0, stdin: bytes | str = "", env: Mapping[str, str] | None = None) -> Any:
+    """The one document that a command with `--json` writes."""
+    result = run(*words, "--json", stdin=stdin, env=env)
+    assert (result.exit_code, without_note(result.stderr) if exit_code == 0 else "") == (exit_code, "")
+    return json.loads(result.stdout)
+
+
+def without_note(stderr: str) -> str:
+    """What is on stderr besides the note that an answer of the mock is a recorded one."""
+    return "".join(line for line in stderr.splitlines(True) if "is the recorded example" not in line)
+
+
+def start(*words: str, env: Mapping[str, str] | None = None, **streams: Any) -> subprocess.Popen[str]:
+    """`python -m runtime` as a process of its own."""
+    root = Path(__file__).parents[3]
+    environ = {**os.environ, "PYTHONPATH": str(root), **(env or {})}
+    return subprocess.Popen([sys.executable, "-m", "runtime", *words], env=environ, text=True, **streams)
+
+
+@contextlib.contextmanager
+def provider(status: int, body: bytes, headers: Mapping[str, str] = {}) -> Iterator[tuple[str, list[str]]]:
+    """A provider on a socket that always answers the same: its base URL, and the requests it got, as text."""
+    seen: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def _answer(self) -> None:
+            received = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            seen.append(f"{self.command} {self.path}\n{self.headers}{received.decode()}")
+            self.send_response(status)
+            for name, value in {
+                "Content-Type": "application/json",
+                "Content-Length": str(len(body)),
+                **headers,
+            }.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = do_DELETE = _answer  # noqa: N815 - the names that http.server looks for
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/v1", seen
+        server.shutdown()
+        thread.join()
+
+
+GOOD: dict[str, Any] = {
+    "handle": "tiny",
+    "status": "active",
+    "meta": {"short": "Tiny", "description": "A tiny connector."},
+    "service": {
+        "baseURL": "https://api.tiny.example",
+        "auth": {"method": "none"},
+    },
+    "resources": [
+        {
+            "handle": "things",
+            "meta": {"short": "Things", "description": "Things."},
+            "endpoint": "/things",
+            "fields": [{"name": "id", "type": "String", "selector": ["id"]}],
+            "operations": {"read": {"method": "GET", "path": "/{{id}}"}},
+        }
+    ],
+}
+
+
+def write(path: Path, document: Any) -> str:
+    path.write_text(json.dumps(document, indent=2))
+    return str(path)
+
+
+TINY = {
+    "handle": "tiny",
+    "service": {"baseURL": "https://tiny.example"},
+    "resources": [
+        {
+            "handle": "things",
+            "endpoint": "/things",
+            "fields": [{"name": "id", "type": "String"}],
+            "operations": {"read": {"method": "GET"}},
+        }
+    ],
+}
+
+
+def test_render_shows_the_exact_request_masked() -> None:
+    document = run_json("render", *CHAT, *HELLO, "temperature:=0.2", env=TOKEN)
+    assert document.keys() == {"method", "url", "headers", "body", "json"}
+    assert (document["method"], document["url"]) == ("POST", "https://api.mistral.ai/v1/chat/completions")
+    assert document["headers"]["Authorization"] == "***" or document["headers"]["Authorization"] == "Bearer ***"
+    assert document["json"] == json.loads(document["body"])
+    assert (document["json"]["model"], document["json"]["temperature"]) == ("mistral-small-latest", 0.2)
+    assert json.loads(run("render", *CHAT, *HELLO, "-o", "json", env=TOKEN).stdout)["url"] == document["url"]
+    text = run("render", *CHAT, *HELLO, env=TOKEN).stdout
+    assert text.startswith("POST https://api.mistral.ai/v1/chat/completions HTTP/1.1\n")
+
+
+def test_show_secrets_shows_them() -> None:
+    document = run_json("render", *CHAT, *HELLO, "--show-secrets", env=TOKEN)
+    assert document["headers"]["Authorization"] == f"Bearer {CANARY}"
+
+
+def test_a_missing_secret_is_stars_and_with_show_secrets_an_error() -> None:
+    result = run("render", *CHAT, *HELLO)
     assert (result.exit_code, result.stderr) == (0, "")
-    document = json.loads(result.stdout)
-    assert (len(document["records"]), document["truncated"], document["attempts"]) == (6, False, 2)
-    assert [len(raw["data"]) for raw in document["raw"]] == [4, 2]
-    assert [record["id"] for record in document["records"]] == [record["id"] for record in ask_mock("")["data"]]
+    assert "***" in result.stdout
+    result = run("render", *CHAT, *HELLO, "--show-secrets")
+    assert (result.exit_code, result.stdout) == (6, "")
+    assert "CONNECTOR_SECRET__MISTRAL_AI__APITOKEN" in result.stderr
 
 
-def test_a_limit_on_pages_is_said_aloud() -> None:
-    result = run(*FILES, "page_size:=2", "--all", "--max-pages", "2", "--json")
-    document = json.loads(result.stdout)
-    assert (len(document["records"]), document["truncated"]) == (4, True)
-    assert document["warnings"] == ["there are more records; it ended after 2 pages"]
-    assert "warning: there are more records; it ended after 2 pages" in result.stderr
+def test_a_curl_command_is_safe_to_paste() -> None:
+    text = "it's $(rm -rf ~) `id` \" ! \\ \n é"
+    result = run("render", *CHAT, "model=m", f"content={text}", "-o", "curl", env=TOKEN)
+    words = shlex.split(result.stdout)
+    assert words[0] == "curl"
+    assert "https://api.mistral.ai/v1/chat/completions" in words
+    assert json.loads(words[words.index("--data-raw") + 1])["messages"][0]["content"] == text
 
 
-def test_one_page_of_several_says_that_there_are_more() -> None:
-    result = run(*FILES, "page_size:=2")
-    assert result.stderr == "note: there are more pages; --all reads them\n"
-    assert len(result.stdout.splitlines()) == 1 + 2
-    assert run(*FILES).stderr == ""
+def test_a_base_url_moves_the_request() -> None:
+    document = run_json("render", "mistral-ai", "models.list", "--base-url", "http://127.0.0.1:9/x")
+    assert document["url"] == "http://127.0.0.1:9/x/models"
+    named = run_json("render", "mistral-ai:team-b", "models.list", "--base-url", "http://127.0.0.1:9/y")
+    assert named["url"] == "http://127.0.0.1:9/y/models"
 
 
-def test_all_of_what_is_no_list_is_its_one_answer() -> None:
-    result = run("call", "mistral-ai", "files.read", "fileId=f", "--mock", "--all", "--json")
-    document = json.loads(result.stdout)
-    assert (document["fields"]["object"], document["records"], document["truncated"]) == ("file", None, False)
+def test_a_call_of_the_mock_shows_mapped_fields_without_any_secret() -> None:
+    result = run("call", *CHAT, *HELLO, "--mock")
+    assert result.exit_code == 0
+    # Its reader must not take it for one to these inputs.
+    assert "examples/chat-completions.create.json; --mock does not read the inputs" in result.stderr
+    rows = dict(line.split(None, 1) for line in result.stdout.splitlines() if re.match(r"\S+\s+\S", line))
+    assert rows["choices_message_content"].startswith("Hello!"), "it fits the first command of the README"
 
 
-def test_a_limit_goes_with_all() -> None:
-    assert run(*FILES, "--max-pages", "2").exit_code == 2
-    assert run(*FILES, "--all", "--max-pages", "0").exit_code == 2
+def test_an_answer_of_the_mock_that_is_made_up_is_not_called_recorded(tmp_path: Path) -> None:
+    (tmp_path / "tiny.json").write_text(json.dumps(TINY))
+    result = run("call", "tiny", "things.read", "--mock", "--definitions", str(tmp_path))
+    assert (result.exit_code, "recorded" in result.stderr) == (0, False)
 
 
-class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-def test_a_bar_shows_on_a_terminal_how_much_of_how_much_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    monkeypatch.setenv("TERM", "xterm")
-    with progress_bar("calling demo [red]things") as show:
-        show(2, None)
-        show(3, 6)
-    shown = sys.stderr.getvalue()  # type: ignore[attr-defined]
-    assert "calling demo [red]things" in shown
-    assert "3 of 6" in shown
+def test_a_call_of_the_mock_never_sends_the_real_secret() -> None:
+    document = run_json("call", *CHAT, *HELLO, "--mock", env={**TOKEN, "CONNECTOR_BASE_URL__MISTRAL_AI": "http://a/b"})
+    assert document["ok"] is True
+    assert document["request"]["url"] == "https://api.mistral.ai/v1/chat/completions"
 
 
-def test_a_bar_is_not_drawn_where_nobody_watches(capsys: pytest.CaptureFixture[str]) -> None:
-    with progress_bar("calling") as show:
-        show(1, 2)
-    assert capsys.readouterr() == ("", "")
+def test_a_call_has_the_documented_shape() -> None:
+    document = run_json("call", *CHAT, *HELLO, "--mock")
+    assert set(document) == {"ok", "status", "fields", "records", "raw", "warnings", "attempts", "request", "run"}
+    assert (document["status"], document["records"], document["attempts"]) == (200, None, 1)
+    assert document["fields"]["model"] == document["raw"]["model"]
+    assert document["request"].keys() == {"method", "url", "headers", "body", "json"}
+    listed = run_json("call", "mistral-ai", "files.list", "--mock")
+    assert (listed["fields"], len(listed["records"])) == (None, len(listed["raw"]["data"]))
+
+
+def test_a_list_has_one_row_per_record() -> None:
+    records = run_json("call", "mistral-ai", "models.list", "--mock")["records"]
+    lines = run("call", "mistral-ai", "models.list", "--mock").stdout.splitlines()
+    assert sum(line.startswith(str(records[0]["id"])) for line in lines) == 1
+    assert len(lines) > len(records)
+
+
+def test_fields_that_match_nothing_are_a_warning_that_says_where_they_match(tmp_path: Path) -> None:
+    fields = [{"name": name, "type": "String", "selector": [name]} for name in ("id", "name")]
+    resource = {**GOOD["resources"][0], "fields": fields}
+    write(tmp_path / "tiny.json", {**GOOD, "resources": [resource]})
+    options = ("--definitions", str(tmp_path))
+    with provider(200, b'{"data": [{"id": "a", "name": "b"}]}') as (url, _):
+        result = run("call", "tiny", "things.read", "id=1", "--base-url", url, *options)
+        document = json.loads(run("call", "tiny", "things.read", "id=1", "--base-url", url, "--json", *options).stdout)
+    assert result.exit_code == 0
+    assert "warning: 0 of 2 fields matched; 2 of 2 match at $.data[*]\n" in result.stderr
+    assert "matched" not in result.stdout
+    assert document["warnings"] == ["0 of 2 fields matched; 2 of 2 match at $.data[*]"]
 
 
 @pytest.mark.parametrize(
-    ("query", "first", "count"),
-    [("", 0, 6), ("?page=0", 0, 6), ("?page_size=4", 0, 4), ("?page=1&page_size=4", 4, 2), ("?page=9", 6, 0)],
+    ("status", "headers", "code"),
+    [
+        (302, {"Location": "https://elsewhere.example/"}, 4),
+        (400, {}, 4),
+        (401, {}, 4),
+        (429, {"Retry-After": "7"}, 4),
+        (500, {}, 5),
+        (503, {}, 5),
+    ],
 )
-def test_the_built_in_provider_has_pages(query: str, first: int, count: int) -> None:
-    whole, page = ask_mock(""), ask_mock(query)
-    assert whole["data"][first : first + count] == page["data"]
-    assert whole["total"] == page["total"] == 6
+def test_a_refusal_of_the_provider_exits_4_and_its_failure_5(status: int, headers: dict[str, str], code: int) -> None:
+    with provider(status, b'{"message": "the words of the provider"}', headers) as (url, seen):
+        result = run("call", *CHAT, *HELLO, "--base-url", url, env=TOKEN)
+        document = run_json("call", *CHAT, *HELLO, "--base-url", url, env=TOKEN, exit_code=code)
+    assert CANARY in seen[0]
+    assert (result.exit_code, result.stdout) == (code, "")
+    lines = result.stderr.splitlines()
+    if status != 302:
+        assert lines[0].startswith("error: the words of the provider")
+    assert lines[1:3] == [f"status: {status}", f"request: POST {url}/chat/completions"]
+    assert (document["ok"], document["status"], document["fields"]) == (False, status, None)
+    assert document["raw"] == {"message": "the words of the provider"}
 
 
-@pytest.mark.parametrize(("path", "count"), [("fine_tuning/jobs", 5), ("batch/jobs", 6)])
-def test_every_shipped_list_that_has_pages_declares_them(path: str, count: int) -> None:
-    assert len(ask_mock("?page_size=2", path)["data"]) == 2
-    handle = {"fine_tuning/jobs": "fine-tuning-jobs", "batch/jobs": "batch-jobs"}[path]
-    document = json.loads(
-        run("call", "mistral-ai", f"{handle}.list", "--mock", "page_size:=2", "--all", "--json").stdout
-    )
-    assert len(document["records"]) == count
+def test_T53_a_secret_that_the_provider_echoes_is_not_shown() -> None:
+    with provider(401, json.dumps({"message": f"bad key {CANARY}"}).encode()) as (url, _):
+        result = run("call", *CHAT, *HELLO, "--base-url", url, env=TOKEN)
+        assert "error: bad key ***" in result.stderr
+        run_json("call", *CHAT, *HELLO, "--base-url", url, env=TOKEN, exit_code=4)
+
+
+@pytest.mark.parametrize("body", [b"<html>", b'{"a": 1', b"\xff"], ids=["html", "cut off", "not UTF-8"])
+def test_T48_an_answer_that_cannot_be_read_exits_5(body: bytes) -> None:
+    with provider(200, body) as (url, _):
+        assert run("call", *CHAT, *HELLO, "--base-url", url, env=TOKEN).exit_code == 5
+        document = run_json("call", *CHAT, *HELLO, "--base-url", url, env=TOKEN, exit_code=5)
+    assert document["code"] == "E_RESPONSE"
+
+
+def test_a_missing_secret_exits_6_and_nothing_is_sent() -> None:
+    with provider(200, b"{}") as (url, seen):
+        result = run("call", *CHAT, *HELLO, "--base-url", url)
+        document = run_json("call", *CHAT, *HELLO, "--base-url", url, exit_code=6)
+    assert (result.exit_code, result.stdout, seen) == (6, "", [])
+    assert document["code"] == "E_CREDENTIALS"
+    assert "CONNECTOR_SECRET__MISTRAL_AI__APITOKEN" in document["hint"]
+
+
+def test_no_connection_exits_7() -> None:
+    with provider(200, b"{}") as (url, _):
+        pass
+    result = run("call", *CHAT, *HELLO, "--base-url", url, env=TOKEN)
+    assert result.exit_code == 7
+    assert f"request: POST {url}/chat/completions" in result.stderr
+    assert run_json("call", *CHAT, *HELLO, "--base-url", url, env=TOKEN, exit_code=7)["code"] == "E_TRANSPORT"
+
+
+def test_an_answer_without_content_is_a_success_that_says_so() -> None:
+    with provider(204, b"") as (url, _):
+        result = run("call", "mistral-ai", "files.delete", "fileId=a", "--base-url", url, env=TOKEN)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == "note: the provider answered 204, with nothing in it\n"
+
+
+def test_an_answer_goes_to_a_file_whole(tmp_path: Path) -> None:
+    operation = {"method": "GET", "path": "/{{id}}", "response": "text"}
+    resource = {**GOOD["resources"][0], "operations": {"read": operation}, "fields": []}
+    write(tmp_path / "tiny.json", {**GOOD, "resources": [resource]})
+    options = ("--definitions", str(tmp_path / "tiny.json"), "--out", "answer.txt")
+    with provider(200, "one\r\ntwo é".encode(), {"Content-Type": "text/plain"}) as (url, _):
+        result = run("call", "tiny", "things.read", "id=1", "--base-url", url, *options)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == "note: 11 bytes written to answer.txt\n"
+    assert (tmp_path / "answer.txt").read_bytes() == "one\r\ntwo é".encode()
+    run("call", *CHAT, *HELLO, "--mock", "--out", "answer.json")
+    assert "choices" in json.loads((tmp_path / "answer.json").read_text())
+
+
+def test_a_file_that_cannot_be_written_is_said_before_anything_is_sent() -> None:
+    with provider(200, b"{}") as (url, seen):
+        result = run("call", *CHAT, *HELLO, "--base-url", url, "--out", "absent/answer.txt", env=TOKEN)
+    assert (result.exit_code, seen) == (2, [])
+
+
+def test_mock_and_base_url_exclude_each_other() -> None:
+    assert run("call", *CHAT, *HELLO, "--mock", "--base-url", "http://127.0.0.1:9").exit_code == 2
+
+
+def test_a_named_connection_has_its_own_secret() -> None:
+    variable = "CONNECTOR_SECRET__MISTRAL_AI__TEAM_B__APITOKEN"
+    with provider(200, b"{}") as (url, seen):
+        words = ("call", "mistral-ai:team-b", "models.list", "--base-url", url)
+        assert run(*words, env=TOKEN).exit_code == 6
+        assert run(*words, env={variable: CANARY}).exit_code == 0
+    assert len(seen) == 1
+
+
+def test_the_mock_fills_every_value_that_a_connection_needs(tmp_path: Path) -> None:
+    placeholders = [
+        {"name": "shop", "type": "String", "required": True},
+        {"name": "region", "type": "String", "required": True, "options": ["eu", "us"]},
+    ]
+    service = {
+        "baseURL": {"value": "https://{{shop}}.{{region}}.example/admin", "placeholders": placeholders},
+        "auth": {"method": "basic", "params": {"basic": {"username": "{{user}}", "password": "{{password}}"}}},
+    }
+    write(tmp_path / "tiny.json", {**GOOD, "service": service})
+    document = run_json("call", "tiny", "things.read", "id=1", "--mock", "--definitions", str(tmp_path))
+    assert (document["ok"], document["request"]["url"]) == (True, "https://mock.eu.example/admin/things/1")
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_call_that_is_interrupted_exits_130(as_json: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(20)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        words = ["call", *CHAT, *HELLO, "--base-url", url, *(["--json"] if as_json else [])]
+        with start(*words, env=TOKEN, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            connection, _ = listener.accept()
+            with connection:
+                assert connection.recv(1)
+                process.send_signal(signal.SIGINT)
+                out, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert err.strip() == "note: interrupted"
+    assert (json.loads(out)["code"] if as_json else out) == ("E_INTERRUPTED" if as_json else "")

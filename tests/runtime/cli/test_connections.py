@@ -32,15 +32,6 @@ MISTRAL = "https://api.mistral.ai"
 PETSHOP = Path(__file__).parents[3] / "examples" / "definitions"
 
 
-@pytest.fixture(autouse=True)
-def _folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting of whoever runs the tests reaches them."""
-    monkeypatch.chdir(tmp_path)
-    for name in os.environ:
-        if name.startswith("CONNECTOR_"):
-            monkeypatch.delenv(name)
-
-
 def run(*words: str, stdin: bytes | str = "", env: Mapping[str, str] = KEY) -> Result:
     """One command in this process. Nothing it writes holds the canary, whatever it does."""
     result = CliRunner(env=dict(env)).invoke(cli, words, input=stdin)

@@ -24,12 +24,7 @@ EXAMPLES = Path(__file__).parents[3] / "examples" / "automations"
 
 
 @pytest.fixture(autouse=True)
-def _folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in os.environ:
-        if name.startswith("CONNECTOR_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("CONNECTOR_LIMIT_RETRYING", "0.000001")
+def _automations(tmp_path: Path) -> None:
     shutil.copytree(EXAMPLES, tmp_path / "automations")
 
 

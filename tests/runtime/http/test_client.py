@@ -13,7 +13,6 @@ import sys
 import textwrap
 import time
 import traceback
-import tracemalloc
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from connector.messages import Request, Response
 from runtime.config.settings import Limits
 from runtime.http.client import DEFAULT_LIMITS, Client
 from runtime.http.guard import Guard
-from tests.doubles.faults import MIB, TEXT, FaultServer, black_hole, canary
+from tests.doubles.faults import MIB, FaultServer, black_hole, canary
 
 pytestmark = pytest.mark.anyio
 
@@ -115,27 +114,6 @@ async def failure_of(client: Client, url: str) -> TransportError | MappingError:
     return error
 
 
-@contextlib.asynccontextmanager
-async def turns_of_the_loop() -> AsyncIterator[list[float]]:
-    """How long a task that always wants to run had to wait for its turn, in seconds.
-
-    The time is the CPU time of the thread of the event loop: what else the machine is doing does not count.
-    """
-    turns: list[float] = []
-
-    async def take_turns() -> None:
-        while True:
-            before = time.thread_time()
-            await asyncio.sleep(0)
-            turns.append(time.thread_time() - before)
-
-    task = asyncio.create_task(take_turns())
-    try:
-        yield turns
-    finally:
-        task.cancel()
-
-
 # --- a call that goes well -------------------------------------------------------------------------------------------
 
 
@@ -212,18 +190,6 @@ async def test_an_interim_answer_and_forty_kilobytes_of_fields_are_fine(provider
     async with client_for(provider) as client:
         assert (await get(client, provider.url("/interim"))).body == b"ok"
         assert len((await get(client, provider.url("/some-fields"))).headers) == 41
-
-
-@pytest.mark.parametrize("path", ["/gzip", "/gzip-members", "/gzip-crumbs", "/deflate"])
-async def test_a_compressed_body_is_inflated(provider: FaultServer, path: str) -> None:
-    async with client_for(provider) as client:
-        assert (await get(client, provider.url(path))).body == TEXT
-
-
-async def test_a_body_of_exactly_one_step_and_an_empty_one_are_inflated(provider: FaultServer) -> None:
-    async with client_for(provider) as client:
-        assert (await get(client, provider.url("/gzip-of-one-step"))).body == bytes(256 * 1024)
-        assert (await get(client, provider.url("/gzip-of-nothing"))).body == b""
 
 
 # --- where a request goes --------------------------------------------------------------------------------------------
@@ -370,78 +336,6 @@ async def run_python(code: str, origin: str, **environment: str) -> str:
 
 
 # --- answers that cost too much --------------------------------------------------------------------------------------
-
-
-async def test_T44_a_bomb_ends_at_the_limit_and_costs_no_more_memory_than_that(provider: FaultServer) -> None:
-    limits = Limits(response_bytes=4 * MIB)
-    async with client_for(provider, limits) as client:
-        await failure_of(client, provider.url("/bomb"))  # once before: the server makes its bomb
-        tracemalloc.start()
-        try:
-            error = await failure_of(client, provider.url("/bomb"))
-            _, peak = tracemalloc.get_traced_memory()
-        finally:
-            tracemalloc.stop()
-    assert f"larger than {4 * MIB} bytes" in error.message
-    assert peak < 8 * MIB, "the limit, a step, what was received, and room for the bytearray to grow"
-
-
-async def test_T44_a_hundred_bombs_at_once_cost_64_MB_and_no_more(provider: FaultServer) -> None:
-    output = await run_python(
-        """
-        async with Client(Guard({origin}), Limits(response_bytes=8 * 1024 * 1024)) as client:
-            await client.send(Request("GET", origin + "/gzip"), operation="files.list")
-            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            bombs = (client.send(Request("GET", origin + "/bomb"), operation="files.list") for _ in range(100))
-            ends = await asyncio.gather(*bombs, return_exceptions=True)
-            print({type(end).__name__ for end in ends}, {end.message for end in ends})
-            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-        """,
-        provider.origin,
-    )
-    kinds, growth = output.splitlines()
-    assert kinds == "{'TransportError'} {'files.list: the answer is larger than 8388608 bytes'}"
-    assert int(growth) <= 64 * 1024
-
-
-async def test_T44_a_bomb_leaves_the_event_loop_to_the_others(provider: FaultServer) -> None:
-    async with client_for(provider) as client:
-        await failure_of(client, provider.url("/bomb"))  # once before: the server makes its bomb
-        async with turns_of_the_loop() as turns:
-            await asyncio.gather(*(failure_of(client, provider.url("/bomb")) for _ in range(8)))
-    assert max(turns) <= 0.05
-
-
-async def test_T44_a_body_in_chunks_of_one_byte_leaves_the_event_loop_to_the_others(provider: FaultServer) -> None:
-    async with client_for(provider) as client, turns_of_the_loop() as turns:
-        assert (await get(client, provider.url("/crumbs"))).body == b"x" * 40_000
-    assert max(turns) <= 0.05
-
-
-@pytest.mark.parametrize("path", ["/double-gzip", "/double-gzip-in-two-fields", "/brotli"])
-async def test_T44_more_than_one_coding_or_an_unknown_one_is_refused_unread(provider: FaultServer, path: str) -> None:
-    async with client_for(provider) as client:
-        error = await failure_of(client, provider.url(path))
-    assert isinstance(error, MappingError)
-    assert "Content-Encoding" in error.message
-
-
-@pytest.mark.parametrize(
-    ("path", "words"), [("/gzip-cut", "ends too early"), ("/gzip-garbage", "is not what its Content-Encoding")]
-)
-async def test_T44_a_body_that_cannot_be_inflated_is_no_answer(provider: FaultServer, path: str, words: str) -> None:
-    async with client_for(provider) as client:
-        error = await failure_of(client, provider.url(path))
-    assert isinstance(error, MappingError)
-    assert words in error.message
-
-
-@pytest.mark.parametrize("path", ["/huge", "/endless"])
-async def test_T44_a_body_that_does_not_end_ends_at_the_limit(provider: FaultServer, path: str) -> None:
-    async with client_for(provider, Limits(response_bytes=MIB)) as client:
-        error = await failure_of(client, provider.url(path))
-        assert "larger than" in error.message
-        await provider.all_closed()
 
 
 @pytest.mark.parametrize("path", ["/drip", "/drip-head", "/drip-interim", "/half-open", "/half-a-body"])

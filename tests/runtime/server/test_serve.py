@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -26,7 +25,7 @@ from runtime.config.settings import Limits
 from runtime.journal.entries import Appended, NewEvent
 from runtime.journal.journal import Journal
 from runtime.server.serve import FastProtocol, Joined, listen, make_protocol
-from tests.doubles.processes import post, process
+from tests.doubles.processes import process
 from tests.doubles.served import PATH, SECRET, Served, served, settings_in
 
 pytestmark = pytest.mark.anyio
@@ -233,44 +232,6 @@ async def test_a_second_server_on_one_journal_is_refused_and_so_is_a_public_addr
         with pytest.raises(AssertionError, match="there is no admin token"):
             async with process(tmp_path, "--host", "0.0.0.0"):
                 pass
-
-
-async def test_verbs_say_the_same_whether_a_server_runs_or_not(tmp_path: Path) -> None:
-    async def run(*words: str) -> tuple[int, str, str]:
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
-        started = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "runtime", *words, "--definitions", str(tmp_path), cwd=tmp_path, env=environment,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        out, err = await started.communicate()
-        return started.returncode or 0, out.decode(), err.decode()
-
-    async with process(tmp_path) as (_, url), httpx2.AsyncClient(trust_env=False, timeout=30) as client:
-        assert await post(client, url, "m-1") == 202
-        code, listed, _ = await run("events", "list", "--json")
-        assert (code, [each["subject"] for each in json.loads(listed)]) == (0, ["t"])
-        code, made, err = await run("events", "send-test", "demo", "things/gone", "--json")
-        assert (code, json.loads(made)["type"]) == (0, "things/gone"), err
-        event = json.loads(made)["id"]
-        tailing = asyncio.create_subprocess_exec(
-            sys.executable, "-m", "runtime", "events", "tail", "--after", "0", cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}, stdout=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        tail = await tailing
-        assert tail.stdout is not None
-        lines = [json.loads(await asyncio.wait_for(tail.stdout.readline(), 30)) for _ in range(2)]
-        assert [line["type"] for line in lines] == ["things/made", "things/gone"]
-        tail.kill()
-        await tail.wait()
-        with_server = await run("events", "show", event)
-        hooks_with_server = await run("webhooks", "list", "--json")
-    assert await run("events", "show", event) == with_server
-    assert (await run("webhooks", "list", "--json"))[0] == hooks_with_server[0] == 0
-    assert (await run("events", "replay", event, "--json"))[:2] == (0, '{\n  "deliveries": 0\n}\n')
-    code, _, err = await run("events", "tail")
-    assert (code, "no server runs with this home" in err) == (2, True)
-    code, _, err = await run("events", "show", "none")
-    assert (code, "no event 'none' in the journal" in err) == (2, True)
 
 
 class Cut:

@@ -13,5 +13,5 @@ SUCCEEDED = "batch-jobs/batch_job.succeeded"
 
 @pytest.mark.parametrize("url", ["mysql://x/y", "journal.db", ""])
 async def test_a_url_of_something_else_is_refused(url: str) -> None:
-    with pytest.raises(ConfigurationError, match="no database that a journal can live in"):
+    with pytest.raises(ConfigurationError, match="not a database for a journal"):
         await Journal.open(url)
