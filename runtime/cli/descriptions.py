@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from connector.types import to_text
-from runtime.cli.printing import print_table, print_text
+from runtime.cli.printing import print_table, print_text, print_wrapped
 from runtime.documents import Document
 
 
@@ -61,14 +61,18 @@ def print_operation(document: Document) -> None:
     if document["from_connection"]:
         print_text(f"from the connection: {', '.join(document['from_connection'])}")
     print_text("")
-    rows = [[each["name"], each["type"], _presence(each), each["place"], _explain(each)] for each in document["inputs"]]
-    _print_section(("input", "type", "required", "place", "about"), rows, nothing="no inputs")
+    # What a caller has to give comes first; long texts have the whole width below the table.
+    inputs = sorted(document["inputs"], key=lambda each: _presence(each) != "required")
+    rows = [[each["name"], each["type"], _presence(each), each["place"]] for each in inputs]
+    _print_section(("input", "type", "required", "place"), rows, nothing="no inputs")
+    _print_notes((each["name"], _explain(each)) for each in inputs)
     print_text("")
+    fields = document["fields"]
     rows = [
-        [each["name"], each["type"] + (" (many)" if each["multivalue"] else ""), each["selector"], each["description"]]
-        for each in document["fields"]
+        [each["name"], each["type"] + (" (many)" if each["multivalue"] else ""), each["selector"]] for each in fields
     ]
-    _print_section(("field", "type", "selector", "about"), rows, nothing="no fields: the whole answer is shown")
+    _print_section(("field", "type", "selector"), rows, nothing="no fields: the whole answer is shown")
+    _print_notes((each["name"], each["description"]) for each in fields)
     if document["triggers"]:
         print_text("")
         rows = [[each["id"], each["path"], ", ".join(each["after"])] for each in document["triggers"]]
@@ -98,6 +102,15 @@ def _print_section(columns: Sequence[str], rows: Sequence[Sequence[str]], *, not
         print_table([columns[place] for place in kept], [[row[place] for place in kept] for row in rows])
     elif nothing:
         print_text(nothing)
+
+
+def _print_notes(notes: Iterable[tuple[str, str]]) -> None:
+    """A line for each thing that has a text, wrapped on a terminal."""
+    told = [(name, text) for name, text in notes if text]
+    if told:
+        print_text("")
+    for name, text in told:
+        print_wrapped(f"{name}: {text}")
 
 
 def _presence(each: Document) -> str:

@@ -16,6 +16,7 @@ import os
 import re
 import shlex
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -55,6 +56,13 @@ def print_text(text: str) -> None:
     """Text on stdout as it is, with a final line feed; on a terminal without what a terminal would obey."""
     shown = clean(text) if sys.stdout.isatty() else text
     sys.stdout.write(shown if shown.endswith("\n") else shown + "\n")
+
+
+def print_wrapped(text: str) -> None:
+    """Text that wraps at words on a terminal, further lines indented; into a file or a pipe it is one line."""
+    if sys.stdout.isatty():
+        text = textwrap.fill(clean(text), _console(sys.stdout).width, subsequent_indent="  ")
+    print_text(text)
 
 
 def print_value(value: Any) -> None:

@@ -45,8 +45,12 @@ def list_triggers(everywhere: GlobalOptions, connection: str | None) -> None:
     if everywhere.json:
         printing.print_document(rows)
         return
-    columns = ("connection", "trigger", "made by", "state", "said")
+    columns = ("connection", "trigger", "made by", "state")
     printing.print_table(columns, [[str(row[name.replace(" ", "_")] or "") for name in columns] for row in rows])
+    # Below the table, where there is room for the provider's words.
+    for row in rows:
+        if words := row["error"] or row["said"]:
+            printing.print_text(f"{row['connection']} {row['trigger']}: {words}")
 
 
 @triggers.command("poll-now")

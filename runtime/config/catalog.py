@@ -109,7 +109,9 @@ class Catalog:
         try:
             return self._places[handle]
         except KeyError:
-            raise UnknownConnector(handle, self._places) from None
+            error = UnknownConnector(handle, self._places)
+            error.hint += "; name the folder of other connectors with --definitions DIR or CONNECTOR_DEFINITIONS"
+            raise error from None
 
 
 @dataclass(frozen=True, slots=True)

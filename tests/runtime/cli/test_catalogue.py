@@ -217,3 +217,13 @@ def test_doctor_exits_2_when_something_fails(tmp_path: Path) -> None:
     (tmp_path / "broken.json").write_text("{")
     assert run("doctor", "--definitions", str(tmp_path)).exit_code == 2
     assert run_json("doctor", "--definitions", str(tmp_path), exit_code=2)["ok"] is False
+
+
+def test_describe_has_what_is_required_first_and_long_texts_below_the_table() -> None:
+    lines = run("describe", *CHAT).stdout.splitlines()
+    table = lines[lines.index(next(line for line in lines if line.startswith("input "))) + 1 :]
+    table = table[: table.index("")]
+    presence = [line.split()[2] for line in table]
+    assert presence == sorted(presence, key=lambda word: word != "required")
+    assert max(map(len, table)) <= 80
+    assert any(line.startswith("model: Chat model") for line in lines)

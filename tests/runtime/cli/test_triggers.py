@@ -165,3 +165,13 @@ def test_verbs_that_have_nothing_to_do_with_webhooks_read_no_connector_for_them(
     assert run_json("events", "list", "--definitions", "definitions") == []
     clash = run("webhooks", "list", "--definitions", "definitions")
     assert (clash.exit_code, "both have the webhook path" in clash.stderr) == (2, True)
+
+
+def test_the_words_of_a_failing_poll_are_shown_below_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = {"connection": "demo", "trigger": "things/made", "made_by": "poll", "state": "failing", "said": ""}
+    words = "the provider says that it is closed for maintenance until further notice"
+    rows = [{**row, "error": words}, {**row, "trigger": "things/gone", "state": "ok", "error": "", "said": "3 new"}]
+    monkeypatch.setattr("runtime.cli.remote.ask", lambda *_: rows)
+    lines = run("triggers", "list").stdout.splitlines()
+    assert f"demo things/made: {words}" in lines
+    assert "demo things/gone: 3 new" in lines

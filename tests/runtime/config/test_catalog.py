@@ -156,7 +156,9 @@ def test_a_path_without_connectors_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_handle_names_the_nearest() -> None:
     with pytest.raises(UnknownConnector) as caught:
         Catalog().get("mistral")
-    assert caught.value.hint == "did you mean 'mistral-ai'?"
+    assert caught.value.hint == (
+        "did you mean 'mistral-ai'?; name the folder of other connectors with --definitions DIR or CONNECTOR_DEFINITIONS"
+    )
 
 
 def test_the_shipped_folder_holds_the_first_connector() -> None:
