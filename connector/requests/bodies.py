@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import urllib.parse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
@@ -47,14 +47,20 @@ from connector.xml import count_marks, escape_value
 _dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
+class _Kind:
+    """What most kinds have in common: the declared media type is sent, and no file is read while it is sent."""
+
+    __slots__ = ()
+    retyped: ClassVar[bool] = False
+    streams: ClassVar[bool] = False
+
+
 @dataclass(frozen=True, slots=True)
-class JsonBody:
+class JsonBody(_Kind):
     """A JSON document: from JSON text with slots, or from a JSON object or array with slots in its leaves."""
 
     tree: Node
     content_type: ClassVar[str] = "application/json"
-    retyped: ClassVar[bool] = False
-    streams: ClassVar[bool] = False
 
     @classmethod
     def from_json(cls, source: Any, options: BodyOptions = PLAIN) -> Self:
@@ -81,7 +87,7 @@ class JsonBody:
 
 
 @dataclass(frozen=True, slots=True)
-class FormBody:
+class FormBody(_Kind):
     """`application/x-www-form-urlencoded`: from `a={{a}}&b={{b}}`, or from a JSON object.
 
     In an object, a nested object is written `name[member]`; `lists` says how lists are.
@@ -91,8 +97,6 @@ class FormBody:
     tree: Node | None = field(default=None)
     lists: ListStyle = "repeat"
     content_type: ClassVar[str] = "application/x-www-form-urlencoded"
-    retyped: ClassVar[bool] = False
-    streams: ClassVar[bool] = False
 
     @classmethod
     def from_json(cls, source: Any, options: BodyOptions = PLAIN) -> Self:
@@ -131,9 +135,7 @@ class FormBody:
             members = [] if filled is ABSENT else list(filled.items())
         else:
             members = [(name, value) for name, node in self.pairs if (value := node.fill(values)) is not ABSENT]
-        return urllib.parse.urlencode(
-            [pair for name, value in members for pair in flatten(name, value, self.lists)]
-        ).encode()
+        return _form(members, self.lists)
 
     def describe(self, find: FindSlot) -> tuple[Schema, bool]:
         """An object of the fields; a form without fields is not sent."""
@@ -141,19 +143,17 @@ class FormBody:
 
 
 @dataclass(frozen=True, slots=True)
-class TextBody:
+class TextBody(_Kind):
     """Any other text, as it is written, the values in their places."""
 
     template: Template
     content_type: ClassVar[str] = "text/plain"
-    retyped: ClassVar[bool] = False
-    streams: ClassVar[bool] = False
 
     @classmethod
     def from_json(cls, source: Any, options: BodyOptions = PLAIN) -> Self:  # noqa: ARG003 - as others
         """Compiles text."""
         if not isinstance(source, str):
-            raise TemplateSyntaxError("a text body is written as text")
+            raise TemplateSyntaxError("a body of text or XML is written as text")
         return cls(Template.from_text(source))
 
     @classmethod
@@ -174,73 +174,54 @@ class TextBody:
         return {"type": "string"}, True
 
 
-@dataclass(frozen=True, slots=True)
-class XmlBody:
+class XmlBody(TextBody):
     """An XML document with slots in its texts and quoted attribute values; values are escaped."""
 
-    template: Template
+    __slots__ = ()
     content_type: ClassVar[str] = "application/xml"
-    retyped: ClassVar[bool] = False
-    streams: ClassVar[bool] = False
 
     @classmethod
-    def from_json(cls, source: Any, options: BodyOptions = PLAIN) -> Self:  # noqa: ARG003 - as others
+    def from_json(cls, source: Any, options: BodyOptions = PLAIN) -> Self:
         """Compiles text that is an XML document once its slots are filled."""
-        if not isinstance(source, str):
-            raise TemplateSyntaxError("an XML body is written as text")
-        template = Template.from_text(source)
-        mark = next(unused_characters(source))
+        body = super().from_json(source, options)
+        parts, mark = body.template.parts, next(unused_characters(source))
         try:
-            found = count_marks("".join(part if isinstance(part, str) else mark for part in template.parts), mark)
+            found = count_marks("".join(part if isinstance(part, str) else mark for part in parts), mark)
         except ValueError as error:
             raise TemplateSyntaxError(f"the body template is refused: {error}") from None
-        if found != sum(isinstance(part, Slot) for part in template.parts):
+        if found != sum(isinstance(part, Slot) for part in parts):
             raise TemplateSyntaxError("a placeholder in XML stands in a text or in a quoted attribute value")
-        return cls(template)
+        return body
 
     @classmethod
     def accepts(cls, media_type: str) -> bool:
         """`application/xml`, `text/xml`, and any `+xml` (RFC 7303)."""
         return media_type in {"application/xml", "text/xml"} or media_type.endswith("+xml")
 
-    def uses(self) -> Iterator[SlotUse]:
-        """Every use of a placeholder."""
-        return (SlotUse(name, "text") for name in self.template.names)
-
     def encode(self, values: Values) -> bytes:
         """The document as UTF-8; what was not supplied is an empty text."""
         return (self.template.render(values, escape_value) or "").encode()
 
-    def describe(self, find: FindSlot) -> tuple[Schema, bool]:  # noqa: ARG002 - as others
-        """Text."""
-        return {"type": "string"}, True
 
-
-@dataclass(frozen=True, slots=True)
-class GraphqlBody:
+class GraphqlBody(JsonBody):
     """A GraphQL request: `{"query": "…", "variables": {…}}`, the query fixed, the variables a JSON tree with slots.
 
     It is sent as `application/json`, which every GraphQL server takes.
     """
 
-    tree: Node
-    content_type: ClassVar[str] = "application/json"
+    __slots__ = ()
     retyped: ClassVar[bool] = True
-    streams: ClassVar[bool] = False
 
     @classmethod
     def from_json(cls, source: Any, options: BodyOptions = PLAIN) -> Self:
         """Compiles JSON text or an object; the query holds no placeholder, since no value may be spliced into it."""
         if isinstance(source, Mapping) and isinstance(source.get("query"), str):
             # Its braces and comments need not be those of a template.
-            inner = compile_tree({key: value for key, value in source.items() if key != "query"})
-            rest = inner.members if isinstance(inner, ObjectNode) else tuple(_constants(inner))
-            query: Node = Constant(source["query"])
             if "{{" in source["query"]:
                 raise TemplateSyntaxError("the query of a GraphQL body holds no placeholder; use its variables")
-            return cls(ObjectNode((("query", query), *rest)))
-        tree = compile_text(source, options.structured) if isinstance(source, str) else None
-        members = tree.members if isinstance(tree, ObjectNode) else tuple(_constants(tree))
+            rest = compile_tree({key: value for key, value in source.items() if key != "query"})
+            return cls(ObjectNode((("query", Constant(source["query"])), *_members(rest))))
+        members = _members(compile_text(source, options.structured)) if isinstance(source, str) else ()
         found = dict(members).get("query")
         if not isinstance(found, Constant) or not isinstance(found.value, str):
             raise TemplateSyntaxError(
@@ -253,59 +234,38 @@ class GraphqlBody:
         """`application/graphql+json` and `application/graphql`."""
         return media_type in {"application/graphql+json", "application/graphql"}
 
-    def uses(self) -> Iterator[SlotUse]:
-        """Every use of a placeholder."""
-        return self.tree.uses()
 
-    def encode(self, values: Values) -> bytes:
-        """The tree filled, then serialised as UTF-8."""
-        return _dumps(self.tree.fill(values)).encode()
-
-    def describe(self, find: FindSlot) -> tuple[Schema, bool]:
-        """The tree."""
-        return self.tree.describe(find)
-
-
-def _constants(node: Node | None) -> Iterator[tuple[str | Slot, Node]]:
-    """The members of an object without slots."""
+def _members(node: Node) -> tuple[tuple[str | Slot, Node], ...]:
+    """The members of an object; none of anything else."""
+    if isinstance(node, ObjectNode):
+        return node.members
     value = node.value if isinstance(node, Constant) else None
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield key, Constant(item)
+    return tuple((key, Constant(item)) for key, item in value.items()) if isinstance(value, dict) else ()
 
 
-@dataclass(frozen=True, slots=True)
-class NdjsonBody:
+class NdjsonBody(JsonBody):
     """JSON documents, one a line: the items of the array that the template is or becomes."""
 
-    tree: Node
+    __slots__ = ()
     content_type: ClassVar[str] = "application/x-ndjson"
-    retyped: ClassVar[bool] = False
-    streams: ClassVar[bool] = False
-
-    @classmethod
-    def from_json(cls, source: Any, options: BodyOptions = PLAIN) -> Self:
-        """Compiles text or a tree."""
-        return cls(JsonBody.from_json(source, options).tree)
 
     @classmethod
     def accepts(cls, media_type: str) -> bool:
         """`application/x-ndjson` and the other names it goes by."""
         return media_type.removeprefix("application/").removeprefix("x-") in {"ndjson", "jsonl", "jsonlines"}
 
-    def uses(self) -> Iterator[SlotUse]:
-        """Every use of a placeholder."""
-        return self.tree.uses()
-
     def encode(self, values: Values) -> bytes:
-        """A line for each item; a value that is no list is one line."""
+        """A line for each item; a value that is not a list is one line."""
         filled = self.tree.fill(values)
-        items = filled if isinstance(filled, list) else [] if filled is ABSENT else [filled]
-        return "".join(f"{_dumps(item)}\n" for item in items).encode()
+        return b"" if filled is ABSENT else _lines(filled if isinstance(filled, list) else [filled])
 
-    def describe(self, find: FindSlot) -> tuple[Schema, bool]:
-        """The tree."""
-        return self.tree.describe(find)
+
+def _lines(items: Iterable[Any]) -> bytes:
+    return "".join(f"{_dumps(item)}\n" for item in items).encode()
+
+
+def _form(members: Iterable[tuple[str, Any]], lists: ListStyle = "repeat") -> bytes:
+    return urllib.parse.urlencode([pair for name, each in members for pair in flatten(name, each, lists)]).encode()
 
 
 _BINARY = ("image/", "audio/", "video/", "font/", "application/vnd.")
@@ -313,12 +273,11 @@ _BINARY_APPLICATIONS = frozenset({"octet-stream", "pdf", "zip", "gzip", "x-gzip"
 
 
 @dataclass(frozen=True, slots=True)
-class BinaryBody:
+class BinaryBody(_Kind):
     """The content of one file and nothing else; a file that is not in memory is read while it is sent."""
 
     name: str
     content_type: ClassVar[str] = "application/octet-stream"
-    retyped: ClassVar[bool] = False
     streams: ClassVar[bool] = True
 
     @classmethod
@@ -349,13 +308,11 @@ class BinaryBody:
 
 
 @dataclass(frozen=True, slots=True)
-class WholeBody:
+class WholeBody(_Kind):
     """A body that is one value, of a call whose caller chooses the Content-Type; not a kind, since it may be of any."""
 
     name: str
     content_type: ClassVar[str] = "application/json"
-    retyped: ClassVar[bool] = False
-    streams: ClassVar[bool] = False
 
     @classmethod
     def from_json(cls, source: Any, options: BodyOptions = PLAIN) -> Self:  # noqa: ARG003 - as others
@@ -387,11 +344,9 @@ class WholeBody:
         if kind in (JsonBody, GraphqlBody):
             return _dumps(value).encode()
         if kind is FormBody and isinstance(value, dict):
-            return urllib.parse.urlencode(
-                [pair for name, each in value.items() for pair in flatten(name, each)]
-            ).encode()
+            return _form(value.items())
         if kind is NdjsonBody and isinstance(value, list):
-            return b"".join(_dumps(each).encode() + b"\n" for each in value)
+            return _lines(value)
         if isinstance(value, (dict, list)) or kind in (None, MultipartBody):
             raise Unrenderable(self.name, f"a body of type {content_type[:70]} is given as text")
         return to_text(value).encode()

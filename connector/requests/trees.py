@@ -10,8 +10,9 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
+from connector.strict_json import DuplicateKey, read_members, same_json
 from connector.templates import (
     Slot,
     Template,
@@ -60,7 +61,7 @@ class _Absent:
 ABSENT = _Absent()
 #: What a bare slot may be as it is; the content of a file has to be text.
 _JSON_TYPES = frozenset({str, int, float, bool, list, dict, type(None), _Absent})
-
+_TEXT_TYPES = frozenset({str, type(None), _Absent})
 
 Schema = dict[str, Any]
 
@@ -135,19 +136,25 @@ class Constant:
 
 
 @dataclass(frozen=True, slots=True)
-class BareSlot:
-    """A slot that is a JSON value by itself and takes its declared type."""
+class _OneSlot:
+    """What the nodes that are one slot have in common."""
 
     name: str
+    place: ClassVar[str] = "bare"
+
+    def uses(self) -> Iterator[SlotUse]:
+        """The one use."""
+        yield SlotUse(self.name, self.place)
+
+
+@dataclass(frozen=True, slots=True)
+class BareSlot(_OneSlot):
+    """A slot that is a JSON value by itself and takes its declared type."""
 
     def fill(self, values: Values) -> Any:
         """The value as it was read, or ABSENT; the content of a file as text."""
         value = values.get(self.name, ABSENT)
         return value if type(value) in _JSON_TYPES else _text_of(self.name, value)
-
-    def uses(self) -> Iterator[SlotUse]:
-        """The one use."""
-        yield SlotUse(self.name, "bare")
 
     def describe(self, find: FindSlot, *, in_form: bool = False) -> tuple[Schema, bool]:  # noqa: ARG002 - as others
         """What the input may be."""
@@ -155,27 +162,35 @@ class BareSlot:
 
 
 @dataclass(frozen=True, slots=True)
-class QuotedSlot:
-    """A slot that is a whole JSON string: text, or what it is if it is declared Array or Object (`structured`)."""
+class QuotedSlot(_OneSlot):
+    """A slot that is a whole JSON string."""
 
-    name: str
-    structured: bool = False
+    place: ClassVar[str] = "quoted"
 
     def fill(self, values: Values) -> Any:
-        """The value as text, or ABSENT."""
+        """The value as text, or ABSENT; null stays null."""
         value = values.get(self.name, ABSENT)
-        if type(value) is str or value is ABSENT or value is None or self.structured:
-            return value
-        return _text_of(self.name, value)
-
-    def uses(self) -> Iterator[SlotUse]:
-        """The one use."""
-        yield SlotUse(self.name, "quoted")
+        return value if type(value) in _TEXT_TYPES else _text_of(self.name, value)
 
     def describe(self, find: FindSlot, *, in_form: bool = False) -> tuple[Schema, bool]:  # noqa: ARG002 - as others
         """What the input may be, as text."""
-        slot = find(self.name)
-        return slot.value if self.structured else slot.text, slot.is_given
+        return find(self.name).text, find(self.name).is_given
+
+
+@dataclass(frozen=True, slots=True)
+class Spread(_OneSlot):
+    """An item of an array that is replaced by the items of a list; by none if the list was not supplied."""
+
+    def fill(self, values: Values) -> Any:
+        """The items; raises Unrenderable for a value that is not a list."""
+        found = values.get(self.name)
+        if found is not None and not isinstance(found, list):
+            raise Unrenderable(self.name, "expected a list, whose items stand in the body one by one")
+        return found or []
+
+    def describe(self, find: FindSlot, *, in_form: bool = False) -> tuple[Schema, bool]:  # noqa: ARG002 - as others
+        """What each item of the list may be."""
+        return find(self.name).value.get("items", {}), False
 
 
 def _text_of(name: str, value: Any) -> str:
@@ -217,9 +232,7 @@ class ObjectNode:
         """The object without the members that are ABSENT; ABSENT itself if its condition is not met."""
         if self.condition is not None:
             given = values.get(self.condition, ABSENT)
-            # In Python 0 equals False and 1 equals True; in JSON they do not.
-            is_other = given != self.expected or isinstance(given, bool) != isinstance(self.expected, bool)
-            if given is ABSENT or (self.expected is not ABSENT and is_other):
+            if given is ABSENT or (self.expected is not ABSENT and not same_json(given, self.expected)):
                 return ABSENT
         out: dict[str, Any] = {}
         for key, node in self.members:
@@ -256,28 +269,6 @@ class ObjectNode:
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
-    """An item of an array in whose place the items of a list stand; none if the list was not supplied."""
-
-    name: str
-
-    def fill(self, values: Values) -> Any:
-        """The items; raises Unrenderable for a value that is no list."""
-        found = values.get(self.name)
-        if found is not None and not isinstance(found, list):
-            raise Unrenderable(self.name, "expected a list, whose items stand in the body one by one")
-        return found or []
-
-    def uses(self) -> Iterator[SlotUse]:
-        """The one use."""
-        yield SlotUse(self.name, "bare")
-
-    def describe(self, find: FindSlot, *, in_form: bool = False) -> tuple[Schema, bool]:  # noqa: ARG002 - as others
-        """What each item of the list may be."""
-        return find(self.name).value.get("items", {}), False
-
-
-@dataclass(frozen=True, slots=True)
 class ArrayNode:
     """An array; an item that is ABSENT is dropped."""
 
@@ -285,7 +276,7 @@ class ArrayNode:
 
     def fill(self, values: Values) -> Any:
         """The list."""
-        out = []
+        out: list[Any] = []
         for node in self.items:
             value = node.fill(values)
             if type(node) is Spread:
@@ -356,7 +347,7 @@ def compile_string(
     template = Template(parts)
     name = template.only_slot
     if name is not None:
-        return BareSlot(name) if is_bare else QuotedSlot(name, name in structured)
+        return BareSlot(name) if is_bare or name in structured else QuotedSlot(name)
     return Text(template) if template.names else Constant(template.literal)
 
 
@@ -440,19 +431,16 @@ def _ends_in_text(part: str, *, in_text: bool) -> bool:
 
 
 def _parse(text: str) -> Any:
-    def pairs(members: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len(found := dict(members)) != len(members):
-            raise TemplateSyntaxError("the body template has the same key twice in one object")
-        return found
-
     try:
-        return json.loads(text, object_pairs_hook=pairs)
+        return json.loads(text, object_pairs_hook=read_members)
     except json.JSONDecodeError as error:
         message = f"the body template is not JSON once its placeholders are filled: {error.msg.lower()}"
+    except DuplicateKey:
+        message = "the body template has the same key twice in one object"
     except RecursionError:
         message = f"the body template nests deeper than {MAX_DEPTH}"
-    except ValueError as error:
-        message = str(error) if isinstance(error, TemplateSyntaxError) else "the body template holds too long a number"
+    except ValueError:
+        message = "the body template holds too long a number"
     raise TemplateSyntaxError(message)
 
 

@@ -17,7 +17,7 @@ from typing import Any, cast
 from connector.headers import Headers
 from connector.messages import Request
 from connector.model.definition import Operation
-from connector.requests.bodies import BinaryBody, FormBody, GraphqlBody, JsonBody, NdjsonBody, TextBody, XmlBody
+from connector.requests.bodies import BinaryBody, FormBody, JsonBody, NdjsonBody, TextBody, XmlBody
 from connector.requests.multipart import FilePart, MultipartBody
 from connector.requests.trees import (
     ABSENT,
@@ -194,7 +194,11 @@ class _Check:
         if body is None:
             if given:
                 yield Complaint(("body",), "no body is expected", "extra_forbidden")
-        elif isinstance(body, (JsonBody, GraphqlBody)):
+        elif isinstance(body, NdjsonBody):
+            lines = [read_json_body(request.headers, line) for line in given.split(b"\n") if line.strip()]
+            one = not isinstance(body.tree, ArrayNode) and len(lines) == 1 and not self._is_list(body.tree)
+            yield from self.node(body.tree, lines[0] if one else lines, ("body",))
+        elif isinstance(body, JsonBody):
             if given.strip():
                 yield from self.node(body.tree, read_json_body(request.headers, given), ("body",))
             elif not self.is_optional(body.tree):
@@ -205,14 +209,10 @@ class _Check:
                 declared = list(self._spread("", body.tree))
             pairs = urllib.parse.parse_qsl(read_text(given), keep_blank_values=True)
             yield from self.pairs(declared, plain_lists(pairs, body.lists), "body")
-        elif isinstance(body, TextBody):
-            yield from self.template_text(body.template, read_text(given), ("body",))
         elif isinstance(body, XmlBody):
             yield from self._xml(body.template, given)
-        elif isinstance(body, NdjsonBody):
-            lines = [read_json_body(request.headers, line) for line in given.split(b"\n") if line.strip()]
-            one = not isinstance(body.tree, ArrayNode) and len(lines) == 1 and not self._is_list(body.tree)
-            yield from self.node(body.tree, lines[0] if one else lines, ("body",))
+        elif isinstance(body, TextBody):
+            yield from self.template_text(body.template, read_text(given), ("body",))
         elif isinstance(body, MultipartBody):
             yield from self._multipart(body, request.headers, given)
         elif isinstance(body, BinaryBody) and not given and not self.is_optional(BareSlot(body.name)):
