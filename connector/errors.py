@@ -280,17 +280,8 @@ class BlockedAddress(TransportError):
 
     code = "E_BLOCKED_ADDRESS"
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        hint: str = "",
-        operation: str = "",
-        request: Request | None = None,
-        sent: bool = False,
-        temporary: bool = False,
-    ) -> None:
-        super().__init__(message, hint=hint, operation=operation, request=request, sent=sent, temporary=temporary)
+    def __init__(self, message: str, *, sent: bool = False, temporary: bool = False, **call: Any) -> None:
+        super().__init__(message, sent=sent, temporary=temporary, **call)
 
 
 class ResponseError(ConnectorError):
@@ -307,11 +298,14 @@ class ResponseError(ConnectorError):
         result: Result,
         response: Response,
         provider_code: str | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message, hint=hint)
         self.operation = operation
         #: The provider's own code for what went wrong, where the definition selects it.
         self.provider_code = provider_code
+        #: Seconds to wait as the provider said (RFC 9110, section 10.2.3), or None.
+        self.retry_after = retry_after
         #: What was mapped of the answer; `ok` is False.
         self.result = result
         self.response = response
@@ -323,23 +317,6 @@ class RateLimited(ResponseError):
     """429 Too Many Requests, or a 403 that says when its limit ends."""
 
     code = "E_RATE_LIMITED"
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        hint: str = "",
-        operation: str,
-        result: Result,
-        response: Response,
-        retry_after: float | None,
-        provider_code: str | None = None,
-    ) -> None:
-        super().__init__(
-            message, hint=hint, operation=operation, result=result, response=response, provider_code=provider_code
-        )
-        #: Seconds to wait as the provider said (RFC 9110, section 10.2.3), or None.
-        self.retry_after = retry_after
 
 
 def did_you_mean(name: str, known: list[str]) -> str:
@@ -379,16 +356,6 @@ def problem_document(error: ConnectorError) -> Mapping[str, Any]:
     if isinstance(error, InputError):
         document["errors"] = [{"name": each.name, "message": each.message} for each in error.errors]
     if isinstance(error, InvalidDefinition):
-        document["problems"] = [
-            {
-                "file": each.file,
-                "line": each.line,
-                "column": each.column,
-                "pointer": each.pointer,
-                "code": each.code,
-                "message": each.message,
-                "hint": each.hint,
-            }
-            for each in error.problems
-        ]
+        members = ("file", "line", "column", "pointer", "code", "message", "hint")
+        document["problems"] = [{name: getattr(each, name) for name in members} for each in error.problems]
     return document

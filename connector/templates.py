@@ -20,7 +20,8 @@ from connector.urls import encode_host_part, encode_path, encode_query, encode_s
 if TYPE_CHECKING:
     from jinja2.lexer import Lexer
 
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}\Z")
+#: The names of placeholders and variables.
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}\Z")
 _MARKUP = re.compile(r"\{\{|\{%|\{#")
 #: A slot may occur this often in one template.
 MAX_SLOTS = 200
@@ -165,7 +166,7 @@ def _slot_name(tokens: Iterator[tuple[str, str]]) -> str:
     if len(inside) != 1 or inside[0][0] != "name":
         raise TemplateSyntaxError("only one name may stand between {{ and }}: no filter, attribute, call or literal")
     name = inside[0][1]
-    if not _NAME.match(name):
+    if not NAME.match(name):
         raise TemplateSyntaxError(f"placeholder name {name[:70]!r} is not a letter and up to 63 letters, digits or '_'")
     return name
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from connector.errors import InputError, InputProblem
 from connector.selectors import Selector
+from connector.strict_json import same_json
 from connector.templates import Template
 from connector.types import Convertor, to_text
 
@@ -140,15 +141,10 @@ class InputMapping:
         return found
 
 
-def _same(found: Any, given: Any) -> bool:
-    # In Python 1 equals True; in JSON it does not.
-    return bool(found == given) and isinstance(found, bool) == isinstance(given, bool)
-
-
 def _holds(found: str | list[Any], given: Any) -> bool:
     if isinstance(found, str):
         return isinstance(given, str) and given in found
-    return any(_same(each, given) for each in found)
+    return any(same_json(each, given) for each in found)
 
 
 def _ordered(found: Any, given: Any, compare: Callable[[Any, Any], bool]) -> bool:
@@ -160,8 +156,8 @@ def _ordered(found: Any, given: Any, compare: Callable[[Any, Any], bool]) -> boo
 
 #: The comparisons of a condition, by the member that names each: what was found, and what it is compared with.
 COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
-    "equals": _same,
-    "in": lambda found, given: any(_same(found, each) for each in given),
+    "equals": same_json,
+    "in": lambda found, given: any(same_json(found, each) for each in given),
     "contains": lambda found, given: isinstance(found, (str, list)) and _holds(found, given),
     "exists": lambda found, given: (found is not None) == given,
     "above": lambda found, given: _ordered(found, given, operator.gt),

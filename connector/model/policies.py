@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from connector.selectors import Selector
+from connector.strict_json import same_json
 from connector.types import to_text
 
 #: Compiles the selector at a key of a block; None where there is none. What follows is where the block is, seen from
@@ -58,8 +59,7 @@ class Sign:
         found = self.selector.find_one(document)
         if self.values is None:
             return found is not None and found is not False and found not in ("", [], {})
-        # In Python 0 equals False and 1 equals True; in JSON they do not.
-        return any(found == each and isinstance(found, bool) == isinstance(each, bool) for each in self.values)
+        return any(same_json(found, each) for each in self.values)
 
 
 @dataclass(frozen=True, slots=True)

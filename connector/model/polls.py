@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connector.selectors import Selector
+from connector.strict_json import same_json
 from connector.types import to_text
 
 #: Compiles the selector at a key of a block; None where there is none.
@@ -82,9 +83,7 @@ class Poll:
         if self.state is None:
             return _digest(record)
         found = self.state.find_one(record)
-        # In Python 1 equals True; in JSON it does not.
-        known = any(found == each and isinstance(found, bool) == isinstance(each, bool) for each in self.states)
-        return to_text(found) if known else None
+        return to_text(found) if any(same_json(found, each) for each in self.states) else None
 
 
 def _is_seconds(value: Any) -> bool:

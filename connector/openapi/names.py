@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, count, takewhile
 
+from connector.templates import NAME
+
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
-_PLACEHOLDER = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}\Z")
 #: Segments at the beginning of every path that belong to the base URL: `api`, `v1`, `2024-01`.
 _VERSION = re.compile(
     r"(?:api|rest|v[0-9]+(?:[._-]?[0-9a-z]+)*|[0-9]{4}-[0-9]{2}(?:-[0-9]{2})?|[0-9]+\.[0-9]+)\Z", re.IGNORECASE
@@ -54,7 +55,7 @@ def camel(text: str, default: str = "value") -> str:
     >>> camel("max_tokens"), camel("X-Api-Version"), camel("userID"), camel("$top")
     ('maxTokens', 'xApiVersion', 'userID', 'top')
     """
-    if _PLACEHOLDER.match(text) and "_" not in text:
+    if NAME.match(text) and "_" not in text:
         return text
     parts = [part for part in re.split(r"[^A-Za-z0-9]+", text) if part]
     if not parts:
@@ -66,7 +67,7 @@ def camel(text: str, default: str = "value") -> str:
 
 def is_placeholder(name: str) -> bool:
     """True if the name may stand between `{{` and `}}`."""
-    return _PLACEHOLDER.match(name) is not None
+    return NAME.match(name) is not None
 
 
 @dataclass(slots=True)

@@ -16,10 +16,11 @@ from connector.parsing.operations import read_operation
 from connector.parsing.reader import Declaration, Reader, text_path
 from connector.parsing.schema import Path
 from connector.requests.steps import HttpStep, MimeStep, check_mail_header
-from connector.templates import Placeholder, Template
+from connector.templates import NAME, Placeholder, Template
 from connector.types import CONVERTORS, to_text
 
 _METHOD = re.compile(r"[A-Za-z]{1,20}\Z")
+_STRING = CONVERTORS["string"]
 
 
 def read_http_step(source: Mapping[str, Any], path: Path, scope: Scope) -> HttpStep:
@@ -70,16 +71,10 @@ def read_mime_step(source: Mapping[str, Any], path: Path, scope: Scope) -> MimeS
             if part != "body":
                 reader.complain("E_HEADER", str(error), where)
     output = reader.get(source, "output", str, "raw")
-    if not _NAME.match(output):
+    if not NAME.match(output):
         reader.complain("E_NAME", f"{output[:70]!r} is not a name for a variable", (*path, "output"))
     label = f"{scope.handle}, step {scope.number}" if scope.number else scope.handle
     return MimeStep(label, templates, output, inputs)
-
-
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}\Z")
-
-
-_STRING = CONVERTORS["string"]
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from connector.messages import Event
+from connector.strict_json import same_json
 
 #: Which door an event came in by: the provider's webhook, a call of ours, a poll, `send-test`, the runtime itself.
 Origin = Literal["webhook", "after", "poll", "test", "system"]
@@ -158,14 +159,9 @@ class Filter:
         if event.type not in self.triggers and (event.type in SYSTEM_TRIGGERS or "*" not in (self.triggers or "*")):
             return False
         return all(
-            name in event.data and any(_same(event.data[name], value) for value in values)
+            name in event.data and any(same_json(event.data[name], value) for value in values)
             for name, values in self.where.items()
         )
-
-
-def _same(found: Any, value: Any) -> bool:
-    # In JSON true is not 1, which Python takes for equal.
-    return bool(found == value) and isinstance(found, bool) == isinstance(value, bool)
 
 
 @dataclass(frozen=True, slots=True)

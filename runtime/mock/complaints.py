@@ -16,6 +16,7 @@ from connector.errors import MappingError
 from connector.headers import Headers
 from connector.messages import Response
 from connector.requests.trees import ListStyle
+from connector.strict_json import same_json
 from connector.templates import Placeholder, Slot, Template
 from connector.types import to_text
 
@@ -114,8 +115,7 @@ def differences(expected: Any, value: Any, where: Location) -> Iterator[Complain
     elif isinstance(expected, list) and isinstance(value, list) and len(expected) == len(value):
         for place, pair in enumerate(zip(expected, value, strict=True)):
             yield from differences(*pair, (*where, place))
-    # In Python True equals 1; in JSON it does not.
-    elif isinstance(expected, bool) is not isinstance(value, bool) or expected != value:
+    elif not same_json(expected, value):
         yield Complaint(where, f"expected {to_text(expected)!r}", "literal_error")
 
 
