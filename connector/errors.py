@@ -122,7 +122,7 @@ class OriginChanged(MissingCredentials):
 
     code = "E_ORIGIN"
 
-    def __init__(self, connection: str, entered: Mapping[str, str], origin: str) -> None:
+    def __init__(self, connection: str, entered: Mapping[str, str], origin: str, *, hint: str = "") -> None:
         origin = origin or "nowhere"
         #: The origins that the secrets were entered for, by name.
         self.entered = dict(entered)
@@ -132,9 +132,6 @@ class OriginChanged(MissingCredentials):
             InputProblem(name, f"{name} was entered for {there or 'nowhere'}, and the connection leads to {origin} now")
             for name, there in sorted(self.entered.items())
         ]
-        hint = "if that is right, enter it again: connector connections set " + connection
-        if set(self.entered) == {"grant"}:
-            hint = "if that is right, log in again: connector connections login " + connection
         super().__init__(connection, problems, hint=hint)
 
 
@@ -336,7 +333,7 @@ def unknown_kind(name: str, known: Iterable[str]) -> str:
     near = did_you_mean(name, listed)
     everything = f"known: {', '.join(listed)}"
     said = everything if near == everything else f"{near} {everything}"
-    return f"{said}; others come with plug-ins (`connector doctor` lists those that are installed)"
+    return f"{said}; others come with plug-ins"
 
 
 def problem_document(error: ConnectorError) -> Mapping[str, Any]:

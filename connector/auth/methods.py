@@ -299,7 +299,7 @@ def _token_auth(default_header: str) -> Callable[[Mapping[str, Any], ReadAuth], 
 
 
 def _is_header_key(key: str) -> bool:
-    return key.lower().replace("-", "").replace("_", "") in {"headername", "header", "apikeyheader"}
+    return method_key(key) in {"headername", "header", "apikeyheader"}
 
 
 def _basic_auth(source: Mapping[str, Any], read: ReadAuth) -> BasicAuth:

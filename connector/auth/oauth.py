@@ -12,101 +12,40 @@ import json
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from connector.auth.tokens import Grant, make_grant, read_document, read_grant, refusal, unusable
 from connector.headers import Headers
 from connector.messages import Request, secret_forms
-from connector.protocols import Renewal
+from connector.protocols import Renewal, method_key
 from connector.selectors import Selector
 from connector.templates import PathTemplate, QueryPair, Template, Unrenderable, Values, render_query, render_url
 from connector.types import to_text
-
-if TYPE_CHECKING:
-    from connector.model.service import Service
 
 #: Fields of a token request that are no secret (RFC 6749, section 2.2: nor is the client's id).
 _PUBLIC = frozenset({"grant_type", "client_id", "redirect_uri", "scope", "audience", "resource"})
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _GOOGLE_TOKEN_URL = "https://oauth2.googleapis.com/token"
 
+_NAMES = (
+    *("clientID", "clientSecret", "tokenURL", "authURL", "scopes", "scopeSeparator", "clientAuth", "tokenParams"),
+    *("authParams", "issuer", "subject", "audience", "privateKey", "keyID", "algorithm", "lifetime"),
+    *("serviceAccountJSON", "dwdSubject", "request", "token", "expiresIn"),
+)
 #: The params of grants by their names without case, `-` and `_`, each with its name in our words.
-PARAMS: Mapping[str, str] = {
-    "clientid": "clientID",
-    "clientsecret": "clientSecret",
-    "tokenurl": "tokenURL",
+PARAMS: Mapping[str, str] = {name.lower(): name for name in _NAMES} | {
     "accesstokenurl": "tokenURL",
     "tokenuri": "tokenURL",
-    "authurl": "authURL",
     "authorizationurl": "authURL",
     "authorizeurl": "authURL",
     "scope": "scopes",
-    "scopes": "scopes",
-    "scopeseparator": "scopeSeparator",
-    "clientauth": "clientAuth",
-    "tokenparams": "tokenParams",
-    "authparams": "authParams",
-    "issuer": "issuer",
-    "subject": "subject",
-    "audience": "audience",
-    "privatekey": "privateKey",
-    "keyid": "keyID",
-    "algorithm": "algorithm",
-    "lifetime": "lifetime",
-    "serviceaccountjson": "serviceAccountJSON",
-    "dwdsubject": "dwdSubject",
-    "request": "request",
-    "token": "token",
-    "expiresin": "expiresIn",
 }
-
-
-def authorization_url(service: Service, values: Values, redirect_uri: str, state: str, verifier: str) -> str:
-    """Where a person allows the connection, with PKCE S256 (RFC 7636) and `state` (RFC 6749, section 10.12).
-
-    `verifier` is 43 to 128 unreserved characters, kept secret until `code_request`. Raises Unrenderable for a value of
-    the connection that is missing, ValueError for a service whose connections are not logged in.
-    """
-    import base64
-    import hashlib
-
-    code = _find_code_grant(service, values)
-    values = code.client.open(values)
-    challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode("ascii")).digest()).rstrip(b"=").decode()
-    fields = {
-        **{name: text for name, each in code.authorization_params if (text := each.render(values)) is not None},
-        "response_type": "code",
-        "client_id": _required(code.client.id, values),
-        "redirect_uri": redirect_uri,
-        "state": state,
-        "code_challenge": challenge,
-        "code_challenge_method": "S256",
-    }
-    scopes = code.client.render_scopes(values)
-    if scopes:
-        fields["scope"] = scopes
-    url = render_url(code.authorization, values)
-    return f"{url}{'&' if '?' in url else '?'}{urllib.parse.urlencode(fields)}"
-
-
-def code_request(service: Service, values: Values, code: str, redirect_uri: str, verifier: str) -> Request:
-    """The request that turns the code of an authorization into a grant; its answer is for `read_grant`."""
-    client = _find_code_grant(service, values).client
-    fields = {
-        "grant_type": "authorization_code",
-        "code": code,
-        "redirect_uri": redirect_uri,
-        "code_verifier": verifier,
-    }
-    return client.request(fields, values)
-
-
 URL_PARAMS = frozenset({"tokenURL", "authURL"})
 
 
 def param_name(key: str) -> str:
     """The name of a param as a definition or a JSON value writes it: `client_id` and `clientId` are `clientID`."""
-    return PARAMS.get(key.lower().replace("-", "").replace("_", ""), key)
+    return PARAMS.get(method_key(key), key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +134,38 @@ class AuthorizationCode:
         return read_grant((yield request), now, previous=grant, secrets=request.secrets)
 
 
+def authorization_url(grantor: AuthorizationCode, values: Values, redirect_uri: str, state: str, verifier: str) -> str:
+    """Where a person allows the connection, with PKCE S256 (RFC 7636) and `state` (RFC 6749, section 10.12).
+
+    `verifier` is 43 to 128 unreserved characters, kept secret until `code_request`. Raises Unrenderable for a value of
+    the connection that is missing, ValueError for an address that is not one.
+    """
+    import base64
+    import hashlib
+
+    values = grantor.client.open(values)
+    challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode("ascii")).digest()).rstrip(b"=").decode()
+    fields = {
+        **{name: text for name, each in grantor.authorization_params if (text := each.render(values)) is not None},
+        "response_type": "code",
+        "client_id": _required(grantor.client.id, values),
+        "redirect_uri": redirect_uri,
+        "state": state,
+        "code_challenge": challenge,
+        "code_challenge_method": "S256",
+    }
+    if scopes := grantor.client.render_scopes(values):
+        fields["scope"] = scopes
+    url = render_url(grantor.authorization, values)
+    return f"{url}{'&' if '?' in url else '?'}{urllib.parse.urlencode(fields)}"
+
+
+def code_request(grantor: AuthorizationCode, values: Values, code: str, redirect_uri: str, verifier: str) -> Request:
+    """The request that turns the code of an authorization into a grant; its answer is for `read_grant`."""
+    fields = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri, "code_verifier": verifier}
+    return grantor.client.request(fields, values)
+
+
 @dataclass(frozen=True, slots=True)
 class JwtBearer:
     """`jwt_bearer` (RFC 7523, section 2.1): an assertion signed with the connection's key is exchanged for a token."""
@@ -218,14 +189,12 @@ class JwtBearer:
             "sub": self.subject.render(values) or issuer,
             "aud": self.audience.render(values) or render_url(self.client.token_url, values),
         }
-        name = (*self.key.names, "privateKey")[0]
-        text = _required(self.key, values)
         assertion = sign_assertion(
             claims,
-            text,
+            _required(self.key, values),
             now,
             _seconds(self.lifetime, values),
-            name=name,
+            name=(*self.key.names, "privateKey")[0],
             algorithm=self.algorithm.render(values) or "",
             key_id=self.key_id.render(values),
         )
@@ -360,7 +329,11 @@ def read_blob(template: Template, values: Values, name: str) -> dict[str, str]:
     """A value that is a JSON object, its members as texts; raises Unrenderable with the name of the value."""
     try:
         document = json.loads(_required(template, values))
-        return {key: _joined(value) for key, value in document.items() if isinstance(value, (str, int, list))}
+        return {
+            key: " ".join(map(str, value)) if isinstance(value, list) else str(value)
+            for key, value in document.items()
+            if isinstance(value, (str, int, list))
+        }
     except (AttributeError, json.JSONDecodeError, RecursionError):
         raise Unrenderable(name, "it is not a JSON object") from None
 
@@ -372,19 +345,8 @@ def _seconds(template: Template, values: Values) -> int:
     return int(text)
 
 
-def _joined(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
 def _required(template: Template, values: Values) -> str:
     for name in template.names:
         if not values.get(name):
             raise Unrenderable(name, "it is not set")
     return template.render(values) or ""
-
-
-def _find_code_grant(service: Service, values: Values) -> AuthorizationCode:
-    grantor = getattr(service.choose_auth(values), "grantor", None)
-    if not isinstance(grantor, AuthorizationCode):
-        raise ValueError(f"connections to {service.connector} are not logged in: their method needs no person")
-    return grantor

@@ -27,16 +27,9 @@ from connector.templates import Slot, Template
 Where = tuple[str, ...]
 
 #: The params of a client; a block whose only param has another name holds all of them in that one, as JSON.
-_CLIENT = (
-    "clientID",
-    "clientSecret",
-    "tokenURL",
-    "authURL",
-    "scopes",
-    "scopeSeparator",
-    "clientAuth",
-    "tokenParams",
-    "authParams",
+_CLIENT = frozenset(
+    {"clientID", "clientSecret", "tokenURL", "authURL", "scopes", "scopeSeparator"}
+    | {"clientAuth", "tokenParams", "authParams"}
 )
 _DESCRIPTIONS = {
     "clientID": "The id of the OAuth client.",
@@ -91,12 +84,7 @@ class _Params:
         """The param; where it is not given, a value of the connection of that name if `implied` (True: required)."""
         source, where = self._found.get(name, (None, ()))
         if source is None and implied is not None:
-            declared = {
-                "name": name,
-                "type": "String",
-                "required": implied,
-                "description": _DESCRIPTIONS[name],
-            }
+            declared = {"name": name, "type": "String", "required": implied, "description": _DESCRIPTIONS[name]}
             source, where = {"value": f"{{{{{name}}}}}", "placeholders": [declared]}, ("params", name)
         if source is None:
             return Template(())
@@ -105,9 +93,9 @@ class _Params:
         self.credentials += template.names if secret else ()
         return template
 
-    def blob(self, known: set[str]) -> Template | None:
-        """The one param that holds all others as JSON, if there is one: it has none of the known names."""
-        if len(self._found) != 1 or known & self._found.keys():
+    def blob(self) -> Template | None:
+        """The one param that holds all others as JSON, if there is one: it has none of the names of a client."""
+        if len(self._found) != 1 or _CLIENT & self._found.keys():
             return None
         return self.take(next(iter(self._found)), secret=True)
 
@@ -135,7 +123,7 @@ class _Params:
 
     def client(self, *, secret: bool | None = True) -> OAuthClient:
         """The client; `secret` says whether a secret that is not given is implied, and then whether it is required."""
-        blob = self.blob(set(_CLIENT))
+        blob = self.blob()
         style = self.take("clientAuth").literal or "basic"
         if style not in ("basic", "body"):
             raise ValueError("clientAuth is 'basic' (a header) or 'body' (fields of the token request)")

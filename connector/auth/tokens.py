@@ -118,4 +118,4 @@ def refusal(
 
 def unusable(reason: str) -> NeedsReauthorization:
     """The error of a grant that cannot be used or renewed."""
-    return NeedsReauthorization("authorization", [InputProblem("grant", reason)], hint="connector connections login")
+    return NeedsReauthorization("authorization", [InputProblem("grant", reason)])

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from connector.errors import InputError, InputProblem, MissingCredentials
+from connector.errors import InputProblem, MissingCredentials
 from connector.messages import Request, secret_forms
 from connector.model.policies import Policies
 from connector.protocols import Auth, Moment, NoAuth, Scheme, method_key
@@ -168,15 +168,8 @@ def render_base(template: Template, values: Mapping[str, str]) -> str | None:
     return check_base_url(url)
 
 
-def missing_value(service: Service, names: Iterable[str]) -> InputError:
-    """The error for values of the connection that a call needs and does not have; it says how to set them."""
-    missing = sorted(names)
-    handle = environment_name(service.connector)
-    hint = "set " + ", ".join(f"CONNECTOR_SECRET__{handle}__{environment_name(name)}" for name in missing)
-    errors = [InputProblem(name, f"{name} of the connection is not set") for name in missing]
-    return MissingCredentials(service.connector, errors, hint=hint)
-
-
-def environment_name(name: str) -> str:
-    """A handle or a name as it stands in an environment variable: upper case, other characters `_`."""
-    return "".join(char if char.isascii() and char.isalnum() else "_" for char in name).upper()
+def missing_value(service: Service, names: Iterable[str]) -> MissingCredentials:
+    """The error for values of the connection that a call needs and does not have."""
+    return MissingCredentials(
+        service.connector, [InputProblem(name, f"{name} of the connection is not set") for name in sorted(names)]
+    )

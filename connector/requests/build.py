@@ -164,11 +164,11 @@ def read_inputs(operation: AnyOperation, inputs: Mapping[str, Any]) -> tuple[dic
 
 
 def input_hint(operation: AnyOperation, errors: list[InputProblem]) -> str:
-    """What to do about inputs that are not right: the known ones, with the nearest, or where they are described."""
+    """What to do about an unknown input: the known ones, with the nearest; empty if all are known."""
     known = [*operation.inputs, *sorted(operation.from_connection)]
     for error in errors:
         if error.name not in known:
             near = did_you_mean(error.name, known)
             listed = "known: " + ", ".join(known) if known else "this operation has no inputs"
             return f"{near} {listed}" if near.startswith("did") else listed
-    return f"see: connector describe {operation.service.connector} {operation.id}"
+    return ""

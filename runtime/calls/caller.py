@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from connector.auth.methods import GrantAuth
-from connector.auth.oauth import authorization_url, code_request
+from connector.auth.oauth import AuthorizationCode, authorization_url, code_request
 from connector.auth.tokens import Grant, read_grant
 from connector.errors import (
     BlockedAddress,
@@ -37,7 +37,7 @@ from runtime.calls.sender import Sleep
 from runtime.calls.streams import chunks_of
 from runtime.calls.tokens import login_step
 from runtime.config.catalog import Catalog
-from runtime.config.connections import connections_of
+from runtime.config.connections import connections_of, hint_to_set
 from runtime.config.settings import Settings
 from runtime.config.vault import Vault, destination
 from runtime.http.uploads import load_files
@@ -132,13 +132,14 @@ class Caller:
         if config.missing and not show_secrets:
             stand_ins = dict.fromkeys(connector.service.credentials & config.missing, MASK)
             config = self._configure(connection, connector, stand_ins)
-        if isinstance(found, CustomOperation):
-            step = next(run_steps(found, load_files(found, inputs), config), None)
-            if step is None:
-                raise ConfigurationError(f"{connection} {operation} sends nothing", hint="call it")
-            request = step.request
-        else:
-            request = build_request(found, load_files(found, inputs), config)
+        with _hinting(connection, found):
+            if isinstance(found, CustomOperation):
+                step = next(run_steps(found, load_files(found, inputs), config), None)
+                if step is None:
+                    raise ConfigurationError(f"{connection} {operation} sends nothing", hint="call it")
+                request = step.request
+            else:
+                request = build_request(found, load_files(found, inputs), config)
         auth = config.auth
         if isinstance(auth, GrantAuth):
             # No token is fetched just to be shown.
@@ -156,20 +157,26 @@ class Caller:
         `state` and `verifier` (43 to 128 unreserved characters) are random and made for this one login. Raises
         MissingCredentials, and ConfigurationError for a connector without a login.
         """
+        grantor, values = self._login(connection)
+        return login_step(connection, lambda: authorization_url(grantor, values, redirect_uri, state, verifier))
+
+    def _login(self, connection: str) -> tuple[AuthorizationCode, Mapping[str, str]]:
+        """What a person logs in to, and the values of the connection."""
         connector = self.catalog.of(connection)
-        values = self._config(connection, connector).values
-        return login_step(
-            connection, lambda: authorization_url(connector.service, values, redirect_uri, state, verifier)
-        )
+        config = self._config(connection, connector)
+        grantor = getattr(config.auth, "grantor", None)
+        if not isinstance(grantor, AuthorizationCode):
+            message = f"connections to {connector.handle} are not logged in: their method needs no person"
+            raise ConfigurationError(message, hint=f"connector connections set {connection} enters its values")
+        return grantor, config.values
 
     async def log_in(self, connection: str, code: str, redirect_uri: str, *, verifier: str) -> None:
         """Exchanges the code of an authorization for tokens, and saves them. Raises as `authorization_url` does.
 
         Raises NeedsReauthorization for a code that is refused, TransportError where no usable answer came.
         """
-        connector = self.catalog.of(connection)
-        values = self._config(connection, connector).values
-        request = login_step(connection, lambda: code_request(connector.service, values, code, redirect_uri, verifier))
+        grantor, values = self._login(connection)
+        request = login_step(connection, lambda: code_request(grantor, values, code, redirect_uri, verifier))
         # A renewal of the previous grant would otherwise overwrite the grant of this login.
         async with self.vault.renewing(connection):
             response = await self._exchange.ask_for_token(request, operation=f"{connection} login", origin=None)
@@ -280,16 +287,19 @@ class Caller:
             return call.keyed(key)
 
         if not isinstance(found, CustomOperation):
-            return prepare(found, build_request(found, inputs, config))
+            with _hinting(connection, found):
+                return prepare(found, build_request(found, inputs, config))
         attempts, warnings = 0, list[str]()
         steps = run_steps(found, inputs, config)
         try:
-            step = next(steps)
+            with _hinting(connection, found):
+                step = next(steps)
             while not step.is_last:
                 result, _ = await self._exchange.make(prepare(step.operation, step.request))
                 attempts += result.attempts
                 warnings += result.warnings
-                step = steps.send(result.fields or {})
+                with _hinting(connection, found):
+                    step = steps.send(result.fields or {})
         except StopIteration as end:
             done: Result = end.value
             return replace(done, attempts=attempts, warnings=tuple(warnings))
@@ -311,3 +321,16 @@ class Caller:
         config = connector.service.configure({**stand_ins, **values}, base_url=base_url)
         self.vault.bind(connection, connector.service.placeholders, destination(config))
         return config
+
+
+@contextlib.contextmanager
+def _hinting(connection: str, operation: AnyOperation) -> Iterator[None]:
+    """Adds the variables and the command that help to errors of the language, which knows neither."""
+    try:
+        yield
+    except MissingCredentials as error:
+        error.hint = error.hint or hint_to_set(connection, [each.name for each in error.errors])
+        raise
+    except InputError as error:
+        error.hint = error.hint or f"see: connector describe {operation.service.connector} {operation.id}"
+        raise

@@ -27,7 +27,8 @@ from connector.urls import origin_of
 from runtime.calls.retries import is_limit, read_wait
 from runtime.calls.sender import Authorise, Sender, Sent, Sleep, Transmits
 from runtime.calls.streams import Opening, chunks_of, read_chunks, streams
-from runtime.calls.tokens import Authoriser, hint_to_set, unusable_value
+from runtime.calls.tokens import Authoriser, unusable_value
+from runtime.config.connections import hint_to_set
 from runtime.config.settings import Settings
 from runtime.config.vault import Vault
 from runtime.http.guard import Guard

@@ -8,7 +8,7 @@ since its answer may be the only copy of a refresh token. After a failure there 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -27,7 +27,7 @@ from connector.errors import (
 from connector.messages import Request, Response
 from connector.model.service import Config
 from connector.templates import Unrenderable
-from runtime.config.connections import variable_name
+from runtime.config.connections import hint_to_set
 from runtime.config.vault import Vault
 
 R = TypeVar("R")
@@ -218,11 +218,6 @@ def _again(failure: _Failure, now: float) -> ConnectorError:
     if isinstance(error, NeedsReauthorization):
         return NeedsReauthorization(error.operation, error.errors, hint=f"{error.hint}; {left}")
     return TransportError(error.message, hint=left)
-
-
-def hint_to_set(connection: str, names: Iterable[str]) -> str:
-    """The hint that names the variables of missing values."""
-    return "set " + ", ".join(variable_name(connection, name) for name in sorted(names))
 
 
 def unusable_value(

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from connector.errors import ConfigurationError
-from connector.model.service import environment_name
 
 if TYPE_CHECKING:
     from runtime.config.store import Kind
@@ -79,6 +78,11 @@ def connections_of(handle: str, known: Iterable[str]) -> list[str]:
     return sorted({handle, *(each for each in known if each.startswith(f"{handle}:"))})
 
 
+def environment_name(name: str) -> str:
+    """A handle or a name as it stands in an environment variable: upper case, other characters `_`."""
+    return "".join(char if char.isascii() and char.isalnum() else "_" for char in name).upper()
+
+
 def variable_name(connection: str, name: str) -> str:
     """Returns the environment variable of one value.
 
@@ -86,6 +90,11 @@ def variable_name(connection: str, name: str) -> str:
     'CONNECTOR_SECRET__MISTRAL_AI__TEAM_B__APITOKEN'
     """
     return "__".join([SECRET, *(environment_name(part) for part in (*ConnectionName.parse(connection).parts, name))])
+
+
+def hint_to_set(connection: str, names: Iterable[str]) -> str:
+    """Returns the hint that names the variables of missing values."""
+    return "set " + ", ".join(variable_name(connection, name) for name in sorted(names))
 
 
 def base_url_variable(connection: str) -> str:

@@ -30,7 +30,7 @@ from connector.errors import (
 from connector.model.service import Config, Service, missing_value
 from connector.templates import Unrenderable, render_url
 from connector.urls import origin_of
-from runtime.config.connections import DEDUPES, INBOUND, read_variable, variable_name
+from runtime.config.connections import DEDUPES, INBOUND, hint_to_set, read_variable, variable_name
 from runtime.config.files import try_lock
 from runtime.config.settings import Settings
 from runtime.config.store import Entry, Kind, Store
@@ -121,7 +121,8 @@ class Vault:
         stored = [entry for name in names if (entry := self._stored(connection, name)) is not None]
         moved = {entry.name: entry.origin for entry in stored if entry.kind == "secret" and entry.origin != origin}
         if moved and origin:
-            raise OriginChanged(connection, moved, origin)
+            hint = f"if that is right, enter it again: connector connections set {connection}"
+            raise OriginChanged(connection, moved, origin, hint=hint)
 
     def grant(self, connection: str) -> dict[str, Any]:
         """The tokens of a connection as they were saved last, by this process or another one; empty without any.
@@ -134,7 +135,8 @@ class Vault:
         if self._store is None or entry is None:
             return {}
         if entry.origin != (origin := self._origins.get(connection, "")):
-            raise OriginChanged(connection, {"grant": entry.origin}, origin)
+            hint = f"if that is right, log in again: connector connections login {connection}"
+            raise OriginChanged(connection, {"grant": entry.origin}, origin, hint=hint)
         return dict(self._store.read(entry))
 
     async def save_grant(self, connection: str, grant: Mapping[str, Any]) -> None:
@@ -244,7 +246,9 @@ def enter_values(
     outward = {name: value for name, value in values.items() if name in service.placeholders}
     config = service.configure({**known, **outward}, base_url=settings.base_url(connection))
     if not config.origin:
-        raise missing_value(service, set(service.base.names) - config.values.keys())
+        error = missing_value(service, missing := set(service.base.names) - config.values.keys())
+        error.hint = hint_to_set(connection, missing)
+        raise error
     kinds: dict[str, Kind] = {
         name: INBOUND.get(name, "secret" if name in service.credentials else "value") for name in values
     }

@@ -104,15 +104,10 @@ def test_what_is_unknown_is_answered_with_the_nearest_that_is_known() -> None:
     assert (str(handle), handle.hint) == ("no connector 'mistral'", "did you mean 'mistral-ai'?")
 
 
-@pytest.mark.parametrize(
-    ("names", "command"),
-    [(["apiToken", "secret"], "connector connections set demo"), (["grant"], "connector connections login demo")],
-)
-def test_T42_a_secret_that_was_entered_for_another_origin_names_both_and_the_command(
-    names: list[str], command: str
-) -> None:
-    error = OriginChanged("demo", dict.fromkeys(names, "https://old.example"), "https://new.example")
-    assert error.hint.endswith(command)
+def test_T42_a_secret_that_was_entered_for_another_origin_names_both() -> None:
+    names = ["apiToken", "secret"]
+    error = OriginChanged("demo", dict.fromkeys(names, "https://old.example"), "https://new.example", hint="enter it")
+    assert error.hint == "enter it"
     where = "was entered for https://old.example, and the connection leads to https://new.example now"
     assert [each.message for each in error.errors] == [f"{name} {where}" for name in names]
     nowhere = OriginChanged("demo", {"grant": ""}, "")

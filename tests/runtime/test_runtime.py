@@ -248,6 +248,15 @@ async def test_a_missing_credential_says_which_variable_to_set() -> None:
     assert "CONNECTOR_SECRET__MISTRAL_AI__TEAM_B__APITOKEN" in caught.value.hint
 
 
+async def test_an_input_that_is_not_right_names_the_command_that_describes_it() -> None:
+    rt = make(httpx2.Response(200))
+    with pytest.raises(InputError) as called:
+        await rt.call("mistral-ai:team-b", "models.read", {"modelId": ".."})
+    with pytest.raises(InputError) as rendered:
+        rt.render("mistral-ai:team-b", "models.read", {"modelId": ".."})
+    assert called.value.hint == rendered.value.hint == "see: connector describe mistral-ai models.read"
+
+
 async def test_rendering_masks_and_shows_only_on_demand() -> None:
     rt = make(httpx2.Response(200))
     shown = rt.render("mistral-ai", "models.list", {})
@@ -327,6 +336,15 @@ async def test_T10_a_credential_in_a_path_is_masked_wherever_it_is_shown(tmp_pat
         with pytest.raises(ResponseError) as caught:
             await rt.call("demo", "things.read", {})
     assert "canary" not in f"{caught.value} {caught.value.request!r} {caught.value.request.url}"
+
+
+async def test_a_value_that_a_path_needs_names_the_variable_of_its_connection(tmp_path: Path) -> None:
+    service = {"baseURL": "https://example.com", "params": [{"name": "account", "type": "String", "required": True}]}
+    write_demo(tmp_path, service, {"read": {"method": "GET", "path": "/{{account}}"}})
+    async with make(httpx2.Response(200), definitions=tmp_path, secrets={"demo:team-b": {}}) as rt:
+        with pytest.raises(MissingCredentials) as caught:
+            await rt.call("demo:team-b", "things.read", {})
+    assert caught.value.hint == "set CONNECTOR_SECRET__DEMO__TEAM_B__ACCOUNT"
 
 
 async def test_T49_a_cookie_that_a_provider_sets_is_never_sent_back() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from connector.auth.methods import GrantAuth
-from connector.auth.oauth import authorization_url, code_request
+from connector.auth.oauth import AuthorizationCode, authorization_url, code_request
 from connector.auth.tokens import Grant
 from connector.errors import NeedsReauthorization
 from connector.headers import Headers
@@ -54,6 +54,14 @@ def obtained(auth: Mapping[str, Any], response: Response, values: Mapping[str, A
     grant = done.value.value
     assert isinstance(grant, Grant)
     return grant
+
+
+def grantor(auth: Mapping[str, Any]) -> AuthorizationCode:
+    """What a person logs in to."""
+    found = service(auth).auth
+    assert isinstance(found, GrantAuth)
+    assert isinstance(found.grantor, AuthorizationCode)
+    return found.grantor
 
 
 def fields(request: Request) -> dict[str, str]:
@@ -105,7 +113,7 @@ def test_a_public_client_sends_its_id_alone() -> None:
 
 def test_the_url_for_a_person_has_pkce_and_state() -> None:
     auth = {**CODE, "scopes": ["a", "b"], "params": {"authParams": {"access_type": "offline", "hint": "{{hint}}"}}}
-    url = authorization_url(service(auth), VALUES, "http://127.0.0.1:1/cb", "s1", "v" * 43)
+    url = authorization_url(grantor(auth), VALUES, "http://127.0.0.1:1/cb", "s1", "v" * 43)
     challenge = base64.urlsafe_b64encode(hashlib.sha256(b"v" * 43).digest()).decode().rstrip("=")
     assert dict(urllib.parse.parse_qsl(url.partition("?")[2])) == {
         "tenant": "t",
@@ -118,13 +126,13 @@ def test_the_url_for_a_person_has_pkce_and_state() -> None:
         "code_challenge_method": "S256",
         "scope": "a b",
     }
-    without = authorization_url(service(CODE), {**VALUES, "authURL": "https://a.example.com/x"}, "http://l/", "s", "v")
+    without = authorization_url(grantor(CODE), {**VALUES, "authURL": "https://a.example.com/x"}, "http://l/", "s", "v")
     assert without.startswith("https://a.example.com/x?response_type=code")
     assert "scope" not in without
 
 
 def test_a_code_is_exchanged_with_its_verifier_and_nothing_of_it_is_shown() -> None:
-    request = code_request(service(CODE), VALUES, "canary-code", "http://l/", "canary-verifier")
+    request = code_request(grantor(CODE), VALUES, "canary-code", "http://l/", "canary-verifier")
     assert fields(request) == {
         "grant_type": "authorization_code",
         "code": "canary-code",
@@ -132,14 +140,6 @@ def test_a_code_is_exchanged_with_its_verifier_and_nothing_of_it_is_shown() -> N
         "code_verifier": "canary-verifier",
     }
     assert "canary" not in repr(request) + str(request.masked().text)
-
-
-def test_only_a_method_with_a_person_in_it_is_logged_in() -> None:
-    with pytest.raises(ValueError, match="are not logged in"):
-        code_request(service(CREDENTIALS), VALUES, "code", "http://l/", "v")
-    both = service({"method": "bearer", "params": {"token": "{{t}}"}}, CODE)
-    values = {**VALUES, "authMethod": "OAuth2-Authorization-Code"}
-    assert code_request(both, values, "code", "http://l/", "v").url == VALUES["tokenURL"]
 
 
 @pytest.mark.parametrize("grant", [None, Grant("t", 0.0, 1.0)])

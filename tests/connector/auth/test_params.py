@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from connector.auth.methods import GrantAuth
-from connector.auth.oauth import authorization_url
+from connector.auth.oauth import AuthorizationCode, authorization_url
 from connector.auth.tokens import Grant
 from connector.errors import InvalidDefinition
 from connector.messages import MASK, Request
@@ -95,7 +95,10 @@ def test_a_login_may_have_one_json_value_too() -> None:
         "tokenUrl": "https://a.example.com/t",
         "scopes": ["x"],
     }
-    url = authorization_url(service(auth), {"app": json.dumps(app)}, "http://l/", "s", "v" * 43)
+    found = service(auth).auth
+    assert isinstance(found, GrantAuth)
+    assert isinstance(found.grantor, AuthorizationCode)
+    url = authorization_url(found.grantor, {"app": json.dumps(app)}, "http://l/", "s", "v" * 43)
     assert url.startswith("https://a.example.com/x?")
     assert "client_id=c9" in url
     assert "scope=x" in url

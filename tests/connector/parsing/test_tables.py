@@ -135,7 +135,7 @@ def unknown(operation: dict[str, Any], **service: Any) -> dict[str, str]:
     return {problem.code: problem.hint for problem in caught.value.problems}
 
 
-PLUGINS = "others come with plug-ins (`connector doctor` lists those that are installed)"
+PLUGINS = "others come with plug-ins"
 
 
 @pytest.mark.parametrize(

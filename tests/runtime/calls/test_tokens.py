@@ -422,14 +422,14 @@ async def test_a_declared_signal_in_the_body_renews_the_token(bench: Bench, serv
 
 
 async def test_a_person_logs_in_with_pkce_and_the_token_is_used(bench: Bench, server: Server, clock: Clock) -> None:
-    service = parse_connector(definition({**CODE, "scopes": ["a"]})).service
+    grantor: Any = getattr(parse_connector(definition({**CODE, "scopes": ["a"]})).service.auth, "grantor", None)
     values = {**VALUES, "authURL": f"{server.url}/auth", "tokenURL": f"{server.url}/token"}
-    sent_back = server.allow(authorization_url(service, values, REDIRECT_URI, "state-1", VERIFIER))
+    sent_back = server.allow(authorization_url(grantor, values, REDIRECT_URI, "state-1", VERIFIER))
     assert sent_back["state"] == "state-1"
     async with bench.runtime({**CODE, "scopes": ["a"]}) as rt:
         with pytest.raises(NeedsReauthorization, match="no one has allowed it yet"):
             await rt.call("demo", "things.read", {})
-        request = code_request(service, values, sent_back["code"], REDIRECT_URI, VERIFIER)
+        request = code_request(grantor, values, sent_back["code"], REDIRECT_URI, VERIFIER)
         assert not any(secret in str(request.masked().text) for secret in (VERIFIER, sent_back["code"]))
         response = await rt._exchange.open_client().send(request, operation="login")  # noqa: SLF001 - what sends a login
         await rt.vault.save_grant("demo", read_grant(response, clock.now).to_json())

@@ -11,7 +11,7 @@ import pytest
 
 from connector.errors import ConfigurationError
 from runtime import Runtime
-from runtime.config.connections import ConnectionName, base_url_variable, read_variable, variable_name
+from runtime.config.connections import ConnectionName, base_url_variable, environment_name, read_variable, variable_name
 
 pytestmark = pytest.mark.anyio
 
@@ -121,3 +121,7 @@ def test_the_name_of_a_connection_has_a_handle_a_name_and_a_source(
 @pytest.mark.parametrize("text", ["demo:a b", "demo:a:b", "demo:" + "x" * 65, "demo:é", "demo:a\n"])
 def test_a_name_of_other_characters_or_of_more_than_64_is_not_valid(text: str) -> None:
     assert not ConnectionName.parse(text).is_valid
+
+
+def test_a_name_in_the_environment_is_upper_case_and_plain() -> None:
+    assert environment_name("team-b.é 1") == "TEAM_B___1"
