@@ -95,7 +95,7 @@ def test_a_token_is_signed(challenge: str) -> None:
 )  # fmt: skip
 @pytest.mark.parametrize("block", [TWITTER, ZOOM], ids=["in the query", "in the body"])
 def test_what_could_be_a_message_is_not_signed_for_a_stranger(block: Any, challenge: str) -> None:
-    """Red team 03: the signature of a challenge must not be the signature of a message."""
+    """The signature of a challenge must not be the signature of a message."""
     with pytest.raises(InvalidSignature):
         read(block).reply(challenge, ["bar"])
 

@@ -337,7 +337,7 @@ async def test_a_form_signed_with_its_url_is_taken_from_a_provider_that_sends_fo
 
 
 async def test_a_form_with_too_many_fields_or_a_doubled_one_is_never_a_500(tmp_path: Path) -> None:
-    """Red team 05 and 25: whatever the order of doubled fields, which one counts must be clear."""
+    """Whatever the order of doubled fields, which one counts must be clear."""
     settings = settings_in(tmp_path, TWILIO, CONNECTOR_SECRET__CALLS__WEBHOOKSECRET="12345")
     async with served(settings) as server:
         url = server.url + "/webhooks/calls/came"
