@@ -294,7 +294,10 @@ async def test_what_an_automation_names_is_looked_for_in_the_catalogue(world: Wo
     assert found == [
         ("/on", "did you mean 'things/made'?"),
         ("/do/0/call", "did you mean 'things.read'?"),
-        ("/do/1/call", "did you mean 'demo'?"),
+        (
+            "/do/1/call",
+            "did you mean 'demo'?; name the folder of other connectors with --definitions DIR or CONNECTOR_DEFINITIONS",
+        ),
         ("/do/2/inputs/idd", "did you mean 'id'?"),
         ("/do/2/inputs", "map a value to id"),
     ]
