@@ -317,7 +317,8 @@ class Caller:
 
     def _configure(self, connection: str, connector: Connector, stand_ins: Mapping[str, str]) -> Config:
         values = self.vault.values(connection, connector.service.placeholders)
-        base_url = self.settings.base_url(connection, self.catalog.handles())
+        # A vault that a host made may not know the catalogue.
+        base_url = self.settings.base_url(connection, lambda: {*self.vault.names(), *self.catalog.handles()})
         config = connector.service.configure({**stand_ins, **values}, base_url=base_url)
         self.vault.bind(connection, connector.service.placeholders, destination(config))
         return config

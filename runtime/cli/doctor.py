@@ -121,7 +121,7 @@ def _check_connector(catalog: Catalog, vault: Vault, handle: str, settings: Sett
         return Check(handle, "fail", error.message.partition("\n")[0], f"connector lint shows more about {handle}")
     try:
         known = vault.values(handle, service.placeholders)
-        config = service.configure(known, base_url=settings.base_url(handle, catalog.handles()))
+        config = service.configure(known, base_url=settings.base_url(handle, vault.names))
         vault.bind(handle, service.placeholders, destination(config))
     except ConnectorError as error:
         return Check(handle, "fail", error.message, error.hint)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -96,16 +96,17 @@ class Settings:
     #: The variables beginning with `CONNECTOR_`; they may hold secrets.
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
-    def base_url(self, connection: str, handles: Iterable[str] = ()) -> str | None:
+    def base_url(self, connection: str, known: Callable[[], Iterable[str]]) -> str | None:
         """The base URL that the operator named for a connection, or for its connector; None to use the definition's.
 
-        Raises ConfigurationError for a variable that could be meant for another one of the `handles`.
+        `known` returns the handles and connections of this installation (`Vault.names`). Raises ConfigurationError for
+        a variable that could be meant for another one of them.
         """
         for key in dict.fromkeys((connection, ConnectionName.parse(connection).handle)):
             if key in self.base_urls:
                 return self.base_urls[key]
-            if (url := read_variable(self.environment, base_url_variable(key), key, handles)) is not None:
-                return url
+            if (variable := base_url_variable(key)) in self.environment:
+                return read_variable(self.environment, variable, key, known())
         return None
 
     def named_base_urls(self) -> list[str]:

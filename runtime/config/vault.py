@@ -79,8 +79,7 @@ class Vault:
         found: dict[str, Any] = {}
         for name in names:
             if (variable := variable_name(connection, name)) in self._environment:
-                known = {*self._handles(), *self.connections()}
-                found[name] = read_variable(self._environment, variable, connection, known, name)
+                found[name] = read_variable(self._environment, variable, connection, self.names(), name)
             elif name in self._filed.get(connection, {}):
                 found[name] = self._filed[connection][name]
             elif self._store is not None and (entry := self._stored(connection, name)) is not None:
@@ -104,6 +103,10 @@ class Vault:
         """
         stored = set() if self._store is None else {entry.connection for entry in self._store.entries()}
         return {*self._given, *self._filed, *stored}
+
+    def names(self) -> set[str]:
+        """The connectors and connections of this installation, which a variable could be meant for."""
+        return {*self._handles(), *self.connections()}
 
     def has(self, connection: str, name: str) -> bool:
         """True if the connection has a value of that name, which is not read for it."""
@@ -244,7 +247,7 @@ def enter_values(
     # What is entered anew need not be readable any more.
     known = vault.values(connection, service.placeholders.keys() - values.keys())
     outward = {name: value for name, value in values.items() if name in service.placeholders}
-    config = service.configure({**known, **outward}, base_url=settings.base_url(connection))
+    config = service.configure({**known, **outward}, base_url=settings.base_url(connection, vault.names))
     if not config.origin:
         error = missing_value(service, missing := set(service.base.names) - config.values.keys())
         error.hint = hint_to_set(connection, missing)

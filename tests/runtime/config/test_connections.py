@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 from connector.errors import ConfigurationError
 from runtime import Runtime
 from runtime.config.connections import ConnectionName, base_url_variable, environment_name, read_variable, variable_name
+from runtime.config.store import open_store
+from runtime.config.vault import enter_values
 
 pytestmark = pytest.mark.anyio
 
@@ -84,6 +87,40 @@ async def test_the_base_url_of_another_connector_is_not_used(tmp_path: Path) -> 
     async with Runtime(tmp_path, environ=environ, secrets=secrets, transport=provider) as rt:
         with pytest.raises(ConfigurationError, match="CONNECTOR_BASE_URL__MISTRAL_AI could be meant for mistral_ai or"):
             await rt.call("mistral_ai", "things.list", {})
+    assert provider.tokens == []
+
+
+@pytest.mark.parametrize("command", [True, False])
+async def test_the_base_url_of_another_connection_of_the_same_connector_is_not_used(
+    tmp_path: Path, command: bool
+) -> None:
+    """Neither by a call, which would send a secret there, nor where a secret is entered and bound to an origin."""
+    (tmp_path / "demo.json").write_text(json.dumps(definition("demo")))
+    environ = {
+        "CONNECTOR_BASE_URL__DEMO__TEAM_B": "https://moved.example",
+        "CONNECTOR_HOME": str(tmp_path / "home"),
+        "CONNECTOR_KEY": base64.b64encode(bytes(32)).decode(),
+    }
+    secrets = {name: {"apiToken": "canary"} for name in ("demo:team-b", "demo:team.b")}
+    provider = Provider()
+    async with Runtime(tmp_path, environ=environ, secrets=secrets, transport=provider) as rt:
+        store = open_store(rt.settings.store, rt.settings.environment)
+        assert store is not None
+
+        async def use(connection: str) -> None:
+            if command:
+                service = rt.catalog.of(connection).service
+                enter_values(service, connection, {"apiToken": "canary"}, rt.settings, rt.vault, store)
+            else:
+                await rt.call(connection, "things.list", {})
+
+        refusal = "CONNECTOR_BASE_URL__DEMO__TEAM_B could be meant for"
+        for connection in secrets:
+            with pytest.raises(ConfigurationError, match=refusal) as caught:
+                await use(connection)
+            assert "demo:team-b" in str(caught.value)
+            assert "demo:team.b" in str(caught.value)
+        assert list(store.entries()) == []
     assert provider.tokens == []
 
 

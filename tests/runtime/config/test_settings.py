@@ -38,13 +38,13 @@ def test_a_base_url_is_found_for_the_connection_before_its_connector(tmp_path: P
         "CONNECTOR_BASE_URL__MISTRAL_AI__TEAM_B": "https://b.example",
     }
     settings = load_settings(environ, tmp_path)
-    assert settings.base_url("mistral-ai") == "https://env.example"
-    assert settings.base_url("mistral-ai:team-b") == "https://b.example"
-    assert settings.base_url("mistral-ai:team-c") == "https://env.example"
-    assert settings.base_url("demo") == "https://d.example"
-    assert settings.base_url("other") is None
+    assert settings.base_url("mistral-ai", tuple) == "https://env.example"
+    assert settings.base_url("mistral-ai:team-b", tuple) == "https://b.example"
+    assert settings.base_url("mistral-ai:team-c", tuple) == "https://env.example"
+    assert settings.base_url("demo", tuple) == "https://d.example"
+    assert settings.base_url("other", tuple) is None
     flagged = load_settings(environ, tmp_path, base_urls={"mistral-ai": "https://flag.example"})
-    assert flagged.base_url("mistral-ai") == "https://flag.example"
+    assert flagged.base_url("mistral-ai", tuple) == "https://flag.example"
     assert set(flagged.named_base_urls()) == {
         "https://flag.example",
         "https://env.example",
