@@ -7,12 +7,14 @@ are read, so a schema that holds itself costs nothing.
 
 from __future__ import annotations
 
+import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Literal
 
 from connector.describe.schemas import with_null
+from connector.pointers import read_pointer
 
 #: References, alternatives and parts are followed this deep, and this many of them are read.
 MAX_DEPTH = 100
@@ -94,7 +96,7 @@ class Specification:
             self.report.add("lost", where, message)
             return None
         node: Any = self.document
-        for step in map(_unescape, reference[1:].split("/")[1:]):
+        for step in read_pointer(urllib.parse.unquote(reference[1:])):
             if isinstance(node, Mapping):
                 node = node.get(step)
             elif isinstance(node, list) and step.isascii() and step.isdigit() and len(step) < 7:
@@ -139,12 +141,6 @@ class Specification:
     def keep(self, schema: Any, where: str, *, nesting: int = MAX_KEPT_NESTING) -> dict[str, Any]:
         """The schema in JSON Schema 2020-12, its references in place, cut where it nests too deeply or holds itself."""
         return _Keeper(self, where).keep(schema, nesting, ())
-
-
-def _unescape(step: str) -> str:
-    import urllib.parse  # few references hold an escape
-
-    return (urllib.parse.unquote(step) if "%" in step else step).replace("~1", "/").replace("~0", "~")
 
 
 def _own(schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -43,6 +43,7 @@ from connector.openapi.operations import (
 )
 from connector.openapi.services import handle_of, read_auth, read_base, value_names
 from connector.parsing.connectors import read_connector
+from connector.pointers import read_pointer
 
 #: A specification has at most this many operations.
 MAX_OPERATIONS = 5000
@@ -261,14 +262,14 @@ class _Import:
     def _take_out(self, head: dict[str, Any], problems: Sequence[Problem]) -> None:
         """Removes what the language refuses, and reports it."""
         for problem in problems:
-            if problem.pointer.split("/")[1:3] in (["service", "auth"], ["service", "authOptions"]):
+            if read_pointer(problem.pointer)[:2] in (["service", "auth"], ["service", "authOptions"]):
                 head["service"] = {**head["service"], "auth": {"method": "none"}}
                 head["service"].pop("authOptions", None)
                 self.spec.report.add("lost", "security", problem.message)
         service = {"handle": "alone", "service": {"baseURL": "https://alone.invalid"}}
         for handle, resource in list(self.resources.items()):
             for problem in (each for each in read_connector(service, [resource])[1] if each.is_error):
-                steps = [step.replace("~1", "/").replace("~0", "~") for step in problem.pointer.split("/")[2:]]
+                _, *steps = read_pointer(problem.pointer)
                 where = f"{handle}.{steps[1]}" if steps[:1] == ["operations"] and steps[1:] else handle
                 self.spec.report.add("lost", where, f"it would be refused: {problem.message}")
                 if where != handle:

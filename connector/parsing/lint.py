@@ -16,6 +16,7 @@ from connector.errors import MappingError, Problem, did_you_mean
 from connector.model.definition import Connector, Operation
 from connector.parsing.overlays import IDENTITIES
 from connector.parsing.schema import Document, Finding, Path
+from connector.pointers import read_pointer, write_pointer
 
 Examples = Mapping[str, Any]
 
@@ -34,7 +35,7 @@ def find_lints(connector: Connector, examples: Examples) -> list[Problem]:
 
     def pointer_to(operation: Operation) -> str:
         resource = resource_of[operation.id]
-        return _pointer("resources", resource, "operations", operation.id[len(resource) + 1 :])
+        return write_pointer(("resources", resource, "operations", operation.id[len(resource) + 1 :]))
 
     tried: dict[int, _Tried] = {}
     problems += _lint_custom(connector, examples)
@@ -71,13 +72,15 @@ def _unmade(connector: Connector) -> Iterator[Problem]:
         for name, inside in named:
             if name not in known:
                 message = f"{webhook.id} waits for {name!r}, which is not an operation"
-                yield Problem("W_TRIGGER_OPERATION", message, did_you_mean(str(name), known), _pointer(*where, *inside))
+                yield Problem(
+                    "W_TRIGGER_OPERATION", message, did_you_mean(str(name), known), write_pointer((*where, *inside))
+                )
         operation = connector.operations.get(poll.operation) if poll is not None else None
         if poll is not None and operation is not None:
             takes = sorted({*operation.inputs, *operation.from_connection})
             for name in poll.inputs:
                 if name not in takes:
-                    pointer = _pointer(*where, "poll", "inputs", name)
+                    pointer = write_pointer((*where, "poll", "inputs", name))
                     message = f"{webhook.id} polls {operation.id} with {name!r}, which is not an input of it"
                     yield Problem("W_TRIGGER_OPERATION", message, did_you_mean(name, takes), pointer)
 
@@ -121,7 +124,7 @@ def _lint_custom(connector: Connector, examples: Examples) -> Iterator[Problem]:
                 yield from together.unmatched()
         elif examples and any(not call.path.is_open for call in custom.calls):
             hint = f"add examples/{name}.json"
-            yield Problem("W_EXAMPLE_MISSING", f"{name} has no example", hint, _pointer("operations", name))
+            yield Problem("W_EXAMPLE_MISSING", f"{name} has no example", hint, write_pointer(("operations", name)))
 
 
 def _try(operation: Operation, example: Any, together: _Tried, file: str, pointer: str = "") -> Iterator[Problem]:
@@ -155,10 +158,6 @@ def _try(operation: Operation, example: Any, together: _Tried, file: str, pointe
     together.bodies += [here for here, _ in bodies]
 
 
-def _pointer(*steps: str) -> str:
-    return "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in steps)
-
-
 def place_lints(
     problems: Iterable[Problem], documents: Sequence[Document], examples: Mapping[str, Document]
 ) -> list[Problem]:
@@ -173,7 +172,7 @@ def place_lints(
         (file, replace(each, defects=()), []) for file, each in files
     ]
     for problem in problems:
-        steps = [step.replace("~1", "/").replace("~0", "~") for step in problem.pointer.split("/")[1:]]
+        steps = read_pointer(problem.pointer)
         known = [(*_follow(each, steps), found) for file, each, found in placed if file == problem.file]
         _, path, found = min(known, key=lambda each: each[0])
         found.append(Finding(problem.code, problem.message, path, problem.hint))

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from connector.errors import InvalidDefinition, Problem, did_you_mean
+from connector.pointers import write_pointer
 from connector.strict_json import nesting
 
 if TYPE_CHECKING:
@@ -160,9 +161,8 @@ class Document:
         return sorted((*self.defects, *placed), key=lambda problem: (problem.line or 0, problem.column or 0))
 
     def _problem(self, finding: Finding, place: tuple[int | None, int | None]) -> Problem:
-        pointer = "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in finding.path)
         message = finding.message if len(finding.message) <= _MAX_MESSAGE else finding.message[:_MAX_MESSAGE] + "…"
-        return Problem(finding.code, message, finding.hint, pointer, self.file or self.kind, *place)
+        return Problem(finding.code, message, finding.hint, write_pointer(finding.path), self.file or self.kind, *place)
 
 
 def _plain(value: Any) -> Any:

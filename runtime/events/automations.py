@@ -251,16 +251,8 @@ def lint_automations(folder: Path, catalog: Catalog) -> list[Problem]:
     """The problems of the automations in a folder, lints included, each with file, line and column."""
     documents, problems = _read_documents(folder)
     for automation, document in documents:
-        findings = [
-            Finding(each.code, each.message, _steps(each.pointer), each.hint)
-            for each in find_automation_lints(automation, catalog)
-        ]
-        problems += replace(document, defects=()).problems(findings)
+        problems += replace(document, defects=()).problems(find_automation_lints(automation, catalog))
     return problems
-
-
-def _steps(pointer: str) -> tuple[str | int, ...]:
-    return tuple(int(step) if step.isdecimal() else step for step in pointer.split("/")[1:])
 
 
 def _read_documents(folder: Path) -> tuple[list[tuple[Automation, Document]], list[Problem]]:
@@ -286,38 +278,34 @@ def _read_documents(folder: Path) -> tuple[list[tuple[Automation, Document]], li
     return found, problems
 
 
-def find_automation_lints(automation: Automation, catalog: Catalog) -> Iterator[Problem]:
-    """The connectors, triggers, operations and inputs that an automation names and the catalogue does not have.
+def find_automation_lints(automation: Automation, catalog: Catalog) -> Iterator[Finding]:
+    """Yields the connectors, triggers, operations and inputs that an automation names and the catalogue does not have.
 
-    Each has a pointer into the automation; `lint_automations` adds the file.
+    The path of each leads into the automation; `lint_automations` adds the file, line and column.
     """
 
-    def warn(message: str, pointer: str, hint: str = "") -> Problem:
-        return Problem("W_AUTOMATION", message, hint, pointer)
+    def warn(message: str, hint: str, *path: str | int) -> Finding:
+        return Finding("W_AUTOMATION", message, path, hint)
 
     try:
         connector = catalog.of(automation.connection)
     except ConnectorError as error:
-        yield warn(error.message, "/on", error.hint)
+        yield warn(error.message, error.hint, "on")
     else:
         triggers = [webhook.id for webhook in connector.webhooks]
         if automation.trigger not in triggers:
-            yield warn(f"no trigger {automation.trigger!r}", "/on", did_you_mean(automation.trigger, triggers))
+            yield warn(f"no trigger {automation.trigger!r}", did_you_mean(automation.trigger, triggers), "on")
     for index, step in enumerate(automation.steps):
-        pointer = f"/do/{index}"
         try:
             operation = catalog.of(step.connection).operation(step.operation)
         except ConnectorError as error:
-            yield warn(error.message, f"{pointer}/call", error.hint)
+            yield warn(error.message, error.hint, "do", index, "call")
             continue
         known = {*operation.inputs, *getattr(operation, "from_connection", ())}
         for name in step.inputs.values:
             if name not in known:
-                yield warn(
-                    f"{name} is not an input of {step.operation}",
-                    f"{pointer}/inputs/{name}",
-                    did_you_mean(name, sorted(known)),
-                )
+                hint = did_you_mean(name, sorted(known))
+                yield warn(f"{name} is not an input of {step.operation}", hint, "do", index, "inputs", name)
         for name, placeholder in operation.inputs.items():
             if placeholder.required and placeholder.default is None and name not in step.inputs.values:
-                yield warn(f"{step.operation} needs {name}", f"{pointer}/inputs", f"map a value to {name}")
+                yield warn(f"{step.operation} needs {name}", f"map a value to {name}", "do", index, "inputs")

@@ -13,7 +13,8 @@ import pytest
 from connector.events.automations import Automation
 from connector.messages import Event
 from connector.parsing.automations import parse_automation, parse_mapping
-from runtime.events.automations import Automations, find_automation_lints, read_automations
+from connector.pointers import write_pointer
+from runtime.events.automations import Automations, find_automation_lints, lint_automations, read_automations
 from runtime.journal.entries import NewEvent, Run
 from runtime.journal.journal import Journal
 from runtime.runtime import Runtime
@@ -290,7 +291,7 @@ async def test_what_an_automation_names_is_looked_for_in_the_catalogue(world: Wo
         {"call": "demo/things.read", "inputs": {"idd": 1}},
     ]
     broken = parse_automation({"handle": "auto", "on": "demo/things/mad", "do": steps})
-    found = [(each.pointer, each.hint) for each in find_automation_lints(broken, world.runtime.catalog)]
+    found = [(write_pointer(each.path), each.hint) for each in find_automation_lints(broken, world.runtime.catalog)]
     assert found == [
         ("/on", "did you mean 'things/made'?"),
         ("/do/0/call", "did you mean 'things.read'?"),
@@ -302,6 +303,15 @@ async def test_what_an_automation_names_is_looked_for_in_the_catalogue(world: Wo
         ("/do/2/inputs", "map a value to id"),
     ]
     assert list(find_automation_lints(automation(READ, CREATE), world.runtime.catalog)) == []
+
+
+async def test_a_lint_of_an_input_whose_name_holds_a_slash_points_at_its_own_line(world: World, tmp_path: Path) -> None:
+    step = {"call": "demo/things.read", "inputs": {"id": 1, "a/b~c": 2}}
+    definition = {"handle": "auto", "on": "demo/things/made", "do": [step]}
+    (folder := tmp_path / "automations").mkdir()
+    (folder / "auto.json").write_text(json.dumps(definition, indent=1))
+    [found] = lint_automations(folder, world.runtime.catalog)
+    assert (found.line, found.pointer) == (9, "/do/0/inputs/a~1b~0c")
 
 
 async def test_a_host_maps_values_as_automations_do(world: World) -> None:
