@@ -1,8 +1,8 @@
-"""Automations and mappings read from documents; every problem at once."""
+"""Reads automations and mappings, and reports all of their problems together."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +48,7 @@ def parse_automation(source: str | Mapping[str, Any] | Document, *, file: str | 
 def read_automation(
     source: str | Mapping[str, Any] | Document, *, file: str | None = None
 ) -> tuple[Automation, list[Problem]]:
-    """As `parse_automation`, but gives the problems, warnings too, beside what could be read."""
+    """Reads an automation as `parse_automation`; returns what could be read and all problems, warnings included."""
     if isinstance(source, Document):
         document = source
     elif isinstance(source, str):
@@ -81,40 +81,41 @@ def _refuse(document: Document, reader: Reader) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _MappingReader:
-    """Reads the pieces of automations; `known` are the parts of the context that a place may name, None for any."""
+    """Reads the pieces of automations; `known` are the parts of the context that a piece may name, None for any."""
 
     reader: Reader
 
     def address(self, source: Mapping[str, Any], key: str, path: Path = ()) -> tuple[str, str]:
-        """A connection and what of it is named: `mistral-ai/files.content`."""
+        """Returns a connection and the trigger or operation: `mistral-ai`, `files.content`."""
         text = self.reader.get(source, key, str, "")
         connection, slash, rest = text.partition("/")
         if key in source and isinstance(source[key], str) and not (connection and slash and rest):
-            hint = 'write "mistral-ai/" and the name of the ' + ("trigger" if key == "on" else "operation")
+            kind = "trigger" if key == "on" else "operation"
+            message = f"{text[:70]!r} does not name a connection and its {kind}"
             self.reader.complain(
-                "E_AUTOMATION", f"{text[:70]!r} names no connection and what of it", (*path, key), hint
+                "E_AUTOMATION", message, (*path, key), f'write "mistral-ai/" and the name of the {kind}'
             )
         return connection, rest
 
     def step(self, source: Mapping[str, Any], path: Path, known: set[str], name: str) -> Step:
-        """One step, which knows the steps before it."""
+        """Returns one step; `known` holds the names of the steps before it."""
         connection, operation = self.address(source, "call", path)
         given = self.reader.get(source, "name", str, name)
         if given in known:
-            hint = "name it otherwise"
-            self.reader.complain("E_DOUBLED", f"{given[:70]!r} is known already", (*path, "name"), hint)
+            message = f"{given[:70]!r} is already in use"
+            self.reader.complain("E_DOUBLED", message, (*path, "name"), "choose another name")
         inputs = self.reader.get(source, "inputs", dict, {})
         save = self.value(source["save"], (*path, "save"), known) if "save" in source else None
         conditions = self.conditions(source.get("when"), (*path, "when"), known)
         return Step(given, connection, operation, self.inputs(inputs, (*path, "inputs"), known), conditions, save)
 
     def inputs(self, source: Any, path: Path, known: set[str] | None) -> InputMapping:
-        """A mapping."""
+        """Returns a mapping."""
         members = source.items() if isinstance(source, Mapping) else ()
         return InputMapping({name: self.value(each, (*path, name), known) for name, each in members})
 
     def value(self, source: Any, path: Path, known: set[str] | None) -> Value:
-        """One value of a mapping."""
+        """Returns one value of a mapping."""
         if isinstance(source, str):
             return self._text(source, {}, path)
         if isinstance(source, list):
@@ -138,18 +139,17 @@ class _MappingReader:
         part = self.reader.get(source, "from", str, "")
         if known is not None and part not in known:
             hint = f"known here: {', '.join(sorted(known))}"
-            self.reader.complain("E_AUTOMATION", f"nothing is named {part[:70]!r} here", (*path, "from"), hint)
+            self.reader.complain("E_AUTOMATION", f"there is no {part[:70]!r} here", (*path, "from"), hint)
         selector = self.reader.selector(source.get("selector", []), (*path, "selector"))
         convertor = self.reader.convertor(source, path) if "type" in source else None
         default = source.get("default", MISSING)
         return Picked(part, selector or Selector.from_json([]), convertor, default)
 
     def conditions(self, source: Any, path: Path, known: set[str]) -> tuple[Condition, ...]:
-        """Conditions that must all hold."""
-        listed: Sequence[Any] = source if isinstance(source, list) else [] if source is None else [source]
-        wheres: Iterator[Path] = ((*path, index) if isinstance(source, list) else path for index in range(len(listed)))
-        pairs = zip(listed, wheres, strict=True)
-        return tuple(self._condition(each, where, known) for each, where in pairs if isinstance(each, Mapping))
+        """Returns the conditions, which must all hold."""
+        listed = [((*path, index), each) for index, each in enumerate(source)] if isinstance(source, list) else []
+        pairs = listed or [(path, source)]
+        return tuple(self._condition(each, where, known) for where, each in pairs if isinstance(each, Mapping))
 
     def _condition(self, source: Mapping[str, Any], path: Path, known: set[str]) -> Condition:
         for member, negated in (("any", False), ("not", True)):
@@ -158,6 +158,6 @@ class _MappingReader:
         named = [name for name in COMPARISONS if name in source]
         if len(named) != 1 or (named == ["in"] and not isinstance(source["in"], list)):
             hint = f"compare with one of {', '.join(COMPARISONS)}"
-            self.reader.complain("E_AUTOMATION", "the condition compares with nothing, or with several", path, hint)
+            self.reader.complain("E_AUTOMATION", "a condition has exactly one comparison", path, hint)
             return Condition()
         return Condition(self._picked(source, path, known), named[0], source[named[0]])

@@ -1,7 +1,7 @@
-"""What changed between two definitions of one connector, in the words of those who call it: breaking or not.
+"""Changes between two definitions of one connector, as its callers see them: breaking or not.
 
-Breaking is what makes a call that was right wrong, or takes away a value that somebody reads: an operation or a field
-that is gone, an input that is new and required, fewer options. Texts that only people read are not compared.
+A change is breaking if it makes a valid call invalid or removes a value from results: an operation or a field is gone,
+a new input is required, there are fewer options. Texts that only people read are not compared.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _WIDER = {("Integer", "Number"), ("Date", "String"), ("DateTime", "String")}
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One difference: what it is of (an operation, a trigger, the service) and what it comes to."""
+    """One difference; `where` is the operation, the trigger or `service`."""
 
     kind: Literal["added", "removed", "changed"]
     where: str
@@ -29,7 +29,7 @@ class Change:
 
 
 def find_changes(old: Connector, new: Connector) -> list[Change]:
-    """Every difference that a caller or a reader of answers can notice, in the order of the definitions."""
+    """Returns every difference that a caller can notice, in the order of the definitions."""
     changes = list(_service(old, new))
     for id, operation in old.operations.items():
         if id not in new.operations:
@@ -83,7 +83,7 @@ def _service(old: Connector, new: Connector) -> Iterator[Change]:
 
 def _operation(old: Operation, new: Operation) -> Iterator[Change]:
     if _call(old) != _call(new):
-        # Whoever calls by name does not notice, unless inputs changed with it.
+        # Callers use names, so this is only breaking if inputs changed with it.
         yield Change("changed", old.id, f"it is {_call(new)}, not {_call(old)}")
     if new.deprecated and not old.deprecated:
         yield Change("changed", old.id, "it is deprecated")

@@ -1,8 +1,8 @@
 """Reading a whole definition: from its documents to a Connector, or to every problem at once.
 
-A document may be text or already parsed JSON. What its parts mean is read even where some of them are misshapen, so
-that all problems are known together; what is wrong with the shape itself the schema says. After this module no code
-asks in which shape a thing was written.
+A document may be text or already parsed JSON. The parts of the right shape are read even where others are not, so that
+all problems are reported together; the JSON Schema reports those of the shape. No code after this module needs to know
+which of several shapes an author chose.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def parse_connector(
     overlay: Source | None = None,
     operations: Source | None = None,
 ) -> Connector:
-    """Reads a definition: service block and resources, or one whole Connector in the place of both.
+    """Reads a definition: a service block and resources, or one document with the whole Connector.
 
     Each document is JSON text or parsed JSON. Raises InvalidDefinition with every problem of all of them.
 
@@ -56,9 +56,9 @@ def read_connector(
     more_resources: Sequence[Source] = (),
     lint: bool = False,
 ) -> tuple[Connector | None, list[Problem]]:
-    """As `parse_connector`, but gives the problems, warnings too, beside the Connector (None if there are errors).
+    """Reads a definition as `parse_connector`; returns the Connector (None if there are errors) and all problems.
 
-    `more_resources` are further documents of resources. With `lint` unknown keys are looked for as well.
+    `more_resources` are further documents of resources. With `lint` unknown keys are reported as well.
     """
     unreadable: list[Problem] = []
 
@@ -113,9 +113,9 @@ def merge_documents(
     overlay: Document | None = None,
     operations: Document | None = None,
 ) -> dict[str, Any]:
-    """A whole connector as one JSON object, its overlay laid over it: what `to_openapi` wants beside the Connector.
+    """Returns a whole connector as one JSON object with its overlay applied, as `to_openapi` takes it.
 
-    The documents are those of a connector that could be read.
+    The documents must be those of a valid connector.
     """
     patch = overlay.value if overlay is not None and isinstance(overlay.value, Mapping) else {}
     customs = [] if operations is None else [operations]
@@ -134,9 +134,10 @@ def _listed(items: Any) -> list[Any]:
 
 
 def find_problems(text: str, *, kind: Kind, file: str | None = None) -> list[Problem]:
-    """Every problem of one document by itself, warnings too, in the order of the file, with line and column.
+    """Returns every problem of one document, warnings included, in the order of the file, with line and column.
 
-    `kind` is service, resources, operations, overlay, connector or automation. An empty list means that it can be used.
+    `kind` is service, resources, operations, overlay, connector or automation. An empty list means that the document
+    can be used.
     """
     try:
         document = Document.from_text(text, kind, file)
@@ -150,11 +151,9 @@ def find_problems(text: str, *, kind: Kind, file: str | None = None) -> list[Pro
         return document.problems(find_shape_problems(document.value, kind))
     part = _Part(document, document.value)
     parsed = _Parse()
-    if kind == "resources":
-        parsed.resources(part.reader, document.value, (), NOWHERE)
-    else:
-        parsed.custom(part.reader, document.value, (), NOWHERE)
-    # Alone, it cannot know which names the connection fills, so undeclared ones are no news.
+    read_part = parsed.resources if kind == "resources" else parsed.custom
+    read_part(part.reader, document.value, (), NOWHERE)
+    # Without the service the names that a connection fills are unknown, so undeclared names are not reported.
     part.reader.findings = [each for each in part.reader.findings if each.code != "W_UNDECLARED"]
     return _problems([part], [], lint=True)
 
@@ -167,7 +166,7 @@ def _document(source: Source, kind: Kind) -> Document:
 
 @dataclass(slots=True)
 class _Part:
-    """One document, its value with the overlay laid over it, and what was found in that."""
+    """One document: its value with the overlay applied, and the findings in it."""
 
     document: Document
     value: Any
@@ -191,7 +190,7 @@ class _Part:
 def _lay(
     head: Document, groups: Sequence[Document], customs: Sequence[Document], patch: Mapping[str, Any]
 ) -> list[_Part]:
-    """Each document with its share of the overlay laid over it, the head first."""
+    """Returns each document with its share of the overlay applied, the head first."""
     own = {key: value for key, value in patch.items() if key not in ("resources", "operations")}
     parts = []
     for member, documents in (("resources", groups), ("operations", customs)):
@@ -204,7 +203,7 @@ def _lay(
 
 
 def _shares(patch: Any, holders: Sequence[Any]) -> list[dict[str, Any]]:
-    """The part of a patch for each holder of named things; a name that none of them has goes to the last."""
+    """Splits a patch among holders of named things; a name that none of them has goes to the last."""
     pending = dict(patch) if isinstance(patch, Mapping) else {}
     shares = []
     for holder in holders[:-1]:
@@ -216,7 +215,7 @@ def _shares(patch: Any, holders: Sequence[Any]) -> list[dict[str, Any]]:
 
 
 def _problems(parts: Sequence[_Part], overlays: Sequence[Document], *, lint: bool) -> list[Problem]:
-    """Everything found, each in the document and at the place where its author wrote it."""
+    """Returns all findings as problems, each in the document and at the place where its author wrote it."""
     laid: list[Finding] = []
     problems: list[Problem] = []
     for part in parts:
@@ -234,7 +233,7 @@ def _problems(parts: Sequence[_Part], overlays: Sequence[Document], *, lint: boo
 
 @dataclass(slots=True)
 class _Parse:
-    """What has been found in all documents of one connector so far."""
+    """What has been read of one connector so far, from all of its documents."""
 
     found_resources: dict[str, Resource] = field(default_factory=dict)
     found_operations: dict[str, Operation] = field(default_factory=dict)
@@ -242,12 +241,8 @@ class _Parse:
     routes: set[str] = field(default_factory=set)
 
     def resources(self, reader: Reader, source: Any, path: Path, service: Service) -> None:
-        """A document (or the member) of resources."""
-        for handle, item, where in reader.items(source if isinstance(source, (list, Mapping)) else [], path, "handle"):
-            if handle in self.found_resources:
-                message = f"resource {handle[:70]!r} is duplicated"
-                reader.complain("E_DOUBLED", message, (*where, "handle"), "handles are unique")
-                continue
+        """Reads a document (or the member) of resources."""
+        for handle, item, where in _unique(reader, source, path, self.found_resources, "resource"):
             self.found_resources[handle] = self._resource(reader, handle, item, where, service)
 
     def _resource(
@@ -259,12 +254,11 @@ class _Parse:
         check_path(reader, template, where, service)
         endpoint = Endpoint(template, declared, where)
         if len(reader.findings) > known or not isinstance(source.get("endpoint"), (str, Mapping)):
-            # What is wrong with the endpoint need not be said of every path after it.
+            # A problem of the endpoint is reported once, not again for every path after it.
             endpoint = Endpoint(Template(("/",)))
         fields = reader.fields(reader.get(source, "fields", list, []), (*path, "fields"))
         names = []
-        listed = reader.get(source, "operations", (dict, list), {})
-        for name, item, where in reader.items(listed, (*path, "operations"), "handle", "name"):
+        for name, item, where in reader.items(source.get("operations"), (*path, "operations"), "handle", "name"):
             operation_id = f"{handle}.{name}"
             self.found_operations[operation_id] = read_operation(
                 reader, operation_id, item, where, service, endpoint=endpoint, fields=fields
@@ -275,10 +269,18 @@ class _Parse:
         return Resource(handle, short, description, fields, tuple(names), webhooks)
 
     def custom(self, reader: Reader, source: Any, path: Path, service: Service) -> None:
-        """A document (or the member) of custom operations."""
-        for handle, item, where in reader.items(source if isinstance(source, (list, Mapping)) else [], path, "handle"):
-            if handle in self.found_custom:
-                message = f"operation {handle[:70]!r} is duplicated"
-                reader.complain("E_DOUBLED", message, (*where, "handle"), "handles are unique")
-                continue
+        """Reads a document (or the member) of custom operations."""
+        for handle, item, where in _unique(reader, source, path, self.found_custom, "operation"):
             self.found_custom[handle] = read_custom_operation(reader, handle, item, where, service)
+
+
+def _unique(
+    reader: Reader, source: Any, path: Path, known: Mapping[str, Any], kind: str
+) -> Iterator[tuple[str, Mapping[str, Any], Path]]:
+    """Yields the named things whose handle no earlier document has, and complains about the others."""
+    for handle, item, where in reader.items(source, path, "handle"):
+        if handle in known:
+            message = f"{kind} {handle[:70]!r} is duplicated"
+            reader.complain("E_DOUBLED", message, (*where, "handle"), "handles are unique")
+        else:
+            yield handle, item, where

@@ -1,8 +1,7 @@
-"""What a definition may hold and its author would want to know: warnings that need its examples to be seen.
+"""Warnings about a definition that are found by trying it on its examples. A lint never refuses a definition.
 
-Warnings that the text alone shows (an undeclared name, an unknown key) come from `parsing`, with line and column. Here
-the definition is tried on recorded answers: a lint never refuses a definition. `find_lints` points into the connector
-as a whole, and `place_lints` leads each pointer to its file, line and column.
+Warnings that need only the text (an undeclared name, an unknown key) come from the rest of `parsing`, with line and
+column. The pointers of `find_lints` lead into the connector as a whole; `place_lints` finds file, line and column.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ Examples = Mapping[str, Any]
 
 
 def find_lints(connector: Connector, examples: Examples) -> list[Problem]:
-    """The warnings of a definition tried on its examples.
+    """Returns the warnings about a definition tried on its examples.
 
     `examples` are keyed by operation id; each is `{status?, headers?, body}` or a list of them, played in order.
     A pointer without a file leads into the whole connector, with named things by their names:
@@ -41,14 +40,9 @@ def find_lints(connector: Connector, examples: Examples) -> list[Problem]:
     problems += _lint_custom(connector, examples)
     for operation in connector.operations.values():
         if operation.name == "list" and operation.records is None:
-            problems.append(
-                Problem(
-                    "W_RECORDS_INFERRED",
-                    f"{operation.id} does not say where its records are",
-                    'declare `records`, for example ["data"]',
-                    pointer_to(operation),
-                )
-            )
+            message = f"{operation.id} does not specify where its records are"
+            hint = 'declare `records`, for example ["data"]'
+            problems.append(Problem("W_RECORDS_INFERRED", message, hint, pointer_to(operation)))
         if operation.id in examples:
             # Operations of one resource share its fields, and not every answer has them all.
             together = tried.setdefault(id(operation.fields), _Tried(operation))
@@ -60,7 +54,7 @@ def find_lints(connector: Connector, examples: Examples) -> list[Problem]:
 
 
 def _unmade(connector: Connector) -> Iterator[Problem]:
-    """Triggers that no operation will ever make, since theirs is not there."""
+    """Yields the triggers whose operation does not exist, so that no event is ever made."""
     known = sorted({*connector.operations, *connector.custom_operations})
     for webhook in connector.webhooks:
         where = ("resources", webhook.resource, "webhooks", webhook.event)
@@ -87,11 +81,11 @@ def _unmade(connector: Connector) -> Iterator[Problem]:
 
 @dataclass(slots=True)
 class _Tried:
-    """What the examples of operations with the same fields have shown; `operation` is the first of them."""
+    """The fields that examples of operations with the same fields matched; `operation` is the first of these."""
 
     operation: Operation
     matched: set[str] = field(default_factory=set)
-    #: Where the bodies are that were tried, in its example.
+    #: The pointers of the bodies that were tried, in its example.
     bodies: list[str] = field(default_factory=list)
 
     def unmatched(self) -> Iterator[Problem]:
@@ -112,7 +106,7 @@ def _unknown(connector: Connector, examples: Examples) -> Iterator[Problem]:
 
 
 def _lint_custom(connector: Connector, examples: Examples) -> Iterator[Problem]:
-    """Custom operations on their examples: of several calls each has its own answer, in order."""
+    """Tries custom operations on their examples: of several calls each has its own answer, in order."""
     for name, custom in connector.custom_operations.items():
         if name in examples:
             file, example = f"examples/{name}.json", examples[name]
@@ -129,7 +123,7 @@ def _lint_custom(connector: Connector, examples: Examples) -> Iterator[Problem]:
 
 def _try(operation: Operation, example: Any, together: _Tried, file: str, pointer: str = "") -> Iterator[Problem]:
     """Maps the answers of an example, which is at `pointer` of its file."""
-    said: dict[str, str] = {}
+    warnings: dict[str, str] = {}
     bodies = []
     listed = isinstance(example, list)
     for place, answer in enumerate(example if listed else [example]):
@@ -146,14 +140,14 @@ def _try(operation: Operation, example: Any, together: _Tried, file: str, pointe
         except MappingError as error:
             yield Problem("W_MAPPING", error.message, "", here, file)
             continue
-        # That the root of the records is inferred has been said of the operation.
+        # That the root of the records is inferred is reported for the operation.
         inferred = operation.records is None
         for warning in result.warnings:
             if not (inferred and warning.startswith("records:")):
-                said.setdefault(warning, here)
+                warnings.setdefault(warning, here)
         for row in result.records or [result.fields or {}]:
             together.matched |= {name for name, value in row.items() if value not in (None, [])}
-    for warning, here in sorted(said.items()):
+    for warning, here in sorted(warnings.items()):
         yield Problem("W_MAPPING", f"{operation.id}: {warning}", "correct the field's type", here, file)
     together.bodies += [here for here, _ in bodies]
 
@@ -161,10 +155,10 @@ def _try(operation: Operation, example: Any, together: _Tried, file: str, pointe
 def place_lints(
     problems: Iterable[Problem], documents: Sequence[Document], examples: Mapping[str, Document]
 ) -> list[Problem]:
-    """The problems of `find_lints` with the file, line and column of what each is about.
+    """Returns the problems of `find_lints` with file, line and column.
 
     `documents` are those of the connector, an overlay last; `examples` are keyed by operation id. A problem is placed
-    in the document that holds most of the way that its pointer leads.
+    in the document that holds the most steps of its pointer.
     """
     files: list[tuple[str | None, Document]] = [(None, each) for each in documents]
     files += [(f"examples/{name}.json", each) for name, each in examples.items()]
@@ -180,7 +174,7 @@ def place_lints(
 
 
 def _follow(document: Document, steps: Sequence[str]) -> tuple[int, Path]:
-    """How many steps lead out of the document, and the path of the last that does not."""
+    """Returns how many of the steps lead out of the document, and the path of the last that does not."""
     if document.kind in ("resources", "operations"):
         # Such a document is one member of the whole connector.
         if steps[0] != document.kind:

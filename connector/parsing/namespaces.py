@@ -1,7 +1,7 @@
 """The one flat namespace of an operation: which names it declares and uses, and which of them the connection fills.
 
-Names are gathered while the pieces of an operation are read (Usage); what they come to is language rules 4 to 6. How
-the pieces are read is for `operations` to say.
+`operations` gathers the names in a Usage while it reads the pieces of an operation; language rules 4 to 6 decide what
+each of them is.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from connector.parsing.schema import Path
 from connector.templates import Placeholder, Template
 from connector.types import CONVERTORS
 
-#: The place of a declaration that stands outside of the operation which uses it.
+#: The place of a declaration outside of the operation that uses it.
 VARIABLE = "variable"
 
 
 @dataclass(slots=True)
 class Usage:
-    """Which names one operation declares and uses, gathered while its pieces are read.
+    """The names that one operation declares and uses, gathered while its pieces are read.
 
     `declared` has one entry for each declaration with the place it belongs to; `used` one for each place a name lands
-    in, with the type that an undeclared name gets there. `variables` are declared outside of it, for whoever uses them,
-    `filled` are the names that the connection fills (None: those of its values), and `shared` those in the headers of
+    in, with the type that an undeclared name gets there. `variables` are declared outside of the operation, `filled`
+    are the names that the connection fills (None: those of its values), and `shared` are the names in the headers of
     the service.
     """
 
@@ -36,21 +36,21 @@ class Usage:
     shared: set[str] = field(default_factory=set)
 
     def add(self, place: str, template: Template, declared: Declarations, path: Path) -> None:
-        """The names of one template that lands in `place`."""
+        """Adds the names of one template that lands in `place`."""
         self.declared += [(place, declaration) for declaration in declared.values()]
         self.used += [(place, name, "String", path) for name in template.names]
 
     def known(self) -> list[tuple[str, Declaration]]:
-        """Every declaration with its place, the variables last: of several of one name the first counts."""
+        """Returns every declaration with its place, the variables last: of several of one name the first counts."""
         return [*self.declared, *((VARIABLE, declaration) for declaration in self.variables.values())]
 
 
 def find_namespace(
     reader: Reader, usage: Usage, service: Service, *, broken: bool
 ) -> tuple[dict[str, Placeholder], dict[str, tuple[str, ...]], frozenset[str], frozenset[str]]:
-    """One flat namespace: inputs by name, the places of each, those a connection fills, those it shadows.
+    """Returns the namespace: inputs by name, the places of each, those a connection fills, those it shadows.
 
-    Of an operation that is `broken`, nobody can say what it uses.
+    With `broken`, unused declarations are not reported: what would use them may be what could not be read.
     """
     places: dict[str, tuple[str, ...]] = {}
     first_use: dict[str, tuple[str, Path]] = {}
@@ -74,8 +74,8 @@ def find_namespace(
         landing = {"query", "body"} if place == VARIABLE else {place} & {"query", "body"}
         if landing & set(places.get(name, ())):
             own.add(name)
-    # Language rule 6: what the connection knows by that name fills URL and headers always, query and body only where
-    # the operation does not declare the name for itself.
+    # Language rule 6: a value of the connection always fills URL and headers, but query and body only where the
+    # operation does not declare the name for itself.
     connection = places.keys() & (service.placeholders.keys() if usage.filled is None else usage.filled)
     bound = frozenset(connection - own)
     shadowed = frozenset(name for name in connection & own if {"path", "header"} & set(places[name]))

@@ -1,7 +1,7 @@
 """Putting an operation together: its templates read, merged with its service's, flattened into one Operation.
 
-Everything that depends on how the pieces of one operation relate is here: one flat namespace of inputs, which of them a
-connection fills, which header wins, which kind of body it has. The pieces themselves are `reading`'s.
+Everything that depends on how the pieces of one operation relate is here: which header wins, which kind of body it has,
+which answer. `reader` reads the pieces, and `namespaces` makes one flat namespace of their names.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from connector.templates import MAX_SLOTS, PathTemplate, Placeholder, QueryPair,
 from connector.types import to_text
 from connector.urls import encode_literal, has_dot_segment
 
-#: The type that an undeclared name gets where it stands in a body, if not String (language rule 5).
+#: The type of an undeclared name by its place in a body, if not String (language rule 5).
 _UNDECLARED = {"bare": "Any", "condition": "Any", "file": "File"}
 Headers = list[tuple[str, Template]]
 Parts = tuple[str | Slot, ...]
@@ -56,10 +56,10 @@ def read_operation(
     fields: tuple[Field, ...] = (),
     usage: Usage | None = None,
 ) -> Operation:
-    """One operation, complete; its problems go to the reader.
+    """Returns one complete operation; its problems go to the reader.
 
-    A step of a custom operation has no endpoint; its whole path may be a value. `usage` says what it may use beside the
-    placeholders that it declares itself.
+    A step of a custom operation has no endpoint; its whole path may be a value. `usage` holds the names that it may use
+    in addition to the placeholders that it declares itself.
     """
     usage = usage or Usage()
     known = len(reader.findings)
@@ -92,8 +92,10 @@ def read_operation(
     short, description = reader.meta(source)
     method = reader.get(source, "method", str, "GET").upper()
     idempotent, idempotency_header = read_idempotency(source.get("idempotent"), method)
-    if idempotency_header:
-        _check_header(reader, idempotency_header, (*path, "idempotent", "header"))
+    try:
+        check_header_name(idempotency_header or "X")
+    except ValueError as error:
+        reader.complain("E_HEADER", str(error), (*path, "idempotent", "header"))
     return Operation(
         id,
         service,
@@ -124,19 +126,12 @@ def read_operation(
 
 
 def read_policies(reader: Reader, source: Mapping[str, Any], path: Path, over: Policies) -> Policies:
-    """What a service or an operation says of rates, retries and errors, over what holds already."""
+    """Returns the policies on rates, retries and errors with those of a service or an operation applied."""
 
     def read(block: Mapping[str, Any], key: str, *within: str | int) -> Selector | None:
         return reader.selector(block[key], (*path, "errors", *within, key)) if key in block else None
 
     return over.overlaid(source, read)
-
-
-def _check_header(reader: Reader, name: str, path: Path) -> None:
-    try:
-        check_header_name(name)
-    except ValueError as error:
-        reader.complain("E_HEADER", str(error), path)
 
 
 def _pagination(reader: Reader, source: Mapping[str, Any], path: Path) -> Pagination | None:
@@ -160,7 +155,7 @@ def _pagination(reader: Reader, source: Mapping[str, Any], path: Path) -> Pagina
 def check_path(reader: Reader, template: Template, path: Path, service: Service, *, before: Parts = ()) -> None:
     """Complains about an endpoint or a path that could lead away from the base URL (hazard T29).
 
-    `before` is what it will be appended to, if anything.
+    `before` are the parts that it will be appended to, if any.
     """
     own, _ = _split_query(template.parts)
     whole = "".join(part if isinstance(part, str) else "x" for part in _split_query(before + template.parts)[0])
@@ -183,7 +178,7 @@ def _path(
     where = text_path(source.get("path"), (*path, "path"))
     if endpoint is None:
         endpoint = Endpoint(Template(()))
-        # A value that a path begins with is held to that when it is there (`encode_path`).
+        # A value at the beginning of a path is checked when it is known (`encode_path`).
         starts_with_value = bool(own.parts) and isinstance(own.parts[0], Slot)
         check_path(reader, own, where, service, before=("/",) if starts_with_value else ())
     else:
@@ -195,7 +190,7 @@ def _path(
             reader.complain("E_URL", "the name of a query parameter holds no placeholder", where, "use queryParams")
         else:
             pairs.append(QueryPair(encode_literal(name), value))
-    # Names after the '?' are query inputs, whatever the template they stand in.
+    # Names after the '?' are inputs of the query, whichever template they are in.
     after = {part.name for part in after_query if isinstance(part, Slot)}
     before = {part.name for part in before_query if isinstance(part, Slot)}
     for template, declarations, at in ((endpoint.template, endpoint.declared, endpoint.path), (own, declared, where)):
@@ -209,18 +204,18 @@ def _path(
 
 
 def _split_query(parts: Parts) -> tuple[Parts, Parts]:
-    """The parts before and after the first `?`, neighbouring texts joined."""
+    """Returns the parts before and after the first `?`, neighbouring texts joined."""
     before: list[str | Slot] = []
     after: list[str | Slot] = []
-    asked = False
+    target = before
     for part in parts:
-        if isinstance(part, str) and "?" in part and not asked:
+        if isinstance(part, str) and "?" in part and target is before:
             path, _, query = part.partition("?")
             _append(before, path)
             _append(after, query)
-            asked = True
+            target = after
         else:
-            _append(after if asked else before, part)
+            _append(target, part)
     return tuple(before), tuple(after)
 
 
@@ -232,7 +227,7 @@ def _append(parts: list[str | Slot], part: str | Slot) -> None:
 
 
 def _pairs(parts: Parts) -> Iterator[tuple[str | None, Template]]:
-    """The `name=value` pairs of the query part of a path template; None for a name that holds a placeholder."""
+    """Yields the `name=value` pairs of the query of a path template; None for a name that holds a placeholder."""
     pairs: list[list[str | Slot]] = [[]]
     for part in parts:
         first, *others = part.split("&") if isinstance(part, str) else [part]
@@ -265,7 +260,7 @@ def _body(
     *,
     chosen: bool,
 ) -> Body | None:
-    """The body of its kind; of one value and no kind where the caller's headers may choose the kind."""
+    """Returns the body; a WholeBody if the caller's headers may choose its kind (`chosen`)."""
     template = source.get("bodyTemplate")
     where: Path = (*path, "bodyTemplate")
     if isinstance(template, Mapping) and "value" in template and ("placeholders" in template or len(template) == 1):
@@ -282,7 +277,7 @@ def _body(
         reader.complain("E_BODY_KIND", message, where, unknown_kind(content_type, BODY_KINDS))
         return None
     try:
-        # Of several declarations of one name the first counts, so it is the last to be noted.
+        # Of several declarations of one name the first counts, so it is added last.
         types = {each.placeholder.name: each.placeholder.type for _, each in reversed(usage.known())}
         options = BodyOptions(
             frozenset(name for name, type_name in types.items() if type_name in ("Array", "Object")),
@@ -316,7 +311,7 @@ def _list_style(reader: Reader, source: Mapping[str, Any], path: Path) -> ListSt
 
 
 def _is_grammatical(reader: Reader, template: Any, path: Path) -> bool:
-    """True if every text of a body is in the template language; complains about each that is not."""
+    """Returns True if every text of a body is in the template language; complains about each that is not."""
     known = len(reader.findings)
     if isinstance(template, str):
         reader.compile(template, path)
@@ -333,7 +328,7 @@ def _is_grammatical(reader: Reader, template: Any, path: Path) -> bool:
 def _check_key(reader: Reader, use: SlotUse, usage: Usage, where: Path) -> None:
     declared = next((each for _, each in usage.known() if each.placeholder.name == use.name), None)
     if declared is None or not declared.placeholder.options:
-        message = f"{use.name!r} stands as a key and declares no options"
+        message = f"{use.name!r} is used as a key and declares no options"
         at = where if declared is None else declared.path
         reader.complain("E_BODY_KEY", message, at, "declare options", missing="options")
         return
@@ -346,7 +341,7 @@ def _check_key(reader: Reader, use: SlotUse, usage: Usage, where: Path) -> None:
 def _response(
     reader: Reader, source: Mapping[str, Any], path: Path, fields: tuple[Field, ...]
 ) -> tuple[str, tuple[Field, ...], tuple[str, ...], frozenset[str]]:
-    """The kind of answer, its fields (its own, if it names any), what ends a stream, and which fields it joins."""
+    """Returns the kind of answer, its fields (its own if it has any), what ends a stream, and the joined fields."""
     declared = reader.get(source, "response", (str, dict), "json")
     where: Path = (*path, "response")
     block: Mapping[str, Any] = {} if isinstance(declared, str) else declared
@@ -371,7 +366,7 @@ def _response(
 
 
 def _repeating(pair: QueryPair, inputs: Mapping[str, Placeholder], pairs: Sequence[QueryPair]) -> QueryPair:
-    """The pair with the type of its one slot known, wherever that was declared (language rule 8)."""
+    """Returns the pair with `repeats` or `reserved` set, once all inputs and pairs are known (language rule 8)."""
     slot = pair.value.only_slot
     if pair.explodes:
         return replace(pair, reserved=frozenset(each.name for each in pairs if each is not pair))
@@ -381,7 +376,7 @@ def _repeating(pair: QueryPair, inputs: Mapping[str, Placeholder], pairs: Sequen
 def _merge_headers(
     service: Service, own: Headers, body: Body | None, content_type: str, response: str
 ) -> Iterator[tuple[str, Template]]:
-    """Operation over service, whatever the case; Content-Type only with a body; Accept as the answer demands."""
+    """Merges the headers, the operation's over the service's; Content-Type only with a body, Accept for the answer."""
     merged = {name.lower(): (name, template) for name, template in service.headers}
     accept = RESPONSE_KINDS[response].accept
     if accept is not None:

@@ -1,7 +1,7 @@
-"""Laying an overlay over a published definition: RFC 7396 merge, with list items addressed by their names.
+"""Applies an overlay to a published definition: RFC 7396 merge, with list items addressed by their names.
 
-The published document is not touched; a new one is made, with a record of which paths came from the overlay, so that
-a problem in the result can be shown where its author wrote it. What the result means is not judged here.
+The published document is not changed; the result is a new one, with a record of which paths came from the overlay, so
+that a problem in the result can be reported where its author wrote it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from connector.parsing.schema import Finding, Path
 
 #: The members by which an item of a list is addressed.
 IDENTITIES = ("handle", "name", "event")
-#: The lists whose items have one, with the one they have: needed for an empty list, which cannot show it.
+#: The lists whose items have an identity, with its member: needed for an empty list, which cannot show it.
 NAMED_LISTS: Mapping[str | int, str] = {
     "resources": "handle",
     "operations": "handle",
@@ -27,17 +27,16 @@ NAMED_LISTS: Mapping[str | int, str] = {
     "input": "name",
     "output": "name",
 }
-#: Those of them that cannot be written as objects, so that a list is begun where there is none.
+#: Those of them that cannot be written as objects, so that a missing one is begun as a list.
 _ONLY_LISTS = frozenset({"webhooks", "fields", "payload", "input", "output"})
 
 
 @dataclass(slots=True)
 class Merge:
-    """One overlay being laid.
+    """One overlay being applied.
 
-    `origins` leads from paths of the result to the paths of the overlay that they came from, `deleted` from paths that
-    are no longer in the result to those that deleted them, `kept` from paths of lists that lost items to the places
-    that the items left had before.
+    `origins` maps paths of the result to the paths of the overlay that they came from, `deleted` maps paths that were
+    deleted to the paths of the overlay that did so, `kept` maps paths of lists to the former indexes of their items.
     """
 
     origins: dict[Path, Path] = field(default_factory=dict)
@@ -46,7 +45,7 @@ class Merge:
     findings: list[Finding] = field(default_factory=list)
 
     def lay(self, target: Any, patch: Any, path: Path = (), origin: Path = ()) -> Any:
-        """The target with the patch applied (RFC 7396, section 2), paths recorded."""
+        """Returns the target with the patch applied (RFC 7396, section 2), and records the paths."""
         if not isinstance(patch, Mapping):
             self.origins[path] = origin
             return patch
@@ -101,7 +100,7 @@ class Merge:
             self.findings.append(Finding("W_OVERLAY_ADDRESS", message, origin, at_key=True))
 
     def trace(self, finding: Finding) -> tuple[Finding, bool]:
-        """The finding at its path in the document it came from, and whether that is the overlay."""
+        """Returns the finding at its path in the document it came from, and whether that is the overlay."""
         path = finding.path
         if finding.missing and (*path, finding.missing) in self.deleted:
             return replace(finding, path=self.deleted[(*path, finding.missing)]), True
@@ -122,7 +121,7 @@ def _identity(item: Any) -> str:
 
 
 def apply_overlay(document: Any, overlay: Any) -> Any:
-    """The document with the overlay laid over it; neither is changed.
+    """Returns the document with the overlay applied; neither is changed.
 
     >>> apply_overlay([{"handle": "files", "endpoint": "/f"}], {"files": {"endpoint": "/files"}})
     [{'handle': 'files', 'endpoint': '/files'}]

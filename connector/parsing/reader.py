@@ -1,8 +1,8 @@
 """The pieces that every definition document is made of: templates, placeholders, headers, query parameters, fields.
 
-A Reader walks one document and collects findings. It uses what is well-shaped and leaves out what is not: shape is the
-schema's business, and it has its own word on it. What a piece *means* is complained about here. Whole services,
-resources and operations are put together by `operations` and `parsing`.
+A Reader walks one document and collects findings. It uses what has the right shape and leaves out the rest, which the
+JSON Schema reports; what a piece *means* is checked here. `services`, `operations` and `connectors` put whole services,
+operations and connectors together.
 """
 
 from __future__ import annotations
@@ -47,40 +47,39 @@ class Reader:
     def complain(
         self, code: str, message: str, path: Path, hint: str = "", *, at_key: bool = False, missing: str = ""
     ) -> None:
-        """Notes one problem at a path."""
+        """Adds a finding at a path."""
         self.findings.append(Finding(code, message, path, hint, at_key, missing))
 
     def get(self, source: Mapping[str, Any], key: str, kinds: type | tuple[type, ...], default: Any) -> Any:
-        """The member if it has one of the kinds; the default where it is missing or misshapen."""
+        """Returns the member if it is of one of the kinds, else the default."""
         value = source.get(key, default)
         return value if isinstance(value, kinds) and (kinds is bool or not isinstance(value, bool)) else default
 
     def items(self, source: Any, path: Path, *identities: str) -> Iterator[tuple[str, Mapping[str, Any], Path]]:
-        """The named objects in a list (by one of the identities) or in an object (by its keys)."""
+        """Yields the named objects in a list (by one of the identities) or in an object (by its keys); else nothing."""
         if isinstance(source, Mapping):
             yield from ((name, item, (*path, name)) for name, item in source.items() if isinstance(item, Mapping))
             return
         seen: set[str] = set()
-        for index, item in enumerate(source):
+        for index, item in enumerate(source if isinstance(source, list) else ()):
             identity = next((key for key in identities if isinstance(item, Mapping) and key in item), None)
             name = item[identity] if identity is not None else None
             if not isinstance(name, str):
                 continue
             if name in seen:
-                self.complain(
-                    "E_DOUBLED", f"{name[:70]!r} is duplicated", (*path, index, identity or ""), "names are unique"
-                )
+                where = (*path, index, identity or "")
+                self.complain("E_DOUBLED", f"{name[:70]!r} is duplicated", where, "names are unique")
                 continue
             seen.add(name)
             yield name, item, (*path, index)
 
     def meta(self, source: Mapping[str, Any]) -> tuple[str, str]:
-        """The short text and the description of anything that has `meta`."""
+        """Returns the short text and the description in the `meta` of a source."""
         meta = self.get(source, "meta", dict, {})
         return self.get(meta, "short", str, ""), self.get(meta, "description", str, "")
 
     def convertor(self, source: Mapping[str, Any], path: Path) -> Convertor:
-        """The declared type; Any in place of one that is not known."""
+        """Returns the declared type; Any for an unknown type."""
         name = self.get(source, "type", str, "Any")
         convertor = find_convertor(name)
         if convertor is None:
@@ -90,9 +89,9 @@ class Reader:
         return convertor
 
     def placeholder(self, name: str, source: Mapping[str, Any], path: Path, *, inside: str = "") -> Placeholder:
-        """One declared input; its options and default are read as its type and within its bounds.
+        """Returns a declared input; its options and default are read as its type and within its bounds.
 
-        `inside` is the member that holds all but type and `required`, for the inputs of custom operations.
+        `inside` is the member that holds everything but type and `required`: `meta` for inputs of custom operations.
         """
         convertor = self.convertor(source, path)
         required = self.get(source, "required", bool, default=False)
@@ -116,11 +115,8 @@ class Reader:
             encoding=encoding if encoding in FILE_ENCODINGS else "",
             schema=self.get(source, "schema", dict, None),
         )
-        if (
-            placeholder.minimum is not None
-            and placeholder.maximum is not None
-            and placeholder.minimum > placeholder.maximum
-        ):
+        low, high = placeholder.minimum, placeholder.maximum
+        if low is not None and high is not None and low > high:
             self.complain("E_BOUNDS", f"the minimum of {name!r} is above its maximum", (*path, "minimum"))
             return placeholder
         options = []
@@ -141,14 +137,14 @@ class Reader:
         return replace(placeholder, default=default)
 
     def placeholders(self, source: Any, path: Path) -> Declarations:
-        """The placeholders of one template, by name."""
+        """Returns the placeholders of one template, by name."""
         return {
             name: Declaration(self.placeholder(name, item, where), where)
-            for name, item, where in self.items(source if isinstance(source, (list, Mapping)) else [], path, "name")
+            for name, item, where in self.items(source, path, "name")
         }
 
     def compile(self, text: str, path: Path) -> Template:
-        """Template text compiled; an empty template in place of one that is not in the language."""
+        """Compiles template text; returns an empty template for text that is not in the template language."""
         try:
             return Template.from_text(text)
         except TemplateSyntaxError as error:
@@ -157,9 +153,9 @@ class Reader:
             return Template(())
 
     def template(self, source: Any, path: Path, *, constants: bool = False) -> tuple[Template, Declarations]:
-        """A template in either of its shapes, with the placeholders it declares.
+        """Returns a template, written in either of its shapes, with the placeholders it declares.
 
-        With `constants` a number or a boolean is its text.
+        With `constants` a number or a boolean is allowed too, and is its text.
         """
         declared: Declarations = {}
         path = text_path(source, path)
@@ -171,7 +167,7 @@ class Reader:
         return self.compile(source, path) if isinstance(source, str) else Template(()), declared
 
     def headers(self, source: Mapping[str, Any], path: Path) -> Iterator[tuple[str, Template, Declarations, Path]]:
-        """Header names, their templates, the placeholders they declare, and where their text stands."""
+        """Yields each header: name, template, the placeholders it declares, and the path of its text."""
         seen: set[str] = set()
         for name, value in source.items():
             where = (*path, name)
@@ -193,7 +189,7 @@ class Reader:
             yield name, template, declared, where
 
     def query(self, source: Any, path: Path) -> Iterator[tuple[QueryPair, Declarations, Path]]:
-        """Query parameters: each pair, the placeholders (or the one input) it declares, where its text stands."""
+        """Yields each query parameter: the pair, the placeholders (or one input) it declares, its path."""
         if isinstance(source, Mapping):
             entries = [(name, item, (*path, name)) for name, item in source.items()]
         else:
@@ -215,7 +211,7 @@ class Reader:
             yield QueryPair(encode_query(name), template, explodes=explodes), declared, text_path(item, where)
 
     def selector(self, source: Any, path: Path) -> Selector | None:
-        """A compiled selector, or None where it cannot be read."""
+        """Returns the compiled selector, or None where it cannot be read."""
         if not isinstance(source, str) and not (
             isinstance(source, list) and all(type(step) in (str, int) for step in source)
         ):
@@ -227,7 +223,7 @@ class Reader:
             return None
 
     def fields(self, source: Any, path: Path) -> tuple[Field, ...]:
-        """Fields in order; one without a selector is the member of its name."""
+        """Returns the fields in order; a field without a selector is the member of its name."""
         fields = []
         for name, item, where in self.items(source, path, "name"):
             short, description = self.meta(item)
@@ -246,26 +242,26 @@ class Reader:
 
 @dataclass(slots=True)
 class ConnectionValues:
-    """The values that a connection has: those declared, and those only used."""
+    """The values of a connection: those that are declared, and those that are only used."""
 
     declared: dict[str, Placeholder] = field(default_factory=dict)
     used: dict[str, Path] = field(default_factory=dict)
     needed: set[str] = field(default_factory=set)
 
     def declare(self, declarations: Declarations) -> None:
-        """Adds values; of two declarations of one name the first counts."""
+        """Adds declared values; of two declarations of one name the first counts."""
         for name, each in declarations.items():
             self.declared.setdefault(name, each.placeholder)
 
     def add(self, template: Template, declared: Declarations, path: Path, *, always: bool = False) -> None:
-        """The names of one template of the service block; those of a URL are `always` needed."""
+        """Adds the names of one template of the service block; those in a URL are `always` needed."""
         self.declare(declared)
         for name in template.names:
             self.used.setdefault(name, path)
         self.needed.update(template.names if always else ())
 
     def complete(self, reader: Reader) -> dict[str, Placeholder]:
-        """All of them by name; one that no template declares is a required text."""
+        """Returns all values by name; a name that no template declares is a required text."""
         for name, path in self.used.items():
             if name not in self.declared:
                 self.declared[name] = Placeholder(name, CONVERTORS["string"], required=True)
@@ -277,12 +273,12 @@ class ConnectionValues:
 
 
 def text_path(source: Any, path: Path) -> Path:
-    """Where the text of a template stands: at its path, or in the `value` there."""
+    """Returns the path of the text of a template: its own path, or that of the `value` there."""
     return (*path, "value") if isinstance(source, Mapping) else path
 
 
 def _culprit(text: str) -> str:
-    """The first part of a text that is not in the template language, to begin a message with; or nothing."""
+    """Returns the first part of a text that is not in the template language, to begin a message with; empty if none."""
     for found in itertools.islice(_MARKUP.finditer(text), MAX_SLOTS):
         try:
             split_template(found[0])

@@ -1,12 +1,11 @@
 """Putting a service together: its base URL, headers, ways to authenticate and signature, and the values they use.
 
-Every placeholder in any of these is a value of the connection. How one operation is put together is `operations`' to
-say, and where the block stands in a document `parsing`'s.
+Every placeholder in any of these is a value of the connection.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,20 +21,21 @@ from connector.parsing.reader import ConnectionValues, Declaration, Reader, text
 from connector.parsing.schema import Path
 from connector.protocols import Auth, NoAuth, Scheme, method_key
 from connector.selectors import Selector
-from connector.templates import Placeholder, Template, Unrenderable, render_url
+from connector.templates import Placeholder, Template, Values, render_url
 from connector.types import CONVERTORS, to_text
-from connector.urls import check_base_url
 
 
 def read_service(reader: Reader, root: Mapping[str, Any]) -> Service:
-    """The service of a connector, complete; its problems go to the reader."""
+    """Returns the complete service of a connector; its problems go to the reader."""
     handle = reader.get(root, "handle", str, "")
     block = reader.get(root, "service", dict, {})
     values = ConnectionValues()
     base, declared = reader.template(block.get("baseURL"), ("service", "baseURL"))
     where = text_path(block.get("baseURL"), ("service", "baseURL"))
     values.add(base, declared, where, always=True)
-    _check_base(reader, block.get("baseURL"), base, where)
+    written = block.get("baseURL")
+    if base.parts or "" in (written, written.get("value") if isinstance(written, Mapping) else written):
+        _check_url(reader, base, where, "base URL", render_base)
     headers = []
     named = reader.headers(reader.get(block, "headers", dict, {}), ("service", "headers"))
     for name, template, declared, where in named:
@@ -64,27 +64,28 @@ def read_service(reader: Reader, root: Mapping[str, Any]) -> Service:
     )
 
 
-def _check_base(reader: Reader, source: Any, base: Template, path: Path) -> None:
-    if not base.parts and "" not in (source, source.get("value") if isinstance(source, Mapping) else source):
-        return
-    # A sample value in each slot shows whether the fixed text around it makes a base URL; "1" may even be a port.
-    sample = dict.fromkeys(base.names, "1")
-    if base.parts and not isinstance(base.parts[0], str):
-        sample[base.parts[0].name] = "https://sample.invalid"
+def _check_url(
+    reader: Reader, template: Template, path: Path, name: str, render: Callable[[Template, Values], str | None]
+) -> None:
+    """Complains about a template that cannot become a URL, or becomes one without TLS."""
+    # A sample value in each slot shows whether the fixed text around it makes a URL; "1" may even be a port.
+    sample = dict.fromkeys(template.names, "1")
+    if template.parts and not isinstance(template.parts[0], str):
+        sample[template.parts[0].name] = "https://sample.invalid"
     try:
-        url = check_base_url("") if not base.parts else render_base(base, sample) or ""
-    except (Unrenderable, ValueError) as error:
+        url = render(template, sample) or ""
+    except ValueError as error:
         reader.complain("E_URL", str(error), path, "write https://host/path")
         return
     if url.startswith("http:"):
-        reader.complain("W_PLAIN_HTTP", "the base URL is not https", path, "credentials travel in clear")
+        reader.complain("W_PLAIN_HTTP", f"the {name} is not https", path, "credentials travel in clear")
 
 
 def _read_signature(reader: Reader, block: Mapping[str, Any]) -> Scheme | None:
-    """The scheme of the block; None where there is none, or none that can be read."""
+    """Returns the scheme of the block; None where there is none, or it cannot be read."""
     source = reader.get(block, "signature", dict, {})
     path: Path = ("service", "signature")
-    # What is misshapen the schema complains about, a scheme that is missing too.
+    # The JSON Schema reports wrong shapes and a missing scheme.
     known = {name: value for name, value in source.items() if isinstance(value, str)}
     tolerance = reader.get(source, "tolerance", (int, float), 0)
     if "scheme" not in known:
@@ -120,7 +121,7 @@ def _choice(sources: Sequence[tuple[Mapping[str, Any], Path]]) -> Declaration:
 
 @dataclass(slots=True)
 class _ReadAuth:
-    """One auth block being read; what its pieces use are values of the connection."""
+    """One auth block being read; the names that its pieces use become values of the connection."""
 
     reader: Reader
     path: Path
@@ -129,7 +130,7 @@ class _ReadAuth:
     places: list[tuple[Template, Path]] = field(default_factory=list)
 
     def read(self, source: Mapping[str, Any]) -> Auth:
-        """The method of the block; NoAuth in place of one that cannot be read."""
+        """Returns the method of the block; NoAuth if it cannot be read."""
         method = self.reader.get(source, "method", str, "none")
         row = find_auth_method(method)
         if row is None:
@@ -153,37 +154,25 @@ class _ReadAuth:
         return auth
 
     def template(self, source: Any, where: tuple[str, ...]) -> Template:
-        """One template of the block."""
+        """Returns one template of the block."""
         path = (*self.path, *where)
         template, declared = self.reader.template(source, path, constants=True)
         path = text_path(source, path)
         self.values.add(template, declared, path)
         self.places.append((template, path))
         if param_name(where[-1]) in URL_PARAMS and template.parts:
-            self._check_url(template, path)
+            _check_url(self.reader, template, path, "URL", render_url)
         return template
 
-    def _check_url(self, template: Template, path: Path) -> None:
-        sample = dict.fromkeys(template.names, "1")
-        if not isinstance(template.parts[0], str):
-            sample[template.parts[0].name] = "https://sample.invalid"
-        try:
-            url = render_url(template, sample)
-        except ValueError as error:
-            self.reader.complain("E_URL", str(error), path, "write https://host/path")
-            return
-        if url.startswith("http:"):
-            self.reader.complain("W_PLAIN_HTTP", "the URL is not https", path, "credentials travel in clear")
-
     def selector(self, source: Any, where: tuple[str, ...]) -> Selector | None:
-        """One selector of the block."""
+        """Returns one selector of the block."""
         return self.reader.selector(source, (*self.path, *where))
 
     def request(self, source: Any, where: tuple[str, ...]) -> TokenRequest:
-        """An operation all of whose inputs are values of the connection."""
+        """Returns the request of an operation whose inputs are all values of the connection."""
         alone, path = Reader(), (*self.path, *where)
         found = read_operation(alone, "auth", source, path, self.service, endpoint=Endpoint(Template(())))
-        # What it uses may be declared among the values of the connection.
+        # The names it uses may be declared among the values of the connection.
         self.reader.findings += [each for each in alone.findings if each.code != "W_UNDECLARED"]
         for name, placeholder in found.inputs.items():
             self.values.declared.setdefault(name, placeholder)

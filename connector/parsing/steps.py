@@ -1,4 +1,4 @@
-"""Custom operations read from documents: their steps, a function for each type, and those that every connector has."""
+"""Reads custom operations: their steps, with a function for each type, and those built into every connector."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _STRING = CONVERTORS["string"]
 
 
 def read_http_step(source: Mapping[str, Any], path: Path, scope: Scope) -> HttpStep:
-    """The step as it stands in the definition; what is wrong with it goes to the reader."""
+    """Returns a step that makes a call; its problems go to the reader."""
     method, chooser = _read_method(source, (*path, "method"), scope)
     fixed = {**source, "method": method}
     if scope.output:
@@ -45,7 +45,7 @@ def read_http_step(source: Mapping[str, Any], path: Path, scope: Scope) -> HttpS
 
 
 def read_mime_step(source: Mapping[str, Any], path: Path, scope: Scope) -> MimeStep:
-    """The step as it stands in the definition; what is wrong with it goes to the reader."""
+    """Returns a step that makes a mail message; its problems go to the reader."""
     reader = scope.reader
     templates: dict[str, Template] = {}
     inputs: dict[str, Placeholder] = {}
@@ -79,7 +79,7 @@ def read_mime_step(source: Mapping[str, Any], path: Path, scope: Scope) -> MimeS
 
 @dataclass(slots=True)
 class Scope:
-    """What a step is read with: the operation it belongs to, and the variables that it may use."""
+    """The surroundings of a step: the operation it belongs to, and the variables that it may use."""
 
     reader: Reader
     handle: str
@@ -96,13 +96,13 @@ class Scope:
     answered: set[str] = field(default_factory=set)
 
     def find(self, name: str, declared: Mapping[str, Declaration]) -> Placeholder | None:
-        """What is declared of a name: by the template that uses it, else by the operation or an earlier step."""
+        """Returns the declaration of a name by the template that uses it, else by the operation or an earlier step."""
         known = declared.get(name) or self.variables.get(name)
         return None if known is None else known.placeholder
 
 
 def _read_method(source: Mapping[str, Any], path: Path, scope: Scope) -> tuple[str, Placeholder | None]:
-    """The fixed method, or GET and the variable that chooses among several."""
+    """Returns the fixed method, or GET and the variable that chooses among several."""
     template, declared = scope.reader.template(source.get("method", "GET"), path)
     path = text_path(source.get("method"), path)
     if template.literal is not None and (not template.parts or _METHOD.match(template.literal)):
@@ -115,12 +115,12 @@ def _read_method(source: Mapping[str, Any], path: Path, scope: Scope) -> tuple[s
     if not chooser.options and name in scope.variables:
         chooser = replace(chooser, options=scope.variables[name].placeholder.options)
     if not chooser.options or not all(_METHOD.match(to_text(option)) for option in chooser.options):
-        message = f"{name!r} stands for the method, and it is not declared which methods there are"
+        message = f"{name!r} is used as the method, and no methods are declared as its options"
         scope.reader.complain("E_METHOD", message, path, 'declare its options: ["GET", "POST"]')
     return "GET", replace(chooser, required=True)
 
 
-#: A function for each type of step, by the name that a step gives; the member of that name holds what it needs.
+#: A function for each `type` of step; the member of that name in the step holds what the function reads.
 STEP_TYPES: Mapping[str, Callable[[Mapping[str, Any], Path, Scope], Step]] = {
     "http": read_http_step,
     "mime_build": read_mime_step,
@@ -130,11 +130,11 @@ STEP_TYPES: Mapping[str, Callable[[Mapping[str, Any], Path, Scope], Step]] = {
 def read_custom_operation(
     reader: Reader, handle: str, source: Mapping[str, Any], path: Path, service: Service, *, built_in: bool = False
 ) -> CustomOperation:
-    """One custom operation, complete; its problems go to the reader.
+    """Returns one complete custom operation; its problems go to the reader.
 
     A name that a step uses and that nothing before it provides is an input of the operation as well (language rule 5).
-    One that is `built_in` is no template of its connector: whatever a value of the connection is called, its inputs are
-    the caller's (language rule 6).
+    The inputs of a `built_in` operation are always the caller's, whatever the values of the connection are called
+    (language rule 6).
     """
     declared = {
         name: Declaration(reader.placeholder(name, entry, where, inside="meta"), where)
@@ -180,7 +180,7 @@ def read_custom_operation(
 class CustomOperations(Mapping[str, CustomOperation]):
     """The custom operations of a connector by handle: its own, and then those that every connector has.
 
-    One of the latter is read when it is first asked for, since that takes longer than reading a small connector.
+    A built-in operation is read when it is first used, since that takes longer than reading a small connector.
     """
 
     def __init__(self, own: Mapping[str, CustomOperation], service: Service) -> None:
@@ -192,7 +192,7 @@ class CustomOperations(Mapping[str, CustomOperation]):
         found = self._own.get(handle) or self._built_in.get(handle)
         if found is None:
             source = load_built_in()[handle]
-            # What may be said of it is nothing that the author of this connector could mend.
+            # Its findings are ignored: the author of this connector could not fix them.
             read = read_custom_operation(Reader(), handle, source, (handle,), self._service, built_in=True)
             found = self._built_in.setdefault(handle, read)  # another thread may have been first
         return found
@@ -206,10 +206,9 @@ class CustomOperations(Mapping[str, CustomOperation]):
 
 @functools.cache
 def load_built_in() -> Mapping[str, Any]:
-    """The operations that every connector has unless it declares its own, by handle, as a definition writes them."""
+    """Returns the operations that every connector has unless it declares its own, by handle, as JSON."""
     import importlib.resources
 
-    found: dict[str, Any] = json.loads(
-        importlib.resources.files("connector").joinpath("builtin.json").read_text("utf-8")
-    )
+    text = importlib.resources.files("connector").joinpath("builtin.json").read_text("utf-8")
+    found: dict[str, Any] = json.loads(text)
     return found

@@ -1,8 +1,7 @@
 """The tables of kinds by their names, and rows that others add to them.
 
-Each table is its own module's; here they stand together, so that one function can add a row to any of them and refuse
-what does not belong there. Where rows come from is not known here: a program may add its own, and the runtime adds
-those of installed plug-ins (`runtime.config.plugins`).
+Each table belongs to a module of its own; `add_kind` adds a row to any of them and refuses rows that do not fit.
+A program may add its own rows, and the runtime adds those of installed plug-ins (`runtime.config.plugins`).
 """
 
 from __future__ import annotations
@@ -26,22 +25,18 @@ def _has(*members: str) -> Callable[[Any], bool]:
     return lambda row: isinstance(row, type) and all(callable(getattr(row, member, None)) for member in members)
 
 
-def _plain(name: str) -> str:
-    return name
-
-
 @dataclass(frozen=True, slots=True)
 class Table:
     """One table: its rows, what a row is, and how a name is written as a key."""
 
     rows: dict[str, Any]
-    #: What a row is, in words for whoever wrote one that is not.
+    #: What a row is, in words for the author of one that does not fit.
     holds: str
     fits: Callable[[Any], bool]
-    key: Callable[[str], str] = _plain
+    key: Callable[[str], str] = str
 
 
-#: The tables that take rows of others. A row of `stream_kinds` needs one of the same name in `response_kinds`.
+#: The tables that take further rows. A row of `stream_kinds` needs one of the same name in `response_kinds`.
 TABLES: Mapping[str, Table] = {
     "auth_methods": Table(AUTH_METHODS, "a function that reads an auth block", callable, method_key),
     "body_kinds": Table(
@@ -60,8 +55,8 @@ TABLES: Mapping[str, Table] = {
 def add_kind(table: str, name: str, row: Any) -> None:
     """Adds a row to one of TABLES, for the whole process; definitions read from then on may name it.
 
-    A Convertor is known by its aliases too. Raises ValueError for a table that is not there, a name that is taken, and
-    a row that is not what the table holds.
+    A Convertor is added under its aliases too. Raises ValueError for an unknown table, a name that is taken, and a row
+    that does not fit the table.
     """
     if table not in TABLES:
         raise ValueError(f"there is no table {table!r}; {did_you_mean(table, list(TABLES))}")

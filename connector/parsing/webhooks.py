@@ -1,4 +1,4 @@
-"""Webhooks read from documents: their paths, handshakes, polls, and the calls that ask providers for messages."""
+"""Reads webhooks: their paths, handshakes, polls, and the calls that register them with the provider."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def read_webhooks(
 def _read_registration(
     reader: Reader, trigger: str, source: Mapping[str, Any], path: Path, service: Service, endpoint: Endpoint
 ) -> Registration | None:
-    """The calls that ask for messages; they are operations like any other, whose ids begin with the trigger's."""
+    """Returns the calls that register a webhook: operations like any other, whose ids begin with the trigger's."""
     found: dict[str, Operation] = {}
     for name in ("subscribe", "unsubscribe", "renew"):
         block = reader.get(source, name, dict, None)

@@ -78,7 +78,7 @@ def test_an_example_of_no_operation_names_the_nearest() -> None:
 
 def test_a_list_that_does_not_say_where_its_records_are_is_told_once() -> None:
     assert lints(answer({"data": [{"id": "a", "size": 1}]}), "list") == [
-        ("W_RECORDS_INFERRED", "things.list does not say where its records are")
+        ("W_RECORDS_INFERRED", "things.list does not specify where its records are")
     ]
 
 
