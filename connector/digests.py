@@ -56,6 +56,8 @@ def is_among(given: Iterable[bytes], expected: Iterable[bytes]) -> bool:
 
 def decode_text(text: str, encoding: str) -> bytes:
     """The bytes in a text; none in one that is not so encoded."""
+    if encoding == "utf8":
+        return text.encode()
     if encoding == "base64":
         return from_base64(text)
     try:
@@ -77,7 +79,9 @@ def to_base64(data: bytes) -> str:
     return binascii.b2a_base64(data, newline=False).decode()
 
 
+#: The hash functions of keyed hashes.
 ALGORITHMS = ("sha1", "sha256", "sha512")
-
-
+#: How a signature is written.
 ENCODINGS = ("hex", "base64")
+#: How a key is written.
+KEY_ENCODINGS = ("utf8", "base64", "hex")

@@ -27,7 +27,7 @@ No error holds an unmasked secret: what it carries was masked before it was rais
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -325,6 +325,21 @@ def did_you_mean(name: str, known: list[str]) -> str:
     if near:
         return f"did you mean {near[0]!r}?"
     return "known: " + ", ".join(known) if known else "nothing is known here"
+
+
+class OptionError(ValueError):
+    """An option in a definition has a value that its kind does not know; `option` is the name of the member."""
+
+    def __init__(self, option: str, message: str) -> None:
+        super().__init__(message)
+        self.option = option
+
+
+def known_row(name: str, table: Collection[str], option: str) -> str:
+    """Returns the name if the table has it; raises OptionError with the known names otherwise."""
+    if name not in table:
+        raise OptionError(option, f"unknown {option} {name[:70]!r}; known: {', '.join(table)}")
+    return name
 
 
 def unknown_kind(name: str, known: Iterable[str]) -> str:

@@ -14,11 +14,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
-from connector.digests import ALGORITHMS, ENCODINGS, decode_text, from_base64, is_among, keyed_hash, to_base64
-from connector.errors import InvalidSignature, unknown_kind
+from connector.digests import (
+    ALGORITHMS,
+    ENCODINGS,
+    KEY_ENCODINGS,
+    decode_text,
+    from_base64,
+    is_among,
+    keyed_hash,
+    to_base64,
+)
+from connector.errors import InvalidSignature, OptionError, known_row, unknown_kind
+from connector.events.public_keys import PUBLIC_KEYS, Check, read_public_key
 from connector.messages import Request
 from connector.protocols import Scheme
-from connector.templates import Slot, Template
+from connector.signed import Part, SignedText
+from connector.templates import Template
 
 #: Seconds that a message may be old, or ahead of our clock, where the definition says nothing.
 TOLERANCE = 300
@@ -27,10 +38,18 @@ MAX_HEADER = 4096
 MAX_SIGNATURES = 10
 #: Of several secrets in one text each has at least this many characters; a shorter word belongs to a phrase.
 SHORTEST_SECRET = 16
-#: What a `signed` template may hold. `form` are the fields of a form sorted by name, each name and its value together.
-SIGNED_NAMES = ("body", "timestamp", "id", "url", "method", "form")
+#: What `signed` may hold. `form` are the fields of a form sorted by name, each name and its value together.
+SIGNED_WORDS = ("body", "timestamp", "id", "url", "path", "method", "form")
+#: What `signed` may hold by name: `header:X-Date`, `query:nonce`.
+SIGNED_NAMED = ("header", "query")
 MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
-_TIMESTAMP = re.compile(r"[0-9]{1,12}")
+_UNIX = re.compile(r"[0-9]{1,12}")
+#: Milliseconds have thirteen digits from the year 2001 on.
+_UNIX_MS = re.compile(r"[0-9]{13,15}")
+#: RFC 3339, section 5.6, with any number of decimals; a time without its zone could mean any.
+_ISO = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:?[0-9]{2})"
+)
 _SECRET_PREFIX = "whsec_"
 _VERSION = "v1"
 
@@ -47,7 +66,7 @@ class Verified(NamedTuple):
     """
 
     id: str | None = None
-    timestamp: int | None = None
+    timestamp: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,140 +87,137 @@ class StandardWebhooks:
     def verify(self, request: Request, secrets: Sequence[str], now: float) -> Verified:
         """Verifies each signature of version 1 with each secret; those of other versions are passed over."""
         message_id = request.headers.get(self.id_header, "")
-        timestamp = _read_timestamp(request.headers.get(self.timestamp_header, ""), now, self.tolerance)
-        if not message_id or timestamp is None or not message_id.isascii() or len(message_id) > MAX_HEADER:
+        text = request.headers.get(self.timestamp_header, "")
+        timestamp = _read_time(text, ("unix",), now, self.tolerance)
+        if not message_id or not message_id.isascii() or len(message_id) > MAX_HEADER:
             raise InvalidSignature.refused()
         texts = request.headers.get(self.header, "")[: MAX_HEADER + 1].split(" ", MAX_SIGNATURES + 1)
         given = [from_base64(text.removeprefix("v1,")) for text in texts if text.startswith("v1,")]
         if len(texts) > MAX_SIGNATURES or sum(map(len, texts)) > MAX_HEADER:
             raise InvalidSignature.refused()
-        content = _standard_content(message_id, timestamp, _raw(request))
+        content = _standard_content(message_id, text, _raw(request))
         _demand(given, [keyed_hash("sha256", _standard_key(secret), content) for secret in secrets])
         return Verified(message_id, timestamp)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """Where the signatures of a message are, how they are written, and which bytes were signed.
 
     The header may hold several elements between `,` or `;`; those that begin with the prefix are signatures. A
-    timestamp may be such an element too (`timestampPrefix`), or a header of its own.
+    timestamp may be such an element too (`timestampPrefix`), or a header of its own. It is signed as it was written,
+    and read in the `notations` (rows of TIMESTAMPS) to compare it with the clock.
     """
 
     header: str
     encoding: str
     prefix: str
-    signed: Template
+    signed: SignedText
     timestamp_header: str
     timestamp_prefix: str
+    notations: tuple[str, ...]
     id_header: str
     tolerance: float
 
     @classmethod
-    def from_json(cls, source: Source, template: ReadTemplate) -> Self:
-        """Reads the recipe; `header` must be there, and the rest is as GitHub has it unless told."""
+    def from_json(cls, source: Source) -> Self:
+        """Reads the recipe; `header` is required, and the defaults are what GitHub does. Raises ValueError."""
         if not source.get("header"):
             raise ValueError("'header' is missing: the header that carries the signature")
-        signed = template("signed") or Template((Slot("body"),))
-        unknown = [name for name in signed.names if name not in SIGNED_NAMES]
-        if unknown:
-            raise ValueError(f"{unknown[0]!r} cannot be signed; known: {', '.join(SIGNED_NAMES)}")
-        for name, key in (("timestamp", "timestampHeader"), ("id", "idHeader")):
-            if name in signed.names and not source.get(key):
-                raise ValueError(f"{key!r} is missing: {name!r} is signed")
-        encoding = source.get("encoding", "hex")
-        if encoding not in ENCODINGS:
-            raise ValueError(f"unknown encoding {encoding[:70]!r}; known: {', '.join(ENCODINGS)}")
+        signed = SignedText.from_text(source.get("signed", "{{body}}"), words=SIGNED_WORDS, named=SIGNED_NAMED)
+        for word, key in (("timestamp", "timestampHeader"), ("id", "idHeader")):
+            if signed.holds(word) and not source.get(key):
+                raise OptionError("signed", f"{key!r} is missing: {word!r} is signed")
+        notation = source.get("timestamp", "")
         return cls(
-            source["header"],
-            encoding,
-            source.get("prefix", ""),
-            signed,
-            source.get("timestampHeader", ""),
-            source.get("timestampPrefix", ""),
-            source.get("idHeader", ""),
-            source.get("tolerance", TOLERANCE),
+            header=source["header"],
+            encoding=known_row(source.get("encoding", "hex"), ENCODINGS, "encoding"),
+            prefix=source.get("prefix", ""),
+            signed=signed,
+            timestamp_header=source.get("timestampHeader", ""),
+            timestamp_prefix=source.get("timestampPrefix", ""),
+            notations=(known_row(notation, TIMESTAMPS, "timestamp"),) if notation else tuple(TIMESTAMPS),
+            id_header=source.get("idHeader", ""),
+            tolerance=source.get("tolerance", TOLERANCE),
         )
 
     def open(self, request: Request, now: float) -> tuple[list[bytes], bytes, Verified]:
-        """The signatures that a request carries, the bytes that must have been signed, and what these vouch for.
+        """Returns the signatures of a request, the bytes that must have been signed, and what these vouch for.
 
         Raises InvalidSignature.
         """
         given = [decode_text(text, self.encoding) for text in _elements(request, self.header, self.prefix)]
         if not given or len(given) > MAX_SIGNATURES:
             raise InvalidSignature.refused()
-        timestamp = None
+        text, timestamp = "", None
         if self.timestamp_header:
             texts = list(_elements(request, self.timestamp_header, self.timestamp_prefix))
-            timestamp = _read_timestamp(texts[0], now, self.tolerance) if len(texts) == 1 else None
-            if timestamp is None:
-                raise InvalidSignature.refused()
+            text = texts[0] if len(texts) == 1 else ""
+            timestamp = _read_time(text, self.notations, now, self.tolerance)
         message_id = _message_id(request, self.id_header)
-        names = {
-            "body": _raw(request),
-            "timestamp": str(timestamp).encode(),
-            "id": (message_id or "").encode(),
-            "url": request.url.encode(),
-            "method": request.method.encode(),
-        }
-        if "form" in self.signed.names:
-            names["form"] = _sorted_form(names["body"])
-        content = b"".join(part.encode() if isinstance(part, str) else names[part.name] for part in self.signed.parts)
+        written = {"timestamp": text, "id": message_id or ""}
+        content = self.signed.render(lambda part: _find_part(part, request, written))
         return given, content, Verified(message_id, timestamp)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hmac:
-    """A keyed hash over what the `signed` template says, in a header, as most providers have it."""
+    """A keyed hash over what `signed` says, in a header, as most providers have it."""
 
     recipe: Recipe
     algorithm: str
+    key_encoding: str
 
     @classmethod
-    def from_json(cls, source: Source, template: ReadTemplate) -> Self:
-        """Reads the recipe, and which hash it is."""
-        recipe = Recipe.from_json(source, template)
-        if (algorithm := source.get("algorithm", "sha256")) not in ALGORITHMS:
-            raise ValueError(f"unknown algorithm {algorithm[:70]!r}; known: {', '.join(ALGORITHMS)}")
-        return cls(recipe, algorithm)
+    def from_json(cls, source: Source, template: ReadTemplate) -> Self:  # noqa: ARG003 - one signature for all rows
+        """Reads the recipe, the hash function and how the key is written (`keyEncoding`)."""
+        return cls(
+            recipe=Recipe.from_json(source),
+            algorithm=known_row(source.get("algorithm", "sha256"), ALGORITHMS, "algorithm"),
+            key_encoding=known_row(source.get("keyEncoding", "utf8"), KEY_ENCODINGS, "keyEncoding"),
+        )
 
     def verify(self, request: Request, secrets: Sequence[str], now: float) -> Verified:
-        """Verifies each element with each secret."""
+        """Verifies each element with each secret; a secret that is not so encoded verifies nothing."""
         given, content, verified = self.recipe.open(request, now)
-        _demand(given, [keyed_hash(self.algorithm, secret.encode(), content) for secret in secrets])
+        keys = [decode_text(secret, self.key_encoding) for secret in secrets]
+        _demand(given, [keyed_hash(self.algorithm, key, content) for key in keys])
         return verified
 
 
-@dataclass(frozen=True, slots=True)
-class Ed25519:
-    """An Ed25519 signature (RFC 8032) over what the `signed` template says; the secret is the public key, in hex."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asymmetric:
+    """A signature made with a private key over what `signed` says; the secrets are public keys.
+
+    A key is PEM (a public key or a certificate), base64 of DER (RFC 5280 SubjectPublicKeyInfo), or for Ed25519 its 32
+    bytes in hex or base64.
+    """
 
     recipe: Recipe
+    check: Check
+
+    @classmethod
+    def from_json(cls, source: Source, template: ReadTemplate) -> Self:  # noqa: ARG003 - one signature for all rows
+        """Reads the recipe, and the kind of key in `algorithm`."""
+        kind = source.get("algorithm", "")
+        return cls(recipe=Recipe.from_json(source), check=PUBLIC_KEYS[known_row(kind, PUBLIC_KEYS, "algorithm")])
+
+    def verify(self, request: Request, secrets: Sequence[str], now: float) -> Verified:
+        """Verifies each element with each public key; what is not a key of this kind verifies nothing."""
+        given, content, verified = self.recipe.open(request, now)
+        for key in filter(None, map(read_public_key, secrets)):
+            if any(self.check(key, signature, content) for signature in given):
+                return verified
+        raise InvalidSignature.refused()
+
+
+class Ed25519(Asymmetric):
+    """Asymmetric with an Ed25519 key (RFC 8032), by its older name."""
 
     @classmethod
     def from_json(cls, source: Source, template: ReadTemplate) -> Self:
         """Reads the recipe."""
-        return cls(Recipe.from_json(source, template))
-
-    def verify(self, request: Request, secrets: Sequence[str], now: float) -> Verified:
-        """Verifies each element with each public key."""
-        from cryptography.exceptions import InvalidSignature as WrongSignature
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-        given, content, verified = self.recipe.open(request, now)
-        for secret in secrets:
-            try:
-                key = Ed25519PublicKey.from_public_bytes(decode_text(secret, "hex") or decode_text(secret, "base64"))
-            except ValueError:  # no key of 32 bytes
-                continue
-            for signature in given:
-                try:
-                    key.verify(signature, content)
-                except WrongSignature:
-                    continue
-                return verified
-        raise InvalidSignature.refused()
+        return super().from_json({**source, "algorithm": "ed25519"}, template)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,8 +266,9 @@ UNDECLARED = Undeclared()
 SIGNATURE_SCHEMES: dict[str, type[Scheme]] = {
     "standard-webhooks": StandardWebhooks,
     "hmac": Hmac,
-    "bearer": Bearer,
     "ed25519": Ed25519,
+    "bearer": Bearer,
+    "asymmetric": Asymmetric,
 }
 
 
@@ -259,7 +276,7 @@ def read_signature(source: Source, template: ReadTemplate) -> Scheme:
     """The scheme that a `service.signature` block names; raises ValueError with a sentence."""
     name = source.get("scheme", "")
     if name not in SIGNATURE_SCHEMES:
-        raise ValueError(f"unknown scheme {name[:70]!r}; {unknown_kind(name, SIGNATURE_SCHEMES)}")
+        raise OptionError("scheme", f"unknown scheme {name[:70]!r}; {unknown_kind(name, SIGNATURE_SCHEMES)}")
     return SIGNATURE_SCHEMES[name].from_json(source, template)
 
 
@@ -285,7 +302,7 @@ def sign(secrets: Iterable[str], message_id: str, timestamp: int, body: bytes) -
     """
     if not MESSAGE_ID.fullmatch(message_id):
         raise ValueError("the id of a message is 1 to 128 letters, digits, '_' and '-'")
-    content = _standard_content(message_id, timestamp, body)
+    content = _standard_content(message_id, str(timestamp), body)
     signatures = []
     for secret in secrets:
         if not (key := _standard_key(secret)):
@@ -330,11 +347,59 @@ def _message_id(request: Request, header: str) -> str | None:
     return given if given.isascii() and 0 < len(given) <= MAX_HEADER else None
 
 
-def _read_timestamp(text: str, now: float, tolerance: float) -> int | None:
-    """Whole seconds since the epoch within the tolerance, or None (hazard T62)."""
-    if not _TIMESTAMP.fullmatch(text):
+def _find_part(part: Part, request: Request, written: Mapping[str, str]) -> bytes:
+    """The bytes of one part of what was signed; those of a header or parameter that is not there are none."""
+    match part.word:
+        case "body":
+            return _raw(request)
+        case "form":
+            return _sorted_form(_raw(request))
+        case "method":
+            return request.method.encode()
+        case "url":
+            return request.url.encode()
+        case "path":
+            return urllib.parse.urlsplit(request.url).path.encode()
+        case "header":
+            return request.headers.get(part.name, "").encode("utf-8", "surrogatepass")
+        case "query":
+            query = urllib.parse.parse_qs(urllib.parse.urlsplit(request.url).query, keep_blank_values=True)
+            return query.get(part.name, [""])[0].encode("utf-8", "surrogatepass")
+        case _:
+            return written[part.word].encode("utf-8", "surrogatepass")
+
+
+def _read_time(text: str, notations: Iterable[str], now: float, tolerance: float) -> float:
+    """Seconds since the epoch, as the first notation that fits reads them.
+
+    Raises InvalidSignature if there is none, or the time is not within the tolerance (hazard T62).
+    """
+    for notation in notations:
+        seconds = TIMESTAMPS[notation](text)
+        if seconds is not None and abs(now - seconds) <= tolerance:
+            return seconds
+    raise InvalidSignature.refused()
+
+
+def _read_unix(text: str) -> float | None:
+    return int(text) if _UNIX.fullmatch(text) else None
+
+
+def _read_unix_ms(text: str) -> float | None:
+    return int(text) / 1000 if _UNIX_MS.fullmatch(text) else None
+
+
+def _read_iso(text: str) -> float | None:
+    import datetime  # only messages with such a time need it
+
+    try:
+        return datetime.datetime.fromisoformat(text.upper()).timestamp() if _ISO.fullmatch(text) else None
+    except (ValueError, OverflowError):  # the 31st of February, the year 0
         return None
-    return int(text) if abs(now - int(text)) <= tolerance else None
+
+
+#: How a time of sending may be written, by the name that a definition uses.
+TIMESTAMPS: dict[str, Callable[[str], float | None]] = {"unix": _read_unix, "unix_ms": _read_unix_ms, "iso": _read_iso}
 
 
 def _demand(given: Iterable[bytes], expected: Iterable[bytes]) -> None:
@@ -342,7 +407,7 @@ def _demand(given: Iterable[bytes], expected: Iterable[bytes]) -> None:
         raise InvalidSignature.refused()
 
 
-def _standard_content(message_id: str, timestamp: int, body: bytes) -> bytes:
+def _standard_content(message_id: str, timestamp: str, body: bytes) -> bytes:
     return f"{message_id}.{timestamp}.".encode() + body
 
 

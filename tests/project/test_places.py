@@ -103,7 +103,7 @@ CASES: list[tuple[str, Files, str, str]] = [
     ("E_SELECTOR", demo(things={"fields": [{"name": "a", "selector": "$.a where b"}]}), "resources.json", '"$.a'),
     ("E_AUTH_METHOD", demo(service={"auth": {"method": "nonsense"}}), "service.json", '"nonsense"'),
     ("E_AUTH", demo(service={"auth": {"method": "bearer", "params": {}}}), "service.json", "{"),
-    ("E_SIGNATURE_SCHEME", demo(service={"signature": {"scheme": "nonsense"}}), "service.json", "{"),
+    ("E_SIGNATURE_SCHEME", demo(service={"signature": {"scheme": "nonsense"}}), "service.json", '"nonsense"'),
     ("E_ENCODING", query(encoding="base64"), "resources.json", '"base64"'),
     ("E_CHALLENGE", demo(things=webhook(challenge={"query": "c", "algorithm": "md5"})), "resources.json", "{"),
     ("E_METHOD", custom(method="{{verb}}"), "operations.json", '"{{verb}}"'),

@@ -22,8 +22,9 @@ from connector.answers.kinds import RESPONSE_KINDS
 from connector.answers.pagination import PAGINATION_STYLES
 from connector.answers.streams import STREAM_KINDS
 from connector.auth.methods import AUTH_METHODS, find_auth_method
-from connector.digests import ALGORITHMS, ENCODINGS
-from connector.events.signatures import SIGNATURE_SCHEMES
+from connector.digests import ALGORITHMS, ENCODINGS, KEY_ENCODINGS
+from connector.events.public_keys import PUBLIC_KEYS
+from connector.events.signatures import SIGNATURE_SCHEMES, TIMESTAMPS
 from connector.model.polls import STARTS
 from connector.parsing.connectors import parse_connector
 from connector.parsing.steps import STEP_TYPES
@@ -93,8 +94,10 @@ def test_the_schema_names_every_type_and_alias() -> None:
 OPEN: dict[str, set[str]] = {
     "Auth.method": set(AUTH_METHODS),
     "Signature.scheme": set(SIGNATURE_SCHEMES),
-    "Signature.algorithm": set(ALGORITHMS),
+    "Signature.algorithm": {*ALGORITHMS, *PUBLIC_KEYS},
     "Signature.encoding": set(ENCODINGS),
+    "Signature.keyEncoding": set(KEY_ENCODINGS),
+    "Signature.timestamp": set(TIMESTAMPS),
     "Challenge.algorithm": set(ALGORITHMS),
     "Challenge.encoding": set(ENCODINGS),
     "Operation.method": {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"},

@@ -49,6 +49,12 @@ BOGUS = base64.b64encode(b"\0" * 32).decode()
             f"{'0' * 128},",
         ),
         ({"scheme": "bearer", "header": "webhook-signature"}, "a-secret", "a-secret", "another-secret "),
+        (
+            {"scheme": "asymmetric", "algorithm": "ed25519", "header": "webhook-signature"},
+            PUBLIC,
+            KEY.sign(BODY).hex(),
+            f"{'0' * 128},",
+        ),
     ],
     ids=SIGNATURE_SCHEMES,
 )  # fmt: skip

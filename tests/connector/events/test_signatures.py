@@ -94,6 +94,9 @@ RECIPES = [
     for source in (
         {"scheme": "hmac", "header": "X-S", "signed": "{{form}}{{timestamp}}", "timestampHeader": "X-S"},
         {"scheme": "hmac", "header": "X-S", "encoding": "base64"},
+        {"scheme": "hmac", "header": "X-S", "keyEncoding": "base64", "signed": "{{query:a}}{{header:X-S}}{{path}}"},
+        {"scheme": "asymmetric", "algorithm": "ecdsa", "header": "X-S", "encoding": "base64"},
+        {"scheme": "asymmetric", "algorithm": "rsa", "header": "X-S", "encoding": "base64"},
         {"scheme": "ed25519", "header": "X-S"},
         {"scheme": "bearer", "header": "X-S", "prefix": "t "},
     )
@@ -183,30 +186,51 @@ def test_the_id_of_a_message_may_stand_in_its_body() -> None:
 
 
 @pytest.mark.parametrize(
-    ("signature", "sentence"),
+    ("signature", "option", "sentence"),
     [
-        ({"scheme": "md5"}, f"unknown scheme 'md5'; {unknown_kind('md5', SIGNATURE_SCHEMES)}"),
-        ({"scheme": "hmac"}, "'header' is missing: the header that carries the signature"),
-        ({"scheme": "ed25519"}, "'header' is missing: the header that carries the signature"),
-        ({"scheme": "hmac", "header": "X", "algorithm": "md5"}, "unknown algorithm 'md5'; known: sha1, sha256, sha512"),
-        ({"scheme": "hmac", "header": "X", "encoding": "utf8"}, "unknown encoding 'utf8'; known: hex, base64"),
+        ({"scheme": "md5"}, "/scheme", f"unknown scheme 'md5'; {unknown_kind('md5', SIGNATURE_SCHEMES)}"),
+        ({"scheme": "hmac"}, "", "'header' is missing: the header that carries the signature"),
+        ({"scheme": "ed25519"}, "", "'header' is missing: the header that carries the signature"),
         (
-            {"scheme": "hmac", "header": "X", "signed": "{{path}}"},
-            "'path' cannot be signed; known: body, timestamp, id, url, method, form",
+            {"scheme": "hmac", "header": "X", "algorithm": "md5"},
+            "/algorithm",
+            "unknown algorithm 'md5'; known: sha1, sha256, sha512",
+        ),
+        (
+            {"scheme": "hmac", "header": "X", "encoding": "utf8"},
+            "/encoding",
+            "unknown encoding 'utf8'; known: hex, base64",
+        ),
+        (
+            {"scheme": "hmac", "header": "X", "keyEncoding": "pem"},
+            "/keyEncoding",
+            "unknown keyEncoding 'pem'; known: utf8, base64, hex",
+        ),
+        (
+            {"scheme": "hmac", "header": "X", "timestampHeader": "T", "timestamp": "stardate"},
+            "/timestamp",
+            "unknown timestamp 'stardate'; known: unix, unix_ms, iso",
+        ),
+        ({"scheme": "asymmetric", "header": "X"}, "", "unknown algorithm ''; known: ed25519, ecdsa, rsa"),
+        (
+            {"scheme": "hmac", "header": "X", "signed": "{{host}}"},
+            "/signed",
+            "'host' cannot be signed; known: body, timestamp, id, url, path, method, form, header:Name, query:Name",
         ),
         (
             {"scheme": "hmac", "header": "X", "signed": "{{timestamp}}.{{body}}"},
+            "/signed",
             "'timestampHeader' is missing: 'timestamp' is signed",
         ),
-        ({"scheme": "ed25519", "header": "X", "signed": "{{id}}"}, "'idHeader' is missing: 'id' is signed"),
+        ({"scheme": "ed25519", "header": "X", "signed": "{{id}}"}, "/signed", "'idHeader' is missing: 'id' is signed"),
     ],
 )
-def test_a_recipe_that_means_nothing_is_refused(signature: dict[str, Any], sentence: str) -> None:
+def test_a_recipe_that_means_nothing_is_refused(signature: dict[str, Any], option: str, sentence: str) -> None:
     with pytest.raises(InvalidDefinition) as caught:
         parse_connector(definition(signature))
     found = caught.value.problems
     assert [(each.code, each.pointer, each.message) for each in found] == [
-        ("E_SIGNATURE_SCHEME", "/service/signature", sentence)
+        ("E_SIGNATURE_SCHEME", f"/service/signature{option}", sentence)
     ]
 
 
@@ -219,7 +243,7 @@ def test_a_recipe_that_means_nothing_is_refused(signature: dict[str, Any], sente
         ({"scheme": "bearer", "headr": "X"}, [("W_UNKNOWN_KEY", "/service/signature/headr")]),
         (
             {"scheme": "hmac", "header": "X", "signed": "{{body|upper}}"},
-            [("E_TEMPLATE_GRAMMAR", "/service/signature/signed")],
+            [("E_SIGNATURE_SCHEME", "/service/signature/signed")],
         ),
         ({"scheme": "bearer", "idSelector": ["*", -1, "*", {}]}, [("E_SHAPE", "/service/signature/idSelector/3")]),
     ],
