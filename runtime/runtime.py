@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from runtime.events.listeners import Listeners
     from runtime.journal.journal import Journal
+    from runtime.server.app import Lifespan
 
 #: A function that receives events.
 _F = TypeVar("_F", bound="Callable[[Event], Awaitable[Any]]")
@@ -80,21 +81,35 @@ class Runtime(Caller):
         self._journal_url = journal if isinstance(journal, str) else None
         self._opened: Journal | None = None
         self._listeners: Listeners | None = None
-        self._entered = False
+        #: What the application of a host does with this runtime, once there is a router.
+        self._lifespan: Lifespan | None = None
         self._own_calls = OwnCalls()
 
     async def __aenter__(self) -> Self:
-        self._entered = True
-        if self.journal is None and self._journal_url is not None:
-            from runtime.journal.journal import Journal
+        await super().__aenter__()
+        try:
+            if self.journal is None and self._journal_url is not None:
+                from runtime.journal.journal import Journal
 
-            self.journal = self._opened = await Journal.open(self._journal_url)
-        self._listen()
+                self.journal = self._opened = await Journal.open(self._journal_url)
+            self._listen()
+            if self._lifespan is not None and not self._lifespan.has_begun:
+                # An application that is mounted has no lifespan of its own, so its work begins with the runtime.
+                await self._lifespan.start()
+        except BaseException:
+            await self.__aexit__()
+            raise
         return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Closes it, unless another `async with`, or an application that includes it, still holds it."""
+        await super().__aexit__()
+        if self._lifespan is not None and self._holds == 1:
+            # The last one to hold it is the work that this runtime began itself.
+            await self._lifespan.stop(unless_applications=True)
 
     async def aclose(self) -> None:
         """Stops calling functions, and closes what was opened. The runtime may be used again afterwards."""
-        self._entered = False
         if self._listeners is not None:
             await self._listeners.stop()
         if self._opened is not None:
@@ -113,10 +128,14 @@ class Runtime(Caller):
         url = self._journal_url or self.settings.journal or "sqlite://"
         async with await Journal.open(url) as journal:
             self.journal = journal
+            self._listen()
             try:
                 yield journal
             finally:
                 self.journal = None
+                if self._listeners is not None:
+                    # A host that goes on receives the events of its own calls, as before.
+                    await self._listeners.stop()
 
     def on(self, connection: str = "*", trigger: str = "*", *, name: str = "") -> Callable[[_F], _F]:
         """Calls the decorated asynchronous function with each event of a connection and a trigger, `*` for all.
@@ -146,17 +165,21 @@ class Runtime(Caller):
         return register
 
     def _listen(self) -> None:
-        if self._entered and self._listeners is not None and self.journal is not None:
+        if self.is_held and self._listeners is not None and self.journal is not None:
             self._listeners.start(self.journal)
 
-    def router(self) -> APIRouter:
+    def router(self, *, auth: Callable[..., Any] | None = None) -> APIRouter:
         """Webhooks and the HTTP interface, for a FastAPI application of a host: `app.include_router(rt.router())`.
 
-        Its journal is open while the application lives. Raises ConfigurationError.
+        `auth` is a dependency of the host's that decides who may use the interface; by default the admin token does
+        and, without one, only programs on this machine are admitted. Webhooks are verified instead. The journal is open
+        while the application lives; what the host opened itself stays open. Raises ConfigurationError.
         """
-        from runtime.server.app import build_host_router
+        from runtime.server.app import Lifespan, build_host_router
 
-        return build_host_router(self)
+        if self._lifespan is None:
+            self._lifespan = Lifespan(self)
+        return build_host_router(self._lifespan, auth)
 
     def map(self, mapping: Mapping[str, Any] | InputMapping, context: Mapping[str, Any]) -> dict[str, Any]:
         """The inputs that a mapping makes of a context, `{"event": …, "<step>": …}`, as automations do.
@@ -176,7 +199,10 @@ class Runtime(Caller):
         if self.journal is None:
             if self._listeners is not None:
                 self._listeners.tell(events)
-            return result
+            if self._journal_url is None:
+                return result
+            said = "the event of this call was not kept: the journal is open within `async with` only"
+            return replace(result, warnings=(*result.warnings, said))
         try:
             await self.journal.append(events)
         except JournalUnavailable as error:

@@ -70,14 +70,25 @@ class Caller:
         #: Seconds since the epoch.
         self.clock = clock
         self._exchange = Exchange(settings, vault, transport=transport, clock=clock, sleep=sleep)
+        #: How many `async with` are open.
+        self._holds = 0
         self._configs: dict[str, tuple[Connector, Config]] = {}
         self._configured = vault.version()
 
     async def __aenter__(self) -> Self:
+        self._holds += 1
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
+        """Closes it after the last `async with` that holds it, the one of an application included."""
+        self._holds -= 1
+        if not self._holds:
+            await self.aclose()
+
+    @property
+    def is_held(self) -> bool:
+        """True within an `async with`."""
+        return self._holds > 0
 
     async def aclose(self) -> None:
         """Closes every connection to providers. Calls may be made again afterwards."""

@@ -86,6 +86,8 @@ class Ingress:
     ) -> None:
         """`public_url` is what providers sign where they sign a URL; `clock` is in seconds since the epoch."""
         self.routes = routes
+        #: The path before those of webhooks, in the application of a host.
+        self.prefix = ""
         self.verifications = verifications
         #: Where events are kept; None while it is not open.
         self.journal: Journal | None = None
@@ -104,7 +106,7 @@ class Ingress:
         sender, name = self.verifications.find(connection), ConnectionName.parse(connection).name
         token = f"/{sender.token}" if sender.unsigned else ""
         query = f"?connection={urllib.parse.quote(name, safe='')}" if name else ""
-        return f"{self._public_url}{route.webhook.path}{token}{query}"
+        return f"{self._public_url}{self.prefix}{route.webhook.path}{token}{query}"
 
     def documents(self, known: Collection[str]) -> list[Document]:
         """Every webhook as JSON, for its default connection and for each known connection that can receive."""
@@ -124,7 +126,23 @@ class Ingress:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request; whatever goes wrong is a problem document."""
-        route, token = self._find(scope)
+        await self._serve(*self._find(scope), scope, receive, send)
+
+    async def serve_below(self, path: bytes, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request to the webhook of a path, which is below a prefix that a router has already matched.
+
+        The raw path has to end with the webhook's own, or with that and a token (hazard T67).
+        """
+        raw: bytes = scope.get("raw_path") or scope["path"].encode()
+        head, _, token = raw.rpartition(b"/")
+        route = self.routes.get(path)
+        if raw.endswith(path):
+            token = b""
+        elif not token or not head.endswith(path):
+            route = None
+        await self._serve(route, token.decode("latin-1"), scope, receive, send)
+
+    async def _serve(self, route: Route | None, token: str, scope: Scope, receive: Receive, send: Send) -> None:
         handle = "" if route is None else route.connector.handle
         try:
             if route is None:
@@ -152,7 +170,7 @@ class Ingress:
         self._check_head(route, scope, headers)
         body = await read_body(scope, receive, self._limits.body_bytes)
         origin = self._public_url or f"{scope['scheme']}://{headers.get('host', 'localhost')}"
-        url = origin + scope["raw_path"].decode("latin-1")
+        url = origin + (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
         if asked_with:
             url += f"?{asked_with}"
         request = Request(scope["method"], url, headers, body)

@@ -82,6 +82,7 @@ class Listeners:
                 task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._started.clear()
+        self._journal = None
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -2,7 +2,8 @@
 
 `create_app` makes all of it, and `put_webhooks_first` what `connector serve` serves: webhooks are found by their exact
 raw path before the application runs, since their messages come in bursts. While the application lives its journal is
-open, and the work of its roles is done.
+open, and the work of its roles is done. Who opened something closes it: a runtime or a journal that a host opened is
+still open when its application has ended.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.params import Depends, Security
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
+from starlette.routing import NoMatchFound
 from starlette.routing import Route as StarletteRoute
 
 from connector.errors import ConfigurationError, InvalidDefinition, JournalUnavailable, RequestRefused
@@ -38,11 +41,20 @@ from runtime.journal.dispatcher import Handler
 from runtime.journal.entries import Health, WorkKind
 from runtime.journal.journal import Journal
 from runtime.server.announcement import CHALLENGE_LENGTH, StartKey
-from runtime.server.gate import Gate
+from runtime.server.gate import Gate, HostGate
 from runtime.server.metrics import CONTENT_TYPE, Metrics
 from runtime.server.reload import Reloader
 from runtime.server.routes import build_router
-from runtime.server.routing import PROBLEM_SCHEMA, PROBLEMS, JsonResponse, Services, make_route_class, problem_response
+from runtime.server.routing import (
+    ADMIN_TOKEN,
+    NAMED_PROBLEM,
+    OURS,
+    PROBLEMS,
+    JsonResponse,
+    Services,
+    make_route_class,
+    problem_response,
+)
 
 _LOG = logging.getLogger(__name__)
 #: What a process may do: answer requests, poll and run automations, deliver.
@@ -58,7 +70,10 @@ _GRACE = 5.0
 
 
 class Lifespan:
-    """An application from start to end: what it is made of, and what it acts on while its journal is open."""
+    """An application from start to end: what it is made of, and what it acts on while its journal is open.
+
+    Several applications, or several routers of one, may share it: it starts with the first and stops with the last.
+    """
 
     def __init__(
         self, caller: Caller, roles: Iterable[str] = ROLES, *, webhooks: bool = True, reload: bool = False
@@ -82,12 +97,21 @@ class Lifespan:
         self.reloader = Reloader(caller.catalog, self.ingress) if reload else None
         if webhooks:
             self.ingress.routes = find_routes(_readable(caller.catalog))
-        self.route_class = make_route_class(self.gate, self.metrics, settings.limits.body_bytes)
+        self.route_class = make_route_class(self.gate, self.metrics, settings.limits.body_bytes, ready=self.ready)
         #: Proves to commands that this server is the one which its home announces.
         self.start_key = StartKey()
         #: Set when the server ends, so that streams end too.
         self.stopping = asyncio.Event()
         self._services: Services | None = None
+        #: The applications that it runs in, and whether it was started.
+        self._applications = 0
+        self._starting: asyncio.Future[None] | None = None
+        self._stack = contextlib.AsyncExitStack()
+
+    @property
+    def has_begun(self) -> bool:
+        """True from the beginning of `start` to that of `stop`."""
+        return self._starting is not None
 
     def services(self) -> Services:
         """What routes act on; raises RequestRefused (503) while the journal is not open."""
@@ -100,23 +124,78 @@ class Lifespan:
         return None if self._services is None else await self._services.journal.health()
 
     @contextlib.asynccontextmanager
-    async def run(self) -> AsyncIterator[None]:
-        """Opens the journal and does the work of the roles until the application ends."""
-        async with contextlib.AsyncExitStack() as stack:
-            journal = await stack.enter_async_context(self.caller.open_journal())
-            await stack.enter_async_context(self.caller)
-            endpoints = Endpoints(open_store(self.caller.settings.store, self.caller.settings.environment))
-            services = self._services = self._make_services(journal, endpoints)
-            self.ingress.journal = journal
-            stack.callback(self._detach)
-            handlers = await self._find_handlers(services, endpoints, stack)
-            running = [asyncio.create_task(each) for each in self._work(services, handlers)]
-            ending = asyncio.create_task(_end(running, self.stopping))
-            try:
-                yield
-            finally:
-                self.stopping.set()
-                await ending
+    async def run(self, app: FastAPI | None = None) -> AsyncIterator[None]:
+        """Opens the journal and does the work of the roles until the application ends.
+
+        `app` is the application of a host that includes webhooks, perhaps with a prefix.
+        """
+        self._applications += 1
+        try:
+            await self.start()
+            if app is not None:
+                self.ingress.prefix = self._find_prefix(app)
+            yield
+        finally:
+            self._applications -= 1
+            if not self._applications:
+                await self.stop()
+
+    async def ready(self) -> None:
+        """Starts before a request of an application whose lifespan nobody runs, such as one that is mounted.
+
+        Only the host's own `async with` shows then when it has to end.
+        """
+        if self._services is None and self.caller.is_held:
+            await self.start()
+
+    async def start(self) -> None:
+        """Opens the journal and begins the work of the roles, unless that was done."""
+        while self._starting is not None:
+            if self._starting.done():
+                return
+            await asyncio.wait([self._starting])
+        started = self._starting = asyncio.get_running_loop().create_future()
+        self.stopping = asyncio.Event()
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                await self._open(stack)
+                self._stack = stack.pop_all()
+        except BaseException:
+            self._starting = None
+            started.cancel()
+            raise
+        started.set_result(None)
+
+    async def stop(self, *, unless_applications: bool = False) -> None:
+        """Ends the work and closes what `start` opened."""
+        if self._starting is None or (unless_applications and self._applications):
+            return
+        self._starting = None
+        await self._stack.aclose()
+
+    async def _open(self, stack: contextlib.AsyncExitStack) -> None:
+        journal = await stack.enter_async_context(self.caller.open_journal())
+        await stack.enter_async_context(self.caller)
+        endpoints = Endpoints(open_store(self.caller.settings.store, self.caller.settings.environment))
+        services = self._services = self._make_services(journal, endpoints)
+        self.ingress.journal = journal
+        stack.callback(self._detach)
+        handlers = await self._find_handlers(services, endpoints, stack)
+        running = [asyncio.create_task(each) for each in self._work(services, handlers)]
+        ending = asyncio.create_task(_end(running, self.stopping))
+
+        async def end() -> None:
+            self.stopping.set()
+            await ending
+
+        stack.push_async_callback(end)
+
+    def _find_prefix(self, app: FastAPI) -> str:
+        """The prefix that an application includes the webhooks with."""
+        for path in self.ingress.routes:
+            with contextlib.suppress(NoMatchFound):
+                return str(app.url_path_for(_route_name(self, path))).removesuffix(path.decode())
+        return ""
 
     def _detach(self) -> None:
         self._services = self.ingress.journal = None
@@ -190,12 +269,11 @@ def create_app(caller: Caller, *, roles: Iterable[str] = ROLES, webhooks: bool =
     )
     app.state.lifespan = lifespan
     if "api" in lifespan.roles:
-        app.include_router(build_router(lifespan.route_class, lifespan.services))
-        app.router.routes.extend(_webhook_routes(lifespan.ingress))
+        app.include_router(build_router(lifespan.route_class, lifespan.services, [Security(ADMIN_TOKEN)]))
+        app.router.routes.extend(_webhook_routes(lifespan))
     app.include_router(_status_router(lifespan))
     app.add_exception_handler(HTTPException, _answer_http)
     app.add_exception_handler(Exception, _answer_any)
-    _complete_openapi(app)
     return app
 
 
@@ -211,21 +289,50 @@ def put_webhooks_first(app: FastAPI) -> Any:
     return choose
 
 
-def build_host_router(caller: Caller) -> APIRouter:
-    """Webhooks and interface for an application of a host: `app.include_router(runtime.router())`."""
-    lifespan = Lifespan(caller)
-    router = APIRouter(lifespan=lambda _: lifespan.run())
-    router.routes.extend(_webhook_routes(lifespan.ingress))
-    router.include_router(build_router(lifespan.route_class, lifespan.services))
+def build_host_router(lifespan: Lifespan, auth: Callable[..., Any] | None = None) -> APIRouter:
+    """Webhooks and interface for an application of a host: `app.include_router(runtime.router())`.
+
+    `auth`, a dependency of the host's, decides who may use the interface; by default the admin token does.
+    """
+    settings = lifespan.caller.settings
+    guard = Security(ADMIN_TOKEN) if auth is None else auth if isinstance(auth, Depends) else Depends(auth)
+    route_class = make_route_class(
+        lifespan.gate if auth is None else HostGate(),
+        lifespan.metrics,
+        settings.limits.body_bytes,
+        ready=lifespan.ready,
+        answered=OURS,
+    )
+    router = APIRouter(lifespan=lifespan.run)
+    router.routes.extend(_webhook_routes(lifespan))
+    router.include_router(build_router(route_class, lifespan.services, [guard]))
     return router
 
 
-def _webhook_routes(ingress: Ingress) -> Iterator[StarletteRoute]:
-    """The path of each webhook, without and with a token after it; the ingress checks the raw path again."""
-    for raw in ingress.routes:
-        path = raw.decode()
-        for each in (path, path + "/{token}"):
-            yield StarletteRoute(each, ingress, include_in_schema=False)
+class _WebhookRoute:
+    """One webhook as an ASGI application, below whatever prefix the host chose."""
+
+    def __init__(self, lifespan: Lifespan, path: bytes) -> None:
+        self._lifespan = lifespan
+        self._path = path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._lifespan.ready()
+        await self._lifespan.ingress.serve_below(self._path, scope, receive, send)
+
+
+def _webhook_routes(lifespan: Lifespan) -> Iterator[StarletteRoute]:
+    """The path of each webhook, first without and then with a token after it; the ingress checks the raw path again."""
+    for end in ("", "/{token}"):
+        for path in lifespan.ingress.routes:
+            name = _route_name(lifespan, path) if not end else None
+            endpoint = _WebhookRoute(lifespan, path)
+            yield StarletteRoute(path.decode() + end, endpoint, name=name or "webhook", include_in_schema=False)
+
+
+def _route_name(lifespan: Lifespan, path: bytes) -> str:
+    """A name that no route of the host has, nor one of another runtime."""
+    return f"connector-webhook {id(lifespan)} {path.decode()}"
 
 
 async def _end(running: Sequence[asyncio.Task[None]], stopping: asyncio.Event) -> None:
@@ -282,7 +389,9 @@ def _readable(catalog: Catalog) -> Iterable[Connector]:
 
 
 def _status_router(lifespan: Lifespan) -> APIRouter:
-    guarded = APIRouter(route_class=lifespan.route_class, responses=PROBLEMS, tags=["state"])
+    guarded = APIRouter(
+        route_class=lifespan.route_class, responses=PROBLEMS, tags=["state"], dependencies=[Security(ADMIN_TOKEN)]
+    )
     router = APIRouter(tags=["state"])
 
     @guarded.get("/metrics", response_class=PlainTextResponse)
@@ -296,7 +405,7 @@ def _status_router(lifespan: Lifespan) -> APIRouter:
         proof = {"proof": lifespan.start_key.prove(challenge)} if 0 < len(challenge) <= CHALLENGE_LENGTH else {}
         return JsonResponse({"status": "ok"} | proof)
 
-    @router.get("/readyz", responses={503: PROBLEMS[503]})
+    @router.get("/readyz", responses=NAMED_PROBLEM)
     async def readyz() -> Response:
         """The journal accepts events."""
         health = await lifespan.health()
@@ -320,18 +429,3 @@ async def _answer_http(_: Request, error: Exception) -> Response:
 
 async def _answer_any(_: Request, error: Exception) -> Response:
     return problem_response(error)
-
-
-def _complete_openapi(app: FastAPI) -> None:
-    """Adds what all routes share to the description: the problem document, and the admin token."""
-    describe = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        document = describe()
-        components = document.setdefault("components", {})
-        components.setdefault("schemas", {})["Problem"] = PROBLEM_SCHEMA
-        components["securitySchemes"] = {"admin": {"type": "http", "scheme": "bearer"}}
-        document["security"] = [{"admin": []}]
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI documents it

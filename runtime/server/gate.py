@@ -28,6 +28,17 @@ _LOCAL_HINT = "without CONNECTOR_ADMIN_TOKEN the interface is for programs on th
 Scope = MutableMapping[str, Any]
 
 
+class HostGate:
+    """The gate of a host that decides itself who may use the interface, with a dependency of its own.
+
+    What is left is what a cookie of the host's cannot protect from: a page of another site that posts a form.
+    """
+
+    def check(self, scope: Scope) -> None:
+        """Raises RequestRefused for a body that is not JSON."""
+        check_body_type(scope)
+
+
 class Gate:
     """Admits requests, or raises RequestRefused; `token` is the admin token, or None."""
 
@@ -62,10 +73,15 @@ class Gate:
             raise RequestRefused(403, "a page of another origin may not use the interface", hint=_LOCAL_HINT)
         if any(site not in ("same-origin", "none") for site in _values(scope, b"sec-fetch-site")):
             raise RequestRefused(403, "a page of another site may not use the interface", hint=_LOCAL_HINT)
-        if scope["method"] not in ("GET", "HEAD", "OPTIONS") and _has_body(scope):
-            kinds = [value.partition(";")[0].strip().lower() for value in _values(scope, b"content-type")]
-            if kinds != ["application/json"]:
-                raise RequestRefused(415, "a body must be JSON", hint="send Content-Type: application/json")
+        check_body_type(scope)
+
+
+def check_body_type(scope: Scope) -> None:
+    """Raises RequestRefused for a body that is not JSON, which needs a preflight from another origin."""
+    if scope["method"] not in ("GET", "HEAD", "OPTIONS") and _has_body(scope):
+        kinds = [value.partition(";")[0].strip().lower() for value in _values(scope, b"content-type")]
+        if kinds != ["application/json"]:
+            raise RequestRefused(415, "a body must be JSON", hint="send Content-Type: application/json")
 
 
 def is_loopback(address: str) -> bool:

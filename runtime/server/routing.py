@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Body, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import StreamingResponse
 
@@ -31,18 +33,41 @@ from runtime.events.registrations import Registrations
 from runtime.events.subscribers import Subscribers
 from runtime.journal.journal import Journal
 from runtime.problems import problem_bytes
-from runtime.server.gate import Gate
+from runtime.server.gate import Gate, HostGate
 from runtime.server.metrics import Metrics
 
 Handle = Annotated[str, Path(description="A connector.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
 ConnectionBody = Annotated[str, Body(description="CONNECTOR, or CONNECTOR:NAME.")]
 After = Annotated[int, Query(ge=0, le=2**62, description="Only what comes behind this sequence number.")]
+
+
+class ProblemInput(BaseModel):
+    """An input that is missing, unknown or wrong."""
+
+    name: str
+    message: str
+
+
+class ConnectorProblem(BaseModel):
+    """A problem document (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str = Field(description="A stable name for programs.")
+    hint: str = Field(description="What to do about it.")
+    errors: list[ProblemInput] | None = Field(default=None, description="Each input that is wrong.")
+
+
 #: What a route may answer instead of a success, each as a problem document.
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {
         "description": text,
-        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        "content": {
+            "application/problem+json": {"schema": {"$ref": f"#/components/schemas/{ConnectorProblem.__name__}"}}
+        },
     }
     for status, text in {
         400: "The body is not JSON.",
@@ -56,27 +81,13 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         503: "The journal cannot be used now.",
     }.items()
 }
-PROBLEM_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "description": "A problem document (RFC 9457).",
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "code": {"type": "string"},
-        "hint": {"type": "string"},
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {"name": {"type": "string"}, "message": {"type": "string"}},
-                "required": ["name", "message"],
-            },
-        },
-    },
-    "required": ["type", "title", "status", "detail", "code", "hint"],
-}
+#: The response of one route that brings the schema into the document of the application, whosever that is: FastAPI adds
+#: only schemas of models, and lists a model under `application/json`. All other responses refer to it.
+NAMED_PROBLEM: dict[int | str, dict[str, Any]] = {503: {**PROBLEMS[503], "model": ConnectorProblem}}
+#: Describes the admin token; it is checked by the gate, before a body is read.
+ADMIN_TOKEN = HTTPBearer(
+    scheme_name="connectorAdminToken", description="The admin token, CONNECTOR_ADMIN_TOKEN.", auto_error=False
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,16 +122,24 @@ class JsonResponse(Response):
 class _StrictRequest(Request):
     """A request whose body has a limit, and whose JSON is read strictly."""
 
+    #: Why its body was refused; FastAPI raises an exception of its own then.
+    refused: RequestRefused | None = None
+
     async def body(self) -> bytes:
         if not hasattr(self, "_body"):
-            self._body = await read_body(self.scope, self.receive, self.scope["connector.body_limit"])
+            try:
+                self._body = await read_body(self.scope, self.receive, self.scope["connector.body_limit"])
+            except RequestRefused as error:
+                self.refused = error
+                raise
         return self._body
 
     async def json(self) -> Any:
         try:
             return parse_json(await self.body())
         except ValueError as error:
-            raise RequestRefused(400, f"the body is not JSON: {error}") from None
+            self.refused = RequestRefused(400, f"the body is not JSON: {error}")
+            raise self.refused from None
 
 
 def connector_of(connection: str) -> str:
@@ -148,8 +167,23 @@ def stream_response(events: AsyncIterator[str] | AsyncIterator[bytes]) -> Stream
     return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
-def make_route_class(gate: Gate, metrics: Metrics, body_limit: int) -> type[APIRoute]:
-    """The class of routes behind a gate, whose errors are problem documents and whose bodies have a limit in bytes."""
+#: The errors that the routes answer themselves within the application of a host: those that are ours.
+OURS: tuple[type[Exception], ...] = (ConnectorError, RequestValidationError)
+
+
+def make_route_class(
+    gate: Gate | HostGate,
+    metrics: Metrics,
+    body_limit: int,
+    *,
+    ready: Callable[[], Awaitable[None]],
+    answered: tuple[type[Exception], ...] = (Exception,),
+) -> type[APIRoute]:
+    """The class of routes behind a gate, whose errors are problem documents and whose bodies have a limit in bytes.
+
+    `ready` is awaited before each request. Errors that are not `answered` go on to the application: with `OURS` the
+    exceptions of a host, and of its dependencies, reach the handlers that it registered.
+    """
 
     class Route(APIRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -159,11 +193,17 @@ def make_route_class(gate: Gate, metrics: Metrics, body_limit: int) -> type[APIR
             async def answer(request: Request) -> Response:
                 begun = time.perf_counter()
                 request.scope["connector.body_limit"] = body_limit
+                strict = _StrictRequest(request.scope, request.receive)
                 try:
                     gate.check(request.scope)
-                    response = await handle(_StrictRequest(request.scope, request.receive))
-                except Exception as error:  # noqa: BLE001 - every error becomes a problem document
-                    response = problem_response(error)
+                    await ready()
+                    response = await handle(strict)
+                except answered as error:
+                    response = problem_response(strict.refused or error)
+                except HTTPException:
+                    if strict.refused is None:
+                        raise
+                    response = problem_response(strict.refused)
                 metrics.observe_request(template, response.status_code, time.perf_counter() - begun)
                 return response
 
@@ -184,9 +224,7 @@ def _as_ours(error: Exception) -> Exception:
         problems = [InputProblem(_place(each["loc"]), f"{_place(each['loc'])}: {each['msg']}") for each in listed]
         return InputError("request", problems, hint="see /openapi.json")
     if isinstance(error, HTTPException):
-        # FastAPI raises this for any error while a body was read.
-        cause = error.__cause__
-        return cause if isinstance(cause, ConnectorError) else RequestRefused(error.status_code, str(error.detail))
+        return RequestRefused(error.status_code, str(error.detail))
     return error
 
 

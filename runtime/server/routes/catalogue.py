@@ -11,13 +11,13 @@ from connector.errors import InvalidDefinition
 from connector.model.definition import CustomOperation
 from runtime import documents
 from runtime.config.catalog import Catalog
-from runtime.server.routing import Find, Handle, JsonResponse, find_operation
+from runtime.server.routing import NAMED_PROBLEM, Find, Handle, JsonResponse, find_operation
 
 
 def add_routes(router: APIRouter, services: Find) -> None:
     """Adds the routes of the catalogue."""
 
-    @router.get("/connectors", tags=["catalogue"])
+    @router.get("/connectors", tags=["catalogue"], responses=NAMED_PROBLEM)
     def list_connectors() -> JsonResponse:
         """The connectors, each with a short description."""
         catalog = services().caller.catalog

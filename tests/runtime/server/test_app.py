@@ -43,7 +43,7 @@ async def test_the_docs_need_no_other_server(server: Served) -> None:
     for each in assets:
         assert (await server.client.get(server.url + each)).status_code == 200
     described = (await server.client.get(server.url + "/openapi.json")).json()
-    assert described["components"]["schemas"]["Problem"]["required"]
+    assert described["components"]["schemas"]["ConnectorProblem"]["required"]
 
 
 async def test_a_host_includes_webhooks_and_interface_in_its_own_application(tmp_path: Path) -> None:
