@@ -155,7 +155,14 @@ async def _deliver(journal_url: str, folder: Path, url: str, subscribers: int) -
 
 def _event(key: str) -> NewEvent:
     data = {"id": "job-1", "model": "mistral-small-latest", "status": "SUCCESS", "total_requests": 100}
-    event = Event("", "/mistral-ai/default", "batch-jobs/batch_job.succeeded", key, "2026-11-22T12:00:00Z", data)
+    event = Event(
+        id="",
+        source="/mistral-ai/default",
+        type="batch-jobs/batch_job.succeeded",
+        subject=key,
+        time="2026-11-22T12:00:00Z",
+        data=data,
+    )
     return NewEvent("mistral-ai", event, key, origin="poll")
 
 

@@ -60,7 +60,14 @@ def measure_cluster() -> list[Row]:
 def new(key: str) -> NewEvent:
     """An event of 1 KiB."""
     data = {"id": key, "status": "SUCCESS", "model": "mistral-small-latest"}
-    event = Event("", "/mistral-ai/default", "batch-jobs/batch_job.succeeded", key, "2026-11-22T12:00:00Z", data)
+    event = Event(
+        id="",
+        source="/mistral-ai/default",
+        type="batch-jobs/batch_job.succeeded",
+        subject=key,
+        time="2026-11-22T12:00:00Z",
+        data=data,
+    )
     return NewEvent("mistral-ai", event, key, raw=b"x" * 1024, content_type="application/json")
 
 

@@ -28,7 +28,7 @@ No error holds an unmasked secret: what it carries was masked before it was rais
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class Problem:
 
     code: str
     message: str
+    _: KW_ONLY
     hint: str = ""
     pointer: str = ""
     file: str | None = None

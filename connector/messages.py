@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import urllib.parse
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 from connector.headers import Headers
@@ -67,6 +67,7 @@ class Request:
 
     method: str
     url: str
+    _: KW_ONLY
     headers: Headers = field(default_factory=Headers)
     body: bytes | Stream | None = None
     secrets: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
@@ -78,7 +79,9 @@ class Request:
             return self
         headers = self.headers.replacing(name, value)
         secrets = self.secrets.union(secrets)
-        return Request(self.method, self.url, headers, self.body, secrets, self.own_headers)
+        return Request(
+            self.method, self.url, headers=headers, body=self.body, secrets=secrets, own_headers=self.own_headers
+        )
 
     def masked(self) -> Request:
         """The same request with `***` wherever a secret stood."""
@@ -87,8 +90,8 @@ class Request:
         return Request(
             self.method,
             mask(self.url, self.secrets),
-            Headers((name, mask(value, self.secrets)) for name, value in self.headers.items()),
-            _mask_body(self.body, self.secrets),
+            headers=Headers((name, mask(value, self.secrets)) for name, value in self.headers.items()),
+            body=_mask_body(self.body, self.secrets),
         )
 
     @property
@@ -139,7 +142,7 @@ class Response:
         return f"<Response {self.status} {self.content_type or 'untyped'}, {len(self.body)} bytes>"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """Something that happened at the provider, with CloudEvents' attributes.
 
@@ -194,7 +197,7 @@ def without_query(url: str) -> str:
     return path + ("?…" if mark else "")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """What came of one call.
 
@@ -216,7 +219,7 @@ class Result:
     truncated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
     """One message of a stream, mapped: its fields (None where none are declared), and the message as parsed.
 

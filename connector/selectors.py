@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 Step = str | int
@@ -44,6 +44,7 @@ class Selector:
     """
 
     text: str
+    _: KW_ONLY
     find_one: Callable[[Any], Any] = field(compare=False, repr=False)
     find_all: Callable[[Any], list[Any]] = field(compare=False, repr=False)
     levels: int = 0
@@ -64,7 +65,9 @@ class Selector:
             raise ValueError(f"a selector has at most {_MAX_LEVELS} '*'")
         members = tuple(step for step in walk if isinstance(step, str))
         members = members if len(members) == len(walk) else ()
-        return cls(show_walk(walk), compile_one(walk), compile_all(walk), levels, members)
+        return cls(
+            show_walk(walk), find_one=compile_one(walk), find_all=compile_all(walk), levels=levels, members=members
+        )
 
 
 def read_walk(source: Any) -> Walk:
@@ -242,7 +245,7 @@ def _from_jsonpath(text: str) -> Selector:
     def find_one(document: Any) -> Any:
         return next(iter(find_all(document)), None)
 
-    return Selector(text, find_one if single else find_all, find_all, 0 if single else 1)
+    return Selector(text, find_one=find_one if single else find_all, find_all=find_all, levels=0 if single else 1)
 
 
 def _has_at_most(document: Any, limit: int) -> bool:

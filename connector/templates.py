@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from connector.headers import encode_header
@@ -51,6 +51,7 @@ class Placeholder:
 
     name: str
     convertor: Convertor
+    _: KW_ONLY
     description: str = ""
     required: bool = False
     default: Any = None
@@ -234,6 +235,7 @@ class QueryPair:
 
     name: str
     value: Template
+    _: KW_ONLY
     repeats: bool = False
     explodes: bool = False
     reserved: frozenset[str] = frozenset()

@@ -213,20 +213,20 @@ class ChunkReader:
             document = parse_json(data)
         except ValueError as error:
             if not fields:
-                return Chunk(None, data.decode("utf-8", "replace"), message.event, message.id)
+                return Chunk(fields=None, raw=data.decode("utf-8", "replace"), event=message.event, id=message.id)
             raise _unreadable(Response(self._status, body=data), f"in a message of the stream, {error}") from None
         if self._errors is not None and self._errors.is_failure(document):
-            return Chunk(None, document, message.event, message.id, ok=False)
+            return Chunk(fields=None, raw=document, event=message.event, id=message.id, ok=False)
         if not fields:
-            return Chunk(None, document, message.event, message.id)
+            return Chunk(fields=None, raw=document, event=message.event, id=message.id)
         if not isinstance(document, (dict, list)):
             raise _unreadable(Response(self._status, body=data), f"in a message of the stream, {SCALAR}")
         report = self._report
         mapped = map_fields(fields, document, report)
         if not report.unfit:
-            return Chunk(mapped, document, message.event, message.id)
+            return Chunk(fields=mapped, raw=document, event=message.event, id=message.id)
         self._report = _Report()
-        return Chunk(mapped, document, message.event, message.id, tuple(report.warnings()))
+        return Chunk(fields=mapped, raw=document, event=message.event, id=message.id, warnings=tuple(report.warnings()))
 
 
 def check_stream_type(operation: Operation, response: Response) -> None:

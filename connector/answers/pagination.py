@@ -27,7 +27,7 @@ MORE = ("has_more", "hasMore", "has_next", "hasNext", "has_next_page", "hasNextP
 BLOCKS = ("pagination", "paging", "meta", "page_info", "pageInfo", "response_metadata")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """One page that was read.
 
@@ -42,7 +42,7 @@ class Page:
     seen: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
     """Paging by number: `style: page` counts pages from `start`, `style: offset` counts records from 0.
 
@@ -75,13 +75,13 @@ class Counted:
     def _read(cls, source: Mapping[str, Any], read: ReadSelector, *, start: int, by_records: bool) -> Self:
         size = source.get("size")
         return cls(
-            _text(source, "param"),
-            start,
-            by_records,
-            _text(source, "sizeParam", ""),
-            size if isinstance(size, int) and size > 0 else None,
-            read("total"),
-            read("hasMore"),
+            param=_text(source, "param"),
+            start=start,
+            by_records=by_records,
+            size_param=_text(source, "sizeParam", ""),
+            size=size if isinstance(size, int) and size > 0 else None,
+            total_at=read("total"),
+            has_more=read("hasMore"),
         )
 
     def next_request(self, page: Page) -> Request | None:
@@ -126,7 +126,7 @@ class Counted:
         return bool(sizes) and len(page.records) < min(sizes)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cursor:
     """Paging by a mark: the value at `following` in the answer, or at `last` in its last record, is sent as `param`.
 
@@ -150,7 +150,7 @@ class Cursor:
         place = source.get("in", "query")
         if place not in cls.PLACES:
             raise ValueError(f"`in` is one of {', '.join(cls.PLACES)}")
-        return cls(_text(source, "param"), place, following, last, read("hasMore"))
+        return cls(param=_text(source, "param"), place=place, following=following, last=last, has_more=read("hasMore"))
 
     def next_request(self, page: Page) -> Request | None:
         """The request with the next mark."""

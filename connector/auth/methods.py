@@ -114,7 +114,7 @@ class TokenAuth:
         return request
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BasicAuth:
     """`Authorization: Basic` with a user name and a password (RFC 7617), in UTF-8."""
 
@@ -175,7 +175,7 @@ class RefreshSignal:
             return False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GrantAuth:
     """A token that is obtained first: the OAuth 2 grants, `jwt_bearer`, `google_service_account`, `token_exchange`.
 
@@ -318,7 +318,7 @@ def _basic_auth(source: Mapping[str, Any], read: ReadAuth) -> BasicAuth:
     if "password" in found:
         password = read.template(params[found["password"]], (*where, found["password"]))
     names = frozenset(username.names + password.names)
-    return BasicAuth(username, password, names, _carrier(source, "Authorization"))
+    return BasicAuth(username=username, password=password, credentials=names, carrier=_carrier(source, "Authorization"))
 
 
 def _grant_auth(method: str) -> Callable[[Mapping[str, Any], ReadAuth], GrantAuth]:
@@ -326,13 +326,13 @@ def _grant_auth(method: str) -> Callable[[Mapping[str, Any], ReadAuth], GrantAut
         grantor = read_grantor(method, source, read)
         signal = source.get("refresh")
         if not isinstance(signal, Mapping):
-            return GrantAuth(grantor, _carrier(source, "Authorization"))
+            return GrantAuth(grantor=grantor, carrier=_carrier(source, "Authorization"))
         statuses, values = signal.get("statuses", [401]), signal.get("in")
         selector = read.selector(signal["selector"], ("refresh", "selector")) if "selector" in signal else None
         # What is of another shape the schema says.
         known = frozenset(each for each in statuses if type(each) is int) if isinstance(statuses, list) else frozenset()
         stale = RefreshSignal(known, selector, tuple(values) if isinstance(values, list) else ())
-        return GrantAuth(grantor, _carrier(source, "Authorization"), stale)
+        return GrantAuth(grantor=grantor, carrier=_carrier(source, "Authorization"), stale=stale)
 
     return from_json
 

@@ -48,7 +48,7 @@ def param_name(key: str) -> str:
     return PARAMS.get(method_key(key), key)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OAuthClient:
     """Who asks for a token, and where: the client's id and secret, the token URL, the scopes.
 
@@ -99,7 +99,7 @@ class OAuthClient:
         for name, text in fields.items():
             secrets |= frozenset() if name in _PUBLIC else secret_forms(text)
         body = urllib.parse.urlencode(fields).encode()
-        return Request("POST", render_url(self.token_url, values), Headers(headers), body, secrets)
+        return Request("POST", render_url(self.token_url, values), headers=Headers(headers), body=body, secrets=secrets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class ClientCredentials:
         return read_grant((yield request), now, secrets=request.secrets)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorizationCode:
     """`oauth2_authorization_code` (RFC 6749, section 4.1): a person allows it once, then its token is refreshed."""
 
@@ -166,7 +166,7 @@ def code_request(grantor: AuthorizationCode, values: Values, code: str, redirect
     return grantor.client.request(fields, values)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JwtBearer:
     """`jwt_bearer` (RFC 7523, section 2.1): an assertion signed with the connection's key is exchanged for a token."""
 
@@ -202,7 +202,7 @@ class JwtBearer:
         return read_grant((yield request), now, secrets=request.secrets)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GoogleServiceAccount:
     """`google_service_account`: the same with Google's claims, from the JSON file of a service account."""
 
@@ -228,7 +228,7 @@ class GoogleServiceAccount:
         assertion = sign_assertion(claims, account["private_key"], now, 3600, name=name, key_id=key_id)
         nothing = Template(())
         # A slot, since the URL comes with the connection: it is checked as one.
-        client = OAuthClient(nothing, nothing, Template.from_text("{{tokenURL}}"), nothing)
+        client = OAuthClient(id=nothing, secret=nothing, token_url=Template.from_text("{{tokenURL}}"), scopes=nothing)
         request = client.request({"grant_type": _JWT_BEARER, "assertion": assertion}, {"tokenURL": url})
         return read_grant((yield request), now, secrets=request.secrets)
 
@@ -237,7 +237,7 @@ class _Encoder(Protocol):
     def encode(self, values: Mapping[str, Any]) -> Any: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TokenRequest:
     """The operation that gives a token, its templates filled by the connection alone."""
 
@@ -257,10 +257,10 @@ class TokenRequest:
         url = base + self.path.render(values) + (f"?{query}" if query else "")
         headers = [(name, text) for name, each in self.headers if (text := each.render_header(values)) is not None]
         body = None if self.body is None else self.body.encode(values)
-        return Request(self.method, url, Headers(headers), body)
+        return Request(self.method, url, headers=Headers(headers), body=body)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TokenExchange:
     """`token_exchange`: an operation of the provider gives a short-lived token, and a selector picks it."""
 

@@ -129,29 +129,29 @@ class _Params:
             raise ValueError("clientAuth is 'basic' (a header) or 'body' (fields of the token request)")
         params = self.texts("tokenParams")
         if blob is not None:
-            names = ("clientID", "clientSecret", "tokenURL", "scopes")
-            client_id, client_secret, token_url, scopes = (Template((Slot(name),)) for name in names)
-            return OAuthClient(client_id, client_secret, token_url, scopes, style, params, blob)
+            names = {"id": "clientID", "secret": "clientSecret", "token_url": "tokenURL", "scopes": "scopes"}
+            slots = {member: Template((Slot(name),)) for member, name in names.items()}
+            return OAuthClient(**slots, style=style, params=params, blob=blob)
         return OAuthClient(
-            self.take("clientID", implied=True),
-            self.take("clientSecret", secret=True, implied=secret),
-            self.take("tokenURL", implied=True),
-            self.scopes(),
-            style,
-            params,
+            id=self.take("clientID", implied=True),
+            secret=self.take("clientSecret", secret=True, implied=secret),
+            token_url=self.take("tokenURL", implied=True),
+            scopes=self.scopes(),
+            style=style,
+            params=params,
         )
 
     def found(self, name: str) -> tuple[Any, Where] | None:
         """A param as it is written, and where; None if it is not given."""
         return self._found.get(name)
 
-    def used(self) -> tuple[frozenset[str], frozenset[str]]:
-        """The names of all values and of the secret ones."""
-        return frozenset(self.names), frozenset(self.credentials)
+    def used(self) -> dict[str, frozenset[str]]:
+        """Returns `names`, those of all values, and `credentials`, those of the secret ones."""
+        return {"names": frozenset(self.names), "credentials": frozenset(self.credentials)}
 
 
 def _client_credentials(params: _Params, read: ReadAuth) -> Grantor:  # noqa: ARG001 - the shape of a row
-    return ClientCredentials(params.client(), *params.used())
+    return ClientCredentials(params.client(), **params.used())
 
 
 def _authorization_code(params: _Params, read: ReadAuth) -> Grantor:  # noqa: ARG001 - the shape of a row
@@ -159,29 +159,36 @@ def _authorization_code(params: _Params, read: ReadAuth) -> Grantor:  # noqa: AR
     client = params.client(secret=False)
     blob = client.blob is not None
     authorization = Template((Slot("authURL"),)) if blob else params.take("authURL", implied=True)
-    return AuthorizationCode(client, authorization, params.texts("authParams"), *params.used())
+    extra = params.texts("authParams")
+    return AuthorizationCode(client=client, authorization=authorization, authorization_params=extra, **params.used())
 
 
 def _jwt_bearer(params: _Params, read: ReadAuth) -> Grantor:  # noqa: ARG001 - the shape of a row
-    scopes, extra = params.scopes(), params.texts("tokenParams")
     client = OAuthClient(
-        params.take("clientID"), Template(()), params.take("tokenURL", implied=True), scopes, "body", extra
+        id=params.take("clientID"),
+        secret=Template(()),
+        token_url=params.take("tokenURL", implied=True),
+        scopes=params.scopes(),
+        style="body",
+        params=params.texts("tokenParams"),
     )
-    parts = (
-        params.take("issuer", implied=True),
-        params.take("subject"),
-        params.take("audience"),
-        params.take("privateKey", secret=True, implied=True),
-        params.take("keyID"),
-        params.take("lifetime"),
-        params.take("algorithm"),
+    return JwtBearer(
+        client=client,
+        issuer=params.take("issuer", implied=True),
+        subject=params.take("subject"),
+        audience=params.take("audience"),
+        key=params.take("privateKey", secret=True, implied=True),
+        key_id=params.take("keyID"),
+        lifetime=params.take("lifetime"),
+        algorithm=params.take("algorithm"),
+        **params.used(),
     )
-    return JwtBearer(client, *parts, *params.used())
 
 
 def _google_service_account(params: _Params, read: ReadAuth) -> Grantor:  # noqa: ARG001 - the shape of a row
     account = params.take("serviceAccountJSON", secret=True, implied=True)
-    return GoogleServiceAccount(account, params.take("dwdSubject"), params.scopes(), *params.used())
+    subject, scopes = params.take("dwdSubject"), params.scopes()
+    return GoogleServiceAccount(account=account, subject=subject, scopes=scopes, **params.used())
 
 
 def _token_exchange(params: _Params, read: ReadAuth) -> Grantor:
@@ -190,7 +197,13 @@ def _token_exchange(params: _Params, read: ReadAuth) -> Grantor:
         raise ValueError("token_exchange needs the params request (an operation) and token (a selector)")
     request, token = read.request(*asked), read.selector(*picked)
     expires_in = None if lasting is None else read.selector(*lasting)
-    return TokenExchange(request, token or Selector.from_json(["token"]), expires_in, request.names, request.names)
+    return TokenExchange(
+        request=request,
+        token=token or Selector.from_json(["token"]),
+        expires_in=expires_in,
+        names=request.names,
+        credentials=request.names,
+    )
 
 
 #: How a token is obtained, by the method's name without case, `-` and `_`.

@@ -20,9 +20,11 @@ MARGIN = 60.0
 #: Answers of a token endpoint that say nothing of the grant itself: time-out, too early, too many, and every 5xx.
 _TEMPORARY = frozenset({408, 425, 429})
 _LONGEST_LIFE = 10 * 365 * 86400.0
+#: The members of a grant that are stored.
+_STORED = ("token", "issued_at", "expires_at", "refresh_token")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
     """A token that was obtained, and what is needed to renew it. Times are seconds since the epoch."""
 
@@ -50,19 +52,14 @@ class Grant:
 
     def to_json(self) -> dict[str, Any]:
         """The grant as it is stored."""
-        return {
-            "token": self.token,
-            "issued_at": self.issued_at,
-            "expires_at": self.expires_at,
-            "refresh_token": self.refresh_token,
-        }
+        return {name: getattr(self, name) for name in _STORED}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Grant | None:
         """A stored grant, or None where there is no token in it."""
         if not stored.get("token"):
             return None
-        return cls(stored["token"], stored.get("issued_at", 0.0), stored.get("expires_at"), stored.get("refresh_token"))
+        return cls(**{"issued_at": 0.0} | {name: stored[name] for name in _STORED if name in stored})
 
 
 def read_grant(response: Response, now: float, *, previous: Grant | None = None, secrets: Iterable[str] = ()) -> Grant:
@@ -90,7 +87,7 @@ def make_grant(token: str, now: float, lifetime: Any, refresh_token: str | None 
     except (TypeError, ValueError, OverflowError):
         seconds = math.inf
     expires_at = now + seconds if 0 < seconds < _LONGEST_LIFE else None
-    return Grant(token, now, expires_at, refresh_token)
+    return Grant(token=token, issued_at=now, expires_at=expires_at, refresh_token=refresh_token)
 
 
 def read_document(response: Response) -> Mapping[str, Any]:

@@ -206,7 +206,7 @@ def _encode(text: str) -> bytes:
     return text.encode("utf-8", "replace")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _Shape:
     """A part of a made-up document: an object by its members, a list by the shape of its elements, or one value."""
 

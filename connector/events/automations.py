@@ -44,7 +44,7 @@ class Literal:
         return self.value
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Picked:
     """What a selector finds in one part of the context, as its type; the default where it finds nothing."""
 
@@ -165,7 +165,7 @@ COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
     """A comparison of a value in the context, or of other conditions: `any` of them, or none (`not`)."""
 
@@ -186,7 +186,7 @@ class Condition:
         return COMPARISONS[self.comparison](None if found is MISSING else found, self.given)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One call of an automation.
 
@@ -202,7 +202,7 @@ class Step:
     save: Value | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Automation:
     """What is done when an event comes: `steps`, one after the other, if all of `when` hold."""
 

@@ -69,7 +69,7 @@ class Verified(NamedTuple):
     timestamp: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StandardWebhooks:
     """Standard Webhooks 1.0: `v1` signatures over `id.timestamp.body`; the names of its three headers may differ."""
 

@@ -25,7 +25,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9._+-]+=*\Z")
 ANSWER_NAMES = ("challenge", "hmac")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Challenge:
     """Where the challenge is, and what is answered; `answer` is one text, or texts by name for a JSON object."""
 

@@ -8,7 +8,7 @@ body, inputs and fields, and nothing here knows in which of several shapes it wa
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Protocol
 
 from connector.errors import UnknownOperation
@@ -35,6 +35,7 @@ class Field:
     name: str
     convertor: Convertor
     selector: Selector
+    _: KW_ONLY
     multivalue: bool = False
     description: str = ""
     join: Selector | None = None
@@ -78,7 +79,7 @@ def _joining(find: Callable[[Any], Any], join: Selector, *, multivalue: bool) ->
     return find_joined
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Registration:
     """How a provider is told where the messages of a webhook go: calls, of which all but the first may be missing.
 
@@ -96,7 +97,7 @@ class Registration:
         yield from (each for each in (self.subscribe, self.unsubscribe, self.renew) if each is not None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook:
     """One event: the route it arrives at, its payload fields, and how it is made where the provider sends none."""
 
@@ -121,7 +122,7 @@ class Webhook:
         return f"{self.resource}/{self.event}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
     """One call of the provider, complete.
 
@@ -181,7 +182,7 @@ class Operation:
         return self.records is not None or self.name == "list"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
     """One kind of thing the provider has."""
 
@@ -224,7 +225,7 @@ class Step(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CustomOperation:
     """An operation made of steps, which share one map of variables (language rule 18).
 
@@ -299,7 +300,7 @@ class CustomOperation:
 AnyOperation = Operation | CustomOperation
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Connector:
     """A definition, read and compiled; the same for every connection to its provider."""
 

@@ -62,7 +62,7 @@ class Sign:
         return any(same_json(found, each) for each in self.values)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorMap:
     """What the provider's failures mean.
 
@@ -135,11 +135,11 @@ def _read_errors(source: Mapping[str, Any], known: ErrorMap, read: ReadSelectorA
     statuses = source.get("statuses")
     header = source.get("retryAfter")
     return ErrorMap(
-        read(source, "message") or known.message,
-        read(source, "code") or known.code,
-        header if isinstance(header, str) else known.retry_after,
-        tuple(_read_signs(source["when"], read)) if "when" in source else known.when,
-        {int(status): text for status, text in statuses.items() if isinstance(text, str) and status.isdigit()}
+        message=read(source, "message") or known.message,
+        code=read(source, "code") or known.code,
+        retry_after=header if isinstance(header, str) else known.retry_after,
+        when=tuple(_read_signs(source["when"], read)) if "when" in source else known.when,
+        statuses={int(status): text for status, text in statuses.items() if isinstance(text, str) and status.isdigit()}
         if isinstance(statuses, Mapping)
         else known.statuses,
     )

@@ -25,7 +25,7 @@ NEW = "new"
 INTERVAL = 60.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Poll:
     """What is asked, how often (in seconds), and what of an answer is news.
 
@@ -69,7 +69,17 @@ class Poll:
             when = "state"
         elif when not in (NEW, "changed"):
             raise ValueError("`when` is new, changed, or {selector, in}")
-        return cls(source["operation"], interval, key, when, state, states, start, dict(inputs), dict(source))
+        return cls(
+            operation=source["operation"],
+            interval=interval,
+            key=key,
+            when=when,
+            state=state,
+            states=states,
+            start=start,
+            inputs=dict(inputs),
+            source=dict(source),
+        )
 
     def find_key(self, record: Any) -> str | None:
         """What tells this record from all others, as text; None where it has nothing of the kind."""

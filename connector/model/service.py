@@ -25,7 +25,7 @@ SHORTEST_TOKEN = 8
 AUTH_METHOD = "authMethod"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """One connection's values, checked against its service.
 
@@ -44,7 +44,7 @@ class Config:
     auth: Auth = field(default_factory=NoAuth)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """How the provider is reached, and which values a connection to it has.
 
@@ -131,13 +131,13 @@ class Service:
         if errors:
             raise MissingCredentials(self.connector, errors, hint="correct the values of this connection")
         return Config(
-            texts,
-            _forms(texts[name] for name in self.credentials & texts.keys()),
-            base,
-            origin_of(base) if base is not None else "",
-            missing,
-            _forms(texts[name] for name in auth.secrets & texts.keys() if len(texts[name]) >= SHORTEST_TOKEN),
-            auth,
+            values=texts,
+            secrets=_forms(texts[name] for name in self.credentials & texts.keys()),
+            base=base,
+            origin=origin_of(base) if base is not None else "",
+            missing=missing,
+            tokens=_forms(texts[name] for name in auth.secrets & texts.keys() if len(texts[name]) >= SHORTEST_TOKEN),
+            auth=auth,
         )
 
 

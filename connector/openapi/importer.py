@@ -99,7 +99,7 @@ def from_openapi(document: Any, *, handle: str = "", source_url: str = "") -> Im
 
 def _check(document: Any) -> None:
     def refused(code: str, message: str, hint: str, pointer: str = "") -> InvalidDefinition:
-        return InvalidDefinition([Problem(code, message, hint, pointer, None, None, None)])
+        return InvalidDefinition([Problem(code, message, hint=hint, pointer=pointer)])
 
     hint = "an OpenAPI document begins with `openapi: 3.1.0`, and has `info` and `paths` or `webhooks`"
     if not isinstance(document, Mapping):

@@ -65,7 +65,7 @@ def parse_spec(data: bytes, file: str) -> Any:
 
 def _refused(code: str, message: str, file: str, mark: Any = None, *, hint: str = "") -> InvalidDefinition:
     line, column = (0, 0) if mark is None else (mark.line, mark.column)
-    return InvalidDefinition([Problem(code, message, hint, "", file, line + 1, column + 1)])
+    return InvalidDefinition([Problem(code, message, hint=hint, file=file, line=line + 1, column=column + 1)])
 
 
 def _parse_json(text: str, file: str) -> Any:
@@ -80,7 +80,13 @@ def _parse_json(text: str, file: str) -> Any:
         if _SURROGATE.search(text):
             check_surrogates(json.dumps(value, ensure_ascii=False))
     except json.JSONDecodeError as error:
-        problem = Problem("E_JSON", f"not JSON: {error.msg.lower()}", "", "", file, error.lineno, error.colno)
+        problem = Problem(
+            "E_JSON",
+            f"not JSON: {error.msg.lower()}",
+            file=file,
+            line=error.lineno,
+            column=error.colno,
+        )
         raise InvalidDefinition([problem]) from None
     except RecursionError:
         raise _refused("E_LIMIT", f"the file nests deeper than {MAX_DEPTH}", file) from None

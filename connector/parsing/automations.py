@@ -69,7 +69,15 @@ def read_automation(
             names = names | {step.name}
     short, description = reader.meta(root)
     handle = reader.get(root, "handle", str, "")
-    automation = Automation(handle, connection, trigger, tuple(steps), when, short, description)
+    automation = Automation(
+        handle=handle,
+        connection=connection,
+        trigger=trigger,
+        steps=tuple(steps),
+        when=when,
+        short=short,
+        description=description,
+    )
     return automation, document.problems([*reader.findings, *find_shape_problems(document.value, "automation")])
 
 
@@ -107,7 +115,14 @@ class _MappingReader:
         inputs = self.reader.get(source, "inputs", dict, {})
         save = self.value(source["save"], (*path, "save"), known) if "save" in source else None
         conditions = self.conditions(source.get("when"), (*path, "when"), known)
-        return Step(given, connection, operation, self.inputs(inputs, (*path, "inputs"), known), conditions, save)
+        return Step(
+            name=given,
+            connection=connection,
+            operation=operation,
+            inputs=self.inputs(inputs, (*path, "inputs"), known),
+            when=conditions,
+            save=save,
+        )
 
     def inputs(self, source: Any, path: Path, known: set[str] | None) -> InputMapping:
         """Returns a mapping."""
@@ -143,7 +158,7 @@ class _MappingReader:
         selector = self.reader.selector(source.get("selector", []), (*path, "selector"))
         convertor = self.reader.convertor(source, path) if "type" in source else None
         default = source.get("default", MISSING)
-        return Picked(part, selector or Selector.from_json([]), convertor, default)
+        return Picked(part=part, selector=selector or Selector.from_json([]), convertor=convertor, default=default)
 
     def conditions(self, source: Any, path: Path, known: set[str]) -> tuple[Condition, ...]:
         """Returns the conditions, which must all hold."""
@@ -160,4 +175,4 @@ class _MappingReader:
             hint = f"compare with one of {', '.join(COMPARISONS)}"
             self.reader.complain("E_AUTOMATION", "a condition has exactly one comparison", path, hint)
             return Condition()
-        return Condition(self._picked(source, path, known), named[0], source[named[0]])
+        return Condition(value=self._picked(source, path, known), comparison=named[0], given=source[named[0]])

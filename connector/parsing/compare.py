@@ -7,7 +7,7 @@ a new input is required, there are fewer options. Texts that only people read ar
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal
 
 from connector.model.definition import Connector, Field, Operation
@@ -25,6 +25,7 @@ class Change:
     kind: Literal["added", "removed", "changed"]
     where: str
     message: str
+    _: KW_ONLY
     breaking: bool = False
 
 

@@ -93,15 +93,15 @@ def read_connector(
         return None, problems
     short, description = head.reader.meta(root)
     connector = Connector(
-        known_service.connector,
-        known_service,
-        root.get("status", ""),
-        short,
-        description,
-        tuple(root.get("meta", {}).get("tags", ())),
-        parsed.found_resources,
-        parsed.found_operations,
-        CustomOperations(parsed.found_custom, known_service),
+        handle=known_service.connector,
+        service=known_service,
+        status=root.get("status", ""),
+        short=short,
+        description=description,
+        tags=tuple(root.get("meta", {}).get("tags", ())),
+        resources=parsed.found_resources,
+        operations=parsed.found_operations,
+        custom_operations=CustomOperations(parsed.found_custom, known_service),
     )
     return connector, problems
 
@@ -266,7 +266,14 @@ class _Parse:
             names.append(operation_id)
         short, description = reader.meta(source)
         webhooks = tuple(read_webhooks(reader, handle, source, path, service, endpoint, routes=self.routes))
-        return Resource(handle, short, description, fields, tuple(names), webhooks)
+        return Resource(
+            handle=handle,
+            short=short,
+            description=description,
+            fields=fields,
+            operations=tuple(names),
+            webhooks=webhooks,
+        )
 
     def custom(self, reader: Reader, source: Any, path: Path, service: Service) -> None:
         """Reads a document (or the member) of custom operations."""

@@ -42,14 +42,16 @@ def find_lints(connector: Connector, examples: Examples) -> list[Problem]:
         if operation.name == "list" and operation.records is None:
             message = f"{operation.id} does not specify where its records are"
             hint = 'declare `records`, for example ["data"]'
-            problems.append(Problem("W_RECORDS_INFERRED", message, hint, pointer_to(operation)))
+            problems.append(Problem("W_RECORDS_INFERRED", message, hint=hint, pointer=pointer_to(operation)))
         if operation.id in examples:
             # Operations of one resource share its fields, and not every answer has them all.
             together = tried.setdefault(id(operation.fields), _Tried(operation))
             problems += _try(operation, examples[operation.id], together, f"examples/{operation.id}.json")
         elif examples:
             hint = f"add examples/{operation.id}.json"
-            problems.append(Problem("W_EXAMPLE_MISSING", f"{operation.id} has no example", hint, pointer_to(operation)))
+            problems.append(
+                Problem("W_EXAMPLE_MISSING", f"{operation.id} has no example", hint=hint, pointer=pointer_to(operation))
+            )
     return problems + [problem for each in tried.values() for problem in each.unmatched()]
 
 
@@ -67,7 +69,10 @@ def _unmade(connector: Connector) -> Iterator[Problem]:
             if name not in known:
                 message = f"{webhook.id} waits for {name!r}, which is not an operation"
                 yield Problem(
-                    "W_TRIGGER_OPERATION", message, did_you_mean(str(name), known), write_pointer((*where, *inside))
+                    "W_TRIGGER_OPERATION",
+                    message,
+                    hint=did_you_mean(str(name), known),
+                    pointer=write_pointer((*where, *inside)),
                 )
         operation = connector.operations.get(poll.operation) if poll is not None else None
         if poll is not None and operation is not None:
@@ -76,7 +81,7 @@ def _unmade(connector: Connector) -> Iterator[Problem]:
                 if name not in takes:
                     pointer = write_pointer((*where, "poll", "inputs", name))
                     message = f"{webhook.id} polls {operation.id} with {name!r}, which is not an input of it"
-                    yield Problem("W_TRIGGER_OPERATION", message, did_you_mean(name, takes), pointer)
+                    yield Problem("W_TRIGGER_OPERATION", message, hint=did_you_mean(name, takes), pointer=pointer)
 
 
 @dataclass(slots=True)
@@ -94,7 +99,7 @@ class _Tried:
             hint = "correct the selectors, or give the operation its own `fields`"
             file = f"examples/{self.operation.id}.json"
             message = f"{self.operation.id}: nothing matches {names}"
-            yield Problem("W_FIELDS_UNMATCHED", message, hint, self.bodies[0], file)
+            yield Problem("W_FIELDS_UNMATCHED", message, hint=hint, pointer=self.bodies[0], file=file)
 
 
 def _unknown(connector: Connector, examples: Examples) -> Iterator[Problem]:
@@ -102,7 +107,7 @@ def _unknown(connector: Connector, examples: Examples) -> Iterator[Problem]:
     for name in examples:
         if name not in known:
             file = f"examples/{name}.json"
-            yield Problem("W_EXAMPLE_UNKNOWN", f"no operation {name!r}", did_you_mean(name, known), "", file)
+            yield Problem("W_EXAMPLE_UNKNOWN", f"no operation {name!r}", hint=did_you_mean(name, known), file=file)
 
 
 def _lint_custom(connector: Connector, examples: Examples) -> Iterator[Problem]:
@@ -118,7 +123,9 @@ def _lint_custom(connector: Connector, examples: Examples) -> Iterator[Problem]:
                 yield from together.unmatched()
         elif examples and any(not call.path.is_open for call in custom.calls):
             hint = f"add examples/{name}.json"
-            yield Problem("W_EXAMPLE_MISSING", f"{name} has no example", hint, write_pointer(("operations", name)))
+            yield Problem(
+                "W_EXAMPLE_MISSING", f"{name} has no example", hint=hint, pointer=write_pointer(("operations", name))
+            )
 
 
 def _try(operation: Operation, example: Any, together: _Tried, file: str, pointer: str = "") -> Iterator[Problem]:
@@ -131,14 +138,16 @@ def _try(operation: Operation, example: Any, together: _Tried, file: str, pointe
         status = answer.get("status", 200) if isinstance(answer, Mapping) else None
         if not isinstance(answer, Mapping) or type(status) is not int:
             hint = 'write {"status": 200, "headers": {}, "body": …}'
-            yield Problem("W_EXAMPLE_SHAPE", f"{operation.id}: the example is not an answer", hint, here, file)
+            yield Problem(
+                "W_EXAMPLE_SHAPE", f"{operation.id}: the example is not an answer", hint=hint, pointer=here, file=file
+            )
         elif 200 <= status < 300 and answer.get("body") is not None and operation.response == "json":
             bodies.append((f"{here}/body", answer["body"]))
     for here, body in bodies:
         try:
             result = map_document(operation, 200, body)
         except MappingError as error:
-            yield Problem("W_MAPPING", error.message, "", here, file)
+            yield Problem("W_MAPPING", error.message, pointer=here, file=file)
             continue
         # That the root of the records is inferred is reported for the operation.
         inferred = operation.records is None
@@ -148,7 +157,9 @@ def _try(operation: Operation, example: Any, together: _Tried, file: str, pointe
         for row in result.records or [result.fields or {}]:
             together.matched |= {name for name, value in row.items() if value not in (None, [])}
     for warning, here in sorted(warnings.items()):
-        yield Problem("W_MAPPING", f"{operation.id}: {warning}", "correct the field's type", here, file)
+        yield Problem(
+            "W_MAPPING", f"{operation.id}: {warning}", hint="correct the field's type", pointer=here, file=file
+        )
     together.bodies += [here for here, _ in bodies]
 
 
@@ -169,7 +180,7 @@ def place_lints(
         steps = read_pointer(problem.pointer)
         known = [(*_follow(each, steps), found) for file, each, found in placed if file == problem.file]
         _, path, found = min(known, key=lambda each: each[0])
-        found.append(Finding(problem.code, problem.message, path, problem.hint))
+        found.append(Finding(problem.code, problem.message, path, hint=problem.hint))
     return [problem for _, document, findings in placed for problem in document.problems(findings)]
 
 

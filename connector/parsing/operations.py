@@ -33,7 +33,7 @@ _UNDECLARED = {"bare": "Any", "condition": "Any", "file": "File"}
 Headers = list[tuple[str, Template]]
 Parts = tuple[str | Slot, ...]
 #: The service of operations that are read without theirs: nothing is known of its connection or its Content-Type.
-NOWHERE = Service("", Template(("https://nowhere.invalid/base",)))
+NOWHERE = Service(connector="", base=Template(("https://nowhere.invalid/base",)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,23 +97,23 @@ def read_operation(
     except ValueError as error:
         reader.complain("E_HEADER", str(error), (*path, "idempotent", "header"))
     return Operation(
-        id,
-        service,
-        method,
-        path_template,
-        tuple(_repeating(pair, inputs, pairs) for pair in pairs),
-        tuple(_merge_headers(service, own_headers, body, content_type, response)),
-        frozenset(name.lower() for name, _ in own_headers),
-        body,
-        inputs,
-        places,
-        bound,
-        shadowed,
-        fields,
-        records,
-        response,
-        short,
-        description,
+        id=id,
+        service=service,
+        method=method,
+        path=path_template,
+        query=tuple(_repeating(pair, inputs, pairs) for pair in pairs),
+        headers=tuple(_merge_headers(service, own_headers, body, content_type, response)),
+        own_headers=frozenset(name.lower() for name, _ in own_headers),
+        body=body,
+        inputs=inputs,
+        places=places,
+        from_connection=bound,
+        shadowed=shadowed,
+        fields=fields,
+        records=records,
+        response=response,
+        short=short,
+        description=description,
         pagination=_pagination(reader, source, path),
         policies=read_policies(reader, source, path, service.policies),
         idempotent=idempotent,

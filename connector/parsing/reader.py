@@ -48,7 +48,7 @@ class Reader:
         self, code: str, message: str, path: Path, hint: str = "", *, at_key: bool = False, missing: str = ""
     ) -> None:
         """Adds a finding at a path."""
-        self.findings.append(Finding(code, message, path, hint, at_key, missing))
+        self.findings.append(Finding(code, message, path, hint=hint, at_key=at_key, missing=missing))
 
     def get(self, source: Mapping[str, Any], key: str, kinds: type | tuple[type, ...], default: Any) -> Any:
         """Returns the member if it is of one of the kinds, else the default."""
@@ -104,8 +104,8 @@ class Reader:
         placeholder = Placeholder(
             name,
             convertor,
-            self.get(source, "description", str, ""),
-            required,
+            description=self.get(source, "description", str, ""),
+            required=required,
             label=self.get(source, "label", str, ""),
             minimum=self.get(source, "minimum", (int, float), None),
             maximum=self.get(source, "maximum", (int, float), None),
@@ -236,7 +236,9 @@ class Reader:
             if isinstance(steps, list) and any(type(step) is int and step < 0 for step in steps):
                 self.complain("W_SELECTOR", "an index below 0 never matches", (*where, "selector"), "count from 0")
             join = self.selector(item["join"], (*where, "join")) if "join" in item else None
-            fields.append(Field(name, convertor, selector, multivalue, description or short, join))
+            fields.append(
+                Field(name, convertor, selector, multivalue=multivalue, description=description or short, join=join)
+            )
         return tuple(fields)
 
 

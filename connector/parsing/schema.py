@@ -15,7 +15,7 @@ import math
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from connector.errors import InvalidDefinition, Problem, did_you_mean
@@ -70,12 +70,13 @@ class Finding:
     code: str
     message: str
     path: Path
+    _: KW_ONLY
     hint: str = ""
     at_key: bool = False
     missing: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
     """One definition document: its value, its kind, and the text and file it came from, if it did.
 
@@ -96,7 +97,7 @@ class Document:
         """
 
         def refused(code: str, message: str, hint: str = "", line: int = 1, column: int = 1) -> InvalidDefinition:
-            return InvalidDefinition([Problem(code, message, hint, "", file or kind, line, column)])
+            return InvalidDefinition([Problem(code, message, hint=hint, file=file or kind, line=line, column=column)])
 
         if len(text) > MAX_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
             raise refused("E_LIMIT", f"the file is larger than {MAX_BYTES} bytes", "split it: resources/<group>.json")
@@ -129,7 +130,7 @@ class Document:
             raise refused("E_LIMIT", message) from None
         if nesting(value) > MAX_NESTING:
             raise refused("E_LIMIT", too_deep)
-        document = cls(value, kind, text, file)
+        document = cls(value=value, kind=kind, text=text, file=file)
         problems = tuple(document._problem(finding, place) for finding, place in defects)
         if any(problem.code == "E_JSON" for problem in problems):
             raise InvalidDefinition(problems)
@@ -142,7 +143,11 @@ class Document:
             text = json.dumps(value, default=_plain)
             document = cls.from_text(text, kind, file)
         except (TypeError, ValueError, RecursionError):
-            problem = Problem("E_JSON", "expected a JSON value: objects, lists, texts, numbers", "", "", file or kind)
+            problem = Problem(
+                "E_JSON",
+                "expected a JSON value: objects, lists, texts, numbers",
+                file=file or kind,
+            )
             raise InvalidDefinition([problem]) from None
         except InvalidDefinition as error:
             raise InvalidDefinition(_without_place(error.problems)) from None
@@ -162,7 +167,8 @@ class Document:
 
     def _problem(self, finding: Finding, place: tuple[int | None, int | None]) -> Problem:
         message = finding.message if len(finding.message) <= _MAX_MESSAGE else finding.message[:_MAX_MESSAGE] + "…"
-        return Problem(finding.code, message, finding.hint, write_pointer(finding.path), self.file or self.kind, *place)
+        where = {"file": self.file or self.kind, "pointer": write_pointer(finding.path)}
+        return Problem(finding.code, message, hint=finding.hint, line=place[0], column=place[1], **where)
 
 
 def _plain(value: Any) -> Any:
@@ -406,28 +412,28 @@ def _finding(error: Any) -> Finding:
     match error.validator:
         case "unknown":
             hint = did_you_mean(error.message, expected)
-            return Finding("W_UNKNOWN_KEY", f"unknown key {error.message[:70]!r}", path, hint, at_key=True)
+            return Finding("W_UNKNOWN_KEY", f"unknown key {error.message[:70]!r}", path, hint=hint, at_key=True)
         case "required":
             name = error.message
             hint = _description(error.schema.get("properties", {}).get(name, {}))
-            return Finding("E_MISSING", f"{name!r} is missing", path, hint, missing=name)
+            return Finding("E_MISSING", f"{name!r} is missing", path, hint=hint, missing=name)
         case "anyOf":
             names = " or ".join(repr(name) for branch in expected for name in branch["required"])
-            return Finding("E_MISSING", f"{names} is missing", path, hint)
+            return Finding("E_MISSING", f"{names} is missing", path, hint=hint)
         case "type":
             words = " or ".join(_WORDS[each] for each in ([expected] if isinstance(expected, str) else expected))
             got = next(_WORDS[name] for name, types in _TYPES.items() if type(error.instance) in types)
-            return Finding("E_SHAPE", f"expected {words}, got {got}", path, hint)
+            return Finding("E_SHAPE", f"expected {words}, got {got}", path, hint=hint)
         case "pattern":
-            return Finding("E_NAME", f"{error.instance[:70]!r} is not allowed here", path, hint, at_key)
+            return Finding("E_NAME", f"{error.instance[:70]!r} is not allowed here", path, hint=hint, at_key=at_key)
         case "enum" | "minimum" | "exclusiveMinimum" | "maximum":
             bound = {"minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at most"}.get(error.validator)
             words = f"{bound} {expected}" if bound else " or ".join(map(repr, expected))
-            return Finding("E_SHAPE", f"expected {words}", path, hint)
+            return Finding("E_SHAPE", f"expected {words}", path, hint=hint)
         case "maxItems" | "maxProperties":
-            return Finding("E_LIMIT", f"more than {expected} entries", path, hint)
+            return Finding("E_LIMIT", f"more than {expected} entries", path, hint=hint)
         case _:
-            return Finding("E_SHAPE", "is empty", path, hint)
+            return Finding("E_SHAPE", "is empty", path, hint=hint)
 
 
 def _description(schema: Mapping[str, Any]) -> str:

@@ -43,20 +43,22 @@ def read_service(reader: Reader, root: Mapping[str, Any]) -> Service:
         headers.append((name, template))
     values.declare(reader.placeholders(block.get("params"), ("service", "params")))
     sources = _auth_sources(reader, block)
-    bare = Service(handle, base, tuple(headers), reader.get(block, "contentType", str, ""))
+    bare = Service(
+        connector=handle, base=base, headers=tuple(headers), content_type=reader.get(block, "contentType", str, "")
+    )
     auths = [_ReadAuth(reader, where, values, bare).read(source) for source, where in sources]
     if len(auths) > 1:
         values.declare({AUTH_METHOD: _choice(sources)})
     probe, _ = reader.template(reader.get(block, "probe", dict, {}).get("path", ""), ("service", "probe", "path"))
     return Service(
-        handle,
-        base,
-        tuple(headers),
-        reader.get(block, "contentType", str, ""),
-        auths[0] if auths else NoAuth(),
-        tuple(auths[1:]),
-        values.complete(reader),
-        probe.literal or "",
+        connector=handle,
+        base=base,
+        headers=tuple(headers),
+        content_type=reader.get(block, "contentType", str, ""),
+        auth=auths[0] if auths else NoAuth(),
+        auth_options=tuple(auths[1:]),
+        placeholders=values.complete(reader),
+        probe=probe.literal or "",
         policies=read_policies(reader, block, ("service",), Policies()),
         auth_methods=tuple(method_key(reader.get(source, "method", str, "none")) for source, _ in sources),
         signature=_read_signature(reader, block),
@@ -117,7 +119,9 @@ def _auth_sources(reader: Reader, block: Mapping[str, Any]) -> list[tuple[Mappin
 def _choice(sources: Sequence[tuple[Mapping[str, Any], Path]]) -> Declaration:
     methods = ", ".join(str(source.get("method", "none")) for source, _ in sources)
     described = f"How this connection authenticates: {methods}; the first one by default."
-    return Declaration(Placeholder(AUTH_METHOD, CONVERTORS["string"], described), ("service", "authOptions"))
+    return Declaration(
+        Placeholder(AUTH_METHOD, CONVERTORS["string"], description=described), ("service", "authOptions")
+    )
 
 
 @dataclass(slots=True)
@@ -177,4 +181,11 @@ class _ReadAuth:
         self.reader.findings += [each for each in alone.findings if each.code != "W_UNDECLARED"]
         for name, placeholder in found.inputs.items():
             self.values.declared.setdefault(name, placeholder)
-        return TokenRequest(found.method, found.path, found.query, found.headers, found.body, frozenset(found.inputs))
+        return TokenRequest(
+            method=found.method,
+            path=found.path,
+            query=found.query,
+            headers=found.headers,
+            body=found.body,
+            names=frozenset(found.inputs),
+        )

@@ -41,7 +41,13 @@ def read_http_step(source: Mapping[str, Any], path: Path, scope: Scope) -> HttpS
     places = operation.places if chooser is None else {**operation.places, chooser.name: ("method",)}
     operation = replace(operation, places=places, step=scope.number)
     declared = None if source.get("idempotent") is None else operation.idempotent
-    return HttpStep(operation, scope.is_last, chooser, declared, frozenset(scope.answered & operation.inputs.keys()))
+    return HttpStep(
+        operation=operation,
+        is_last=scope.is_last,
+        chooser=chooser,
+        declared=declared,
+        answered=frozenset(scope.answered & operation.inputs.keys()),
+    )
 
 
 def read_mime_step(source: Mapping[str, Any], path: Path, scope: Scope) -> MimeStep:
@@ -74,10 +80,10 @@ def read_mime_step(source: Mapping[str, Any], path: Path, scope: Scope) -> MimeS
     if not NAME.match(output):
         reader.complain("E_NAME", f"{output[:70]!r} is not a name for a variable", (*path, "output"))
     label = f"{scope.handle}, step {scope.number}" if scope.number else scope.handle
-    return MimeStep(label, templates, output, inputs)
+    return MimeStep(label=label, templates=templates, output=output, inputs=inputs)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Scope:
     """The surroundings of a step: the operation it belongs to, and the variables that it may use."""
 
@@ -144,7 +150,7 @@ def read_custom_operation(
     listed = [each for each in reader.get(source, "steps", list, []) if isinstance(each, Mapping)]
     shared = {name for _, template in service.headers for name in template.names}
     filled = frozenset(shared & service.placeholders.keys()) - declared.keys() if built_in else None
-    scope = Scope(reader, handle, service, variables=dict(declared), filled=filled)
+    scope = Scope(reader=reader, handle=handle, service=service, variables=dict(declared), filled=filled)
     inputs = {name: each.placeholder for name, each in declared.items()}
     steps: list[Step] = []
     used: set[str] = set()
@@ -174,7 +180,16 @@ def read_custom_operation(
         reader.complain("W_UNUSED", f"{name!r} is declared and used nowhere", declared[name].path, "remove it")
     bound = frozenset[str]().union(*(step.operation.from_connection for step in steps if step.operation is not None))
     short, description = reader.meta(source)
-    return CustomOperation(handle, service, short, description, inputs, tuple(steps), output, bound - inputs.keys())
+    return CustomOperation(
+        handle=handle,
+        service=service,
+        short=short,
+        description=description,
+        inputs=inputs,
+        steps=tuple(steps),
+        output=output,
+        from_connection=bound - inputs.keys(),
+    )
 
 
 class CustomOperations(Mapping[str, CustomOperation]):

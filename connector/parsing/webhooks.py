@@ -46,17 +46,17 @@ def read_webhooks(
         after = tuple(reader.get(item, "after", list, []))
         poll = _read_poll(reader, item, (*where, "poll"))
         yield Webhook(
-            service.connector,
-            resource,
-            event,
-            route or "",
-            payload,
-            description or short,
-            after,
-            poll,
-            reader.get(item, "contentType", str, "application/json"),
-            _read_handshake(reader, item, (*where, "challenge")),
-            _read_registration(reader, f"{resource}/{event}", item, where, service, endpoint),
+            connector=service.connector,
+            resource=resource,
+            event=event,
+            path=route or "",
+            payload=payload,
+            description=description or short,
+            after=after,
+            poll=poll,
+            content_type=reader.get(item, "contentType", str, "application/json"),
+            challenge=_read_handshake(reader, item, (*where, "challenge")),
+            registration=_read_registration(reader, f"{resource}/{event}", item, where, service, endpoint),
         )
 
 
@@ -79,7 +79,12 @@ def _read_registration(
         reader.complain("E_MISSING", "'subscribe' is missing: there is nothing to end or renew", path)
         return None
     every = reader.get(source, "renewEvery", (int, float), 86400.0)
-    return Registration(found["subscribe"], found.get("unsubscribe"), found.get("renew"), max(1.0, every))
+    return Registration(
+        subscribe=found["subscribe"],
+        unsubscribe=found.get("unsubscribe"),
+        renew=found.get("renew"),
+        renew_every=max(1.0, every),
+    )
 
 
 def _read_handshake(reader: Reader, source: Mapping[str, Any], path: Path) -> Challenge | None:
@@ -146,12 +151,12 @@ def _read_challenge(
     if (selectors.get("if") is None) != (not isinstance(words, list)):
         raise ValueError("'if' and 'in' go together")
     return Challenge(
-        filled,
-        selectors.get("body"),
-        "" if "body" in source else texts.get("query", ""),
-        selectors.get("if"),
-        tuple(word for word in words if isinstance(word, str)) if isinstance(words, list) else (),
-        texts.get("token", ""),
-        algorithm,
-        encoding,
+        answer=filled,
+        body=selectors.get("body"),
+        query="" if "body" in source else texts.get("query", ""),
+        when=selectors.get("if"),
+        words=tuple(word for word in words if isinstance(word, str)) if isinstance(words, list) else (),
+        token=texts.get("token", ""),
+        algorithm=algorithm,
+        encoding=encoding,
     )

@@ -65,7 +65,9 @@ def build_request(operation: Operation, inputs: Mapping[str, Any], config: Confi
     if not stays_within(url, config.origin):
         problem = InputProblem("baseURL", f"the URL would lead away from {config.origin}")
         raise InputError(operation.label, [problem], hint="a path begins with '/'")
-    return Request(operation.method, url, Headers(headers), body, secrets, operation.own_headers)
+    return Request(
+        operation.method, url, headers=Headers(headers), body=body, secrets=secrets, own_headers=operation.own_headers
+    )
 
 
 def _add_headers(

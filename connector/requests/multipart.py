@@ -54,7 +54,7 @@ class ValuePart:
         return self.node.describe(find)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FilePart:
     """One file: the slot of its content, and what it is called and said to be, where the definition says so."""
 
@@ -155,14 +155,16 @@ def _part(name: str | Slot, node: Node, options: BodyOptions) -> ValuePart | Fil
     if not isinstance(name, str):
         raise TemplateSyntaxError("the name of a part is fixed")
     if isinstance(node, (BareSlot, QuotedSlot)) and node.name in options.files:
-        return FilePart(name, node.name)
+        return FilePart(name=name, slot=node.name)
     members = dict(node.members) if isinstance(node, ObjectNode) else {}
     if FILE not in members:
         return ValuePart(name, node)
     content = members[FILE]
     if not isinstance(content, (BareSlot, QuotedSlot)) or not members.keys() <= _FILE_MEMBERS:
         raise TemplateSyntaxError(f'a file is {{"{FILE}": "{{{{name}}}}", "filename": …, "contentType": …}}')
-    return FilePart(name, content.name, members.get("filename"), members.get("contentType"))
+    return FilePart(
+        name=name, slot=content.name, filename=members.get("filename"), media_type=members.get("contentType")
+    )
 
 
 def _fill(node: Node | None, values: Values) -> str:

@@ -26,7 +26,7 @@ _ADDRESSES = frozenset({"to", "from"})
 Flow = Generator[Call, Mapping[str, Any], Mapping[str, Any]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HttpStep:
     """One call of the provider; it adds the fields of its answer that are not null.
 
@@ -89,7 +89,7 @@ class HttpStep:
         return replace(self.operation, method=method, idempotent=idempotent)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MimeStep:
     """A message of mail made from variables; it adds the whole message as one variable.
 

@@ -70,7 +70,7 @@ async def walk(
 def read_page(operation: Operation, request: Request, response: Response, document: object, seen: int = 0) -> Page:
     """An answer as a page, after `seen` records."""
     records = find_records(operation, document)[0] if isinstance(document, (dict, list)) else []
-    return Page(request, response, document, tuple(records), seen + len(records))
+    return Page(request=request, response=response, document=document, records=tuple(records), seen=seen + len(records))
 
 
 def join_pages(results: Sequence[Result]) -> Result:

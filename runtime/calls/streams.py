@@ -85,7 +85,7 @@ async def read_chunks(
         kind = _find_kind(operation, answer.content_type)
         if kind == "binary":
             async for piece in pieces:
-                yield Chunk(None, piece, status=answer.status)
+                yield Chunk(fields=None, raw=piece, status=answer.status)
             return
         reader = ChunkReader(operation, kind, limit=limits.message_bytes, status=answer.status, hidden=hidden)
         try:
@@ -113,5 +113,5 @@ async def read_chunks(
 def chunks_of(result: Result) -> list[Chunk]:
     """An answer that came whole, as chunks: one for each record, or the only one."""
     if result.records is not None:
-        return [Chunk(record, None) for record in result.records]
-    return [Chunk(result.fields, result.raw, warnings=result.warnings)]
+        return [Chunk(fields=record, raw=None) for record in result.records]
+    return [Chunk(fields=result.fields, raw=result.raw, warnings=result.warnings)]

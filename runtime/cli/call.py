@@ -222,7 +222,7 @@ def _open_mock_runtime(everywhere: GlobalOptions, connection: str) -> Runtime:
         transport=as_transport(provider),
     )
     # The provider is played, its authorization server is not.
-    runtime.assume_grant(connection, Grant("mock-credential", 0.0))
+    runtime.assume_grant(connection, Grant(token="mock-credential", issued_at=0.0))  # noqa: S106 - it opens nothing
     return runtime
 
 

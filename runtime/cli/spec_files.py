@@ -74,7 +74,7 @@ async def _fetch(url: str, settings: Settings) -> bytes:
     from runtime.http.guard import Guard
 
     accept = "application/json, application/yaml;q=0.9, text/yaml;q=0.9, */*;q=0.5"
-    request = Request("GET", url, Headers({"Accept": accept}))
+    request = Request("GET", url, headers=Headers({"Accept": accept}))
     async with Client(Guard([url]), settings.limits) as client:
         response = await client.send(request, operation="import openapi", origin=url)
     if not 200 <= response.status < 300:

@@ -189,12 +189,18 @@ def _example_documents(place: Path) -> dict[str, Document]:
         except RecursionError:
             too_deep = True
         except json.JSONDecodeError as error:
-            problem = Problem("E_JSON", f"not JSON: {error.msg.lower()}", "", "", str(file), error.lineno, error.colno)
+            problem = Problem(
+                "E_JSON",
+                f"not JSON: {error.msg.lower()}",
+                file=str(file),
+                line=error.lineno,
+                column=error.colno,
+            )
             raise InvalidDefinition([problem]) from None
         if too_deep:
             message = f"the example nests deeper than {MAX_DEPTH}"
-            raise InvalidDefinition([Problem("E_LIMIT", message, "", "", str(file), 1, 1)])
-        examples[file.stem] = Document(value, "connector", text, str(file))
+            raise InvalidDefinition([Problem("E_LIMIT", message, file=str(file), line=1, column=1)])
+        examples[file.stem] = Document(value=value, kind="connector", text=text, file=str(file))
     return examples
 
 
@@ -253,7 +259,7 @@ def _read(place: Path, handle: str, *, lint: bool = False) -> tuple[Connector | 
 def _misnamed(message: str) -> Any:
     from connector.parsing.schema import Finding
 
-    return Finding("E_HANDLE", message, ("handle",), "name both alike")
+    return Finding("E_HANDLE", message, ("handle",), hint="name both alike")
 
 
 def _documents(place: Path) -> tuple[Document, list[Document], Document | None, Document | None]:
@@ -306,9 +312,11 @@ def _read_text(path: Path, limit: int = MAX_BYTES) -> str:
             data = file.read(limit + 1)
         if len(data) > limit:
             message = f"the file is larger than {limit} bytes"
-            raise InvalidDefinition([Problem("E_LIMIT", message, "", "", str(path), 1, 1)])
+            raise InvalidDefinition([Problem("E_LIMIT", message, file=str(path), line=1, column=1)])
         return data.decode("utf-8")
     except UnicodeDecodeError:
-        raise InvalidDefinition([Problem("E_JSON", "the file is not UTF-8", "", "", str(path), 1, 1)]) from None
+        raise InvalidDefinition(
+            [Problem("E_JSON", "the file is not UTF-8", file=str(path), line=1, column=1)]
+        ) from None
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from None

@@ -266,12 +266,12 @@ def _read_documents(folder: Path) -> tuple[list[tuple[Automation, Document]], li
             problems += error.problems
             continue
         except (OSError, UnicodeDecodeError):
-            problems.append(Problem("E_JSON", "the file cannot be read as UTF-8", "", "", str(file), 1, 1))
+            problems.append(Problem("E_JSON", "the file cannot be read as UTF-8", file=str(file), line=1, column=1))
             continue
         problems += said
         if any(each.handle == automation.handle for each, _ in found):
             message = f"automation {automation.handle!r} is duplicated"
-            doubled = Finding("E_DOUBLED", message, ("handle",), "handles are unique")
+            doubled = Finding("E_DOUBLED", message, ("handle",), hint="handles are unique")
             problems += replace(document, defects=()).problems([doubled])
         elif not any(problem.is_error for problem in said):
             found.append((automation, document))
@@ -285,7 +285,7 @@ def find_automation_lints(automation: Automation, catalog: Catalog) -> Iterator[
     """
 
     def warn(message: str, hint: str, *path: str | int) -> Finding:
-        return Finding("W_AUTOMATION", message, path, hint)
+        return Finding("W_AUTOMATION", message, path, hint=hint)
 
     try:
         connector = catalog.of(automation.connection)

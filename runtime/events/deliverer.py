@@ -286,7 +286,7 @@ def build_delivery(endpoint: Endpoint, stored: StoredEvent, timestamp: int) -> R
         **sign(endpoint.signing(timestamp), stored.event.id, timestamp, body),
         HOPS_HEADER: str(stored.hops + 1),
     }
-    return Request("POST", endpoint.url, Headers(headers), body, endpoint.hidden)
+    return Request("POST", endpoint.url, headers=Headers(headers), body=body, secrets=endpoint.hidden)
 
 
 def _exhausted(pending: PendingDelivery, attempt: Attempt, reason: str, now: float) -> NewEvent:
@@ -301,6 +301,8 @@ def _exhausted(pending: PendingDelivery, attempt: Attempt, reason: str, now: flo
         "status": attempt.status,
         "reason": reason,
     }
-    event = Event("", stored.event.source, EXHAUSTED, delivery.id, time_text(now), data)
+    event = Event(
+        id="", source=stored.event.source, type=EXHAUSTED, subject=delivery.id, time=time_text(now), data=data
+    )
     dedupe = f"{delivery.id} {attempt.at}"  # it can be dead again after a replay
     return NewEvent(stored.connection, event, dedupe, origin="system", hops=stored.hops)

@@ -173,7 +173,7 @@ class Ingress:
         url = origin + (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
         if asked_with:
             url += f"?{asked_with}"
-        request = Request(scope["method"], url, headers, body)
+        request = Request(scope["method"], url, headers=headers, body=body)
         signature = route.connector.service.signature or UNDECLARED
         # Only the token of an unsigned connection's URL stands for a signature.
         verified = Verified(message_id(signature, request)) if token else signature.verify(request, keys, self._clock())

@@ -196,6 +196,8 @@ class _Following:
             "trigger": stored.event.type,
             "attempts": attempts + 1,
         }
-        event = Event("", stored.event.source, EXHAUSTED, stored.event.id, time_text(now), data)
+        event = Event(
+            id="", source=stored.event.source, type=EXHAUSTED, subject=stored.event.id, time=time_text(now), data=data
+        )
         dedupe = f"{self._listener.name} {stored.event.id} {now}"
         return [NewEvent(stored.connection, event, dedupe, origin="system", hops=stored.hops)]

@@ -238,7 +238,12 @@ class Poller:
     def _alarm(self, poll: Poll, error: str, now: float) -> NewEvent:
         data = {"operation": poll.operation.id, "failures": ALARM, "error": error}
         event = Event(
-            "", ConnectionName.parse(poll.connection).source, FAILING, poll.operation.id, time_text(now), data
+            id="",
+            source=ConnectionName.parse(poll.connection).source,
+            type=FAILING,
+            subject=poll.operation.id,
+            time=time_text(now),
+            data=data,
         )
         return NewEvent(poll.connection, event, f"{poll.operation.id}:{now}", origin="system")
 

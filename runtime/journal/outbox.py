@@ -157,7 +157,14 @@ def _parcel(row: Sequence[Any], subscriptions: Mapping[str, Subscription]) -> Pe
     key = None if key is None else json.loads(key)
     delivery = Delivery(seq, id, event_id, subscription, state, attempts, due, reason, key, created, updated)
     seq, id, connection, trigger, dedupe, source, subject, time, data, origin, received, hops = row[_DELIVERY:-1]
-    event = Event(id, source, trigger, None if subject is None else json.loads(subject), time, json.loads(data))
+    event = Event(
+        id=id,
+        source=source,
+        type=trigger,
+        subject=None if subject is None else json.loads(subject),
+        time=time,
+        data=json.loads(data),
+    )
     dedupe = None if dedupe is None else json.loads(dedupe)
     stored = StoredEvent(seq, connection, event, origin, dedupe, received, hops=hops)
     return PendingDelivery(delivery, stored, subscriptions.get(delivery.subscription))

@@ -125,7 +125,7 @@ EVENT_COLUMNS = [column for column in EVENTS.c if column.name != "digest"]
 def to_event(row: Sequence[Any]) -> StoredEvent:
     """The event of a row of EVENT_COLUMNS."""
     seq, id, connection, trigger, dedupe, source, subject, time, data, origin, received, hops, content_type, raw = row
-    event = Event(id, source, trigger, subject, time, data)
+    event = Event(id=id, source=source, type=trigger, subject=subject, time=time, data=data)
     return StoredEvent(seq, connection, event, origin, dedupe, received, bytes(raw), content_type, hops)
 
 

@@ -300,7 +300,9 @@ def _read_request(scope: Scope, body: bytes) -> Request:
     path = path.removeprefix(scope.get("root_path", "")).replace("#", "%23")
     query = scope.get("query_string", b"").decode("latin-1").replace("#", "%23")
     headers = Headers.from_wire(scope["headers"])
-    return Request(scope["method"], f"http://mock.invalid{path}{'?' if query else ''}{query}", headers, body or None)
+    return Request(
+        scope["method"], f"http://mock.invalid{path}{'?' if query else ''}{query}", headers=headers, body=body or None
+    )
 
 
 async def serve(provider: MockProvider, host: str, port: int, on_ready: Callable[[int], None]) -> None:

@@ -189,13 +189,13 @@ def test_the_judge_sees(
 ) -> None:
     path = endpoint.partition(" /v1")[2].partition("#")[0]
     sent = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-    request = Request(endpoint.partition(" ")[0], f"{SERVER}{path}{after}", Headers(headers.items()), sent)
+    request = Request(endpoint.partition(" ")[0], f"{SERVER}{path}{after}", headers=Headers(headers.items()), body=sent)
     found = complaints(spec, endpoint, request)
     assert [each for each in found if complaint in each], found
 
 
 def test_the_judge_sees_a_wrong_method_and_a_wrong_answer(spec: Spec) -> None:
-    request = Request("POST", f"{SERVER}/models", Headers(AUTH.items()))
+    request = Request("POST", f"{SERVER}/models", headers=Headers(AUTH.items()))
     assert complaints(spec, "GET /v1/models", request) == ["method: POST, not GET"]
     json_type = Headers({"Content-Type": "application/json"})
     assert answer_complaints(spec, "GET /v1/models", Response(200, json_type, b'{"data": [{}]}')) != []

@@ -72,9 +72,9 @@ def test_a_problem_is_an_error_or_a_warning_by_its_code() -> None:
 @pytest.mark.parametrize(
     ("problem", "text"),
     [
-        (Problem("E_X", "wrong", "do", "/a", "a.json", 3, 4), "a.json:3:4 E_X wrong"),
-        (Problem("E_X", "wrong", "do", "/a", "a.json"), "a.json E_X wrong"),
-        (Problem("E_X", "wrong", "do", "/a"), "/a E_X wrong"),
+        (Problem("E_X", "wrong", hint="do", pointer="/a", file="a.json", line=3, column=4), "a.json:3:4 E_X wrong"),
+        (Problem("E_X", "wrong", hint="do", pointer="/a", file="a.json"), "a.json E_X wrong"),
+        (Problem("E_X", "wrong", hint="do", pointer="/a"), "/a E_X wrong"),
         (Problem("E_X", "wrong"), "/ E_X wrong"),
     ],
 )
@@ -83,7 +83,7 @@ def test_a_problem_is_shown_with_the_best_place_it_has(problem: Problem, text: s
 
 
 def test_an_invalid_definition_lists_all_its_problems() -> None:
-    one, two = Problem("E_A", "a", "", "/a"), Problem("E_B", "b", "", "/b")
+    one, two = Problem("E_A", "a", pointer="/a"), Problem("E_B", "b", pointer="/b")
     error = InvalidDefinition(iter([one, two]))
     assert error.problems == (one, two)
     assert str(error) == "2 problems in the definition\n  /a E_A a\n  /b E_B b"
@@ -183,7 +183,7 @@ def test_every_json_form_of_an_error_shares_its_members() -> None:
 def test_the_json_form_lists_inputs_and_problems() -> None:
     inputs = problem_document(InputError("a.b", [InputProblem("x", "x is missing")]))
     assert inputs["errors"] == [{"name": "x", "message": "x is missing"}]
-    problem = Problem("E_A", "a", "do", "/a", "f.json", 1, 2)
+    problem = Problem("E_A", "a", hint="do", pointer="/a", file="f.json", line=1, column=2)
     assert problem_document(InvalidDefinition([problem]))["problems"] == [
         {
             "file": "f.json",

@@ -30,21 +30,21 @@ FORMS = secret_forms(CANARY)
 
 
 def test_requests_compare_by_value_and_not_by_their_secrets() -> None:
-    one = Request("GET", "https://h/", Headers({"A": "1"}), None, frozenset({"a"}))
-    other = Request("GET", "https://h/", Headers({"a": "1"}))
+    one = Request("GET", "https://h/", headers=Headers({"A": "1"}), body=None, secrets=frozenset({"a"}))
+    other = Request("GET", "https://h/", headers=Headers({"a": "1"}))
     assert one == other
     assert hash(one) == hash(other)
 
 
 def test_a_header_is_set_in_place_of_any_of_its_name() -> None:
-    request = Request("GET", "https://h/", Headers({"authorization": "old", "B": "2"}))
+    request = Request("GET", "https://h/", headers=Headers({"authorization": "old", "B": "2"}))
     changed = request.with_header("Authorization", "new", secrets=["new"])
     assert changed.headers == {"Authorization": "new", "B": "2"}
     assert changed.secrets == {"new"}
 
 
 def test_a_header_that_the_operation_declares_itself_wins() -> None:
-    request = Request("GET", "https://h/", Headers({"X-Key": "own"}), own_headers=frozenset({"x-key"}))
+    request = Request("GET", "https://h/", headers=Headers({"X-Key": "own"}), own_headers=frozenset({"x-key"}))
     assert request.with_header("X-KEY", "auth", secrets=["auth"]) is request
 
 
@@ -70,9 +70,9 @@ def planted() -> Request:
     return Request(
         "POST",
         f"https://h/bot{quoted}/x?key={quoted}",
-        Headers({"Authorization": f"Bearer {CANARY}"}),
-        json.dumps({"a": CANARY, "form": form}, ensure_ascii=False).encode(),
-        FORMS,
+        headers=Headers({"Authorization": f"Bearer {CANARY}"}),
+        body=json.dumps({"a": CANARY, "form": form}, ensure_ascii=False).encode(),
+        secrets=FORMS,
     )
 
 
@@ -87,8 +87,8 @@ def test_T10_a_masked_request_holds_no_form_of_a_secret() -> None:
     assert masked == Request(
         "POST",
         "https://h/bot***/x?key=***",
-        Headers({"Authorization": "Bearer ***"}),
-        b'{"a": "***", "form": "***"}',
+        headers=Headers({"Authorization": "Bearer ***"}),
+        body=b'{"a": "***", "form": "***"}',
     )
     assert Request("GET", "https://h/").masked().body is None
 
@@ -174,7 +174,7 @@ def test_a_result_shows_its_request_masked() -> None:
 
 
 def test_an_event_is_a_value() -> None:
-    event = Event("1", "/h/default", "r/e", None, "2026-01-01T00:00:00Z", {"a": 1})
+    event = Event(id="1", source="/h/default", type="r/e", subject=None, time="2026-01-01T00:00:00Z", data={"a": 1})
     assert event == dataclasses.replace(event)
 
 

@@ -16,7 +16,9 @@ SUCCEEDED = "batch-jobs/batch_job.succeeded"
 def new(key: str | None = "m1", *, connection: str = "mistral-ai", trigger: str = SUCCEEDED, **more: Any) -> NewEvent:
     subject = more.pop("subject", "job-1")
     data = more.pop("data", {"id": "job-1", "status": "SUCCESS"})
-    event = Event("theirs", "/mistral-ai/default", trigger, subject, "2026-11-22T12:00:00Z", data)
+    event = Event(
+        id="theirs", source="/mistral-ai/default", type=trigger, subject=subject, time="2026-11-22T12:00:00Z", data=data
+    )
     return NewEvent(connection, event, key, **more)
 
 

@@ -183,10 +183,7 @@ def find(folder: Path, files: Files) -> list[Problem]:
     if name.startswith("spec."):
         result = CliRunner().invoke(cli, ["import", "openapi", str(folder / name), "--json"])
         listed = json.loads(result.stdout)["problems"]
-        return [
-            Problem(*(each[key] for key in ("code", "message", "hint", "pointer", "file", "line", "column")))
-            for each in listed
-        ]
+        return [Problem(**each) for each in listed]
     if name.startswith("automations/"):
         return lint_automations(folder / "automations", Catalog())
     return find_problems_in(folder)

@@ -127,7 +127,7 @@ async def test_every_operation_is_called_over_a_socket_and_its_answer_is_mapped(
             case = cases[name]
             async with Runtime(secrets={handle: case["config"]}, base_urls={handle: base}, environ={}) as rt:
                 if "grant" in case:
-                    rt.assume_grant(handle, Grant(case["grant"]["token"], 0.0))
+                    rt.assume_grant(handle, Grant(token=case["grant"]["token"], issued_at=0.0))
                 result = await rt.call(handle, name, case["inputs"])
             example = examples[name] if isinstance(examples[name], dict) else examples[name][0]
             raw = result.raw.decode() if isinstance(result.raw, bytes) else result.raw

@@ -75,7 +75,7 @@ async def test_what_is_new_at_a_provider_that_is_asked_is_an_event_once(
             secrets={handle: case["config"]}, base_urls={handle: base}, environ={}, journal=journal, clock=lambda: now
         ) as rt:
             if "grant" in case:
-                rt.assume_grant(handle, Grant(case["grant"]["token"], 0.0))
+                rt.assume_grant(handle, Grant(token=case["grant"]["token"], issued_at=0.0))
             poller = Poller(rt, journal)
             work = [each.id for each in await poller.polls.of(handle)]
             for each in work:

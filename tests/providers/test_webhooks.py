@@ -132,7 +132,7 @@ def received(handle: str, event: str, body: str, headers: dict[str, str]) -> tup
     connector = CATALOG.get(handle)
     webhook = next(each for each in connector.webhooks if each.id == event)
     request = Request(
-        "POST", URL + webhook.path, Headers({"Content-Type": "application/json", **headers}), body.encode()
+        "POST", URL + webhook.path, headers=Headers({"Content-Type": "application/json", **headers}), body=body.encode()
     )
     return webhook, request
 

@@ -67,7 +67,7 @@ async def test_there_are_no_more_connections_than_allowed_and_whoever_comes_next
     server, url = waiting
     async with Client(Guard([url]), Limits(connections=70)) as client:
         calls = [
-            asyncio.create_task(client.send(Request("GET", f"{url}/{number}", Headers({})), operation="a.b"))
+            asyncio.create_task(client.send(Request("GET", f"{url}/{number}", headers=Headers({})), operation="a.b"))
             for number in range(100)
         ]
         await server.until(70)
@@ -75,7 +75,7 @@ async def test_there_are_no_more_connections_than_allowed_and_whoever_comes_next
         server.go_on.set()
         assert {(await each).body for each in calls} == {b"ok"}
         for _ in range(20):
-            await client.send(Request("GET", url, Headers({})), operation="a.b")
+            await client.send(Request("GET", url, headers=Headers({})), operation="a.b")
         assert server.connections == 70
 
 
@@ -97,7 +97,7 @@ async def test_S1_a_backlog_is_begun_a_few_at_a_time_and_who_hangs_lets_others_b
             subscription, endpoint = read_subscription({"url": f"https://subscriber.example/{number}"})
             endpoints.save(subscription.id, endpoint)
             await journal.add_subscription(subscription)
-        event = Event("", "/a/default", "a/b", None, "2026-11-22T12:00:00Z", {})
+        event = Event(id="", source="/a/default", type="a/b", subject=None, time="2026-11-22T12:00:00Z", data={})
         await journal.append([NewEvent("a", event, str(number)) for number in range(10)])
         waiting = await journal.deliveries(limit=1000)
         handling = [asyncio.create_task(deliverer.handle(each.id)) for each in waiting]

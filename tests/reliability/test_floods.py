@@ -65,7 +65,7 @@ def test_T61_100000_signatures_and_then_the_good_one_are_refused_in_no_time(
 
     def verify(text: str) -> Verified:
         headers = {"webhook-id": "m-1", "webhook-timestamp": str(NOW), "webhook-signature": text}
-        return scheme.verify(Request("POST", "https://x.example", Headers(headers), BODY), [secret], NOW)
+        return scheme.verify(Request("POST", "https://x.example", headers=Headers(headers), body=BODY), [secret], NOW)
 
     assert verify(good)
     with pytest.raises(InvalidSignature):
@@ -84,7 +84,7 @@ def test_T61_100000_signatures_and_then_the_good_one_are_refused_in_no_time(
 def test_T61_ten_signatures_are_looked_at(count: int, refused: bool) -> None:
     headers = sign([SECRET], "m-1", NOW, BODY)
     headers["webhook-signature"] = f"v1,{BOGUS} " * count + headers["webhook-signature"]
-    request = Request("POST", "https://x.example", Headers(headers), BODY)
+    request = Request("POST", "https://x.example", headers=Headers(headers), body=BODY)
     with pytest.raises(InvalidSignature) if refused else contextlib.nullcontext():
         assert StandardWebhooks().verify(request, [SECRET], NOW) == Verified("m-1", NOW)
 

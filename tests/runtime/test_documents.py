@@ -12,11 +12,15 @@ from runtime.config.catalog import Catalog
 from runtime.journal.entries import Filter, Run, StoredEvent, Subscription
 
 MISTRAL = Catalog().get("mistral-ai")
-EVENT = Event("evt_1", "/demo/default", "things/made", None, "2026-11-26T08:00:00Z", {"id": "1"})
+EVENT = Event(
+    id="evt_1", source="/demo/default", type="things/made", subject=None, time="2026-11-26T08:00:00Z", data={"id": "1"}
+)
 
 
 def test_a_request_has_its_body_as_text_and_parsed() -> None:
-    request = Request("POST", "https://demo.example", Headers({"content-type": "application/json"}), b'{"a": 1}')
+    request = Request(
+        "POST", "https://demo.example", headers=Headers({"content-type": "application/json"}), body=b'{"a": 1}'
+    )
     document = documents.request_document(request)
     assert (document["body"], document["json"]) == ('{"a": 1}', {"a": 1})
 
@@ -24,7 +28,7 @@ def test_a_request_has_its_body_as_text_and_parsed() -> None:
 def test_a_binary_answer_is_base64_in_a_result_and_in_a_chunk() -> None:
     text = base64.b64encode(b"\xff\x00").decode()
     assert documents.result_document(Result(ok=True, status=200, raw=b"\xff\x00"))["raw"] == text
-    assert documents.chunk_document(Chunk(None, b"\xff\x00"))["raw"] == text
+    assert documents.chunk_document(Chunk(fields=None, raw=b"\xff\x00"))["raw"] == text
 
 
 def test_an_event_without_a_subject_has_none_and_one_of_the_journal_says_how_it_came() -> None:

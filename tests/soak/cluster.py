@@ -106,7 +106,14 @@ class Worker:
 
 
 def new(number: int) -> NewEvent:
-    event = Event("", "/mistral-ai/default", "a/b", str(number), "2026-11-22T12:00:00Z", {"number": number})
+    event = Event(
+        id="",
+        source="/mistral-ai/default",
+        type="a/b",
+        subject=str(number),
+        time="2026-11-22T12:00:00Z",
+        data={"number": number},
+    )
     return NewEvent("mistral-ai", event, str(number))
 
 

@@ -118,7 +118,14 @@ class Fate:
 
 
 def new(number: int, trigger: str) -> NewEvent:
-    made = Event("", "/mistral-ai/default", trigger, str(number), "2026-11-22T12:00:00Z", {"number": number})
+    made = Event(
+        id="",
+        source="/mistral-ai/default",
+        type=trigger,
+        subject=str(number),
+        time="2026-11-22T12:00:00Z",
+        data={"number": number},
+    )
     return NewEvent("mistral-ai", made, str(number), raw=b"x" * 200)
 
 

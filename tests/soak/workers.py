@@ -149,7 +149,14 @@ async def run(url: str, folder: Path, events: int, kills: int) -> dict[str, Any]
 
 def _event(number: int) -> NewEvent:
     data = {"id": str(number), "status": "SUCCESS"}
-    event = Event("", "/a/default", "a/done", f"subject {number % 50}", "2026-11-26T12:00:00Z", data)
+    event = Event(
+        id="",
+        source="/a/default",
+        type="a/done",
+        subject=f"subject {number % 50}",
+        time="2026-11-26T12:00:00Z",
+        data=data,
+    )
     return NewEvent("a", event, str(number), origin="poll")
 
 

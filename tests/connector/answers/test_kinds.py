@@ -112,7 +112,7 @@ def read_failing() -> Policies:
 
 
 def test_a_joined_field_that_is_no_text_is_written_as_text() -> None:
-    chunks = [Chunk({"text": 1, "n": None}, None), Chunk({"text": True, "n": None}, None)]
+    chunks = [Chunk(fields={"text": 1, "n": None}, raw=None), Chunk(fields={"text": True, "n": None}, raw=None)]
     assert combine(operation(JOINED), chunks).fields == {"text": "1true", "n": None}
     assert combine(operation(JOINED), []).fields == {"text": None, "n": None}
 

@@ -37,11 +37,17 @@ def read_pagination(source: dict[str, Any]) -> Pagination | None:
 def read_page(case: dict[str, Any]) -> Page:
     source = case["request"]
     body = json.dumps(source["json"]).encode() if "json" in source else None
-    request = Request(source["method"], source["url"], Headers(source.get("headers", {})), body)
+    request = Request(source["method"], source["url"], headers=Headers(source.get("headers", {})), body=body)
     document = case["answer"]["json"]
     records = document["data"] if isinstance(document, dict) else document
     response = Response(200, Headers(case["answer"].get("headers", {})), json.dumps(document).encode())
-    return Page(request, response, document, tuple(records), case.get("seen", len(records)))
+    return Page(
+        request=request,
+        response=response,
+        document=document,
+        records=tuple(records),
+        seen=case.get("seen", len(records)),
+    )
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case["description"]) for case in CASES])
@@ -72,8 +78,8 @@ def test_a_cursor_goes_into_a_form() -> None:
     pagination = read_pagination({"style": "cursor", "param": "cursor", "in": "body", "next": ["next"]})
     headers = Headers({"Content-Type": "application/x-www-form-urlencoded"})
     for body, expected in ((b"a=1&cursor=x&b=2", b"a=1&cursor=m%26&b=2"), (None, b"cursor=m%26")):
-        request = Request("POST", URL, headers, body)
-        page = Page(request, Response(200), {"next": "m&"}, (), 0)
+        request = Request("POST", URL, headers=headers, body=body)
+        page = Page(request=request, response=Response(200), document={"next": "m&"}, records=(), seen=0)
         assert pagination is not None
         following = pagination.next_request(page)
         assert following is not None

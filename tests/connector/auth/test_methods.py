@@ -19,7 +19,7 @@ from connector.protocols import Moment
 from connector.templates import Unrenderable
 
 MOMENT = Moment(time=1_800_000_000.0, nonce="n-1")
-REQUEST = Request("GET", "https://api.example.com/v1", Headers({"Accept": "application/json"}))
+REQUEST = Request("GET", "https://api.example.com/v1", headers=Headers({"Accept": "application/json"}))
 
 
 def read(method: str, params: Mapping[str, Any] | None = None) -> Auth:
@@ -111,12 +111,14 @@ def test_only_tokens_are_credentials_and_not_the_names_of_their_headers() -> Non
 
 
 def test_an_operations_own_header_wins_over_auth() -> None:
-    request = Request("GET", "https://h/", Headers({"Authorization": "own"}), own_headers=frozenset({"authorization"}))
+    request = Request(
+        "GET", "https://h/", headers=Headers({"Authorization": "own"}), own_headers=frozenset({"authorization"})
+    )
     assert read("bearer", {"token": "{{t}}"}).apply(request, {"t": "k"}, MOMENT).headers == {"Authorization": "own"}
 
 
 def test_auth_wins_over_a_header_of_the_service() -> None:
-    request = Request("GET", "https://h/", Headers({"authorization": "service"}))
+    request = Request("GET", "https://h/", headers=Headers({"authorization": "service"}))
     assert read("bearer", {"token": "{{t}}"}).apply(request, {"t": "k"}, MOMENT).headers == {
         "Authorization": "Bearer k"
     }
@@ -249,7 +251,7 @@ def test_a_prefix_and_a_name_are_the_definitions_to_say(
 
 
 def test_a_cookie_stands_beside_others() -> None:
-    request = Request("GET", "https://h/", Headers({"Cookie": "a=1"}))
+    request = Request("GET", "https://h/", headers=Headers({"Cookie": "a=1"}))
     auth = auth_of({**BEARER, "in": "cookie", "name": "sid"}).auth
     assert auth.apply(request, {"t": "k"}, MOMENT).headers == {"Cookie": "a=1; sid=k"}
 
@@ -327,7 +329,7 @@ def test_a_grant_is_masked_wherever_its_request_is_shown() -> None:
     auth = auth_of({"method": "jwt_bearer"}).auth
     assert isinstance(auth, GrantAuth)
     assert auth.apply(REQUEST, {}, MOMENT).headers["Authorization"] == f"Bearer {MASK}"
-    sent = auth.with_grant(Grant("canary-token", 0.0)).apply(REQUEST, {}, MOMENT)
+    sent = auth.with_grant(Grant(token="canary-token", issued_at=0.0)).apply(REQUEST, {}, MOMENT)
     assert sent.headers["Authorization"] == "Bearer canary-token"
     assert "canary" not in str(dict(sent.masked().headers)) + repr(sent)
     assert (auth.secrets, auth.names) == ({"privateKey"}, {"privateKey", "issuer", "tokenURL"})

@@ -105,7 +105,7 @@ def test_T38_a_token_url_is_led_nowhere_else_by_a_value(url: str, values: dict[s
 
 def test_a_public_client_sends_its_id_alone() -> None:
     values = {key: value for key, value in VALUES.items() if key != "clientSecret"}
-    request = asked(CODE, values, Grant("old", 0.0, 1.0, "canary-refresh"))
+    request = asked(CODE, values, Grant(token="old", issued_at=0.0, expires_at=1.0, refresh_token="canary-refresh"))
     assert fields(request) == {"grant_type": "refresh_token", "refresh_token": "canary-refresh", "client_id": "c1"}
     assert "Authorization" not in request.headers
     assert "canary" not in str(request.masked().text)
@@ -142,7 +142,7 @@ def test_a_code_is_exchanged_with_its_verifier_and_nothing_of_it_is_shown() -> N
     assert "canary" not in repr(request) + str(request.masked().text)
 
 
-@pytest.mark.parametrize("grant", [None, Grant("t", 0.0, 1.0)])
+@pytest.mark.parametrize("grant", [None, Grant(token="t", issued_at=0.0, expires_at=1.0)])
 def test_without_a_refresh_token_a_person_is_needed(grant: Grant | None) -> None:
     with pytest.raises(NeedsReauthorization):
         asked(CODE, VALUES, grant)
@@ -242,7 +242,7 @@ def test_an_exchange_asks_at_the_base_url_and_shows_none_of_its_values() -> None
 def test_an_exchange_may_have_no_body_and_a_number_for_a_token() -> None:
     auth = {"method": "token_exchange", "params": {"request": {"method": "GET", "path": "/t"}, "token": "t"}}
     assert asked(auth, {}).body is None
-    assert obtained(auth, answer({"t": 7}), {}) == Grant("7", NOW)
+    assert obtained(auth, answer({"t": 7}), {}) == Grant(token="7", issued_at=NOW)
 
 
 @pytest.mark.parametrize("document", [{}, {"jwt": None}, {"jwt": True}, {"jwt": {}}])

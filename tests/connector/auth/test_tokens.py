@@ -23,12 +23,15 @@ def answer(document: Any, status: int = 200) -> Response:
 @pytest.mark.parametrize(
     ("document", "expected"),
     [
-        ({"access_token": "t", "expires_in": 60}, Grant("t", NOW, NOW + 60)),
-        ({"access_token": "t", "expires_in": "60", "refresh_token": "r"}, Grant("t", NOW, NOW + 60, "r")),
-        ({"access_token": "t"}, Grant("t", NOW)),
-        ({"access_token": "t", "expires_in": "soon", "refresh_token": ""}, Grant("t", NOW)),
-        ({"access_token": "t", "expires_in": -1}, Grant("t", NOW)),
-        ({"access_token": "t", "expires_in": 1e300}, Grant("t", NOW)),
+        ({"access_token": "t", "expires_in": 60}, Grant(token="t", issued_at=NOW, expires_at=NOW + 60)),
+        (
+            {"access_token": "t", "expires_in": "60", "refresh_token": "r"},
+            Grant(token="t", issued_at=NOW, expires_at=NOW + 60, refresh_token="r"),
+        ),
+        ({"access_token": "t"}, Grant(token="t", issued_at=NOW)),
+        ({"access_token": "t", "expires_in": "soon", "refresh_token": ""}, Grant(token="t", issued_at=NOW)),
+        ({"access_token": "t", "expires_in": -1}, Grant(token="t", issued_at=NOW)),
+        ({"access_token": "t", "expires_in": 1e300}, Grant(token="t", issued_at=NOW)),
     ],
 )
 def test_an_answer_becomes_a_grant(document: Mapping[str, Any], expected: Grant) -> None:
@@ -36,12 +39,19 @@ def test_an_answer_becomes_a_grant(document: Mapping[str, Any], expected: Grant)
 
 
 def test_a_refresh_token_that_is_not_replaced_stays() -> None:
-    assert read_grant(answer({"access_token": "t"}), NOW, previous=Grant("o", 0.0, 1.0, "r")).refresh_token == "r"
+    assert (
+        read_grant(
+            answer({"access_token": "t"}),
+            NOW,
+            previous=Grant(token="o", issued_at=0.0, expires_at=1.0, refresh_token="r"),
+        ).refresh_token
+        == "r"
+    )
 
 
 def test_an_old_endpoint_may_answer_with_a_form() -> None:
     response = Response(200, Headers({"Content-Type": "application/x-www-form-urlencoded"}), b"access_token=t&scope=")
-    assert read_grant(response, NOW) == Grant("t", NOW)
+    assert read_grant(response, NOW) == Grant(token="t", issued_at=NOW)
 
 
 @pytest.mark.parametrize(
@@ -71,16 +81,19 @@ def test_an_outage_is_no_refusal(status: int) -> None:
 
 
 def test_a_grant_is_renewed_a_minute_before_it_ends_or_in_the_last_fifth_of_a_short_life() -> None:
-    long, short = Grant("t", NOW, NOW + 3600), Grant("t", NOW, NOW + 10)
+    long, short = (
+        Grant(token="t", issued_at=NOW, expires_at=NOW + 3600),
+        Grant(token="t", issued_at=NOW, expires_at=NOW + 10),
+    )
     assert [long.is_fresh(NOW + each) for each in (0, 3539, 3540)] == [True, True, False]
     assert [short.is_fresh(NOW + each) for each in (0, 7.9, 8)] == [True, True, False]
     assert [short.is_alive(NOW + each) for each in (9.9, 10)] == [True, False]
-    assert Grant("t", NOW).is_fresh(NOW + 1e9)
-    assert Grant("t", NOW).is_alive(NOW + 1e9)
+    assert Grant(token="t", issued_at=NOW).is_fresh(NOW + 1e9)
+    assert Grant(token="t", issued_at=NOW).is_alive(NOW + 1e9)
 
 
 def test_a_grant_is_stored_and_read_and_shows_no_token() -> None:
-    grant = Grant("canary-a", 1.0, 2.0, "canary-b")
+    grant = Grant(token="canary-a", issued_at=1.0, expires_at=2.0, refresh_token="canary-b")
     assert Grant.from_json(json.loads(json.dumps(grant.to_json()))) == grant
     assert Grant.from_json({}) is None
     assert "canary" not in repr(grant)

@@ -64,7 +64,7 @@ LOCAL = NOW.astimezone(datetime.timezone(datetime.timedelta(hours=2)))
 
 def arrived(body: bytes | None, **headers: str) -> Request:
     fields = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Request("POST", "https://h/webhooks/demo/made", Headers(fields), body)
+    return Request("POST", "https://h/webhooks/demo/made", headers=Headers(fields), body=body)
 
 
 def test_a_message_becomes_an_event_of_its_trigger() -> None:

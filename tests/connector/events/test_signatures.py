@@ -54,7 +54,7 @@ def problems(signature: Any) -> list[tuple[str, str]]:
 def test_the_message_is_verified_or_refused(case: dict[str, Any]) -> None:
     scheme = parse_connector(definition(case["signature"])).service.signature or UNDECLARED
     sent = case["request"]
-    request = Request(sent["method"], sent["url"], Headers(sent["headers"]), sent["body"].encode())
+    request = Request(sent["method"], sent["url"], headers=Headers(sent["headers"]), body=sent["body"].encode())
     if case.get("refused"):
         with pytest.raises(InvalidSignature):
             scheme.verify(request, case["secrets"], case["now"])
@@ -69,7 +69,7 @@ def test_every_cause_has_the_same_message() -> None:
         if case.get("refused"):
             scheme = parse_connector(definition(case["signature"])).service.signature or UNDECLARED
             sent = case["request"]
-            request = Request(sent["method"], sent["url"], Headers(sent["headers"]), sent["body"].encode())
+            request = Request(sent["method"], sent["url"], headers=Headers(sent["headers"]), body=sent["body"].encode())
             with pytest.raises(InvalidSignature) as caught:
                 scheme.verify(request, case["secrets"], case["now"])
             said.add((caught.value.message, caught.value.hint))
@@ -78,7 +78,7 @@ def test_every_cause_has_the_same_message() -> None:
 
 @given(st.binary(), st.from_regex(r"[A-Za-z0-9_-]{1,128}", fullmatch=True), st.integers(0, 10**12 - 1))
 def test_what_was_signed_is_verified(body: bytes, message_id: str, now: int) -> None:
-    request = Request("POST", "https://x.example", Headers(sign([SECRET], message_id, now, body)), body)
+    request = Request("POST", "https://x.example", headers=Headers(sign([SECRET], message_id, now, body)), body=body)
     assert StandardWebhooks().verify(request, [SECRET], now) == Verified(message_id, now)
 
 
@@ -86,7 +86,7 @@ def test_what_was_signed_is_verified(body: bytes, message_id: str, now: int) -> 
 def test_T60_no_header_and_no_body_makes_another_error(message_id: str, timestamp: str, text: str, body: bytes) -> None:
     headers = Headers({"webhook-id": message_id, "webhook-timestamp": timestamp, "webhook-signature": text})
     with pytest.raises(InvalidSignature):
-        UNDECLARED.verify(Request("POST", "https://x.example", headers, body), [SECRET], NOW)
+        UNDECLARED.verify(Request("POST", "https://x.example", headers=headers, body=body), [SECRET], NOW)
 
 
 RECIPES = [
@@ -107,7 +107,9 @@ RECIPES = [
 def test_T60_no_recipe_trips_over_its_header(text: str, secret: str, body: bytes) -> None:
     for scheme in RECIPES:
         with pytest.raises(InvalidSignature):
-            scheme.verify(Request("POST", "https://x.example", Headers({"X-S": text}), body), [secret], NOW)
+            scheme.verify(
+                Request("POST", "https://x.example", headers=Headers({"X-S": text}), body=body), [secret], NOW
+            )
 
 
 def test_the_library_of_the_standard_verifies_what_we_sign() -> None:
@@ -120,7 +122,7 @@ def test_we_verify_what_the_library_of_the_standard_signs() -> None:
     moment = datetime.datetime.fromtimestamp(NOW, tz=datetime.UTC)
     signature = standardwebhooks.Webhook(SECRET).sign("evt_1", moment, "{}")
     headers = Headers({"webhook-id": "evt_1", "webhook-timestamp": str(NOW), "webhook-signature": signature})
-    request = Request("POST", "https://x.example", headers, b"{}")
+    request = Request("POST", "https://x.example", headers=headers, body=b"{}")
     assert StandardWebhooks().verify(request, [SECRET], NOW) == Verified("evt_1", NOW)
 
 
@@ -128,7 +130,7 @@ def test_while_keys_are_rotated_a_message_carries_a_signature_for_each() -> None
     newer = "whsec_" + base64.b64encode(b"n" * 24).decode()
     headers = sign([newer, SECRET], "evt_1", NOW, b"{}")
     assert headers["webhook-signature"].count("v1,") == 2
-    request = Request("POST", "https://x.example", Headers(headers), b"{}")
+    request = Request("POST", "https://x.example", headers=Headers(headers), body=b"{}")
     for secret in (newer, SECRET):
         assert StandardWebhooks().verify(request, [secret], NOW) == Verified("evt_1", NOW)
 
@@ -146,7 +148,7 @@ def test_T78_an_id_that_can_be_read_in_two_ways_is_not_signed(message_id: str) -
 
 
 def test_the_id_of_an_unsigned_message_is_where_its_scheme_says() -> None:
-    request = Request("POST", "https://x.example", Headers({"webhook-id": "m-1", "X-Id": "m-2"}), b"{}")
+    request = Request("POST", "https://x.example", headers=Headers({"webhook-id": "m-1", "X-Id": "m-2"}), body=b"{}")
     assert message_id(UNDECLARED, request) == "m-1"
     assert message_id(Bearer(id_header="X-Id"), request) == "m-2"
     assert message_id(Bearer(), request) is None
@@ -165,7 +167,9 @@ def test_several_secrets_stand_in_one_text_and_a_phrase_is_one_secret() -> None:
 def test_a_header_of_more_than_4_KiB_is_not_read() -> None:
     headers = Headers({"X-S": "," * 5000})
     with pytest.raises(InvalidSignature):
-        read_hmac({"scheme": "hmac", "header": "X-S"}).verify(Request("POST", "https://x", headers, b""), ["k"], 0)
+        read_hmac({"scheme": "hmac", "header": "X-S"}).verify(
+            Request("POST", "https://x", headers=headers, body=b""), ["k"], 0
+        )
 
 
 def read_hmac(signature: dict[str, Any]) -> Hmac:

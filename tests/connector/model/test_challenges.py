@@ -73,7 +73,7 @@ def test_a_form_is_read_by_the_names_of_its_fields() -> None:
     ).webhooks
     assert webhook.content_type == "application/x-www-form-urlencoded"
     headers = Headers({"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"})
-    request = Request("POST", "https://x.example", headers, b"MessageSid=SM1&Body=h%C3%A9&empty=")
+    request = Request("POST", "https://x.example", headers=headers, body=b"MessageSid=SM1&Body=h%C3%A9&empty=")
     assert read_message(webhook, request) == {"MessageSid": "SM1", "Body": "hé", "empty": ""}
     import datetime
 
@@ -108,4 +108,4 @@ def test_a_token_that_is_json_is_not_a_message_where_tokens_are_signed() -> None
     (webhook,) = parse_connector(definition(TWITTER)).webhooks
     for body in (b"1234567890", b"true", b"null", b"-1.5"):
         with pytest.raises(MappingError):
-            read_message(webhook, Request("POST", "https://x.example", Headers(), body))
+            read_message(webhook, Request("POST", "https://x.example", headers=Headers(), body=body))

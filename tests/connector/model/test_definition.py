@@ -48,7 +48,10 @@ def test_an_operation_lists_records_if_it_says_so_or_is_named_list() -> None:
 
 
 def test_a_trigger_is_named_by_its_resource_and_event() -> None:
-    assert Webhook("demo", "batch-jobs", "batch_job.succeeded", "/webhooks/x").id == "batch-jobs/batch_job.succeeded"
+    assert (
+        Webhook(connector="demo", resource="batch-jobs", event="batch_job.succeeded", path="/webhooks/x").id
+        == "batch-jobs/batch_job.succeeded"
+    )
 
 
 def test_a_field_chooses_its_finder_once() -> None:

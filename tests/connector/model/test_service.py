@@ -117,6 +117,8 @@ def test_missing_values_are_named_in_order() -> None:
 
 
 def test_a_service_without_auth_has_no_credentials() -> None:
-    service = Service("demo", Template(("https://demo.example",)), placeholders={"a": Placeholder("a", None)})  # type: ignore[arg-type]
+    service = Service(
+        connector="demo", base=Template(("https://demo.example",)), placeholders={"a": Placeholder("a", None)}
+    )  # type: ignore[arg-type]
     assert service.credentials == frozenset()
-    assert Operation("a.b", service, "GET", None).name == "b"  # type: ignore[arg-type]
+    assert Operation(id="a.b", service=service, method="GET", path=None).name == "b"  # type: ignore[arg-type]

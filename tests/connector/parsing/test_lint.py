@@ -59,8 +59,8 @@ def test_an_operation_without_an_example_is_told_where_others_have_one() -> None
         Problem(
             "W_EXAMPLE_MISSING",
             "things.read has no example",
-            "add examples/things.read.json",
-            "/resources/things/operations/read",
+            hint="add examples/things.read.json",
+            pointer="/resources/things/operations/read",
         )
     ]
 
@@ -70,9 +70,8 @@ def test_an_example_of_no_operation_names_the_nearest() -> None:
     assert unknown == Problem(
         "W_EXAMPLE_UNKNOWN",
         "no operation 'things.raed'",
-        "did you mean 'things.read'?",
-        "",
-        "examples/things.raed.json",
+        hint="did you mean 'things.read'?",
+        file="examples/things.raed.json",
     )
 
 
@@ -212,12 +211,14 @@ def test_each_lint_is_placed_in_the_document_that_holds_what_it_is_about() -> No
     )
     connector, _ = read_connector(head, resources, operations=operations)
     assert connector is not None
-    examples = {"others.list": Document([7, {"body": []}], "connector", "[7,\n {}]", "others.list.json")}
+    examples = {
+        "others.list": Document(value=[7, {"body": []}], kind="connector", text="[7,\n {}]", file="others.list.json")
+    }
     found = find_lints(connector, {name: each.value for name, each in examples.items()})
     found += [
-        Problem("W_IN_OVERLAY", "", "", "/resources/things/operations/list/x"),
-        Problem("W_BELOW", "", "", "/resources/things/fields/0/1"),
-        Problem("W_INDEX", "", "", "/resources/things/webhooks/9"),
+        Problem("W_IN_OVERLAY", "", pointer="/resources/things/operations/list/x"),
+        Problem("W_BELOW", "", pointer="/resources/things/fields/0/1"),
+        Problem("W_INDEX", "", pointer="/resources/things/webhooks/9"),
     ]
     placed = place_lints(found, [head, resources, operations, overlay], examples)
     assert [(each.file, each.line, each.code, each.pointer) for each in placed] == [

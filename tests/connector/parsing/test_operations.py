@@ -409,7 +409,7 @@ def test_an_operation_can_be_read_without_resource_and_service() -> None:
 
 def test_what_a_path_is_appended_to_counts() -> None:
     reader = Reader()
-    service = Service("demo", Template(("https://demo.example",)))
+    service = Service(connector="demo", base=Template(("https://demo.example",)))
     check_path(reader, Template(("x",)), AT, service, before=Endpoint(Template(("/a",))).template.parts)
     assert reader.findings == []
     check_path(reader, Template(("x",)), AT, service)

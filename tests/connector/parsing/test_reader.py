@@ -173,7 +173,17 @@ def test_everything_a_placeholder_declares_is_read() -> None:
     placeholder, reader = read_placeholder(source)
     assert reader.findings == []
     assert placeholder == Placeholder(
-        "x", placeholder.convertor, "how many", True, 2, "Count", (1, 2, 3), 1, 3.5, True, True
+        "x",
+        placeholder.convertor,
+        description="how many",
+        required=True,
+        default=2,
+        label="Count",
+        options=(1, 2, 3),
+        minimum=1,
+        maximum=3.5,
+        nullable=True,
+        multi=True,
     )
 
 

@@ -66,7 +66,7 @@ def every_path(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[A
 
 def test_a_document_keeps_its_value_kind_text_and_file() -> None:
     document = Document.from_text('{"a": 1.5}', "service", "demo/service.json")
-    assert document == Document({"a": 1.5}, "service", '{"a": 1.5}', "demo/service.json")
+    assert document == Document(value={"a": 1.5}, kind="service", text='{"a": 1.5}', file="demo/service.json")
 
 
 def test_a_byte_order_mark_is_passed_over_and_counts_as_no_column() -> None:
@@ -78,7 +78,13 @@ def test_a_byte_order_mark_is_passed_over_and_counts_as_no_column() -> None:
 
 def test_text_that_is_not_json_is_refused_where_it_ceases_to_be() -> None:
     assert refusal('{\n  "a": 1,\n  b: 2}', file="x.json") == (
-        Problem("E_JSON", "not JSON: expecting property name enclosed in double quotes", "", "", "x.json", 3, 3),
+        Problem(
+            "E_JSON",
+            "not JSON: expecting property name enclosed in double quotes",
+            file="x.json",
+            line=3,
+            column=3,
+        ),
     )
 
 
@@ -243,15 +249,15 @@ def test_every_value_is_found_where_it_stands(value: Any, indent: int | str | No
 
 def test_problems_come_in_the_order_of_the_file_with_pointer_and_file() -> None:
     document = Document.from_text('{"a/b": {"c~d": 1},\n "e": 2}', "service", "x.json")
-    findings = [Finding("W_B", "second", ("e",), "do that", at_key=True), Finding("E_A", "first", ("a/b", "c~d"))]
+    findings = [Finding("W_B", "second", ("e",), hint="do that", at_key=True), Finding("E_A", "first", ("a/b", "c~d"))]
     assert document.problems(iter(findings)) == [
-        Problem("E_A", "first", "", "/a~1b/c~0d", "x.json", 1, 17),
-        Problem("W_B", "second", "do that", "/e", "x.json", 2, 2),
+        Problem("E_A", "first", pointer="/a~1b/c~0d", file="x.json", line=1, column=17),
+        Problem("W_B", "second", hint="do that", pointer="/e", file="x.json", line=2, column=2),
     ]
 
 
 def test_a_very_long_message_is_cut() -> None:
-    document = Document({}, "service")
+    document = Document(value={}, kind="service")
     assert len(document.problems([Finding("E_A", "x" * 10_000, ())])[0].message) < 500
 
 

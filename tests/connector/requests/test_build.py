@@ -61,8 +61,8 @@ def test_the_published_chat_call_is_what_its_page_says(mistral: Connector) -> No
     assert request == Request(
         "POST",
         "https://api.mistral.ai/v1/chat/completions",
-        Headers({"Accept": "application/json", "Content-Type": "application/json"}),
-        b'{"model":"m","messages":[{"role":"user","content":"hi"}],"temperature":0.7,"max_tokens":5}',
+        headers=Headers({"Accept": "application/json", "Content-Type": "application/json"}),
+        body=b'{"model":"m","messages":[{"role":"user","content":"hi"}],"temperature":0.7,"max_tokens":5}',
     )
 
 

@@ -298,10 +298,10 @@ def test_the_made_provider_is_strict_about_each_step_and_makes_up_what_is_not_re
     from connector.messages import Request
 
     head = Headers({"Authorization": "Bearer x", "Content-Type": "application/json"})
-    made = provider.answer(Request("POST", "http://mock/things", head, b'{"name": "a"}'))
+    made = provider.answer(Request("POST", "http://mock/things", headers=head, body=b'{"name": "a"}'))
     assert json.loads(made.body) == {"id": 1, "size": 1}
-    assert provider.answer(Request("POST", "http://mock/things", head, b'{"other": "a"}')).status == 422
-    assert json.loads(provider.answer(Request("GET", "http://mock/things/1", head)).body) == {"name": "name"}
+    assert provider.answer(Request("POST", "http://mock/things", headers=head, body=b'{"other": "a"}')).status == 422
+    assert json.loads(provider.answer(Request("GET", "http://mock/things/1", headers=head)).body) == {"name": "name"}
 
 
 async def test_an_api_request_answers_whatever_comes(tmp_path: Path) -> None:
@@ -363,7 +363,7 @@ def test_the_made_provider_takes_lists_and_spread_names_as_they_come(tmp_path: P
     head = Headers({"Authorization": "Bearer x", "Content-Type": "application/json"})
 
     def answered(url: str, content: bytes) -> int:
-        return provider.answer(Request("POST", f"http://mock{url}", head, content)).status
+        return provider.answer(Request("POST", f"http://mock{url}", headers=head, body=content)).status
 
     assert answered("/send?x=1&y=2&n=3", b'{"list": [{"a": "x"}, 1, {"c": 2}, {"b": "y"}]}') == 200
     assert answered("/send", b'{"list": [{"b": "y"}]}') == 200
@@ -379,5 +379,7 @@ def test_the_made_provider_takes_every_method_that_may_be_chosen(tmp_path: Path)
     touch = {"handle": "touch", "steps": [{"type": "http", "http": {"method": how, "path": "/touch"}}]}
     provider = MockProvider([Catalog([write(tmp_path, touch)]).get("demo")], {})
     head = Headers({"Authorization": "Bearer x"})
-    statuses = [provider.answer(Request(each, "http://mock/touch", head)).status for each in ("PUT", "DELETE", "GET")]
+    statuses = [
+        provider.answer(Request(each, "http://mock/touch", headers=head)).status for each in ("PUT", "DELETE", "GET")
+    ]
     assert statuses == [200, 200, 405]

@@ -81,7 +81,7 @@ class Provider(httpx2.AsyncBaseTransport):
 def methods(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(AUTH_METHODS, "stamp", lambda source, read: Stamp())
     carrier = Carrier(Template(("Authorization",)))
-    monkeypatch.setitem(AUTH_METHODS, "tokenstep", lambda source, read: GrantAuth(TokenStep(), carrier))
+    monkeypatch.setitem(AUTH_METHODS, "tokenstep", lambda source, read: GrantAuth(grantor=TokenStep(), carrier=carrier))
 
 
 def runtime(folder: Path, provider: Provider, clock: WaitingClock, method: str, key: str = "canary-key") -> Runtime:

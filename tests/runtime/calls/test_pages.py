@@ -272,10 +272,14 @@ async def test_T53_a_failure_inside_a_200_raises_and_hides_what_it_echoes(demo: 
 
 
 def test_the_pages_of_one_walk_are_one_result() -> None:
-    first = Result(True, 200, None, [{"id": "a"}], {"n": 1}, ("x",), attempts=2, run="r")
-    last = Result(True, 200, None, [{"id": "b"}], {"n": 2}, ("x", "y"), truncated=True)
+    first = Result(
+        ok=True, status=200, fields=None, records=[{"id": "a"}], raw={"n": 1}, warnings=("x",), attempts=2, run="r"
+    )
+    last = Result(
+        ok=True, status=200, fields=None, records=[{"id": "b"}], raw={"n": 2}, warnings=("x", "y"), truncated=True
+    )
     joined = join_pages([first, last])
     assert (joined.records, joined.raw) == ([{"id": "a"}, {"id": "b"}], [{"n": 1}, {"n": 2}])
     assert (joined.warnings, joined.attempts, joined.run, joined.truncated) == (("x", "y"), 3, "r", True)
-    alone = Result(True, 204)
+    alone = Result(ok=True, status=204)
     assert join_pages([alone]) == alone

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 ORIGIN = "https://api.example.com"
 GET = Request("GET", f"{ORIGIN}/things")
-POST = Request("POST", f"{ORIGIN}/things", Headers(), b"{}")
+POST = Request("POST", f"{ORIGIN}/things", headers=Headers(), body=b"{}")
 
 
 def read_operation(name: str = "list", service: dict[str, Any] | None = None, **said: Any) -> Operation:
@@ -127,7 +127,7 @@ async def test_a_body_that_is_used_up_is_not_sent_again() -> None:
 
     body = Stream((chunks(),))
     world = World(Response(429))
-    sent = await world.ask(Request("POST", f"{ORIGIN}/things", Headers(), body))
+    sent = await world.ask(Request("POST", f"{ORIGIN}/things", headers=Headers(), body=body))
     assert (sent.response.status, sent.attempts) == (429, 1)
 
 

@@ -59,7 +59,7 @@ async def collect(runtime: Runtime, operation: str = "s.read", inputs: dict[str,
 
 async def test_each_message_is_a_chunk_as_it_comes(provider: FaultServer, tmp_path: Path) -> None:
     async with runtime_for(provider, tmp_path, read=reading("sse")) as runtime:
-        assert await collect(runtime) == [Chunk({"n": 1}, {"n": 1}), Chunk({"n": 2}, {"n": 2})]
+        assert await collect(runtime) == [Chunk(fields={"n": 1}, raw={"n": 1}), Chunk(fields={"n": 2}, raw={"n": 2})]
     assert provider.requests[0].values("accept") == ["text/event-stream"]
     assert provider.requests[0].values("authorization") == [f"Bearer {SECRET}"]
 

@@ -507,7 +507,7 @@ async def test_what_is_forgotten_of_a_connection_is_looked_up_anew(bench: Bench,
 async def test_a_stand_in_for_a_grant_is_used_and_not_saved(bench: Bench, server: Server) -> None:
     server.api = lambda _: (200, {"id": "7"})
     async with bench.runtime(CODE) as rt:
-        rt.assume_grant("demo", Grant("stand-in", 0.0))
+        rt.assume_grant("demo", Grant(token="stand-in", issued_at=0.0))
         assert (await rt.call("demo", "things.read", {})).ok
         assert rt.vault.grant("demo") == {}
     assert (server.called, server.asked) == (["Bearer stand-in"], [])

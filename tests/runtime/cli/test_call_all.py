@@ -29,7 +29,7 @@ def ask_mock(query: str, operation: str = "files") -> dict[str, Any]:
     catalog = Catalog()
     provider = MockProvider([catalog.get("mistral-ai")], {"mistral-ai": catalog.examples("mistral-ai")})
     headers = Headers({"Authorization": "Bearer x"})
-    response = provider.answer(Request("GET", f"http://mock.invalid/v1/{operation}{query}", headers))
+    response = provider.answer(Request("GET", f"http://mock.invalid/v1/{operation}{query}", headers=headers))
     assert response.status == 200
     document: dict[str, Any] = json.loads(response.body)
     return document

@@ -33,11 +33,11 @@ from connector.messages import Request, Response, Result
 from runtime.cli.failures import EXIT_CODES, describe_failure, exit_code, failure_document
 from runtime.problems import problem
 
-REQUEST = Request("GET", "https://api.example.com/v1/things", Headers({"Authorization": "Bearer ***"}))
+REQUEST = Request("GET", "https://api.example.com/v1/things", headers=Headers({"Authorization": "Bearer ***"}))
 
 
 def answered(status: int) -> ResponseError:
-    result = Result(False, status, request=REQUEST)
+    result = Result(ok=False, status=status, request=REQUEST)
     return ResponseError(
         "no such thing", hint="try this", operation="x things.list", result=result, response=Response(status)
     )
@@ -59,7 +59,7 @@ FAILURES = [
     (answered(404), 4),
     (answered(499), 4),
     (
-        RateLimited("x", operation="o", result=Result(False, 429), response=Response(429), retry_after=None),
+        RateLimited("x", operation="o", result=Result(ok=False, status=429), response=Response(429), retry_after=None),
         4,
     ),
     (answered(500), 5),
@@ -136,7 +136,10 @@ def test_every_wrong_input_has_its_line() -> None:
 
 
 def test_every_problem_of_a_definition_is_said() -> None:
-    problems = [Problem("E_A", "first", "do", file="a.json", line=1, column=2), Problem("E_B", "second", pointer="/x")]
+    problems = [
+        Problem("E_A", "first", hint="do", file="a.json", line=1, column=2),
+        Problem("E_B", "second", pointer="/x"),
+    ]
     assert list(describe_failure(InvalidDefinition(problems))) == [
         ("error", "2 problems in the definition"),
         ("", "a.json:1:2 E_A first"),

@@ -243,12 +243,12 @@ def test_a_document_goes_through_an_ascii_pipe() -> None:
 @pytest.mark.parametrize(
     ("result", "out", "err"),
     [
-        (Result(True, 200, fields={"a": 1}, raw={"a": 1}), ["field  value", "a      1"], []),
-        (Result(True, 200, records=[{"a": 1}]), ["a", "1"], []),
-        (Result(True, 200, records=[]), [], ["note: there are no records"]),
-        (Result(True, 200, raw="plain\ntext"), ["plain", "text"], []),
-        (Result(True, 200, raw=[1]), ["[", "  1", "]"], []),
-        (Result(True, 204), [], ["note: the provider answered 204, with nothing in it"]),
+        (Result(ok=True, status=200, fields={"a": 1}, raw={"a": 1}), ["field  value", "a      1"], []),
+        (Result(ok=True, status=200, records=[{"a": 1}]), ["a", "1"], []),
+        (Result(ok=True, status=200, records=[]), [], ["note: there are no records"]),
+        (Result(ok=True, status=200, raw="plain\ntext"), ["plain", "text"], []),
+        (Result(ok=True, status=200, raw=[1]), ["[", "  1", "]"], []),
+        (Result(ok=True, status=204), [], ["note: the provider answered 204, with nothing in it"]),
     ],
     ids=["fields", "records", "no records", "text", "no fields", "nothing"],
 )
@@ -257,12 +257,12 @@ def test_data_goes_to_stdout_and_all_else_to_stderr(result: Result, out: list[st
 
 
 def test_an_answer_that_went_to_a_file_is_not_shown_again() -> None:
-    assert shown(lambda: print_result(Result(True, 200, raw="text"), with_raw=False)) == ([], [])
+    assert shown(lambda: print_result(Result(ok=True, status=200, raw="text"), with_raw=False)) == ([], [])
 
 
 def test_a_problem_is_one_line_that_an_editor_can_jump_to() -> None:
     problems = [
-        Problem("E_TYPE", "no such type", "did you mean 'String'?", "/a", "x.json", 3, 7),
+        Problem("E_TYPE", "no such type", hint="did you mean 'String'?", pointer="/a", file="x.json", line=3, column=7),
         Problem("W_UNUSED", "'b' is used nowhere", file="y.json"),
     ]
     assert shown(lambda: print_problems(problems))[0] == [
@@ -296,8 +296,8 @@ def test_progress_says_nothing_where_nobody_watches() -> None:
 POST = Request(
     "POST",
     "https://api.example.com/v1/a%20b?created[gte]=1&x='$(id)'",
-    Headers({"Authorization": "Bearer ***", "Content-Type": "application/json", "X-Empty": ""}),
-    b'{"a": "it\'s `$HOME` \\\\ \xc3\xa9\\n"}',
+    headers=Headers({"Authorization": "Bearer ***", "Content-Type": "application/json", "X-Empty": ""}),
+    body=b'{"a": "it\'s `$HOME` \\\\ \xc3\xa9\\n"}',
 )
 
 
@@ -336,7 +336,7 @@ def test_a_shell_reads_the_curl_command_word_by_word() -> None:
 def test_no_body_breaks_out_of_its_quotes(text: str) -> None:
     import shlex
 
-    request = Request("PUT", "https://a.example/", Headers({"Content-Type": "text/plain"}), text.encode())
+    request = Request("PUT", "https://a.example/", headers=Headers({"Content-Type": "text/plain"}), body=text.encode())
     assert shlex.split(curl_text(request).replace(" \\\n ", ""))[-1] == text
 
 
@@ -348,7 +348,9 @@ def test_curl_adds_no_header_of_its_own_and_sends_a_head_request_as_one() -> Non
 
 
 def test_a_body_that_is_no_text_reaches_curl_byte_by_byte() -> None:
-    command = curl_text(Request("PUT", "https://a.example/", Headers({"Content-Type": "image/png"}), b"\0\xff'"))
+    command = curl_text(
+        Request("PUT", "https://a.example/", headers=Headers({"Content-Type": "image/png"}), body=b"\0\xff'")
+    )
     script = f"curl() {{ cat; }}\n{command}"
     run = subprocess.run(["sh", "-c", script], capture_output=True, check=True, timeout=10)
     assert run.stdout == b"\0\xff'"

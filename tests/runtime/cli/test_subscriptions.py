@@ -69,7 +69,14 @@ def append(*names: str) -> None:
         async with await Journal.open("sqlite:///.connector/journal.db") as journal:
             for name in names:
                 data = {"id": name, "model": "small"}
-                event = Event("", "/mistral-ai/default", SUCCEEDED, name, "2026-11-22T12:00:00Z", data)
+                event = Event(
+                    id="",
+                    source="/mistral-ai/default",
+                    type=SUCCEEDED,
+                    subject=name,
+                    time="2026-11-22T12:00:00Z",
+                    data=data,
+                )
                 await journal.append([NewEvent("mistral-ai", event, name)])
 
     asyncio.run(keep())

@@ -84,7 +84,9 @@ class World:
         return self.automations
 
     async def happen(self, **data: Any) -> list[Run]:
-        event = Event("e", "/demo/default", "things/made", None, "2026-11-26T12:00:00Z", data)
+        event = Event(
+            id="e", source="/demo/default", type="things/made", subject=None, time="2026-11-26T12:00:00Z", data=data
+        )
         await self.journal.append([NewEvent("demo", event, json.dumps(data))])
         return await self.journal.runs()
 
@@ -256,7 +258,9 @@ async def test_a_rehearsal_sends_nothing_and_shows_every_request(world: World) -
     known = automation(
         READ, {**CREATE, "name": "make"}, {**READ, "name": "no", "when": {"from": "make", "exists": False}}
     )
-    event = Event("e", "/demo/default", "things/made", None, "2026-11-26T12:00:00Z", {"id": "t1"})
+    event = Event(
+        id="e", source="/demo/default", type="things/made", subject=None, time="2026-11-26T12:00:00Z", data={"id": "t1"}
+    )
     rehearsed = list(world.install(known).rehearse(known, event))
     assert [(each.step, each.skipped, each.error) for each in rehearsed] == [
         ("read", False, ""),

@@ -40,7 +40,14 @@ Answers = Callable[[httpx2.Request], httpx2.Response]
 
 
 def new(name: str, *, subject: str = "job-1", trigger: str = SUCCEEDED, hops: int = 0, **data: Any) -> NewEvent:
-    event = Event("", "/mistral-ai/default", trigger, subject, "2026-11-22T12:00:00Z", {"name": name, **data})
+    event = Event(
+        id="",
+        source="/mistral-ai/default",
+        type=trigger,
+        subject=subject,
+        time="2026-11-22T12:00:00Z",
+        data={"name": name, **data},
+    )
     return NewEvent("mistral-ai", event, name, origin="poll", hops=hops)
 
 

@@ -23,7 +23,14 @@ FAILED = "batch-jobs/batch_job.failed"
 
 
 def new(name: str, trigger: str = SUCCEEDED, connection: str = "mistral-ai") -> NewEvent:
-    event = Event("", "/mistral-ai/default", trigger, name, "2026-11-22T12:00:00Z", {"name": name})
+    event = Event(
+        id="",
+        source="/mistral-ai/default",
+        type=trigger,
+        subject=name,
+        time="2026-11-22T12:00:00Z",
+        data={"name": name},
+    )
     return NewEvent(connection, event, name, origin="poll")
 
 

@@ -89,7 +89,7 @@ async def test_a_rotated_secret_and_the_one_before_sign_for_a_day(
 
 async def test_deliveries_are_retried_all_or_none(subscribers: Subscribers, journal: Journal) -> None:
     added, _ = await subscribers.add({"url": URL})
-    event = Event("", "/demo/default", "things/made", None, "2026-11-26T08:00:00Z", {})
+    event = Event(id="", source="/demo/default", type="things/made", subject=None, time="2026-11-26T08:00:00Z", data={})
     await journal.append([NewEvent("demo", event, "1")])
     (delivery,) = await journal.deliveries(subscription=added.id)
     await journal.record_attempt(delivery.id, None, state="dead", reason="gone")

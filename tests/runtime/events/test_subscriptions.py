@@ -30,7 +30,9 @@ from runtime.journal.entries import EXHAUSTED, Filter
 
 DATA = {"id": "job-1", "status": "SUCCESS", "total": 2, "done": True}
 SUCCEEDED = "batch-jobs/batch_job.succeeded"
-EVENT = Event("evt_1", "/mistral-ai/team-b", SUCCEEDED, "job-1", "2026-11-26T08:00:00Z", DATA)
+EVENT = Event(
+    id="evt_1", source="/mistral-ai/team-b", type=SUCCEEDED, subject="job-1", time="2026-11-26T08:00:00Z", data=DATA
+)
 URL = "https://example.com/hook"
 
 
@@ -62,7 +64,9 @@ def test_a_subscription_asks_for_connection_trigger_and_values_of_fields(
 
 
 def test_events_of_the_runtime_itself_are_given_only_to_who_names_them() -> None:
-    event = Event("evt_2", "/mistral-ai/default", EXHAUSTED, "dlv_1", "2026-11-26T08:00:00Z", {})
+    event = Event(
+        id="evt_2", source="/mistral-ai/default", type=EXHAUSTED, subject="dlv_1", time="2026-11-26T08:00:00Z", data={}
+    )
     wanting = [Filter(), Filter(triggers=("*",)), Filter(triggers=(EXHAUSTED,)), Filter(triggers=("*", EXHAUSTED))]
     assert [each.matches("mistral-ai", event) for each in wanting] == [False, False, True, True]
 
@@ -155,5 +159,5 @@ def test_an_event_has_the_json_form_of_cloudevents() -> None:
     assert judged.get_attributes()["subject"] == "job-1"
     assert judged.get_extension("sequence") == "00000000000000000042"
     assert judged.get_data() == DATA
-    without = Event("evt_2", EVENT.source, SUCCEEDED, None, EVENT.time, {})
+    without = Event(id="evt_2", source=EVENT.source, type=SUCCEEDED, subject=None, time=EVENT.time, data={})
     assert "subject" not in event_document(without)

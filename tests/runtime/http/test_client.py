@@ -91,13 +91,13 @@ def client_for(server: FaultServer, limits: Limits = DEFAULT_LIMITS, **options: 
 
 
 async def get(client: Client, url: str, **fields: str) -> Response:
-    return await client.send(Request("GET", url, Headers(fields)), operation="files.list")
+    return await client.send(Request("GET", url, headers=Headers(fields)), operation="files.list")
 
 
 async def failure_of(client: Client, url: str) -> TransportError | MappingError:
     """What a call ends with; the checks that hold for every failure are made here."""
     headers = Headers({"Authorization": f"Bearer {SECRET}"})
-    request = Request("POST", f"{url}?key={SECRET}", headers, SECRET.encode(), frozenset({SECRET}))
+    request = Request("POST", f"{url}?key={SECRET}", headers=headers, body=SECRET.encode(), secrets=frozenset({SECRET}))
     with pytest.raises((TransportError, MappingError)) as caught:
         async with asyncio.timeout(20):
             await client.send(request, operation="files.list")
@@ -121,7 +121,9 @@ async def test_a_request_arrives_with_what_was_declared_and_the_fields_every_req
     provider: FaultServer,
 ) -> None:
     async with client_for(provider) as client:
-        request = Request("POST", provider.url("/echo?a=b%20c#fragment"), Headers({"X-Api-Key": "k"}), b'{"a": 1}')
+        request = Request(
+            "POST", provider.url("/echo?a=b%20c#fragment"), headers=Headers({"X-Api-Key": "k"}), body=b'{"a": 1}'
+        )
         response = await client.send(request, operation="files.create")
     (received,) = provider.requests
     assert received.line == "POST /echo?a=b%20c HTTP/1.1"
@@ -141,7 +143,7 @@ async def test_a_request_arrives_with_what_was_declared_and_the_fields_every_req
 async def test_a_declared_field_is_sent_once_and_as_declared(provider: FaultServer) -> None:
     declared = {"User-Agent": "mine", "ACCEPT-ENCODING": "identity", "host": "virtual.example", "X-Empty": ""}
     async with client_for(provider) as client:
-        await client.send(Request("GET", provider.url("/echo"), Headers(declared)), operation="files.list")
+        await client.send(Request("GET", provider.url("/echo"), headers=Headers(declared)), operation="files.list")
     assert sorted(provider.requests[0].headers) == sorted((name.lower(), text) for name, text in declared.items())
 
 
@@ -152,7 +154,9 @@ async def test_T27_the_length_of_a_body_is_what_it_is_and_not_what_was_declared(
     provider: FaultServer, declared: dict[str, str]
 ) -> None:
     async with client_for(provider) as client:
-        await client.send(Request("PUT", provider.url("/echo"), Headers(declared), b"four"), operation="files.put")
+        await client.send(
+            Request("PUT", provider.url("/echo"), headers=Headers(declared), body=b"four"), operation="files.put"
+        )
     (received,) = provider.requests
     assert received.body == b"four"
     assert received.values("content-length") == ["4"]
@@ -267,7 +271,7 @@ async def test_T35_T36_a_redirect_is_an_answer_and_is_not_followed(
     provider: FaultServer, path: str, status: int
 ) -> None:
     async with client_for(provider) as client:
-        request = Request("POST", provider.url(path), Headers({"X-Api-Key": "k"}), b"{}")
+        request = Request("POST", provider.url(path), headers=Headers({"X-Api-Key": "k"}), body=b"{}")
         assert (await client.send(request, operation="files.create")).status == status
     assert len(provider.requests) == 1
 
@@ -609,7 +613,7 @@ async def test_T26_a_field_that_would_break_the_request_is_not_sent_and_not_show
     provider: FaultServer, fields: dict[str, str]
 ) -> None:
     async with client_for(provider) as client:
-        request = Request("GET", provider.url("/echo"), Headers(fields), secrets=frozenset(fields.values()))
+        request = Request("GET", provider.url("/echo"), headers=Headers(fields), secrets=frozenset(fields.values()))
         with pytest.raises(TransportError, match=r"not valid HTTP/1\.1") as caught:
             await client.send(request, operation="files.list")
     assert SECRET not in "".join(traceback.format_exception(caught.value))
@@ -635,7 +639,7 @@ async def test_an_injected_transport_stands_in_for_the_network_and_the_guard_is_
         return httpx.Response(201, json={"url": str(request.url), "sent": request.content.decode(), **request.headers})
 
     async with Client(Guard(), transport=httpx.MockTransport(handle)) as client:
-        request = Request("POST", "http://localhost/v1?a=b", Headers({"X-Api-Key": "k"}), b"{}")
+        request = Request("POST", "http://localhost/v1?a=b", headers=Headers({"X-Api-Key": "k"}), body=b"{}")
         response = await client.send(request, operation="files.create", origin="http://localhost/")
         with pytest.raises(BlockedAddress):
             await client.send(request, operation="files.create", origin="https://localhost/")

@@ -56,13 +56,13 @@ def client_for(server: FaultServer, limits: Limits = DEFAULT_LIMITS, **options: 
 
 
 async def get(client: Client, url: str, **fields: str) -> Response:
-    return await client.send(Request("GET", url, Headers(fields)), operation="files.list")
+    return await client.send(Request("GET", url, headers=Headers(fields)), operation="files.list")
 
 
 async def failure_of(client: Client, url: str) -> TransportError | MappingError:
     """What a call ends with; the checks that hold for every failure are made here."""
     headers = Headers({"Authorization": f"Bearer {SECRET}"})
-    request = Request("POST", f"{url}?key={SECRET}", headers, SECRET.encode(), frozenset({SECRET}))
+    request = Request("POST", f"{url}?key={SECRET}", headers=headers, body=SECRET.encode(), secrets=frozenset({SECRET}))
     with pytest.raises((TransportError, MappingError)) as caught:
         async with asyncio.timeout(20):
             await client.send(request, operation="files.list")

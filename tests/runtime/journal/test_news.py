@@ -20,7 +20,11 @@ pytestmark = pytest.mark.anyio
 
 
 def new(key: str) -> NewEvent:
-    return NewEvent("mistral-ai", Event("", "/mistral-ai/default", "a/b", key, "2026-11-22T12:00:00Z", {}), key)
+    return NewEvent(
+        "mistral-ai",
+        Event(id="", source="/mistral-ai/default", type="a/b", subject=key, time="2026-11-22T12:00:00Z", data={}),
+        key,
+    )
 
 
 @pytest.fixture

@@ -25,7 +25,14 @@ async def test_an_event_comes_back_as_it_was_kept(journal: Journal, clock: Clock
     (appended,) = await journal.append([given])
     id = event_id("mistral-ai", SUCCEEDED, "m1")
     assert (appended.event_id, appended.seq, appended.created, appended.conflict) == (id, 1, True, False)
-    event = Event(id, "/mistral-ai/default", SUCCEEDED, "job-1", "2026-11-22T12:00:00Z", given.event.data)
+    event = Event(
+        id=id,
+        source="/mistral-ai/default",
+        type=SUCCEEDED,
+        subject="job-1",
+        time="2026-11-22T12:00:00Z",
+        data=given.event.data,
+    )
     kept = StoredEvent(1, "mistral-ai", event, "poll", "m1", clock.now, given.raw, "application/json", 2)
     assert await journal.event(id) == kept
     assert await journal.events() == [kept]

@@ -30,7 +30,11 @@ class Disk:
 
 
 def new(key: str) -> NewEvent:
-    return NewEvent("mistral-ai", Event("", "/mistral-ai/default", "a/b", None, "2026-11-22T12:00:00Z", {}), key)
+    return NewEvent(
+        "mistral-ai",
+        Event(id="", source="/mistral-ai/default", type="a/b", subject=None, time="2026-11-22T12:00:00Z", data={}),
+        key,
+    )
 
 
 @pytest.fixture

@@ -64,11 +64,11 @@ def demo(
 
 def post(body: Any, headers: Mapping[str, str] = TYPED, url: str = f"{HOME}/chat/completions") -> Request:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Request("POST", url, Headers(headers), content)
+    return Request("POST", url, headers=Headers(headers), body=content)
 
 
 def get(url: str, headers: Mapping[str, str] = TOKEN) -> Request:
-    return Request("GET", url, Headers(headers))
+    return Request("GET", url, headers=Headers(headers))
 
 
 def complaints(response: Response) -> list[tuple[list[Any], str]]:

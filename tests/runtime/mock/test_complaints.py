@@ -48,11 +48,11 @@ def provider() -> MockProvider:
 
 def post(body: Any, headers: Mapping[str, str] = TYPED, url: str = f"{HOME}/chat/completions") -> Request:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Request("POST", url, Headers(headers), content)
+    return Request("POST", url, headers=Headers(headers), body=content)
 
 
 def get(url: str, headers: Mapping[str, str] = TOKEN) -> Request:
-    return Request("GET", url, Headers(headers))
+    return Request("GET", url, headers=Headers(headers))
 
 
 def complaints(response: Response) -> list[tuple[list[Any], str]]:
@@ -131,7 +131,7 @@ def test_a_body_that_is_missing_is_422(provider: MockProvider, body: bytes) -> N
 def test_a_body_where_none_is_declared_is_422(provider: MockProvider) -> None:
     url = f"{HOME}/batch/jobs/one/cancel"
     assert complaints(provider.answer(post({"a": 1}, url=url))) == [(["body"], "extra_forbidden")]
-    assert provider.answer(Request("POST", url, Headers(TOKEN))).status == 200
+    assert provider.answer(Request("POST", url, headers=Headers(TOKEN))).status == 200
 
 
 @pytest.mark.parametrize(

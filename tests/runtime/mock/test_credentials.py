@@ -63,7 +63,7 @@ def demo(
 
 
 def get(url: str, headers: Mapping[str, str] = TOKEN) -> Request:
-    return Request("GET", url, Headers(headers))
+    return Request("GET", url, headers=Headers(headers))
 
 
 def basic(text: str) -> str:
@@ -211,7 +211,7 @@ def test_a_request_is_judged_by_path_then_method_then_credential_then_size_then_
     url, method, body = f"{HOME}/chat/nothing", "PUT", b"x" * (MAX_BODY + 1)
     seen = []
     for step in range(7):
-        seen.append(provider.answer(Request(method, url, Headers(headers), body)).status)
+        seen.append(provider.answer(Request(method, url, headers=Headers(headers), body=body)).status)
         if step == 0:
             url = f"{HOME}/chat/completions"
         elif step == 1:

@@ -102,11 +102,11 @@ def authenticated(operation: Operation, inputs: Mapping[str, Any], values: Mappi
 
 def post(body: Any, headers: Mapping[str, str] = TYPED, url: str = f"{HOME}/chat/completions") -> Request:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Request("POST", url, Headers(headers), content)
+    return Request("POST", url, headers=Headers(headers), body=content)
 
 
 def get(url: str, headers: Mapping[str, str] = TOKEN) -> Request:
-    return Request("GET", url, Headers(headers))
+    return Request("GET", url, headers=Headers(headers))
 
 
 def complaints(response: Response) -> list[tuple[list[Any], str]]:
@@ -223,7 +223,9 @@ def test_values_in_an_xml_document_have_their_types(body: str, complaints: list[
     template = {"value": XML, "placeholders": placeholders}
     head = {"Content-Type": "application/xml"}
     provider = MockProvider([demo({"do": {"method": "POST", "headers": head, "bodyTemplate": template}})], {})
-    answer = provider.answer(Request("POST", "https://demo.example/api/things", Headers(head), body.encode()))
+    answer = provider.answer(
+        Request("POST", "https://demo.example/api/things", headers=Headers(head), body=body.encode())
+    )
     found = json.loads(answer.body).get("detail", []) if answer.status == 422 else []
     assert [each["loc"] for each in found] == complaints
 
@@ -465,7 +467,9 @@ def test_operations_that_differ_in_a_fixed_header_alone_are_told_apart_by_it() -
 
     def asked(**headers: str) -> Any:
         fields = {name.replace("_", "-"): value for name, value in headers.items()}
-        return json.loads(provider.answer(Request("GET", "https://demo.example/api/things/1", Headers(fields))).body)
+        return json.loads(
+            provider.answer(Request("GET", "https://demo.example/api/things/1", headers=Headers(fields))).body
+        )
 
     assert asked(Accept="text/html") == "things.page"
     assert asked(accept="text/plain", x_form="bare") == "things.bare"
@@ -504,7 +508,7 @@ def test_api_request_is_answered_as_the_operation_that_has_its_path(provider: Mo
 def test_a_method_that_no_operation_has_there_is_405_and_says_which_it_takes(
     provider: MockProvider, method: str
 ) -> None:
-    response = provider.answer(Request(method, f"{HOME}/files/f1", Headers(TOKEN)))
+    response = provider.answer(Request(method, f"{HOME}/files/f1", headers=Headers(TOKEN)))
     assert (response.status, response.headers["Allow"]) == (405, "DELETE, GET")
 
 
