@@ -1,8 +1,8 @@
-"""Text with `{{name}}` in it: Placeholder (declared), Slot (used), Template (compiled), and what a place demands.
+"""Text with `{{name}}` in it: Placeholder (declared), Slot (used), Template (compiled), and parts of URLs made of them.
 
-A template is read once, at load, with Jinja's lexer: data, `{{`, one name, `}}`, and nothing else (language rule 1).
-Rendering substitutes in one pass and encodes each value for the place it lands in (rule 2), so no value is ever read
-as template text. Bodies have their own module, since a JSON body is a tree and not text.
+A template is compiled when its definition is loaded, with Jinja's lexer: data, `{{`, one name, `}}`, and nothing else
+(language rule 1). Rendering substitutes in one pass and encodes each value for the place it lands in (rule 2), so no
+value is ever read as template text. Bodies are in `requests`, since a JSON body is a tree and not text.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MARKUP = re.compile(r"\{\{|\{%|\{#")
 #: A slot may occur this often in one template.
 MAX_SLOTS = 200
 
-#: Rendered values by name; a name that is not in it was not supplied.
+#: Values by name; a missing name was not supplied.
 Values = Mapping[str, Any]
 
 
@@ -46,7 +46,7 @@ class Placeholder:
     the only values allowed, `nullable` lets an explicit null be sent, `multi` lets a path value hold several segments,
     `explode` makes each member of an Object a query parameter or a header of its own (OpenAPI's word for it),
     `encoding` is the row of FILE_ENCODINGS that makes text of the bytes of a File.
-    `schema` is the JSON Schema of the value, for tools and pages; nothing here checks it.
+    `schema` is the JSON Schema of the value, for tools and pages; it is not checked here.
     """
 
     name: str
@@ -67,11 +67,11 @@ class Placeholder:
 
     @property
     def type(self) -> str:
-        """The canonical name of the type: `Integer` where the definition says `int`."""
+        """The canonical name of the type: `Integer` for `int`."""
         return self.convertor.name
 
     def read(self, value: Any) -> Any:
-        """The value as this placeholder's type, within its bounds; raises ValueError with a sentence."""
+        """Returns the value as this placeholder's type, within its bounds; raises ValueError with a sentence."""
         value = self.convertor.read(value)
         if self.encoding and isinstance(value, bytes):
             value = FILE_ENCODINGS[self.encoding](value)
@@ -93,7 +93,7 @@ class Slot:
 
 
 class TemplateSyntaxError(ValueError):
-    """The text is not in the template language; the message says which part of it."""
+    """The text is not in the template language; the message quotes the part that is not."""
 
 
 @functools.cache
@@ -105,7 +105,7 @@ def _lexer() -> Lexer:
 
 
 def split_template(text: str) -> tuple[str | Slot, ...]:
-    """The text as literal parts and slots, in order; raises TemplateSyntaxError for all else (language rule 1).
+    """Splits text into literal parts and slots; raises TemplateSyntaxError for anything else (language rule 1).
 
     >>> split_template("/{{ id }}/cancel")
     ('/', Slot(name='id'), '/cancel')
@@ -131,7 +131,7 @@ def split_template(text: str) -> tuple[str | Slot, ...]:
 
 
 def unused_characters(text: str) -> Iterator[str]:
-    """Characters of the private use area that the text holds neither as they are nor as a JSON escape.
+    """Yields characters of the private use area that the text does not contain, not even as a JSON escape.
 
     Raises TemplateSyntaxError when there are no more.
     """
@@ -185,7 +185,7 @@ class Template:
     literal: str | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Works out once what every rendering asks."""
+        """Computes what every rendering needs."""
         names = tuple(dict.fromkeys(part.name for part in self.parts if isinstance(part, Slot)))
         object.__setattr__(self, "names", names)
         object.__setattr__(self, "only_slot", names[0] if names and len(self.parts) == 1 else None)
@@ -193,11 +193,15 @@ class Template:
 
     @classmethod
     def from_text(cls, text: str) -> Template:
-        """The text compiled; raises TemplateSyntaxError."""
+        """Compiles text; raises TemplateSyntaxError."""
         return cls(split_template(text))
 
+    def show(self) -> str:
+        """Returns the template as OpenAPI writes it: `/files/{id}`."""
+        return "".join(part if isinstance(part, str) else f"{{{part.name}}}" for part in self.parts)
+
     def render(self, values: Values, encode: Callable[[str], str] = str) -> str | None:
-        """The text with each value encoded in its place; None if it is one slot and its value was not supplied.
+        """Returns the text with each value encoded in its place; None if it is one slot and its value was not supplied.
 
         Inside a longer text a value that was not supplied is empty (language rule 4). Raises Unrenderable.
         """
@@ -217,9 +221,9 @@ class Template:
         return "".join(out)
 
     def render_header(self, values: Values) -> str | None:
-        """The text as a header value; as `render`, and raises Unrenderable for what no header carries (hazard T26).
+        """Renders a header value; raises Unrenderable for text that no header can carry (hazard T26).
 
-        Spaces at its ends are no part of a header value (RFC 9110, section 5.5), so they are left out.
+        Spaces at its ends are not part of a header value (RFC 9110, section 5.5), so they are left out.
         """
         text = self.render(values, encode_header)
         return None if text is None else text.strip(" ")
@@ -241,7 +245,7 @@ class QueryPair:
     reserved: frozenset[str] = frozenset()
 
     def render(self, values: Values) -> str | None:
-        """The encoded pair, or None when its whole value was not supplied; an Array repeats the name."""
+        """Returns the encoded pair, or None if its whole value was not supplied; an Array repeats the name."""
         slot = self.value.only_slot
         if self.explodes and slot is not None:
             return self._explode(slot, values.get(slot)) or None
@@ -264,9 +268,9 @@ class QueryPair:
 
 @dataclass(frozen=True, slots=True)
 class PathTemplate:
-    """What follows the base URL: endpoint and path joined, already split into path and query, literals encoded.
+    """What follows the base URL: endpoint and path joined, split into path and query, literals encoded.
 
-    `multi` are the names whose values may hold several segments, as does one that the path begins with.
+    `multi` are the names whose values may hold several segments; so may a value that the path begins with.
     """
 
     path: Template
@@ -279,9 +283,9 @@ class PathTemplate:
         return bool(self.path.parts) and isinstance(self.path.parts[0], Slot)
 
     def render(self, values: Values) -> str:
-        """The encoded path, without the query; raises Unrenderable for a value that would change its shape.
+        """Returns the encoded path, without the query; raises Unrenderable for a value that would change its shape.
 
-        No value is dots alone, so a path whose fixed text holds no dot segment never gets one.
+        No value may be a dot segment, so a path whose fixed text has none never gets one.
         """
         if self.path.literal is not None:
             return self.path.literal
@@ -303,30 +307,43 @@ class PathTemplate:
 
 
 def render_url(template: Template, values: Values) -> str:
-    """A whole URL with values in it: a host part, a segment, or, at its beginning, the URL up to there.
+    """Returns a whole URL with values in it: host parts, segments, or, at its beginning, the URL up to there.
 
-    Raises Unrenderable for a value that is missing or would lead elsewhere (hazard T30), ValueError for no URL.
+    A host part is letters, digits, `-` and `.`. Raises Unrenderable for a value that is missing or would lead elsewhere
+    (hazard T30), ValueError if the result is not a URL.
     """
-    url = ""
-    for part in template.parts:
-        if isinstance(part, str):
-            url += part
-            continue
-        if part.name not in values:
-            raise Unrenderable(part.name, "it is not set")
-        value = to_text(values[part.name])
+    first = next(iter(template.parts), "")
+    if isinstance(first, Slot) and first.name in values:
         try:
-            if not url:
-                origin_of(value)
-                url = value if template.only_slot else value.rstrip("/")
-            else:
-                url += (encode_segment if "/" in url.partition("://")[2] else encode_host_part)(value)
+            origin_of(to_text(values[first.name]))
         except ValueError as error:
-            raise Unrenderable(part.name, str(error)) from None
+            raise Unrenderable(first.name, str(error)) from None
+    url = fill_url(template, values)
     origin_of(url)
     return url
 
 
+def fill_url(template: Template, values: Values) -> str:
+    """Returns the text of `render_url` without a check of its origin; raises Unrenderable for the other values."""
+    url = ""
+    for part in template.parts:
+        if isinstance(part, str):
+            url += part
+        elif part.name not in values:
+            raise Unrenderable(part.name, "it is not set")
+        elif not url:
+            value = to_text(values[part.name])
+            url = value if template.only_slot else value.rstrip("/")
+        else:
+            try:
+                url += (encode_segment if "/" in url.partition("://")[2] else encode_host_part)(
+                    to_text(values[part.name])
+                )
+            except ValueError as error:
+                raise Unrenderable(part.name, str(error)) from None
+    return url
+
+
 def render_query(pairs: Sequence[QueryPair], values: Values) -> str:
-    """The query without its `?`; empty when no pair is left."""
+    """Returns the query without its `?`; empty if no pair is left."""
     return "&".join(text for pair in pairs if (text := pair.render(values)) is not None)

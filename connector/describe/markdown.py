@@ -1,6 +1,6 @@
 """A connector as one readable page of Markdown: its values, operations with inputs and fields, triggers.
 
-What a definition says stands in the page as text: nothing in it can make a link, a table cell or markup of its own.
+The texts of a definition stay text: none of them can add a link, a table cell or other markup to the page.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from connector.model.definition import Connector, CustomOperation, Field, Operation
-from connector.templates import Placeholder, Template
+from connector.templates import Placeholder
 from connector.types import to_text
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>#|!~])")
 
 
 def to_markdown(connector: Connector) -> str:
-    """The page. The same connector gives the same text."""
+    """Returns the page; the same for the same connector."""
     return "\n".join(_page(connector)) + "\n"
 
 
@@ -24,18 +24,13 @@ def _page(connector: Connector) -> Iterator[str]:
     yield f"# {_text(connector.short or connector.handle)}"
     if connector.description:
         yield from ("", _text(connector.description))
-    yield from ("", f"Handle `{connector.handle}`, base URL `{_shown(connector.service.base)}`.")
+    yield from ("", f"Handle `{connector.handle}`, base URL `{_code(connector.service.base.show())}`.")
     service = connector.service
     if service.placeholders:
         yield from ("", "## Connection", "")
+        secret = service.credentials
         rows = [
-            (
-                f"`{name}`",
-                each.type,
-                "yes" if name in service.credentials else "",
-                _presence(each),
-                _text(each.description),
-            )
+            (f"`{name}`", each.type, "yes" if name in secret else "", _presence(each), _text(each.description))
             for name, each in service.placeholders.items()
         ]
         yield from _table(("value", "type", "secret", "required or default", "what it is"), rows)
@@ -64,11 +59,11 @@ def _operation(operation: Operation | CustomOperation) -> Iterator[str]:
     for text in words:
         yield from (_text(text), "")
     if isinstance(operation, Operation):
-        yield f"`{operation.method} {_shown(operation.path.path)}`" + (", pages" if operation.pagination else "")
+        yield f"`{operation.method} {_code(operation.path.path.show())}`" + (", pages" if operation.pagination else "")
     else:
         yield f"{len(operation.steps)} step{'' if len(operation.steps) == 1 else 's'}"
     rows = [
-        (f"`{name}`", each.type, _place(operation, name), _presence(each), _explain(each))
+        (f"`{name}`", each.type, ", ".join(operation.places.get(name, ())), _presence(each), _explain(each))
         for name, each in operation.inputs.items()
     ]
     if rows:
@@ -81,16 +76,11 @@ def _operation(operation: Operation | CustomOperation) -> Iterator[str]:
 def _fields(fields: Sequence[Field]) -> Iterator[str]:
     if fields:
         yield ""
-        rows = [(f"`{each.name}`", _kind(each), _text(each.description)) for each in fields]
+        rows = [
+            (f"`{each.name}`", f"{'list of ' if each.multivalue else ''}{each.type}", _text(each.description))
+            for each in fields
+        ]
         yield from _table(("field", "type", "what it is"), rows)
-
-
-def _kind(field: Field) -> str:
-    return f"list of {field.type}" if field.multivalue else field.type
-
-
-def _place(operation: Operation | CustomOperation, name: str) -> str:
-    return ", ".join(operation.places.get(name, ()))
 
 
 def _presence(placeholder: Placeholder) -> str:
@@ -113,10 +103,6 @@ def _explain(placeholder: Placeholder) -> str:
     return " ".join(words)
 
 
-def _shown(template: Template) -> str:
-    return _code("".join(part if isinstance(part, str) else f"{{{part.name}}}" for part in template.parts))
-
-
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
     yield f"| {' | '.join(columns)} |"
     yield f"|{'---|' * len(columns)}"
@@ -125,7 +111,7 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[st
 
 
 def _text(text: str) -> str:
-    """Text on one line, in which nothing is markup but code between two back ticks."""
+    """Returns text on one line, escaped but for code between two back ticks."""
     pieces = " ".join(text.split()).split("`")
     if len(pieces) % 2 == 0:
         return _MARKUP.sub(r"\\\1", "`".join(pieces))
@@ -135,5 +121,5 @@ def _text(text: str) -> str:
 
 
 def _code(text: str) -> str:
-    """Text for a code span: no back tick, no cell border, no line break."""
+    """Returns text for a code span: without back tick, cell border or line break."""
     return " ".join(text.split()).replace("`", "'").replace("|", "¦")

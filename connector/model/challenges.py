@@ -1,8 +1,7 @@
-"""The handshake of a webhook: what a provider asks before it sends events there, and the answer that it expects.
+"""The handshake of a webhook: the challenge that a provider sends before any event, and the answer that it expects.
 
-A Challenge is read once from `webhook.challenge`. Where it stands in the body, the message was verified like any other
-(Slack, Zoom); where it stands in the query, it is a request of its own that may have to show the secret (Meta). Nothing
-here answers a request; the runtime's ingress does.
+A challenge in the body comes in a message that was verified like any other (Slack, Zoom); one in the query is a request
+of its own that may have to contain the secret (Meta).
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from connector.templates import Template
 
 #: A challenge has at most this many characters.
 MAX_CHALLENGE = 1024
-#: What is signed for a stranger must not be a message of a provider: no object, list or form looks like this.
+#: Only plain tokens are signed, since a signed object, list or form could be sent back as a message.
 _TOKEN = re.compile(r"[A-Za-z0-9._+-]+=*\Z")
 #: What an answer may hold.
 ANSWER_NAMES = ("challenge", "hmac")
@@ -27,7 +26,7 @@ ANSWER_NAMES = ("challenge", "hmac")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Challenge:
-    """Where the challenge is, and what is answered; `answer` is one text, or texts by name for a JSON object."""
+    """Where the challenge is, and the answer: one text, or texts by name for a JSON object."""
 
     answer: Template | Mapping[str, Template]
     body: Selector | None = None
@@ -40,21 +39,21 @@ class Challenge:
 
     @property
     def signs(self) -> bool:
-        """True if an answer holds a signature of the challenge."""
+        """True if the answer contains a signature of the challenge."""
         templates = [self.answer] if isinstance(self.answer, Template) else self.answer.values()
         return any("hmac" in template.names for template in templates)
 
     def find(self, document: Any) -> str | None:
-        """The challenge in a body that was verified, or None if it is a message like any other."""
+        """Returns the challenge in a verified body, or None for an ordinary message."""
         if self.body is None or (self.when is not None and self.when.find_one(document) not in self.words):
             return None
         found = self.body.find_one(document)
         return found if isinstance(found, str) and 0 < len(found) <= MAX_CHALLENGE else None
 
     def find_in_query(self, query: Mapping[str, str], secrets: Sequence[str]) -> str | None:
-        """The challenge in a query, or None if there is none.
+        """Returns the challenge in a query, or None if there is none.
 
-        Raises InvalidSignature for one without the secret where that has to be shown.
+        Raises InvalidSignature if the secret must be in the query and is not.
         """
         found = query.get(self.query, "") if self.query else ""
         if not 0 < len(found) <= MAX_CHALLENGE:

@@ -1,8 +1,7 @@
-"""What a definition is once it is read: Connector, Resource, Operation, Field, Webhook; its Service is `configuring`'s.
+"""A definition once it has been read: Connector, Resource, Operation, Field, Webhook.
 
-Frozen values with everything compiled and flattened: an Operation already holds its whole path, merged headers, query,
-body, inputs and fields, and nothing here knows in which of several shapes it was written. `parsing` makes these values,
-`building` and `mapping` use them; what the steps of a CustomOperation do is `steps`'.
+Everything is compiled and flattened: an Operation holds its whole path, merged headers, query, body, inputs and fields,
+whichever of several shapes its author chose. `parsing` makes these values; `requests`, `answers` and `events` use them.
 """
 
 from __future__ import annotations
@@ -29,7 +28,8 @@ FieldPlan = tuple[str, str | None, Callable[[Any], Any], frozenset[type], bool]
 class Field:
     """One value picked from an answer: its name, type and selector; `multivalue` makes it one flat list.
 
-    With `join` a list that the selector finds is one text: what is text in it, and in its objects what `join` selects.
+    With `join` a list that the selector finds becomes one text: its items that are text, and what `join` selects in its
+    objects.
     """
 
     name: str
@@ -39,12 +39,12 @@ class Field:
     multivalue: bool = False
     description: str = ""
     join: Selector | None = None
-    #: What mapping needs of it, in one tuple for speed: name, the one member it is (if it is one), finder, Python types
-    #: that pass unchanged (None's as well), multivalue.
+    #: What mapping needs, in one tuple for speed: name, the one member that the selector is (if it is one), finder,
+    #: Python types that pass unchanged (None's included), multivalue.
     plan: FieldPlan = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Chooses the finder once."""
+        """Chooses the finder."""
         find: Callable[[Any], Any] = self.selector.find_all if self.multivalue else self.selector.find_one
         if self.join is not None:
             find = _joining(find, self.join, multivalue=self.multivalue)
@@ -54,7 +54,7 @@ class Field:
 
     @property
     def members(self) -> tuple[str, ...]:
-        """The names of members that lead to the value, if that is all that finds it."""
+        """The names of members that lead to the value; empty if the selector has other steps."""
         return () if self.multivalue or self.join is not None else self.selector.members
 
     @property
@@ -64,7 +64,7 @@ class Field:
 
 
 def _joining(find: Callable[[Any], Any], join: Selector, *, multivalue: bool) -> Callable[[Any], Any]:
-    """A finder that puts the texts of each list it finds together."""
+    """Returns a finder that concatenates the texts of each list it finds."""
 
     def text_of(value: Any) -> Any:
         if type(value) is not list:
@@ -81,10 +81,10 @@ def _joining(find: Callable[[Any], Any], join: Selector, *, multivalue: bool) ->
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registration:
-    """How a provider is told where the messages of a webhook go: calls, of which all but the first may be missing.
+    """The calls that register a webhook with the provider; all but the first may be missing.
 
-    Their inputs `webhookUrl` and `webhookSecret` are ours to fill in, and those named as fields of the first answer are
-    filled with these. `renew` is called every `renew_every` seconds.
+    The runtime fills their inputs `webhookUrl` and `webhookSecret`, and those named like fields of the first answer.
+    `renew` is called every `renew_every` seconds.
     """
 
     subscribe: Operation
@@ -93,13 +93,13 @@ class Registration:
     renew_every: float = 86400.0
 
     def operations(self) -> Iterator[Operation]:
-        """Those that there are."""
+        """Yields the calls that are declared."""
         yield from (each for each in (self.subscribe, self.unsubscribe, self.renew) if each is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook:
-    """One event: the route it arrives at, its payload fields, and how it is made where the provider sends none."""
+    """One event: the route it arrives at, its payload fields, and how it is made if the provider does not send it."""
 
     connector: str
     resource: str
@@ -111,9 +111,9 @@ class Webhook:
     poll: Poll | None = None
     #: What the provider sends: JSON, or a form.
     content_type: str = "application/json"
-    #: What it asks before it sends anything; None if it asks nothing.
+    #: The handshake before the provider sends anything; None if there is none.
     challenge: Challenge | None = None
-    #: The calls by which a connection asks for its messages, says that it still wants them, and no longer does.
+    #: The calls that subscribe a connection to the messages, renew the subscription and end it.
     registration: Registration | None = None
 
     @property
@@ -126,12 +126,11 @@ class Webhook:
 class Operation:
     """One call of the provider, complete.
 
-    `inputs` are what the caller gives, by name; `places` says where each lands (path, query, header, body).
+    `inputs` are the caller's values by name; `places` are where each lands (path, query, header, body).
     `from_connection` are the names that the connection's values fill, and the caller may still pass; `shadowed` are
     those that the path or a header takes from the connection while the query or body declares an input of that name.
     `headers` are the service's and the operation's, merged; `own_headers` the lower-case names of the latter.
-    `idempotent` calls may be sent again; `idempotency_header` names the header that tells the provider which belong
-    together.
+    `idempotent` calls may be sent again; `idempotency_header` is the header whose value is the same in each attempt.
     """
 
     id: str
@@ -155,13 +154,13 @@ class Operation:
     policies: Policies = field(default_factory=Policies)
     idempotent: bool = False
     idempotency_header: str = ""
-    #: What ends a stream, where the definition says so: messages (`[DONE]`), or names of events that are its last.
+    #: What ends a stream, if declared: messages (`[DONE]`), or names of events that are its last.
     done: tuple[str, ...] = ()
-    #: The fields whose texts are put together over the messages of a stream.
+    #: The fields whose texts are concatenated over the messages of a stream.
     join: frozenset[str] = frozenset()
     #: Which of several steps of a custom operation makes this call, counted from 1; 0 for any other call.
     step: int = 0
-    #: True if the provider has announced that it will go, or it is gone; it can still be called.
+    #: True if the provider has announced its removal, or removed it; it can still be called.
     deprecated: bool = False
     #: The inputs whose members are headers of their own.
     header_inputs: tuple[str, ...] = ()
@@ -173,7 +172,7 @@ class Operation:
 
     @property
     def label(self) -> str:
-        """What errors call it: its id, and which step it is of an operation that has several."""
+        """The name in errors: the id, and the step of an operation that has several."""
         return f"{self.id}, step {self.step}" if self.step else self.id
 
     @property
@@ -184,7 +183,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """One kind of thing the provider has."""
+    """One kind of object at the provider."""
 
     handle: str
     short: str = ""
@@ -204,11 +203,11 @@ class Call:
 
 
 class Step(Protocol):
-    """One step of a custom operation, compiled; a row of STEP_TYPES (`steps`) reads each type."""
+    """One step of a custom operation, compiled; a row of STEP_TYPES (`parsing.steps`) reads each type."""
 
     @property
     def operation(self) -> Operation | None:
-        """The call that it makes; None for a step that asks nobody."""
+        """The call that it makes; None for a step without one."""
 
     @property
     def inputs(self) -> Mapping[str, Placeholder]:
@@ -229,8 +228,8 @@ class Step(Protocol):
 class CustomOperation:
     """An operation made of steps, which share one map of variables (language rule 18).
 
-    `inputs` are what the caller gives, `output` the fields of the result. It has whatever else an Operation is asked
-    for; what concerns the answer is that of the last step, where this is a call.
+    `inputs` are the caller's values, `output` the fields of the result. It has the properties of an Operation too;
+    those of the answer are the last step's, if that is a call.
     """
 
     handle: str
@@ -249,7 +248,7 @@ class CustomOperation:
 
     @property
     def label(self) -> str:
-        """What errors call it."""
+        """The name in errors: its handle."""
         return self.handle
 
     @property
@@ -259,7 +258,7 @@ class CustomOperation:
 
     @property
     def final(self) -> Operation | None:
-        """The call whose answer is that of the whole operation; None if the last step asks nobody."""
+        """The call whose answer is that of the whole operation; None if the last step makes no call."""
         return self.steps[-1].operation if self.steps else None
 
     @property
@@ -282,7 +281,7 @@ class CustomOperation:
 
     @property
     def join(self) -> frozenset[str]:
-        """The fields whose texts are put together over the messages of a stream."""
+        """The fields whose texts are concatenated over the messages of a stream."""
         return self.final.join if self.final is not None else frozenset()
 
     @property
@@ -292,17 +291,17 @@ class CustomOperation:
 
     @property
     def pagination(self) -> Pagination | None:
-        """How its list goes on."""
+        """How its list is paged."""
         return self.final.pagination if self.final is not None else None
 
 
-#: What OPERATION stands for: `resource.operation`, or the handle of a custom operation.
+#: What a caller can name: an operation of a resource, or a custom operation.
 AnyOperation = Operation | CustomOperation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connector:
-    """A definition, read and compiled; the same for every connection to its provider."""
+    """A compiled definition; the same for every connection to its provider."""
 
     handle: str
     service: Service
@@ -320,9 +319,9 @@ class Connector:
         return tuple(webhook for resource in self.resources.values() for webhook in resource.webhooks)
 
     def operation(self, id: str) -> AnyOperation:
-        """The operation of that id: `resource.operation`, or the handle of a custom one.
+        """Returns the operation with that id: `resource.operation`, or the handle of a custom one.
 
-        Raises UnknownOperation, which names the nearest of both.
+        Raises UnknownOperation, which names the most similar one.
         """
         found = self.operations.get(id) or self.custom_operations.get(id)
         if found is None:

@@ -1,7 +1,6 @@
-"""How a provider wants to be treated, as its definition says: how fast, how often again, and what its failures mean.
+"""The policies of a provider: how fast it may be called, what is sent again, and what its failures mean.
 
-These are values, read once; what belongs to an operation wins over what belongs to its service, key by key. The
-runtime acts on them: it waits, counts and tries again, and neither a clock nor a wait is here.
+These are values; those of an operation win over those of its service, key by key. The runtime acts on them.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ from connector.selectors import Selector
 from connector.strict_json import same_json
 from connector.types import to_text
 
-#: Compiles the selector at a key of a block; None where there is none. What follows is where the block is, seen from
+#: Compiles the selector at a key of a block; None if there is none. Further arguments are the path of the block within
 #: the one that is read.
 ReadSelectorAt = Callable[..., Selector | None]
 #: Methods that change nothing, and may be repeated (RFC 9110, section 9.2.1).
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-#: More attempts than this are never made.
+#: The largest number of attempts.
 MAX_ATTEMPTS = 10
 
 
@@ -36,7 +35,7 @@ class RateLimit:
 class Retry:
     """When a call is sent again: `attempts` in all, after one of the `statuses`, waiting `max_delay` seconds at most.
 
-    A call that is not idempotent is sent again where a limit refused it, and where it surely was not sent.
+    A call that is not idempotent is sent again only if a rate limit refused it or it certainly was not sent.
     """
 
     attempts: int = 4
@@ -46,9 +45,9 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """What a failure that comes with a status of success is known by: what `selector` finds is one of `values`.
+    """The sign of a failure that comes with a status of success: what `selector` finds is one of `values`.
 
-    Without values it is enough that anything is there: neither null nor false nor an empty text, list or object.
+    Without values anything counts but null, false, and an empty text, list or object.
     """
 
     selector: Selector
@@ -66,9 +65,9 @@ class Sign:
 class ErrorMap:
     """What the provider's failures mean.
 
-    `message` and `code` select its words and its code; `retry_after` is the header with the time to wait; `statuses`
-    says what a status means here. An answer of 2xx, or a message of a stream, is a failure if one of the signs in
-    `when` is in it.
+    `message` and `code` select its message and its code; `retry_after` is the header with the time to wait; `statuses`
+    are meanings of statuses. An answer of 2xx, or a message of a stream, is a failure if it has one of the signs in
+    `when`.
     """
 
     message: Selector | None = None
@@ -82,21 +81,21 @@ class ErrorMap:
         return any(sign.is_in(document) for sign in self.when)
 
     def code_in(self, document: Any) -> str | None:
-        """The provider's own code as text, or None."""
+        """Returns the provider's own code as text, or None."""
         found = self.code.find_one(document) if self.code is not None else None
         return to_text(found) if isinstance(found, (str, int, float)) and found != "" else None
 
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """All of it."""
+    """All policies of a service or an operation."""
 
     rate_limit: RateLimit | None = None
     retry: Retry = field(default_factory=Retry)
     errors: ErrorMap = field(default_factory=ErrorMap)
 
     def overlaid(self, source: Mapping[str, Any], read: ReadSelectorAt) -> Policies:
-        """These policies with what a service or an operation says over them; misshapen parts are left out."""
+        """Returns these policies with those of a service or an operation applied; wrong shapes are ignored."""
         policies = self
         if isinstance(rate := source.get("rateLimit"), Mapping):
             limit = self.rate_limit or RateLimit()
@@ -124,7 +123,7 @@ class Policies:
 
 
 def read_idempotency(source: Any, method: str) -> tuple[bool, str]:
-    """Whether a call may be sent again after it was sent, and the header that carries its key (empty for none)."""
+    """Returns whether a call may be sent again, and the header of its idempotency key (empty for none)."""
     if isinstance(source, Mapping):
         header = source.get("header")
         return True, header if isinstance(header, str) else ""

@@ -1,7 +1,7 @@
-"""How an event is made where the provider sends none: Poll, what a webhook's `poll` says.
+"""Polls: how events are made if the provider does not send them.
 
-A poll names an operation that lists things, how a thing is told from another (its key), and what of it is news (its
-transition). Here that is read and decided for one record; when to ask, and what was seen already, is the runtime's.
+A Poll names an operation that lists objects, the key of an object, and which of its changes are events (transitions).
+The runtime decides when to poll and remembers what it has seen.
 """
 
 from __future__ import annotations
@@ -15,24 +15,23 @@ from connector.selectors import Selector
 from connector.strict_json import same_json
 from connector.types import to_text
 
-#: Compiles the selector at a key of a block; None where there is none.
+#: Compiles the selector at a key of a block; None if there is none.
 ReadSelectorIn = Callable[[Mapping[str, Any], str], Selector | None]
-#: Where a poll that was never run before begins: with what comes from then on, or with all there is.
+#: Where the first run of a poll begins: with what comes from then on, or with everything there is.
 STARTS = ("now", "all")
-#: The transition of a thing that was not there before.
+#: The transition of an object that was not there before.
 NEW = "new"
-#: How often is asked unless told, in seconds.
+#: The default interval, in seconds.
 INTERVAL = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Poll:
-    """What is asked, how often (in seconds), and what of an answer is news.
+    """Which operation is polled, how often (in seconds), and which changes are events.
 
-    `key` selects in a record what tells it from all others. `when` is `new` (a key that was not seen before),
-    `changed` (a record that is not as it was) or `state`: what `state` selects is one of `states`. `start` is one of
-    STARTS. `inputs` are what the operation is asked with; an operator may add to them. `source` is the block as it was
-    written.
+    `key` selects the identity of a record. `when` is `new` (an unseen key), `changed` (the record differs)
+    or `state` (what `state` selects is one of `states`). `start` is one of STARTS. `inputs` are those of the call, to
+    which an operator may add. `source` is the block as it was written.
     """
 
     operation: str
@@ -47,16 +46,20 @@ class Poll:
 
     @classmethod
     def from_json(cls, source: Mapping[str, Any], read: ReadSelectorIn) -> Poll | None:
-        """Reads the block; None where its shape is not right, which the schema says. Raises ValueError.
+        """Reads the block; returns None for a wrong shape, which the JSON Schema reports. Raises ValueError.
 
-        Unless told, the key is at `id`, what is new is news, and a poll begins now.
+        By default the key is at `id`, new records are events, and a poll begins now.
         """
         key = read(source, "key") if "key" in source else Selector.from_json(["id"])
         interval, start = source.get("interval", INTERVAL), source.get("start", STARTS[0])
         inputs = source.get("inputs", {})
-        if key is None or not isinstance(source.get("operation"), str) or not _is_seconds(interval):
-            return None
-        if not isinstance(inputs, Mapping):
+        is_time = isinstance(interval, (int, float)) and not isinstance(interval, bool) and interval > 0
+        if (
+            key is None
+            or not isinstance(source.get("operation"), str)
+            or not is_time
+            or not isinstance(inputs, Mapping)
+        ):
             return None
         if start not in STARTS:
             raise ValueError(f"`start` is one of {', '.join(STARTS)}")
@@ -65,7 +68,7 @@ class Poll:
             listed = when.get("in")
             state, states = read(when, "selector"), tuple(listed) if isinstance(listed, list) else ()
             if state is None or not states:
-                raise ValueError("`when` selects a state and lists `in` which of them are news")
+                raise ValueError("`when` selects a state and lists in `in` which states are events")
             when = "state"
         elif when not in (NEW, "changed"):
             raise ValueError("`when` is new, changed, or {selector, in}")
@@ -82,12 +85,12 @@ class Poll:
         )
 
     def find_key(self, record: Any) -> str | None:
-        """What tells this record from all others, as text; None where it has nothing of the kind."""
+        """Returns the key of a record as text; None if it has none."""
         found = self.key.find_one(record)
         return to_text(found) if isinstance(found, (str, int, float)) and found != "" else None
 
     def find_transition(self, record: Any) -> str | None:
-        """What this record tells: `new`, its state, or what it is like now; None where it tells nothing."""
+        """Returns the transition of a record: `new`, its state, or a digest of it; None if it is not an event."""
         if self.when == NEW:
             return NEW
         if self.state is None:
@@ -96,12 +99,8 @@ class Poll:
         return to_text(found) if any(same_json(found, each) for each in self.states) else None
 
 
-def _is_seconds(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
-
-
 def _digest(record: Any) -> str:
-    import hashlib  # needed by whoever polls only
+    import hashlib  # only polls need it
 
     text = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -1,7 +1,6 @@
-"""How a provider is reached, and one connection to it: a Service, and the Config that it makes of the values of one.
+"""How a provider is reached (Service), and the checked values of one connection to it (Config).
 
-Both are frozen; a Config is checked once, when the connection is first used. Who reads a Service from a definition is
-`services`, and who keeps a connection's values the runtime.
+A Config is made once, when the connection is first used. The runtime keeps the values of connections.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from connector.messages import Request, secret_forms
 from connector.model.policies import Policies
 from connector.protocols import Auth, Moment, NoAuth, Scheme, method_key
 from connector.selectors import Selector
-from connector.templates import Placeholder, Template, Unrenderable
+from connector.templates import Placeholder, Template, Unrenderable, fill_url
 from connector.types import to_text
-from connector.urls import check_base_url, encode_host_part, encode_segment, origin_of
+from connector.urls import check_base_url, origin_of
 
-#: A shorter text is not looked for in successful answers: it would stand in them by chance.
+#: Shorter secrets are not masked in successful answers: they would be found there by chance.
 SHORTEST_TOKEN = 8
 #: The value by which a connection chooses among several methods of authentication.
 AUTH_METHOD = "authMethod"
@@ -29,10 +28,10 @@ AUTH_METHOD = "authMethod"
 class Config:
     """One connection's values, checked against its service.
 
-    `values` are texts by name, defaults filled; `secrets` are the forms in which its credentials must never be shown,
+    `values` are texts by name, defaults included; `secrets` are the forms of its credentials that must never be shown,
     and `tokens` those that are masked in a successful answer too; `base` is the base URL without trailing slash, or
-    None while a part of it is missing; `origin` is what its credentials are bound to; `missing` are the names that have
-    no value; `auth` is the method that the connection chose.
+    None while a part of it is missing; `origin` is the origin that its credentials are bound to; `missing` are the
+    required names without a value; `auth` is the method that the connection chose.
     """
 
     values: Mapping[str, str] = field(repr=False)
@@ -46,10 +45,7 @@ class Config:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """How the provider is reached, and which values a connection to it has.
-
-    `placeholders` are those values by name: credentials, host parts, parameters. `credentials` are the secret ones.
-    """
+    """How the provider is reached; `placeholders` are the values of a connection, credentials included."""
 
     connector: str
     base: Template
@@ -62,9 +58,9 @@ class Service:
     policies: Policies = field(default_factory=Policies)
     #: The names of `auth` and of `auth_options`, as the table of methods has them.
     auth_methods: tuple[str, ...] = ()
-    #: How inbound messages are verified; None where the definition declares nothing, which the receiver decides on.
+    #: How inbound messages are verified; None if the definition declares nothing, and the receiver decides.
     signature: Scheme | None = None
-    #: Where the sender's id of a message stands in its body; None where it is in a header, or nowhere.
+    #: Where the sender's id of a message is in its body; None if it is in a header, or nowhere.
     message_id: Selector | None = None
 
     @property
@@ -74,11 +70,11 @@ class Service:
 
     @property
     def secrets(self) -> frozenset[str]:
-        """Those of them that open something: tokens and passwords, not user names beside a password."""
+        """Those of them that grant access: tokens and passwords, but not a user name with a password."""
         return self.auth.secrets.union(*(each.secrets for each in self.auth_options))
 
     def choose_auth(self, values: Mapping[str, Any]) -> Auth:
-        """The method that a connection chooses by its value `authMethod`, else the first; raises Unrenderable."""
+        """Returns the method that a connection names in `authMethod`, else the first; raises Unrenderable."""
         chosen = values.get(AUTH_METHOD)
         if chosen is None or not self.auth_options:
             return self.auth
@@ -88,10 +84,10 @@ class Service:
         raise Unrenderable(AUTH_METHOD, f"expected one of {', '.join(self.auth_methods)}")
 
     def configure(self, values: Mapping[str, Any], *, base_url: str | None = None) -> Config:
-        """The values of one connection, checked at once: types, options, host parts, credentials that can be sent.
+        """Checks the values of one connection: types, options, host parts, credentials that can be sent.
 
-        `base_url` is another base URL that the operator names in place of the definition's. Values that are missing
-        are only noted; the calls that need them refuse. Raises MissingCredentials for values that cannot be used.
+        `base_url` replaces the base URL of the definition. Missing values are only listed; the calls that need them
+        raise. Raises MissingCredentials for values that cannot be used.
         """
         given = {name: value for name, value in values.items() if value is not None}
         errors: list[InputProblem] = []
@@ -118,13 +114,13 @@ class Service:
             errors.append(InputProblem(error.name, f"{error.name}: {error}"))
         needed = {name for name, placeholder in self.placeholders.items() if placeholder.required}
         if self.auth_options:
-            # What only another method needs is not missed.
+            # Values that only other methods need are not missing.
             others = frozenset[str]().union(*(each.names for each in (self.auth, *self.auth_options)))
             needed -= others - auth.names - set(self.base.names)
         missing = frozenset(needed - texts.keys())
         if not errors and not auth.credentials & missing:
             try:
-                # What a credential must be is its method's to say, so it is tried on a request that nobody sends.
+                # Only the method knows which credentials it can send, so it is tried on a request that is not sent.
                 auth.apply(Request("GET", "https://nowhere.invalid"), texts, Moment(time=0.0, nonce="sample"))
             except Unrenderable as error:
                 errors.append(InputProblem(error.name, f"{error.name}: {error}"))
@@ -146,30 +142,16 @@ def _forms(values: Iterable[str]) -> frozenset[str]:
 
 
 def render_base(template: Template, values: Mapping[str, str]) -> str | None:
-    """The base URL with a connection's values in it, or None while one is missing.
+    """Returns the base URL with a connection's values in it, or None while one is missing.
 
-    A value in the host is letters, digits, `-` and `.`; a value that is the beginning of the whole URL is a base URL
-    itself. Raises Unrenderable or ValueError for one that would lead elsewhere (hazard T30).
+    Raises Unrenderable or ValueError as `render_url` does (hazard T30).
     """
     if any(name not in values for name in template.names):
         return None
-    url = ""
-    for part in template.parts:
-        if isinstance(part, str):
-            url += part
-        elif not url:
-            url = values[part.name].rstrip("/")
-        else:
-            encode = encode_segment if "/" in url.partition("://")[2] else encode_host_part
-            try:
-                url += encode(values[part.name])
-            except ValueError as error:
-                raise Unrenderable(part.name, str(error)) from None
-    return check_base_url(url)
+    return check_base_url(fill_url(template, values))
 
 
 def missing_value(service: Service, names: Iterable[str]) -> MissingCredentials:
-    """The error for values of the connection that a call needs and does not have."""
-    return MissingCredentials(
-        service.connector, [InputProblem(name, f"{name} of the connection is not set") for name in sorted(names)]
-    )
+    """Returns the error for values of the connection that a call needs and does not have."""
+    problems = [InputProblem(name, f"{name} of the connection is not set") for name in sorted(names)]
+    return MissingCredentials(service.connector, problems)

@@ -85,7 +85,7 @@ class _Export:
 
     def _add(self, operation: Operation, resource: Mapping[str, Any], source: Mapping[str, Any]) -> None:
         handle, _, name = operation.id.rpartition(".")
-        path = _shown(operation.path.path)
+        path = operation.path.path.show()
         path = path if path.startswith("/") else f"/{path}"
         method = operation.method.lower()
         key = path if method not in self.paths.get(path, {}) else f"{path}#{name}"
@@ -202,10 +202,6 @@ def _parts(schema: dict[str, Any]) -> dict[str, Any]:
     return {**_given(description=description), "schema": schema}
 
 
-def _shown(template: Template) -> str:
-    return "".join(part if isinstance(part, str) else f"{{{part.name}}}" for part in template.parts)
-
-
 def _tag(handle: str, resource: Mapping[str, Any]) -> dict[str, Any]:
     meta = resource.get("meta", {})
     own = {"fields": resource.get("fields", []), **_given(meta=meta)}
@@ -219,7 +215,7 @@ def _is_plain_path(operation: Operation) -> bool:
     return (
         not path.query
         and not path.multi
-        and _shown(path.path).startswith("/")
+        and path.path.show().startswith("/")
         and len(names) == len(path.path.names)
         and all(
             not each.nullable and each.default is None and each.type in _PLAIN_TYPES - {"Array", "Object", "Any"}
@@ -269,7 +265,7 @@ def _server(service: Service) -> dict[str, Any]:
         fallback = _NOWHERE if begins else name.lower().replace("_", "-")
         default = to_text(placeholder.default) if placeholder.default is not None else (options or [fallback])[0]
         variables[name] = {"default": default, **_given(enum=options, description=placeholder.description)}
-    return {"url": _shown(service.base), **_given(variables=variables)}
+    return {"url": service.base.show(), **_given(variables=variables)}
 
 
 def _security(service: Service) -> tuple[dict[str, Any], list[dict[str, list[str]]]]:

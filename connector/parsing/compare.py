@@ -11,7 +11,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal
 
 from connector.model.definition import Connector, Field, Operation
-from connector.templates import Placeholder, Template
+from connector.templates import Placeholder
 from connector.types import to_text
 
 #: A value of one of these types is one of the other as well.
@@ -55,15 +55,11 @@ def find_changes(old: Connector, new: Connector) -> list[Change]:
 
 
 def _call(operation: Operation) -> str:
-    return f"{operation.method} {_text(operation.path.path)}"
-
-
-def _text(template: Template) -> str:
-    return "".join(part if isinstance(part, str) else f"{{{part.name}}}" for part in template.parts)
+    return f"{operation.method} {operation.path.path.show()}"
 
 
 def _service(old: Connector, new: Connector) -> Iterator[Change]:
-    before, after = _text(old.service.base), _text(new.service.base)
+    before, after = old.service.base.show(), new.service.base.show()
     if before != after:
         yield Change("changed", "service", f"the base URL is {after}, not {before}", breaking=True)
     was, now = old.service.auth_methods, new.service.auth_methods
