@@ -1,7 +1,7 @@
-"""The language of connectors: definitions read, requests built, answers mapped. Pure: no socket, file or clock.
+"""The language of connectors: reads definitions, builds requests, maps answers. Pure: no socket, file or clock.
 
-This door names what is public; `docs/reference.md` describes it. Each name is imported when it is first asked for
-(PEP 562), so that a program pays only for the parts that it uses.
+These are the public names; `docs/reference.md` describes them. Each is imported when it is first used (PEP 562), so
+that a program pays only for the parts that it needs.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ __all__ = [
     "parse_mapping",
 ]
 
-#: Where the names are that are not errors.
+#: The modules of the names that are not errors.
 _HOMES = {
     "Automation": "connector.events.automations",
     "Chunk": "connector.messages",

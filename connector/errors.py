@@ -8,21 +8,21 @@
     │   │   └── OriginChanged         a stored secret was entered for another origin
     │   └── UnknownOperation      no such operation; the nearest known one is named
     ├── UnknownConnector      the caller: no such connector in the catalogue
-    ├── InvalidSignature      nobody is to be trusted: one message for every cause
-    ├── RequestRefused        the caller of our HTTP interface: .status says what is wrong with the request
+    ├── InvalidSignature      the sender cannot be trusted: one message for every cause
+    ├── RequestRefused        the caller of our HTTP interface: .status is the HTTP status for the request
     ├── MappingError          the provider answered something that cannot be read
     ├── TransportError        the network: no answer, or not in time
     │   ├── BlockedAddress        the egress guard refused the address
-    │   └── UnknownOutcome        the provider may have acted, and nobody knows: look before calling again
-    ├── ResponseError         the provider said no: 3xx, 4xx or 5xx; .result holds what it said
+    │   └── UnknownOutcome        the provider may have acted: check there before calling again
+    ├── ResponseError         the provider refused: 3xx, 4xx or 5xx; .result holds its answer
     │   └── RateLimited           429 and its like; .retry_after in seconds, if the provider named one
     ├── NotInJournal          the caller: no such event, delivery, subscription or run
-    ├── JournalUnavailable    the operator: nothing can be kept now, so nothing is acknowledged; ask again later
+    ├── JournalUnavailable    the operator: nothing can be stored now, so nothing is acknowledged; try again later
     └── ConfigurationError    the operator: a setting, file or address that cannot be used
 
-The runtime's classes live here too, so that one tree can be imported from `connector` and from `runtime`.
-Nothing here formats for a screen or maps to an exit code or an HTTP status; the command line and the server do.
-No error holds an unmasked secret: what it carries was masked before it was raised.
+The runtime's errors are here too, so that one tree can be imported from `connector` and from `runtime`. The command
+line and the server format them and choose exit codes and HTTP statuses.
+No error holds an unmasked secret: its request and response are masked before it is raised.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Problem:
 
     @property
     def is_error(self) -> bool:
-        """True for what refuses the definition; False for a warning."""
+        """True for an error, which makes the definition invalid; False for a warning."""
         return self.code.startswith("E_")
 
     def __str__(self) -> str:
@@ -71,7 +71,7 @@ class ConnectorError(Exception):
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.message = message
-        #: What to do about it, one sentence; may be empty.
+        #: How to fix it, in one sentence; may be empty.
         self.hint = hint
 
 
@@ -113,21 +113,21 @@ class MissingCredentials(InputError):
 
 
 class NeedsReauthorization(MissingCredentials):
-    """The connection must be authorised anew: the provider gives no token for what it has."""
+    """The connection must be authorised again: the provider returns no token for its grant."""
 
     code = "E_REAUTHORIZATION"
 
 
 class OriginChanged(MissingCredentials):
-    """A stored secret was entered for another origin than the one that its connection leads to now."""
+    """A stored secret was entered for another origin than the current one of its connection."""
 
     code = "E_ORIGIN"
 
     def __init__(self, connection: str, entered: Mapping[str, str], origin: str, *, hint: str = "") -> None:
         origin = origin or "nowhere"
-        #: The origins that the secrets were entered for, by name.
+        #: The origins that the secrets were entered for, by name of the secret.
         self.entered = dict(entered)
-        #: Where the connection leads now.
+        #: The current origin of the connection.
         self.origin = origin
         problems = [
             InputProblem(name, f"{name} was entered for {there or 'nowhere'}, and the connection leads to {origin} now")
@@ -162,12 +162,12 @@ class ConfigurationError(ConnectorError):
 
 
 class NotInJournal(ConnectorError):
-    """The journal holds nothing of that id."""
+    """The journal has nothing with that id."""
 
     code = "E_NOT_IN_JOURNAL"
 
     def __init__(self, kind: str, id: str) -> None:
-        #: What was looked for: `event`, `delivery`, `subscription`, `run`.
+        #: `event`, `delivery`, `subscription` or `run`.
         self.kind = kind
         self.id = id
         super().__init__(
@@ -177,13 +177,13 @@ class NotInJournal(ConnectorError):
 
 
 class JournalUnavailable(ConnectorError):
-    """The journal cannot keep anything now: the disk is full, the database is locked, failed or gone."""
+    """The journal cannot store anything now: the disk is full, the database is locked, failed or gone."""
 
     code = "E_JOURNAL"
 
     def __init__(self, message: str, *, hint: str = "", retry_after: float = 5.0) -> None:
         super().__init__(message, hint=hint)
-        #: Seconds after which it may be worth to try again.
+        #: Seconds after which to try again.
         self.retry_after = retry_after
 
 
@@ -194,7 +194,7 @@ class InvalidSignature(ConnectorError):
 
     @classmethod
     def refused(cls) -> InvalidSignature:
-        """The one error of every cause: a reason would help whoever forges."""
+        """Returns the one error for every cause: a reason would help an attacker."""
         return cls(
             "the message is not signed as its connection demands",
             hint="compare the secret, the raw bytes of the body and the clock of the sender with ours",
@@ -202,7 +202,7 @@ class InvalidSignature(ConnectorError):
 
 
 class RequestRefused(ConnectorError):
-    """A request to our own HTTP interface cannot be taken as it is; `status` is the HTTP status that says so."""
+    """A request to our own HTTP interface is refused with the HTTP `status`."""
 
     code = "E_REQUEST"
 
@@ -217,14 +217,14 @@ class RequestRefused(ConnectorError):
     ) -> None:
         super().__init__(message, hint=hint)
         self.status = status
-        #: The problem document that a server answered, where it was asked: it says which error it was there.
+        #: The problem document of the server, if one was called: it names the error that was raised there.
         self.document = dict(document or {})
         #: Header fields that belong to the answer: `Retry-After`, `Allow`, `WWW-Authenticate`.
         self.headers = dict(headers or {})
 
 
 class MappingError(ConnectorError):
-    """The provider answered something that cannot be read as its definition says (code `E_RESPONSE`)."""
+    """The answer of the provider cannot be read as its definition declares (code `E_RESPONSE`)."""
 
     code = "E_RESPONSE"
 
@@ -261,14 +261,14 @@ class TransportError(ConnectorError):
         super().__init__(f"{operation}: {message}" if operation else message, hint=hint)
         self.operation = operation
         self.request = request
-        #: False where the request surely was not sent; True where it may have been.
+        #: False if the request was certainly not sent; True if it may have been.
         self.sent = sent
-        #: False where the same request would fail in the same way again.
+        #: False if the same request would fail in the same way again.
         self.temporary = temporary
 
 
 class UnknownOutcome(TransportError):
-    """The request was sent and no answer came, so the provider may have acted; it is not sent again."""
+    """The request was sent and no answer came: the provider may have acted, so it is not sent again."""
 
     code = "E_UNKNOWN_OUTCOME"
 
@@ -283,7 +283,7 @@ class BlockedAddress(TransportError):
 
 
 class ResponseError(ConnectorError):
-    """The provider answered with a 3xx, 4xx or 5xx; its own words come first in the message."""
+    """The provider answered with a 3xx, 4xx or 5xx; its own message comes first."""
 
     code = "E_PROVIDER"
 
@@ -300,11 +300,11 @@ class ResponseError(ConnectorError):
     ) -> None:
         super().__init__(message, hint=hint)
         self.operation = operation
-        #: The provider's own code for what went wrong, where the definition selects it.
+        #: The provider's own error code, if the definition selects it.
         self.provider_code = provider_code
-        #: Seconds to wait as the provider said (RFC 9110, section 10.2.3), or None.
+        #: The provider's own waiting time in seconds (RFC 9110, section 10.2.3), or None.
         self.retry_after = retry_after
-        #: What was mapped of the answer; `ok` is False.
+        #: The mapped answer; `ok` is False.
         self.result = result
         self.response = response
         self.request = result.request
@@ -312,14 +312,14 @@ class ResponseError(ConnectorError):
 
 
 class RateLimited(ResponseError):
-    """429 Too Many Requests, or a 403 that says when its limit ends."""
+    """429 Too Many Requests, or a 403 with the time at which its limit ends."""
 
     code = "E_RATE_LIMITED"
 
 
 def did_you_mean(name: str, known: list[str]) -> str:
-    """A hint that names the nearest of the known names, or lists them: `did you mean 'files.list'?`."""
-    # Only a mistake needs it, and it takes milliseconds to import.
+    """Returns a hint with the most similar of the known names, or all of them: `did you mean 'files.list'?`."""
+    # Only mistakes need it, and it takes milliseconds to import.
     import difflib
 
     near = difflib.get_close_matches(name, known, n=1)
@@ -344,7 +344,7 @@ def known_row(name: str, table: Collection[str], option: str) -> str:
 
 
 def unknown_kind(name: str, known: Iterable[str]) -> str:
-    """A hint for a kind that no table has: the nearest, all known ones, and that a plug-in may bring it."""
+    """Returns a hint for an unknown kind: the most similar one, all known ones, and that plug-ins may add more."""
     listed = list(known)
     near = did_you_mean(name, listed)
     everything = f"known: {', '.join(listed)}"
@@ -353,9 +353,9 @@ def unknown_kind(name: str, known: Iterable[str]) -> str:
 
 
 def problem_document(error: ConnectorError) -> Mapping[str, Any]:
-    """The members that every JSON form of an error shares (RFC 9457 names them): title, detail, code, hint, errors.
+    """Returns the members that all JSON forms of an error share (RFC 9457): title, detail, code, hint, errors.
 
-    An error that a server told is told on as it came.
+    The problem document of a server is returned unchanged.
     """
     if isinstance(error, RequestRefused) and error.document:
         return error.document

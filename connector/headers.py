@@ -1,4 +1,4 @@
-"""Header fields: what their names and values may be, found whatever the case, and the Link header."""
+"""Header fields: a mapping that ignores the case of names, the rules for names and values, and the Link header."""
 
 from __future__ import annotations
 
@@ -8,9 +8,18 @@ from typing import Self, TypeVar, overload
 
 T = TypeVar("T")
 
+TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
+_HEADER_VALUE = re.compile(r"[\x20-\x7e]*\Z")
+#: A header value may have this many bytes.
+MAX_HEADER = 16 * 1024
+#: More of a Link header than this is not read.
+_MAX_LINK = 8 * 1024
+_LINK = re.compile(r'<([^<>]*)>((?:\s*;\s*[\w!#$&+.^`|~*-]+\s*(?:=\s*(?:"(?:[^"\\]|\\.)*"|[^",;\s]*))?)*)')
+_LINK_PARAM = re.compile(r';\s*([\w!#$&+.^`|~*-]+)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|([^",;\s]*)))?')
+
 
 class Headers(Mapping[str, str]):
-    """Header fields in order, found whatever the case of their name (RFC 9110, section 5.1).
+    """Header fields in order; the case of names does not matter (RFC 9110, section 5.1).
 
     A name that occurs several times has its values joined with `, `.
     """
@@ -27,7 +36,7 @@ class Headers(Mapping[str, str]):
 
     @classmethod
     def from_wire(cls, fields: Iterable[tuple[bytes, bytes]]) -> Self:
-        """Fields as bytes, their names in lower case already, as ASGI has them."""
+        """Returns the fields in bytes whose names are in lower case, as ASGI has them."""
         made = cls.__new__(cls)
         known: dict[str, tuple[str, str]] = {}
         made._fields = known
@@ -39,7 +48,7 @@ class Headers(Mapping[str, str]):
     def __getitem__(self, name: str) -> str:
         return self._fields[name.lower()][1]
 
-    # Mapping would find out by an exception that a field is not there, as most are not that are asked for.
+    # Mapping's own methods would raise and catch an exception for a missing field, and most lookups miss.
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name.lower() in self._fields
@@ -51,7 +60,7 @@ class Headers(Mapping[str, str]):
     def get(self, name: str, default: str | T, /) -> str | T: ...
 
     def get(self, name: str, default: object = None, /) -> object:
-        """The value of a field, or the default."""
+        """Returns the value of a field, or the default."""
         found = self._fields.get(name.lower())
         return default if found is None else found[1]
 
@@ -62,7 +71,7 @@ class Headers(Mapping[str, str]):
         return len(self._fields)
 
     def replacing(self, name: str, value: str) -> Headers:
-        """The same fields with this one in place of any of its name, at the end."""
+        """Returns the same fields with this one at the end, in place of any with its name."""
         copy = Headers()
         copy._fields = {key: pair for key, pair in self._fields.items() if key != name.lower()}
         copy._fields[name.lower()] = (name, value)
@@ -81,9 +90,6 @@ class Headers(Mapping[str, str]):
         return f"Headers({', '.join(self)})"
 
 
-TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
-
-
 #: Headers that frame the message or route it; a definition or a connection may never set them (hazard T27).
 FORBIDDEN_HEADERS = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade", "expect"}
@@ -92,7 +98,7 @@ FORBIDDEN_HEADERS = frozenset(
 
 
 def check_header_name(name: str) -> str:
-    """The name, if it is a token (RFC 9110, section 5.6.2) and does not frame the message; raises ValueError."""
+    """Returns the name; raises ValueError unless it is a token (RFC 9110, section 5.6.2) and not a framing header."""
     if not TOKEN.match(name):
         raise ValueError("a header's name is letters, digits and !#$%&'*+-.^_`|~")
     if name.lower() in FORBIDDEN_HEADERS:
@@ -101,7 +107,7 @@ def check_header_name(name: str) -> str:
 
 
 def encode_header(value: str) -> str:
-    """A value as part of a header: visible ASCII and spaces (RFC 9110, section 5.5); raises ValueError for the rest."""
+    """Returns a value as part of a header: visible ASCII and spaces (RFC 9110, section 5.5); else raises ValueError."""
     if not _HEADER_VALUE.match(value):
         raise ValueError("a header value holds visible ASCII characters and spaces only, no line break")
     if len(value) > MAX_HEADER:
@@ -109,34 +115,17 @@ def encode_header(value: str) -> str:
     return value
 
 
-_LINK = re.compile(r'<([^<>]*)>((?:\s*;\s*[\w!#$&+.^`|~*-]+\s*(?:=\s*(?:"(?:[^"\\]|\\.)*"|[^",;\s]*))?)*)')
-
-
-_LINK_PARAM = re.compile(r';\s*([\w!#$&+.^`|~*-]+)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|([^",;\s]*)))?')
-
-
 def find_link(headers: Headers, relation: str) -> str | None:
-    """The target of the first link of that relation in the Link header (RFC 8288, section 3), or None.
+    """Returns the target of the first link of that relation in the Link header (RFC 8288, section 3), or None.
 
     >>> find_link(Headers({"Link": '<https://a.example/?p=2>; rel="next"'}), "next")
     'https://a.example/?p=2'
     """
     for target, params in _LINK.findall(headers.get("link", "")[:_MAX_LINK]):
-        said: dict[str, str] = {}
+        found: dict[str, str] = {}
         for name, quoted, plain in _LINK_PARAM.findall(params):
-            said.setdefault(name.lower(), quoted or plain)
-        # A link with an anchor is one of another resource's.
-        if relation in said.get("rel", "").lower().split() and "anchor" not in said:
+            found.setdefault(name.lower(), quoted or plain)
+        # A link with an anchor belongs to another resource.
+        if relation in found.get("rel", "").lower().split() and "anchor" not in found:
             return str(target)
     return None
-
-
-_HEADER_VALUE = re.compile(r"[\x20-\x7e]*\Z")
-
-
-#: A header value may have this many bytes.
-MAX_HEADER = 16 * 1024
-
-
-#: More of a Link header than this is not read.
-_MAX_LINK = 8 * 1024

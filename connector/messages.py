@@ -1,7 +1,7 @@
-"""The frozen values that cross the wall between the language and the network: Headers, Request, Response, Event.
+"""The frozen values between the language and the network: Request, Response, Stream, Event, Result, Chunk.
 
-They belong to no HTTP library, compare by value, and never show a secret: a Request knows which texts in it are
-secret, `masked()` hides them, and `repr` shows only what is safe to log. Nothing here sends, parses or maps.
+They belong to no HTTP library and compare by value. A Request knows which texts in it are secret: `masked()` hides
+them, and `repr` shows only what is safe to log.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any
 
 from connector.headers import Headers
 
-#: What stands in the place of a secret wherever a request or an answer is shown.
+#: Shown in place of a secret.
 MASK = "***"
 
 
 def is_source(value: Any) -> bool:
-    """True for the content of a file that is read only while it is sent: a path, or an async iterable of bytes."""
+    """Returns True for the content of a file that is read while it is sent: a path, or an async iterable of bytes."""
     return hasattr(value, "__fspath__") or hasattr(value, "__aiter__")
 
 
@@ -27,8 +27,8 @@ def is_source(value: Any) -> bool:
 class Stream:
     """A body that is not wholly in memory: its pieces in order, bytes and sources (`is_source`).
 
-    No source may hold `delimiter`, if there is one, since what reads the body would take it for the end of the source.
-    `content_type` is the media type with its parameters where only the body knows them (the boundary of a multipart).
+    No source may contain `delimiter`, if there is one: it would be taken for the end of the source. `content_type` is
+    the media type with parameters that only the body knows (the boundary of a multipart).
     Two streams are equal if their pieces are; a path equals the same path, an iterator only itself.
     """
 
@@ -38,18 +38,18 @@ class Stream:
 
     @property
     def repeatable(self) -> bool:
-        """True if it can be sent more than once: it has no iterator, which is used up by the first time."""
+        """True if it can be sent more than once: it has no iterator, which can be read only once."""
         return not any(hasattr(piece, "__anext__") for piece in self.pieces)
 
     def describe(self) -> bytes:
-        """The body as it may be shown: `<content of report.pdf>` in place of each source."""
+        """Returns the body as it may be shown: `<content of report.pdf>` in place of each source."""
         return b"".join(
             piece if isinstance(piece, bytes) else f"<content of {getattr(piece, 'name', 'a stream')}>".encode()
             for piece in self.pieces
         )
 
     def masked(self, secrets: Iterable[str]) -> Stream:
-        """The same stream with `***` wherever one of the secrets stood in its bytes."""
+        """Returns the same stream with `***` in place of each secret in its bytes."""
         hidden = tuple(secrets)
         pieces = (mask_bytes(piece, hidden) if isinstance(piece, bytes) else piece for piece in self.pieces)
         return Stream(tuple(pieces), self.delimiter, self.content_type)
@@ -59,10 +59,9 @@ class Stream:
 class Request:
     """One HTTP request, ready to be sent.
 
-    `url` is absolute and fully encoded; `body` is bytes, a Stream where a file is read only while it is sent, or None
-    for no body at all. `secrets` are the texts that must
-    not be shown, in each form in which they occur in this request. `own_headers` are the names, in lower case, that the
-    operation declares itself: they win over what auth would add (language rule 9).
+    `url` is absolute and fully encoded; `body` is bytes, a Stream if a file is read while it is sent, or None for no
+    body. `secrets` are the texts that must not be shown, in each form in which they occur in this request.
+    `own_headers` are the names, in lower case, that the operation declares; auth keeps them (language rule 9).
     """
 
     method: str
@@ -74,17 +73,18 @@ class Request:
     own_headers: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
 
     def with_header(self, name: str, value: str, *, secrets: Iterable[str] = ()) -> Request:
-        """The same request with one header set in place of any of that name, unless the operation declares its own."""
+        """Returns the request with one header in place of any of that name, unless the operation declares its own."""
         if name.lower() in self.own_headers:
             return self
         headers = self.headers.replacing(name, value)
         secrets = self.secrets.union(secrets)
+        # Faster than `dataclasses.replace`, and needed for every call.
         return Request(
             self.method, self.url, headers=headers, body=self.body, secrets=secrets, own_headers=self.own_headers
         )
 
     def masked(self) -> Request:
-        """The same request with `***` wherever a secret stood."""
+        """Returns the same request with `***` in place of each secret."""
         if not self.secrets:
             return self
         return Request(
@@ -96,16 +96,16 @@ class Request:
 
     @property
     def text(self) -> str | None:
-        """The body as text, or None where there is none; bytes that are no UTF-8 become U+FFFD.
+        """The body as text, or None if there is none; bytes that are not UTF-8 become U+FFFD.
 
-        Of a Stream it is what `Stream.describe` shows.
+        For a Stream it is what `Stream.describe` returns.
         """
         body = self.body.describe() if isinstance(self.body, Stream) else self.body
         return None if body is None else body.decode("utf-8", "replace")
 
     @property
     def json(self) -> Any:
-        """The body parsed as JSON, or None where there is none or it is not JSON."""
+        """The body parsed as JSON, or None if there is none or it is not JSON."""
         try:
             return json.loads(self.body) if isinstance(self.body, bytes) else None
         except (ValueError, RecursionError):
@@ -129,9 +129,9 @@ class Response:
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     def masked(self, secrets: Iterable[str]) -> Response:
-        """The same answer with `***` wherever one of the secrets stood."""
+        """Returns the same answer with `***` in place of each secret."""
         texts = [*self.headers.values()]
-        # Nearly every answer holds none, and need not be made anew.
+        # Nearly every answer has none and is returned as it is.
         hidden = [each for each in secrets if _encode(each) in self.body or any(each in text for text in texts)]
         if not hidden:
             return self
@@ -144,10 +144,10 @@ class Response:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something that happened at the provider, with CloudEvents' attributes.
+    """Something that happened at the provider, with the attributes of CloudEvents.
 
     `type` is the trigger id (`batch-jobs/batch_job.succeeded`), `source` is `/<connector>/<connection>`, `subject` is
-    the key of what it happened to, `time` is RFC 3339 text, `data` are the mapped payload fields.
+    the key of the object that it happened to, `time` is RFC 3339 text, `data` are the mapped payload fields.
     """
 
     id: str
@@ -159,7 +159,7 @@ class Event:
 
 
 def secret_forms(value: str) -> frozenset[str]:
-    """Every form in which a secret can occur in a request or an echo: as it is, percent-encoded, in a form, in JSON."""
+    """Returns every form in which a secret can occur in requests and answers: plain, encoded in a URL, form or JSON."""
     forms = {value, urllib.parse.quote(value, safe=""), urllib.parse.quote_plus(value)}
     for as_json in (json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]):
         # Some providers escape the slash as well, which JSON allows (RFC 8259, section 7).
@@ -168,14 +168,14 @@ def secret_forms(value: str) -> frozenset[str]:
 
 
 def mask(text: str, secrets: Iterable[str]) -> str:
-    """The text with `***` in place of each secret; the longest first, so that none is left in part."""
+    """Returns the text with `***` in place of each secret; the longest first, so that none is left in part."""
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, MASK)
     return text
 
 
 def mask_bytes(body: bytes, secrets: Iterable[str]) -> bytes:
-    """As `mask`, over UTF-8 bytes."""
+    """Returns UTF-8 bytes with `***` in place of each secret, like `mask`."""
     for secret in sorted(secrets, key=len, reverse=True):
         body = body.replace(_encode(secret), MASK.encode())
     return body
@@ -192,19 +192,19 @@ def _encode(secret: str) -> bytes:
 
 
 def without_query(url: str) -> str:
-    """The URL as it may be logged: a query is shown as `?…`, since values in it can be secret (hazard T54)."""
+    """Returns the URL as it may be logged: a query becomes `?…`, since values in it can be secret (hazard T54)."""
     path, mark, _ = url.partition("?")
     return path + ("?…" if mark else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What came of one call.
+    """The outcome of one call.
 
     `fields` are the mapped fields of one object, `records` those of each record of a list; the other one is None.
-    `raw` is the whole answer as parsed (text where it is not JSON, None where it is empty). `request` is the request
-    as it was sent, its secrets masked; `attempts` counts how often it was sent, `run` identifies the call. `truncated`
-    is True for a page of a list that has more pages.
+    `raw` is the whole answer as parsed (text if it is not JSON, None if it is empty). `request` is the request as it
+    was sent, its secrets masked; `attempts` counts how often it was sent, `run` identifies the call. `truncated` is
+    True for a page of a list that has more pages.
     """
 
     ok: bool
@@ -223,9 +223,9 @@ class Result:
 class Chunk:
     """One message of a stream, mapped: its fields (None where none are declared), and the message as parsed.
 
-    `raw` is text where a message is not JSON and no fields are selected, and bytes where the answer is binary. `event`
-    and `id` are those of a server-sent event. `warnings` name fields that did not fit their type. A message by which
-    the provider says that it failed is not `ok`, and the last one.
+    `raw` is text if a message is not JSON and no fields are selected, and bytes if the answer is binary. `event` and
+    `id` are those of a server-sent event. `warnings` name fields that did not fit their type. A message in which the
+    provider reports a failure is not `ok`, and is the last one.
     """
 
     fields: dict[str, Any] | None

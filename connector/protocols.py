@@ -1,6 +1,6 @@
-"""What a row of a table has to be: the protocols that built-in kinds and plug-ins implement.
+"""The protocols that built-in kinds and plug-ins implement: Auth, Grantor, Body, Pagination, Decoder, Scheme.
 
-All of them are pure. They receive what they need as arguments, the clock and chance included, and never do I/O.
+All implementations are pure: they receive everything as arguments, the time and random values included, and do no I/O.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ Renewal = Generator[Request, Response, "Grant"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
-    """When an attempt is made: clock and chance as values, so that signing a request is pure and can be repeated.
+    """The time and a nonce of one attempt, as values: signing a request is pure and can be repeated.
 
-    `time` is in seconds since the epoch, `nonce` is a text that no other attempt has.
+    `time` is in seconds since the epoch, `nonce` is a text that is unique to the attempt.
     """
 
     time: float
@@ -40,11 +40,11 @@ class Auth(Protocol):
 
     @property
     def names(self) -> frozenset[str]:
-        """Names of all values of a connection that it uses."""
+        """The names of all values of a connection that it uses."""
 
     @property
     def credentials(self) -> frozenset[str]:
-        """Names of the values that are masked wherever a request or a failure is shown."""
+        """The names of the values that are masked wherever a request or a failure is shown."""
 
     @property
     def secrets(self) -> frozenset[str]:
@@ -63,7 +63,7 @@ class Grantor(Protocol):
 
     @property
     def names(self) -> frozenset[str]:
-        """The values of the connection that it uses."""
+        """The names of the values of a connection that it uses."""
 
     @property
     def credentials(self) -> frozenset[str]:
@@ -80,14 +80,14 @@ class Grantor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class NoAuth:
-    """The method `none`: nothing is added."""
+    """The method `none`, which adds nothing."""
 
     names: frozenset[str] = frozenset()
     credentials: frozenset[str] = frozenset()
     secrets: frozenset[str] = frozenset()
 
     def apply(self, request: Request, values: Values, moment: Moment) -> Request:  # noqa: ARG002 - the shape of an Auth
-        """Returns the request as it is."""
+        """Returns the request unchanged."""
         return request
 
 
@@ -103,65 +103,65 @@ class Body(Protocol):
 
     @classmethod
     def from_json(cls, source: Any, options: BodyOptions = ...) -> Self:
-        """Compiles the template as it stands in the definition; raises TemplateSyntaxError."""
+        """Compiles the template as a definition has it; raises TemplateSyntaxError."""
 
     @classmethod
     def accepts(cls, media_type: str) -> bool:
         """True if bodies of this (lower-case) media type are of this kind."""
 
     def uses(self) -> Iterator[SlotUse]:
-        """Every use of a placeholder."""
+        """Yields every use of a placeholder."""
 
     def encode(self, values: Values) -> bytes | Stream:
-        """The body with the values filled in; raises Unrenderable."""
+        """Returns the body with the values in it; raises Unrenderable."""
 
     def describe(self, find: FindSlot) -> tuple[Schema, bool]:
-        """The JSON Schema of the body once its slots are filled, and whether it is always sent."""
+        """Returns the JSON Schema of the body once its slots are filled, and whether it is always sent."""
 
 
 class Pagination(Protocol):
     """One style of paging."""
 
     def next_request(self, page: Page) -> Request | None:
-        """The request of the next page, or None if this was the last.
+        """Returns the request for the next page, or None after the last one.
 
-        Raises MappingError where the provider says that there is more but not how to get it, BlockedAddress where the
-        next page would be at another origin (hazard T38).
+        Raises MappingError if the provider reports more pages but not how to request them, BlockedAddress if the next
+        page would be at another origin (hazard T38).
         """
 
     def total(self, document: Any) -> int | None:
-        """How many records there are in all pages, if the answer says so."""
+        """Returns how many records there are in all pages, or None if the answer does not specify it."""
 
     def at_start(self, request: Request) -> bool:
-        """True if the request asks for the first page."""
+        """Returns True if the request is for the first page."""
 
 
 class Decoder(Protocol):
-    """What reads one stream. Each message may have `limit` bytes."""
+    """Reads one stream. Each message may have `limit` bytes."""
 
     def __init__(self, limit: int) -> None: ...
 
     def feed(self, data: bytes) -> Iterator[Message]:
-        """The messages that these bytes complete; raises ValueError for one beyond the limit."""
+        """Yields the messages that these bytes complete; raises ValueError for a message beyond the limit."""
 
     def finish(self) -> Iterator[Message]:
-        """What the end of the stream completes."""
+        """Yields the messages that the end of the stream completes."""
 
 
 class Scheme(Protocol):
-    """A way to verify; one row of SIGNATURE_SCHEMES."""
+    """One way to verify messages; a row of SIGNATURE_SCHEMES."""
 
     @classmethod
     def from_json(cls, source: Mapping[str, Any], template: ReadTemplate) -> Self:
-        """Reads the signature block; raises ValueError with a sentence for what it cannot mean."""
+        """Reads the signature block; raises ValueError with a sentence if it is not valid."""
 
     def verify(self, request: Request, secrets: Sequence[str], now: float) -> Verified:
-        """What was verified of a request with its raw body; `now` is in seconds since the epoch.
+        """Verifies a request with its raw body, and returns what the signature covers.
 
-        Raises InvalidSignature, whatever is wrong.
+        `now` is in seconds since the epoch. Raises InvalidSignature for every cause.
         """
 
 
 def method_key(name: str) -> str:
-    """The name of a method as the table has it: case, `-` and `_` do not matter."""
+    """Returns the name of a method as the table has it: case, `-` and `_` do not matter."""
     return re.sub(r"[-_ ]", "", name).lower()

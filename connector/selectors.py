@@ -1,8 +1,8 @@
-"""Where a value sits in an answer: Selector, compiled once, with `find_one` and `find_all`.
+"""Selectors: compiled paths to the values in an answer, with `find_one` and `find_all`.
 
-A selector walks lists and objects of parsed JSON and touches nothing else; whatever is missing is None, never an
-error (language rule 10). JSONPath text that is a plain walk becomes one; what a walk cannot say goes to jsonpath-ng,
-without its extensions, which can hang on a regular expression (hazard T51).
+A selector walks the lists and objects of parsed JSON; missing values are None, never an error (language rule 10).
+JSONPath text is compiled to a walk if possible; other JSONPaths are run by jsonpath-ng, without its extensions, which
+can hang on a regular expression (hazard T51).
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 Step = str | int
-#: In the place of an index: every element.
+#: Stands for every element, in place of an index.
 EVERY = "*"
 _WALK = re.compile(r"\$(?:\.[A-Za-z_][\w\-]*|\[(?:0|[1-9]\d*|\*|'[^'\\]*'|\"[^\"\\]*\")\])*\Z")
 _WALK_STEP = re.compile(r"\.([A-Za-z_][\w\-]*)|\[(?:(\d+)|(\*)|'([^']*)'|\"([^\"]*)\")\]")
 _MAX_JSONPATH = 1000
-#: The nodes of jsonpath-ng that may follow the root; `Wildcard` is one of its own in newer versions only.
+#: The nodes of jsonpath-ng that may follow the root; only newer versions have `Wildcard`.
 _JSONPATH_SEGMENTS = ("Fields", "Index", "Slice", "Wildcard")
-#: A JSONPath that can find many values runs only where the document has at most this many: each that it visits costs
+#: A JSONPath that can find many values runs only on documents with at most this many values: each that it visits costs
 #: some microseconds and half a kilobyte.
 MAX_VISITED = 200_000
 #: Each `"*"` is a list within a list in the result.
@@ -37,10 +37,11 @@ Walk = tuple[Step | Every, ...]
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """A compiled selector; `text` is how it is shown: `$.choices[0].message.content`.
+    """A compiled selector; `text` is its JSONPath: `$.choices[0].message.content`.
 
-    `levels` counts how many lists, one in the other, `find_one` wraps around the values. `members` are the names where
-    the whole walk is from member to member: what most selectors are, and what needs no call.
+    `find_one(document)` returns the value or None; with a `"*"` step a list per level. `find_all(document)` takes every
+    index as "every element" and returns one flat list. `levels` counts the nested lists that `find_one` returns.
+    `members` are the names if the whole walk goes from member to member, as most do: these need no call.
     """
 
     text: str
@@ -52,11 +53,7 @@ class Selector:
 
     @classmethod
     def from_json(cls, source: Any) -> Selector:
-        """Compiles a list of steps, dotted text, or JSONPath text beginning with `$`; raises ValueError.
-
-        `find_one(document)` gives the value or None; with a `"*"` step a list per level.
-        `find_all(document)` takes every index as "every element" and gives one flat list.
-        """
+        """Compiles a list of steps, dotted text, or JSONPath text beginning with `$`; raises ValueError."""
         if isinstance(source, str) and source.startswith("$") and not _WALK.match(source):
             return _from_jsonpath(source)
         walk = read_walk(source)
@@ -71,7 +68,7 @@ class Selector:
 
 
 def read_walk(source: Any) -> Walk:
-    """The steps of a selector given as a list, dotted text or plain JSONPath; raises ValueError."""
+    """Returns the steps of a list, dotted text or plain JSONPath; raises ValueError."""
     if isinstance(source, str):
         if source.startswith("$"):
             return tuple(
@@ -88,7 +85,7 @@ def read_walk(source: Any) -> Walk:
 
 
 def show_walk(walk: Walk) -> str:
-    """The steps as JSONPath text."""
+    """Returns the steps as JSONPath text."""
     return "$" + "".join(
         f".{step}"
         if isinstance(step, str) and re.match(r"[A-Za-z_]\w*\Z", step)
@@ -98,7 +95,7 @@ def show_walk(walk: Walk) -> str:
 
 
 def compile_one(walk: Walk) -> Callable[[Any], Any]:
-    """A function from a document to the one value at the end of the walk."""
+    """Returns a function from a document to the one value at the end of the walk."""
     if not walk:
         return lambda document: document
     members = tuple(step for step in walk if isinstance(step, str))
@@ -106,10 +103,9 @@ def compile_one(walk: Walk) -> Callable[[Any], Any]:
         return _compile_members(members)
     if any(isinstance(step, Every) for step in walk):
         return _compile_levels(walk)
-    steps = walk
 
     def find(document: Any) -> Any:
-        for step in steps:
+        for step in walk:
             if type(document) is dict and type(step) is str:
                 document = document.get(step)
             elif type(document) is list and type(step) is int and 0 <= step < len(document):
@@ -122,7 +118,7 @@ def compile_one(walk: Walk) -> Callable[[Any], Any]:
 
 
 def _compile_members(names: tuple[str, ...]) -> Callable[[Any], Any]:
-    # Most selectors are these, so nothing is asked of a step that is known by now.
+    # Most selectors are of this form, so it has no checks of the steps.
     outer, *rest = names
     if not rest:
         return lambda document: document.get(outer) if type(document) is dict else None
@@ -153,10 +149,10 @@ def _compile_levels(walk: Walk) -> Callable[[Any], Any]:
 
 
 def compile_all(walk: Walk) -> Callable[[Any], list[Any]]:
-    """A function from a document to one flat list; every index means every element.
+    """Returns a function from a document to one flat list; every index means every element.
 
-    A missing leaf in an element that is there is None, so that parallel fields stay aligned; a missing list adds
-    nothing; a scalar where a list is expected at the end counts as its one element.
+    A missing leaf in an element is None, so that parallel fields stay aligned; a missing list adds nothing; a scalar in
+    place of a list at the end counts as its one element.
     """
     cuts = [place for place, step in enumerate(walk) if not isinstance(step, str)]
     if not cuts:
@@ -204,9 +200,9 @@ def _from_jsonpath(text: str) -> Selector:
         # Each descent visits every node below the last: two of them already square the work.
         raise ValueError("a JSONPath has at most one '..'")
     if "`" in text or "|" in text:
-        # jsonpath-ng's own operators (`parent` can square the work as well) are no JSONPath (RFC 9535).
+        # These are jsonpath-ng's own operators, not JSONPath (RFC 9535); `parent` can square the work as well.
         raise ValueError("a JSONPath holds no '`' and no '|'")
-    # Needed by few definitions and slow to import.
+    # Few definitions need it, and it is slow to import.
     from jsonpath_ng import Child, Descendants, Fields, Index, Root
     from jsonpath_ng.parser import parse
 
@@ -216,7 +212,7 @@ def _from_jsonpath(text: str) -> Selector:
         raise ValueError("the JSONPath cannot be read") from None
 
     def is_path(node: Any, *, first: bool) -> bool:
-        # Everything that is not listed is refused: jsonpath-ng parses operators that it cannot run.
+        # Only listed nodes are allowed: jsonpath-ng parses operators that it cannot run.
         if isinstance(node, (Child, Descendants)):
             return is_path(node.left, first=first) and is_path(node.right, first=False)
         named = getattr(node, "fields", getattr(node, "indices", ()))
@@ -249,7 +245,7 @@ def _from_jsonpath(text: str) -> Selector:
 
 
 def _has_at_most(document: Any, limit: int) -> bool:
-    """True if a document has at most so many values, those within others included."""
+    """Returns True if a document has at most so many values, nested ones included."""
     waiting = [document]
     left = limit
     while waiting:

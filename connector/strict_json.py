@@ -1,4 +1,4 @@
-"""JSON that every reader understands alike: strict reading, nesting, equality as JSON has it."""
+"""JSON that all readers understand the same way: strict reading, nesting depth, equality of JSON values."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from connector.types import check_surrogates
 #: An answer that nests deeper is refused, so that no later walk through it runs out of stack.
 MAX_DEPTH = 200
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-#: Numbers that are infinite as a float or beyond 64 bits are found once every digit is a 0 and no sign is left: fixed
-#: bytes take a twentieth of the time of a regular expression for the same.
+#: Numbers that are infinite as a float or beyond 64 bits are found as runs of zeros after this translation of digits:
+#: a search for fixed bytes takes a twentieth of the time of a regular expression.
 _ONE_DIGIT = bytes.maketrans(b"123456789E", b"000000000e")
 _NINETEEN_DIGITS = b"0" * 19
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _COLON = re.compile(rb"\\u003[aA]")
 _LIMIT = 2**63
 _LONGEST_INTEGER = len(str(-_LIMIT))
-#: What a fast reader returns for a body that the strict one has to read.
+#: Returned by the fast reader for a body that the strict one has to read.
 _UNREAD: Any = object()
-#: orjson reads what nests deeper, but does not write it.
+#: orjson reads deeper documents, but does not write them.
 _ORJSON_DEPTH = 254
 _CONTAINERS = frozenset({dict, list})
 
 
 class DuplicateKey(ValueError):
-    """An object of a JSON text has two members of one name."""
+    """An object in a JSON text has two members of the same name."""
 
 
 def parse_json(body: bytes) -> Any:
-    """Bytes as JSON, strictly: what two readers could understand differently is refused (hazard T47).
+    """Reads bytes as JSON, and refuses documents that two readers could understand differently (hazard T47).
 
-    An integer beyond 64 bits is kept as its text. A byte order mark is allowed (RFC 8259, section 8.1). Raises
+    An integer beyond 64 bits is returned as its text. A byte order mark is allowed (RFC 8259, section 8.1). Raises
     ValueError with the reason.
     """
     body = body.removeprefix(BYTE_ORDER_MARK)
@@ -47,17 +47,11 @@ def parse_json(body: bytes) -> Any:
 def _read_strictly(body: bytes) -> Any:
     try:
         text = body.decode()
-        if _is_suspect(body):
-            document = json.loads(
-                text,
-                object_pairs_hook=read_members,
-                parse_constant=_refuse_constant,
-                parse_int=_read_integer,
-                parse_float=_read_float,
-            )
+        is_suspect = _is_suspect(body)
+        numbers: Any = {"parse_int": _read_integer, "parse_float": _read_float} if is_suspect else {}
+        document = json.loads(text, object_pairs_hook=read_members, parse_constant=_refuse_constant, **numbers)
+        if is_suspect:
             check_surrogates(json.dumps(document, ensure_ascii=False))
-        else:
-            document = json.loads(text, object_pairs_hook=read_members, parse_constant=_refuse_constant)
     except UnicodeDecodeError:
         raise ValueError("it is not UTF-8") from None
     except RecursionError:
@@ -71,7 +65,7 @@ def _read_strictly(body: bytes) -> Any:
 
 @functools.cache
 def _fast_reader() -> Callable[[bytes], Any]:
-    """A function that gives the document, by orjson (the extra `speed`), or _UNREAD in doubt and without it."""
+    """Returns a function that reads a document with orjson (the extra `speed`), or returns _UNREAD if it cannot."""
     try:
         import orjson
     except ImportError:
@@ -79,33 +73,33 @@ def _fast_reader() -> Callable[[bytes], Any]:
 
     def read(body: bytes) -> Any:
         if _NINETEEN_DIGITS in body.translate(_ONE_DIGIT) or (b"\\" in body and _COLON.search(body)):
-            return _UNREAD  # it would round the number, and the colon could not be counted
+            return _UNREAD  # orjson would round the number, and escaped colons cannot be counted
         try:
             document = orjson.loads(body)
             again = orjson.dumps(_wrap(document) if _may_be_deep(body) else document)
         except (orjson.JSONDecodeError, orjson.JSONEncodeError):
-            return _UNREAD  # the strict reader has the words for it
-        # Of a key that stands twice orjson keeps the last, so written again the document has fewer colons: one is each
-        # member's, and texts keep theirs.
+            return _UNREAD  # the strict reader reports the reason
+        # orjson keeps the last of duplicate keys, so the document written again has fewer colons: each member has one,
+        # and texts keep theirs.
         return document if body.count(b":") == again.count(b":") else _UNREAD
 
     return read
 
 
 def _may_be_deep(body: bytes) -> bool:
-    """False if there are too few brackets for that; they are cheap to count."""
+    """Returns False if there are too few brackets to nest too deeply; they are cheap to count."""
     return body.count(b"[") + body.count(b"{") > MAX_DEPTH
 
 
 def _wrap(document: Any) -> Any:
-    """The document within so many lists that orjson refuses to write it if it nests too deeply."""
+    """Returns the document within so many lists that orjson refuses to write it if it nests too deeply."""
     for _ in range(_ORJSON_DEPTH - MAX_DEPTH):
         document = [document]
     return document
 
 
 def _is_suspect(body: bytes) -> bool:
-    """True if a number or an escape in it has to be looked at by itself."""
+    """Returns True if a number or an escape has to be checked by itself."""
     digits = body.translate(_ONE_DIGIT, b"+")
     return _NINETEEN_DIGITS in digits or b"e000" in digits or (b"\\" in body and _SURROGATE.search(body) is not None)
 
@@ -136,7 +130,7 @@ def _read_float(text: str) -> float:
 
 
 def nesting(value: Any) -> int:
-    """How deep a value nests that a reader of JSON made: 0 for a scalar, 1 for a flat list."""
+    """Returns how deep a parsed JSON value nests: 0 for a scalar, 1 for a flat list."""
     depth, level = 0, [value]
     while level := [each for each in level if type(each) in _CONTAINERS]:
         depth += 1
@@ -145,5 +139,5 @@ def nesting(value: Any) -> int:
 
 
 def same_json(one: Any, other: Any) -> bool:
-    """True if both are the same JSON value. In Python 1 equals True and 0 equals False; in JSON they do not."""
+    """Returns True if both are the same JSON value; unlike in Python, 1 is not True and 0 is not False."""
     return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)

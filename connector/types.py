@@ -1,9 +1,8 @@
 """The types of the language: one Convertor per type, in one table.
 
-A convertor takes what a caller or a provider gave and returns the declared type without losing anything, or raises
-ValueError with a sentence that never repeats the value (it may be secret). The same rule serves inputs (where a
-failure refuses the call) and answers (where the value stays raw and is reported): language rules 3 and 12.
-Nothing here knows where a value comes from or goes to; that is templates' and mapping's work.
+A convertor returns a value of the declared type without losing anything, or raises ValueError with a sentence that
+never repeats the value (it may be secret). Inputs and answers are converted the same way; a failure refuses the call of
+an input, while the value of an answer stays raw and is reported (language rules 3 and 12).
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ _INTEGER_TEXT = re.compile(r"-?(?:0|[1-9][0-9]{0,18})(?:\.0+)?\Z")
 _NUMBER_TEXT = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?\Z")
 _INTEGER_MAX = 2**63 - 1
 _INTEGER_MIN = -(2**63)
-#: More digits than a float of any size has before its point; Python itself refuses to write numbers of 4,300.
+#: The largest float has fewer bits before its point; Python itself refuses to write numbers of 4,300 digits.
 _MAX_BITS = 1023
-#: Decimal text this short always survives the way through a float; an exponent can still take it out of range.
+#: Decimal text this short is never changed by a float; an exponent can still take it out of range.
 _SAFE_DIGITS = 15
-#: Numeric text longer than this is no number that anybody wrote.
+#: Longer text is not read as a number.
 _MAX_NUMBER_TEXT = 400
-#: How deep a JSON value given by a caller may nest.
+#: How deep a caller's JSON value may nest.
 MAX_DEPTH = 100
 
 
@@ -38,8 +37,8 @@ MAX_DEPTH = 100
 class Convertor:
     """One type: its name, its aliases, and how a value becomes one.
 
-    `exact` are the Python types that an answer's value may have to pass unchanged, which spares the common case a
-    call; `json_schema` is what the type is in JSON (a file is the text that stands for it).
+    A value of an answer with one of the Python types in `exact` passes unchanged, without a call of `read`;
+    `json_schema` describes the type in JSON (where a file is text).
     """
 
     name: str
@@ -50,7 +49,7 @@ class Convertor:
 
 
 def to_text(value: Any) -> str:
-    """A converted value as text: numbers in plain decimal digits, booleans as `true`/`false`, containers as JSON.
+    """Returns a converted value as text: numbers in decimal digits, booleans as `true`/`false`, containers as JSON.
 
     Raises ValueError for bytes that are not UTF-8.
 
@@ -92,7 +91,7 @@ def read_string(value: Any) -> str:
     if isinstance(value, str):
         if not value.isascii():
             check_surrogates(value)
-        # A member of an Enum of texts writes itself as `Class.NAME`; as plain text it is its value.
+        # A member of an Enum of texts is formatted as `Class.NAME`; as plain text it is its value.
         return value if type(value) is str else str.__str__(value)
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _MAX_BITS:
         return str(int(value))
@@ -168,7 +167,7 @@ def read_object(value: Any) -> dict[str, Any]:
 
 
 def read_any(value: Any, depth: int = 0) -> Any:
-    """Any JSON value as it is given, checked to its leaves: finite, 64 bits, no lone surrogate, text keys."""
+    """Any JSON value, checked to its leaves: finite, 64 bits, no lone surrogate, text keys."""
     if isinstance(value, str):
         return read_string(value)
     if value is None or isinstance(value, bool):
@@ -196,7 +195,7 @@ def read_date(value: Any) -> Any:
 
 
 def read_file(value: Any) -> Any:
-    """The content of a file: text, bytes, or a source, which is read only while it is sent."""
+    """The content of a file: text, bytes, or a source that is read while it is sent."""
     if isinstance(value, bytes) or is_source(value):
         return value
     return read_string(value)
@@ -224,14 +223,14 @@ CONVERTORS: dict[str, Convertor] = {
 
 
 def find_convertor(type_name: str) -> Convertor | None:
-    """The convertor of a type as a definition writes it (any case, aliases), or None."""
+    """Returns the convertor of a type as a definition names it (any case, aliases), or None."""
     return CONVERTORS.get(type_name.lower())
 
 
 def convert(value: Any, type_name: str) -> Any:
-    """The value as the named type.
+    """Returns the value as the named type.
 
-    Raises ValueError when the value cannot be that without loss, KeyError when there is no such type.
+    Raises ValueError if it cannot be converted without loss, KeyError if there is no such type.
 
     >>> convert("1024", "Integer")
     1024
@@ -240,7 +239,7 @@ def convert(value: Any, type_name: str) -> Any:
 
 
 def read_default(value: Any, convertor: Convertor) -> Any:
-    """A declared default as a value of its type: defaults are text whatever the type, so containers are JSON text.
+    """Returns a declared default as a value of its type; arrays and objects may be written as JSON text.
 
     Raises ValueError as `convert` does.
     """
@@ -261,7 +260,7 @@ def check_surrogates(text: str) -> None:
 
 
 def describe(value: Any) -> str:
-    """What kind of value it is, in the words of JSON, without showing it."""
+    """Returns the kind of a value in the words of JSON, without the value."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -277,7 +276,7 @@ def describe(value: Any) -> str:
     return f"a Python {type(value).__name__}"
 
 
-#: How files begin, by their media type (WHATWG, "MIME Sniffing", sections 6 and 7).
+#: Offset, first bytes and media type of files (WHATWG, "MIME Sniffing", sections 6 and 7).
 _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x89PNG\r\n\x1a\n", "image/png"),
     (0, b"\xff\xd8\xff", "image/jpeg"),
@@ -295,22 +294,22 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
 
 
 def find_media_type(content: bytes) -> str:
-    """The media type that the first bytes of a file show; `application/octet-stream` if they show none."""
+    """Returns the media type that the first bytes of a file show, else `application/octet-stream`."""
     found = (name for place, start, name in _SIGNATURES if content.startswith(start, place))
     return next(found, "application/octet-stream")
 
 
 def encode_base64(content: bytes) -> str:
-    """Base64 (RFC 4648, section 4)."""
+    """Returns bytes in base64 (RFC 4648, section 4)."""
     import base64  # few operations need it
 
     return base64.b64encode(content).decode()
 
 
 def encode_data_url(content: bytes) -> str:
-    """A `data:` URL (RFC 2397) with the media type that the content shows."""
+    """Returns a `data:` URL (RFC 2397) with the media type that the content shows."""
     return f"data:{find_media_type(content)};base64,{encode_base64(content)}"
 
 
-#: The encodings by the name that a placeholder gives them.
+#: The encodings by their name in a placeholder.
 FILE_ENCODINGS: Mapping[str, Callable[[bytes], str]] = {"base64": encode_base64, "data_url": encode_data_url}

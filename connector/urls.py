@@ -1,7 +1,7 @@
-"""What a URL may be: an origin, a host part given by a connection, the encoding of a path segment or query value.
+"""Rules for URLs: origins, base URLs, host parts, and the encoding of path segments and query values.
 
-An origin is `scheme://host[:port]` in its normal form, which is what a credential is bound to (language rule 7).
-Nothing here resolves a name or decides which addresses may be reached; that is the runtime's guard.
+An origin is `scheme://host[:port]` in its normal form; credentials are bound to one (language rule 7). The runtime's
+guard resolves names and decides which addresses may be reached.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import urllib.parse
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"[a-z0-9_](?:[a-z0-9_\-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_\-]*[a-z0-9_])?)*\Z")
 _HOST_PART = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.\-]*[A-Za-z0-9])?\Z")
-#: Controls of C0 and C1, and the characters that reorder text: none has a place in a path (hazard T23).
+#: Controls of C0 and C1, and characters that reorder text: none is allowed in a path (hazard T23).
 _HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _UNRESERVED_LITERAL = "/%:@!$&'()*+,;=~-._"
 
 
 def origin_of(url: str) -> str:
-    """The origin of an absolute http or https URL: lower case, no default port, no trailing dot.
+    """Returns the origin of an absolute http or https URL: lower case, no default port, no trailing dot.
 
-    Raises ValueError with a sentence for anything that two readers could take for different hosts: userinfo, a
-    backslash, white space, a host that is not in its A-label form (RFC 5890), a port out of range.
+    Raises ValueError with a sentence for URLs that two readers could take for different hosts: userinfo, a backslash,
+    white space, a host that is not in its A-label form (RFC 5890), a port out of range.
 
     >>> origin_of("https://API.example.com.:443/v1")
     'https://api.example.com'
@@ -51,7 +51,7 @@ def origin_of(url: str) -> str:
 
 
 def check_base_url(url: str) -> str:
-    """A base URL without its trailing slash, its origin in normal form; raises ValueError as `origin_of` does."""
+    """Returns a base URL without its trailing slash, its origin in normal form; raises ValueError as `origin_of`."""
     origin = origin_of(url)
     parts = urllib.parse.urlsplit(url)
     if "?" in url or "#" in url:
@@ -60,19 +60,19 @@ def check_base_url(url: str) -> str:
 
 
 def stays_within(url: str, origin: str) -> bool:
-    """True if the URL, built by appending to that origin, still leads to it: a path or a query must follow at once."""
+    """Returns True if a URL built by appending to the origin still leads to it: a path or a query follows at once."""
     return url.startswith(origin) and url[len(origin) : len(origin) + 1] in ("", "/", "?")
 
 
 def encode_host_part(value: str) -> str:
-    """A connection's value as part of a host name; raises ValueError unless it is letters, digits, `-` and `.`."""
+    """Returns a value as part of a host name; raises ValueError unless it is letters, digits, `-` and `.`."""
     if not _HOST_PART.match(value) or ".." in value:
         raise ValueError("expected letters, digits, '-' and '.' only, as in a host name")
     return value
 
 
 def encode_segment(value: str) -> str:
-    """A value as one path segment: everything but unreserved characters percent-encoded (RFC 3986, section 2.3).
+    """Returns a value as one path segment, percent-encoded but for unreserved characters (RFC 3986, section 2.3).
 
     Raises ValueError for empty text, `.`, `..`, control characters and text-reordering characters.
     """
@@ -84,9 +84,9 @@ def encode_segment(value: str) -> str:
 
 
 def encode_segments(value: str) -> str:
-    """A value as several path segments, each encoded on its own; dot segments and empty ones are refused.
+    """Returns a value as several path segments, each encoded on its own.
 
-    So is a backslash, which some servers take for a slash.
+    Raises ValueError for dot segments, empty ones, and a backslash, which some servers take for a slash.
     """
     if "\\" in value:
         raise ValueError("a path of several segments holds no backslash")
@@ -94,10 +94,10 @@ def encode_segments(value: str) -> str:
 
 
 def encode_path(value: str) -> str:
-    """A value as a whole path, or the beginning of one, with or without its first slash; a slash at its end is kept.
+    """Returns a value as a path or the beginning of one; it may lack the first slash, and a last slash is kept.
 
-    Raises ValueError as `encode_segments` does, and for what could be read as another host (`@evil.example`,
-    `https:…`; hazards T29, T30) or is no part of a path.
+    Raises ValueError as `encode_segments`, and for values that could be read as another host (`@evil.example`,
+    `https:…`; hazards T29, T30) or contain a query or a fragment.
     """
     if "?" in value or "#" in value:
         raise ValueError("a path holds no '?' and no '#'; a query has its own place")
@@ -110,15 +110,15 @@ def encode_path(value: str) -> str:
 
 
 def encode_query(value: str) -> str:
-    """A value as one query name or value; a space becomes `%20`."""
+    """Returns a value as one query name or value; a space becomes `%20`."""
     return urllib.parse.quote(value, safe="")
 
 
 def encode_literal(text: str) -> str:
-    """The fixed text of a path template as it may stand in a URL; escapes that are there are kept."""
+    """Returns the fixed text of a path template as it is sent; existing escapes are kept."""
     return urllib.parse.quote(text, safe=_UNRESERVED_LITERAL)
 
 
 def has_dot_segment(path: str) -> bool:
-    """True if a segment is `.` or `..`, also where its dots are escaped."""
+    """Returns True if a segment is `.` or `..`, even if its dots are escaped."""
     return any(urllib.parse.unquote(part) in (".", "..") for part in path.split("/"))

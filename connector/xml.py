@@ -1,7 +1,7 @@
-"""XML: templates checked, values escaped, answers read to a plain tree that selectors walk.
+"""XML: checks templates, escapes values, and reads answers to a plain tree that selectors can walk.
 
-Nothing here resolves anything: a document with a DTD is refused, so there are no entities to expand and nothing to
-fetch, and depth is bounded. expat is only imported when there is XML to read.
+Documents with a DTD are refused, so there are no entities to expand and nothing to fetch; depth is bounded. expat is
+imported when it is first needed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 #: An answer that nests deeper is refused.
 MAX_DEPTH = 200
-#: What no XML document holds, not even as a reference (XML 1.0, section 2.2).
+#: Characters that are not allowed in XML, not even as references (XML 1.0, section 2.2).
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 # Line ends and tabs as references, since a parser would change them in an attribute, and a CR in a text as well.
 _REFERENCES = str.maketrans(
@@ -22,16 +22,16 @@ _TEXT = "#text"
 
 
 def escape_value(value: str) -> str:
-    """A value as the text of an element or within a quoted attribute; raises ValueError for what XML cannot hold."""
+    """Returns a value as text of an element or a quoted attribute; raises ValueError for characters XML cannot hold."""
     if _FORBIDDEN.search(value):
         raise ValueError("the text holds a control character, which XML cannot carry")
     return value.translate(_REFERENCES)
 
 
 def count_marks(text: str, mark: str) -> int:
-    """How often a character stands in texts and attribute values of an XML document, CDATA sections not counted.
+    """Returns how often a character is in texts and attribute values of an XML document; CDATA sections do not count.
 
-    Raises ValueError for text that is no XML document, has a DTD, or says that it is in another encoding than UTF-8.
+    Raises ValueError for text that is not an XML document, has a DTD, or declares another encoding than UTF-8.
     """
     from xml.parsers import expat
 
@@ -65,11 +65,11 @@ def count_marks(text: str, mark: str) -> int:
 
 
 def parse_xml(body: bytes) -> Any:
-    """An XML document as a plain tree, by the name of its root: `{"order": {"@id": "7", "line": ["a", "b"]}}`.
+    """Returns an XML document as a plain tree, by the name of its root: `{"order": {"@id": "7", "line": ["a", "b"]}}`.
 
     An element with neither attributes nor children is its text; any other is an object: attributes as `@name`, children
-    by name (a list where one name stands several times), and its text as `#text`. Namespace prefixes and declarations
-    are left out. Raises ValueError with the reason.
+    by name (a list if a name is repeated), and its text as `#text`. Namespace prefixes and declarations are left out.
+    Raises ValueError with the reason.
     """
     from xml.parsers import expat
 
@@ -107,7 +107,7 @@ def parse_xml(body: bytes) -> Any:
 
 
 def show_xml(tree: Mapping[str, Any]) -> str:
-    """A tree such as `parse_xml` gives, as a document; its one member is the root."""
+    """Returns a tree as `parse_xml` returns it as a document; its one member is the root."""
     return "".join(_show(name, value) for name, value in tree.items())
 
 

@@ -75,7 +75,7 @@ def test_automations_are_listed_with_what_is_wrong_with_them(tmp_path: Path) -> 
     )
     result = run("automations", "list")
     assert result.exit_code == 3
-    assert "broken.json:1:23 E_AUTOMATION 'nowhere' names" in result.stdout + result.stderr
+    assert "broken.json:1:23 E_AUTOMATION 'nowhere' does not name a connection" in result.stdout + result.stderr
     assert run("lint", "automations").exit_code == 3
 
 
