@@ -76,7 +76,7 @@ def test_the_signature_of_the_owner_is_verified_and_no_other(kind: str, key: Any
 
     def verify(signature: bytes, body: bytes, *secrets: str) -> None:
         headers = Headers({"X-Sig": base64.b64encode(signature).decode()})
-        scheme.verify(Request("POST", "https://hooks.example/webhooks/x", headers, body), secrets, 0)
+        scheme.verify(Request("POST", "https://hooks.example/webhooks/x", headers=headers, body=body), secrets, 0)
 
     made = signature_of(key, BODY)
     verify(made, BODY, f" {text}\n")
