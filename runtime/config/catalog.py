@@ -8,6 +8,7 @@ one as a whole. A connector that was read stays as it is until a reload of it su
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -60,7 +61,9 @@ class Catalog:
     def get(self, handle: str) -> Connector:
         """The connector, read at the first call; raises UnknownConnector, InvalidDefinition."""
         if handle not in self._connectors:
-            return self.reload(handle)
+            place = self._place(handle)
+            read = _read_shipped if place.parent == shipped_definitions() else read_place
+            self._connectors[handle] = read(place, handle)
         return self._connectors[handle]
 
     def of(self, connection: str) -> Connector:
@@ -145,6 +148,12 @@ def read_place(place: Path, handle: str) -> Connector:
     if connector is None or errors:
         raise InvalidDefinition(errors)
     return connector
+
+
+@functools.cache
+def _read_shipped(place: Path, handle: str) -> Connector:
+    # It does not change while the product runs, and is frozen: a process that makes many runtimes reads it once.
+    return read_place(place, handle)
 
 
 def shipped_definitions() -> Path:

@@ -38,6 +38,13 @@ def test_the_shipped_connectors_are_always_there() -> None:
     assert set(catalog.examples("mistral-ai")) == {*found.operations, *found.custom_operations} - {"api-request"}
 
 
+def test_a_shipped_connector_is_read_once_in_a_process_and_again_on_a_reload() -> None:
+    first = Catalog().get("twilio")
+    other = Catalog()
+    assert other.get("twilio") is first
+    assert other.reload("twilio") is not first
+
+
 def test_every_shipped_connector_is_free_of_errors() -> None:
     catalog = Catalog()
     for handle in catalog.handles():
