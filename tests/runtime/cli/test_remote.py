@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
+import shutil
 import stat
-import sys
 import urllib.parse
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -15,9 +14,11 @@ from typing import Any
 
 import httpx2
 import pytest
+from click.testing import CliRunner, Result
 
+from runtime.cli.root import cli
 from runtime.config.keys import Key
-from tests.doubles.processes import ROOT, process
+from tests.doubles.processes import process
 from tests.doubles.served import DEMO
 
 pytestmark = pytest.mark.anyio
@@ -39,29 +40,33 @@ class Home:
         return process(self.path, *words, environment=self.environment)
 
     async def kill_server(self) -> int:
-        """Starts a server of this home and kills it with SIGKILL; gives its port, which its file still names."""
+        """Starts a server of this home and kills it with SIGKILL; returns its port, which its file still names."""
         async with self.serve() as (server, url):
             server.kill()
             await server.wait()
-        assert (self.path / ".connector" / "server.json").exists()
+        assert self.announcement.exists()
         return urllib.parse.urlsplit(url).port or 0
 
+    def move_server(self, port: int) -> None:
+        """Lets the file of the server name another port of this machine."""
+        document = json.loads(self.announcement.read_text())
+        self.announcement.write_text(json.dumps(document | {"url": f"http://127.0.0.1:{port}"}))
+
+    @property
+    def announcement(self) -> Path:
+        return self.path / ".connector" / "server.json"
+
     async def run(self, *words: str) -> tuple[int, str, str]:
-        started = await asyncio.create_subprocess_exec(
-            sys.executable, "-W", "error", "-m", "runtime", *words, "--definitions", str(self.path), cwd=self.path,
-            env={
-                **{name: value for name, value in os.environ.items() if not name.startswith("CONNECTOR_")},
-                "PYTHONPATH": str(ROOT), **self.environment,
-            },
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        try:
-            out, err = await asyncio.wait_for(started.communicate(), 60)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                started.kill()
-            await started.wait()
-        return started.returncode or 0, out.decode(), err.decode()
+        """One command in a thread of this process, whose loop serves meanwhile."""
+
+        def invoke() -> Result:
+            with contextlib.chdir(self.path):
+                runner = CliRunner(env=self.environment)
+                return runner.invoke(cli, [*words, "--definitions", str(self.path)])
+
+        async with asyncio.timeout(60):
+            done = await asyncio.to_thread(invoke)
+        return done.exit_code, done.stdout, done.stderr
 
     async def subscriptions(self) -> list[Any]:
         code, out, err = await self.run("subscriptions", "list", "--json")
@@ -74,23 +79,34 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path / "one")
 
 
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home whose server was killed, and whose file still names it."""
+    home = Home(tmp_path_factory.mktemp("killed") / "one")
+    asyncio.run(home.kill_server())
+    return home.path / ".connector"
+
+
 Answering = Callable[[bytes, asyncio.StreamWriter], Any]
 
 
 @contextlib.asynccontextmanager
-async def foreign(port: int, answer: Answering) -> AsyncIterator[list[bytes]]:
-    """A server of somebody else on that port; what it was sent."""
+async def foreign(answer: Answering) -> AsyncIterator[tuple[int, list[bytes]]]:
+    """A server of somebody else: its port, and what it was sent."""
     sent: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
+        try:
             while piece := await reader.read(65536):
                 sent.append(piece)
                 await answer(piece, writer)
-        writer.close()
+        except ConnectionError:
+            pass  # the other side is gone
+        finally:
+            writer.transport.abort()
 
-    async with await asyncio.start_server(serve, "127.0.0.1", port):
-        yield sent
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1], sent
 
 
 def says(body: bytes, status: bytes = b"200 OK") -> Answering:
@@ -145,10 +161,11 @@ async def drip(_: bytes, writer: asyncio.StreamWriter) -> None:
     ids=["object", "array", "text", "bytes", "number", "redirect", "echo", "silence", "flood", "drip"],
 )
 async def test_a_foreign_server_where_ours_was_killed_is_sent_no_token_and_no_secret(
-    home: Home, answer: Answering
+    home: Home, killed: Path, answer: Answering
 ) -> None:
-    port = await home.kill_server()
-    async with foreign(port, answer) as sent:
+    shutil.copytree(killed, home.path / ".connector")
+    async with foreign(answer) as (port, sent):
+        home.move_server(port)
         code, out, err = await home.run(*ADD)
     assert code == 0, err
     assert json.loads(out)["secret"].startswith("whsec_")
