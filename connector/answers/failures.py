@@ -1,11 +1,11 @@
-"""What a provider says of a failure: its words, in whatever form it puts them. Nothing here knows a definition."""
+"""Finds a provider's own message in the body of a failure, without a definition."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-#: Where providers put their words, the most telling first; case, `_` and `-` do not matter.
+#: Members in which providers write messages, the most specific first; case, `_` and `-` do not matter.
 _WORDS = (
     *("message", "errordescription", "detail", "details", "description", "errorsummary", "errormessage"),
     *("errormessages", "faultstring", "fault", "error", "errors", "title", "reason", "value"),
@@ -18,7 +18,7 @@ _SNIPPET = 200
 
 
 def provider_message(raw: Any) -> str:
-    """The provider's own words in the body of a failure, from the members that providers use; empty if none.
+    """Returns the provider's own message in the body of a failure; empty if there is none.
 
     Looks for `message`, `error_description`, `detail`, `error` and their like, nested ones too, whatever their case;
     for the `{"loc", "msg"}` entries of a validation error; and for texts by the name of an input below `errors`.

@@ -1,7 +1,7 @@
-"""Kinds of answers: what each asks for in Accept and how its body is read, in one table.
+"""Kinds of answers: the Accept header of each and how its body is read, in one table.
 
-Reading is strict: what two readers could understand differently is refused, with ValueError and the reason. What is
-picked from a document that was read is `mapping`'s; bytes that come one after the other are `streams`'.
+Reading is strict: documents that two readers could understand differently raise ValueError with the reason. `mapping`
+picks fields from what was read, and `streams` reads streams.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _MEDIA_KINDS = {
 class ResponseKind:
     """One kind of answer.
 
-    `accept` is the Accept header it sends, None for the service's own. `read` makes the raw result of the whole body;
-    `maps` is true if fields are selected in it. A stream's `read` is that of one message.
+    `accept` is the Accept header that is sent, None for the service's own. `read` returns the raw result of a body, or
+    of one message of a stream; `maps` is True if fields are selected in it.
     """
 
     accept: str | None
@@ -35,12 +35,12 @@ class ResponseKind:
 
 
 def read_text(body: bytes) -> str:
-    """The body as text; bytes that are no UTF-8 become U+FFFD."""
+    """Returns the body as text; bytes that are not UTF-8 become U+FFFD."""
     return body.decode("utf-8", "replace")
 
 
 def kind_of(declared: str, content_type: str) -> str:
-    """The kind of an answer: the declared one, or of `any` the one that its media type (in lower case) stands for."""
+    """Returns the declared kind of an answer; for `any` the kind of its media type (in lower case)."""
     if declared != "any":
         return declared
     if content_type in _MEDIA_KINDS:
@@ -52,7 +52,7 @@ def kind_of(declared: str, content_type: str) -> str:
     return "json" if not content_type or content_type.endswith("json") else "binary"
 
 
-#: The kinds by the name that `operation.response` gives them.
+#: The kinds by their name in `operation.response`.
 RESPONSE_KINDS: dict[str, ResponseKind] = {
     "json": ResponseKind(None, parse_json),
     "text": ResponseKind("text/plain, */*;q=0.5", read_text, maps=False),

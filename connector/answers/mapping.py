@@ -1,8 +1,7 @@
-"""The way in: a Response becomes a Result through an operation's selectors, and a message of a stream a Chunk.
+"""Maps answers: a Response becomes a Result through an operation's selectors, and a message of a stream a Chunk.
 
-Reading is strict (what two readers could understand differently is refused), mapping is forgiving (what is missing is
-None, what does not fit its type stays raw and is reported). Whether a status is an error to raise is the caller's;
-messages that come uninvited are `events`'s, and what a provider says of a failure is `wording`'s.
+Reading is strict (documents that two readers could understand differently are refused), mapping is lenient (missing
+values are None, values that do not fit their type stay raw and are reported). The caller decides which statuses raise.
 """
 
 from __future__ import annotations
@@ -22,24 +21,24 @@ from connector.model.definition import Field, Operation
 from connector.strict_json import BYTE_ORDER_MARK, parse_json
 from connector.types import to_text
 
-#: Where the records of a list are looked for when the definition does not say (language rule 11).
+#: Members in which the records of a list are looked up if the definition does not declare them (language rule 11).
 USUAL_ROOTS = ("data", "items", "results", "records", "value", "entries")
-#: A result has at most this many values: its records or messages, each counted once for every field.
+#: A result has at most this many values: records or messages times fields.
 MAX_VALUES = 1_000_000
-#: How many records are mapped before other tasks have their turn.
+#: How many records are mapped before other tasks can run.
 RECORDS_PER_TURN = 1000
-#: What a message takes at least, in fields: it has a value of its own even if few are selected in it.
+#: A message counts as at least this many fields, since it has a value of its own.
 _MESSAGE_FIELDS = 10
 _SNIPPET = 200
 #: How many places of an answer are tried when nothing matched.
 _MAX_CANDIDATES = 500
-#: What is wrong with a document in which no field can be.
+#: The reason for a document that cannot contain fields.
 SCALAR = "it is a single JSON value, where fields are selected"
 
 
 @dataclass(slots=True)
 class _Report:
-    """What is worth saying about one answer: the fields that did not fit, each with the first reason."""
+    """The fields of one answer that did not fit their type, each with the first reason."""
 
     unfit: dict[str, str] = field(default_factory=dict)
 
@@ -49,20 +48,20 @@ class _Report:
 
 
 def map_response(operation: Operation, response: Response) -> Result:
-    """The answer through the operation's fields.
+    """Maps an answer through the operation's fields.
 
-    Of a stream, `raw` is the list of its messages, and the fields are those of all of them taken together (`combine`).
-    Raises MappingError (`E_RESPONSE`) for a success that cannot be read: not JSON, not UTF-8, doubled keys, numbers
-    that no float holds, a scalar where fields are selected, a stream that broke off, more values than one result
-    holds. A failure (status outside 200–299) is never refused: its `raw` is whatever could be read.
+    For a stream, `raw` is the list of its messages, and the fields are those of all messages together (`combine`).
+    Raises MappingError (`E_RESPONSE`) for a success that cannot be read: not JSON, not UTF-8, duplicate keys, numbers
+    beyond a float, a scalar where fields are selected, an unfinished stream, more values than one result may have.
+    A failure (status outside 200–299) is never refused: its `raw` is whatever could be read.
     """
     return _last(map_turns(operation, response))
 
 
 def map_turns(operation: Operation, response: Response) -> Generator[None, None, Result]:
-    """Maps as `map_response` does, and yields wherever other tasks may have their turn.
+    """Maps as `map_response`, and yields wherever other tasks may run.
 
-    A provider chooses how many records and messages its bytes are, so the work between two turns is bounded.
+    The work between two turns is bounded, since a provider chooses how many records and messages its bytes hold.
     """
     if not 200 <= response.status < 300:
         return Result(ok=False, status=response.status, raw=read_leniently(response))
@@ -117,7 +116,7 @@ def _map_stream(operation: Operation, response: Response, kind: str) -> Generato
 
 
 def map_document(operation: Operation, status: int, document: Any) -> Result:
-    """A parsed answer through the operation's fields; raises MappingError for a scalar where fields are selected."""
+    """Maps a parsed answer through the fields; raises MappingError for a scalar where fields are selected."""
     return _last(_map_document(operation, status, document))
 
 
@@ -150,7 +149,7 @@ def _map_document(operation: Operation, status: int, document: Any) -> Generator
 
 
 def _last(turns: Generator[None, None, Result]) -> Result:
-    """The result at the end of a generator whose turns nobody else needs."""
+    """Runs a generator to its end and returns its result."""
     while True:
         try:
             next(turns)
@@ -160,11 +159,11 @@ def _last(turns: Generator[None, None, Result]) -> Result:
 
 
 class ChunkReader:
-    """What makes Chunks of the bytes of one stream. It knows no time and no socket.
+    """Makes Chunks from the bytes of one stream.
 
-    `limit` is how many bytes one message may have, `hidden` are the secrets that are masked in each, `kind` is one of
-    STREAM_KINDS. A message that is the declared `done` (else `[DONE]`) ends the stream; one whose event is named so is
-    the last of it.
+    `limit` is the largest size of a message in bytes, `hidden` are the secrets that are masked in each, `kind` is one
+    of STREAM_KINDS. A message equal to the declared `done` (by default `[DONE]`) ends the stream; a message whose event
+    has that name is the last one.
     """
 
     def __init__(
@@ -179,15 +178,15 @@ class ChunkReader:
         errors = operation.policies.errors
         self._errors = errors if errors.when else None
         self._report = _Report()
-        #: True once the message that ends the stream has come; nothing is read after it.
+        #: True after the message that ends the stream; nothing is read after it.
         self.ended = False
 
     def feed(self, data: bytes) -> Iterator[Chunk]:
-        """The chunks that these bytes complete; raises MappingError for a message that cannot be read."""
+        """Yields the chunks that these bytes complete; raises MappingError for a message that cannot be read."""
         return self._map(self._decoder.feed(data))
 
     def finish(self) -> Iterator[Chunk]:
-        """What the end completes; raises MappingError where `done` is declared and did not come."""
+        """Yields what the end completes; raises MappingError if `done` is declared and did not arrive."""
         yield from self._map(self._decoder.finish())
         if self._operation.done and not self.ended:
             expected = " or ".join(repr(text[:40]) for text in self._operation.done)
@@ -230,16 +229,16 @@ class ChunkReader:
 
 
 def check_stream_type(operation: Operation, response: Response) -> None:
-    """Raises MappingError for an answer that says to be something else than the stream its definition expects."""
+    """Raises MappingError if the media type of an answer is not that of the stream its definition expects."""
     if operation.response == "sse" and response.content_type not in ("", "text/event-stream"):
         raise _unreadable(response, "it is not a stream", expected="server-sent events")
 
 
 def combine(operation: Operation, chunks: Iterable[Chunk], status: int = 200) -> Result:
-    """The chunks of a whole stream as one Result, `raw` being the list of their messages.
+    """Returns the chunks of a whole stream as one Result; `raw` is the list of their messages.
 
-    For a list operation each chunk is a record. For any other, the texts of a field in `join` are put one after the
-    other, and each other field has the last value that is not null.
+    For a list operation each chunk is a record. For any other, the texts of a field in `join` are concatenated, and
+    each other field has its last value that is not null.
     """
     whole = _Whole(operation)
     for chunk in chunks:
@@ -248,7 +247,7 @@ def combine(operation: Operation, chunks: Iterable[Chunk], status: int = 200) ->
 
 
 class _Whole:
-    """What the chunks of a stream come to, taken together one by one."""
+    """Combines the chunks of a stream one by one."""
 
     def __init__(self, operation: Operation) -> None:
         self._operation = operation
@@ -259,7 +258,7 @@ class _Whole:
         self._warnings: dict[str, None] = {}
 
     def add(self, chunk: Chunk) -> None:
-        """Takes the next chunk in."""
+        """Adds the next chunk."""
         self._raw.append(chunk.raw)
         self._warnings.update(dict.fromkeys(chunk.warnings))
         if chunk.fields is None:
@@ -277,7 +276,7 @@ class _Whole:
                 self._fields[name] = value
 
     def result(self, status: int) -> Result:
-        """All of it."""
+        """Returns the combined result."""
         warnings = tuple(self._warnings)
         if not self._operation.fields:
             return Result(ok=True, status=status, raw=self._raw, warnings=warnings)
@@ -288,7 +287,7 @@ class _Whole:
 
 
 def map_fields(fields: Sequence[Field], document: Any, report: _Report | None = None) -> dict[str, Any]:
-    """Each field's value by its name, coerced to its type where that loses nothing."""
+    """Returns each field's value by its name, converted to its type if nothing is lost."""
     mapped: dict[str, Any] = {}
     is_object = type(document) is dict
     for each in fields:
@@ -306,7 +305,7 @@ def map_fields(fields: Sequence[Field], document: Any, report: _Report | None = 
 
 
 def map_records(fields: Sequence[Field], rows: Sequence[Any], report: _Report | None = None) -> list[dict[str, Any]]:
-    """`map_fields` of each row, but a field of all rows at a time, which takes two thirds of the time."""
+    """Maps each row as `map_fields`, but field by field over all rows, which takes two thirds of the time."""
     empty = dict.fromkeys(each.name for each in fields)
     records = [empty.copy() for _ in rows]
     for each in fields:
@@ -323,12 +322,12 @@ def map_records(fields: Sequence[Field], rows: Sequence[Any], report: _Report | 
 
 
 def _find_column(members: Sequence[str], rows: Sequence[Any]) -> Sequence[Any]:
-    """What stands at the end of the members in each row."""
+    """Returns the value at the end of the members in each row."""
     column = rows
     for member in members:
         try:
             column = list(map(itemgetter(member), column))
-        except (KeyError, TypeError):  # one is no object, or lacks the member
+        except (KeyError, TypeError):  # a row is not an object, or lacks the member
             column = [found.get(member) if type(found) is dict else None for found in column]
     return column
 
@@ -337,7 +336,7 @@ def _fit(each: Field, value: Any, report: _Report | None) -> Any:
     if value is None or type(value) in each.convertor.exact:
         return value
     if isinstance(value, list) and each.selector.levels and not each.multivalue and each.type != "Array":
-        # A selector with "*" gives a list per level; its leaves are what has the type.
+        # A selector with "*" returns a list per level; its leaves have the type.
         return [_fit(each, element, report) for element in value]
     try:
         return each.convertor.read(value)
@@ -348,20 +347,20 @@ def _fit(each: Field, value: Any, report: _Report | None) -> Any:
 
 
 def _matched(fields: Mapping[str, Any]) -> int:
-    # A list of nothing but null is a list of rows that do not have the member.
+    # In a list of nothing but null no row has the member.
     return sum(
         any(each is not None for each in (value if type(value) is list else [value])) for value in fields.values()
     )
 
 
 def find_records(operation: Operation, document: Any) -> tuple[list[Any], str]:
-    """The records of a list answer and, where their place was inferred, a sentence that says so (language rule 11)."""
+    """Returns the records of a list answer and, if their place was inferred, a warning (language rule 11)."""
     if operation.records is not None:
         found = operation.records.find_one(document)
         if isinstance(found, list):
             return found, ""
         if operation.response == "xml" and found is not None:
-            return [found], ""  # in XML, a list of one looks like no list
+            return [found], ""  # in XML, a list of one item does not look like a list
         shown = "nothing" if found is None else "no list"
         return [], f"records: {shown} at {operation.records.text}"
     undeclared = "since the definition does not declare `records`"
@@ -379,7 +378,7 @@ def _is_record_list(value: Any) -> bool:
 
 
 def explain_nothing(fields: Sequence[Field], document: Any, where: str = "") -> str:
-    """Says that nothing matched and, if the fields match elsewhere, where (language rule 13).
+    """Returns a warning that nothing matched and, if the fields match elsewhere, where (language rule 13).
 
     >>> explain_nothing(fields, {"data": [{"id": "a"}]})   # doctest: +SKIP
     '0 of 10 fields matched; 9 of 10 match at $.data[*]'
@@ -407,7 +406,7 @@ def _candidates(document: Any, path: str = "$", depth: int = 0) -> Iterator[tupl
 
 
 def read_json(response: Response) -> Any:
-    """The body as JSON; raises MappingError with status, type and the first 200 bytes (hazards T47, T48)."""
+    """Returns the body as JSON; raises MappingError with status, type and the first 200 bytes (hazards T47, T48)."""
     try:
         return parse_json(response.body)
     except ValueError as error:
@@ -425,7 +424,7 @@ def _unreadable(response: Response, reason: str, expected: str = "JSON") -> Mapp
 
 
 def read_leniently(response: Response) -> Any:
-    """The body of a failure: parsed if it is JSON, else its text, else None."""
+    """Returns the body of a failure: parsed if it is JSON, else its text, else None."""
     if not response.body.strip():
         return None
     try:

@@ -1,7 +1,7 @@
-"""How a list goes on: one class per style of paging, in one table.
+"""Pagination: one class per style of paging, in one table.
 
-A style is stateless. It is given the page that was just read and gives the request of the next one, or None after the
-last. That a request repeats or that a list goes on too long is the runtime's to watch. Nothing here sends.
+A style is stateless: from the page that was read it makes the request for the next one, or None after the last. The
+runtime stops lists that repeat a request or have too many pages.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from connector.urls import encode_query, origin_of
 
 #: Compiles the selector at a key of a definition; None where there is none.
 ReadSelector = Callable[[str], Selector | None]
-#: Members of answers that usually hold how many records there are, that there are more, and such members.
+#: The usual members of answers for the number of records, for the flag that there are more, and for an object of these.
 TOTALS = ("total", "total_count", "totalCount", "total_results", "totalResults")
 MORE = ("has_more", "hasMore", "has_next", "hasNext", "has_next_page", "hasNextPage", "is_truncated", "IsTruncated")
 BLOCKS = ("pagination", "paging", "meta", "page_info", "pageInfo", "response_metadata")
@@ -31,8 +31,8 @@ BLOCKS = ("pagination", "paging", "meta", "page_info", "pageInfo", "response_met
 class Page:
     """One page that was read.
 
-    `request` is what was asked, before auth; `document` the answer parsed; `records` the records in it as the provider
-    wrote them; `seen` how many there were so far, these included.
+    `request` is the request of the page, before auth; `document` the parsed answer; `records` its records as the
+    provider wrote them; `seen` the number of records so far, these included.
     """
 
     request: Request
@@ -46,8 +46,8 @@ class Page:
 class Counted:
     """Paging by number: `style: page` counts pages from `start`, `style: offset` counts records from 0.
 
-    `param` and `size_param` are query parameters. What tells that a page was the last, in this order: `has_more`, the
-    `total`, a page without records, a page with fewer than `size`.
+    `param` and `size_param` are query parameters. The signs of the last page are, in this order: `has_more`, a page
+    without records, the `total`, a page with fewer than `size`.
     """
 
     param: str
@@ -85,24 +85,23 @@ class Counted:
         )
 
     def next_request(self, page: Page) -> Request | None:
-        """The request with the next number."""
+        """Returns the request with the next number, or None after the last page."""
         if self._is_last(page):
             return None
         number = self._number(page.request) + (len(page.records) if self.by_records else 1)
         return replace(page.request, url=set_query(page.request.url, self.param, str(number)))
 
     def total(self, document: Any) -> int | None:
-        """The selected number."""
+        """Returns the selected number."""
         return _count(self.total_at.find_one(document)) if self.total_at is not None else None
 
     def at_start(self, request: Request) -> bool:
-        """True for the first number, or none."""
+        """Returns True for the first number, or none."""
         return self._number(request) == self.start
 
     def window(self, request: Request) -> slice:
-        """Which records of a whole list the request asks for: how a provider understands it."""
-        asked = _count(read_query(request.url, self.size_param)) if self.size_param else None
-        size = asked or self.size
+        """Returns which records of a whole list are in the answer to a request."""
+        size = self._requested_size(request) or self.size
         number = self._number(request) - (0 if self.by_records else self.start)
         first = number if self.by_records else number * (size or 0)
         return slice(first, None if size is None else first + size)
@@ -110,6 +109,9 @@ class Counted:
     def _number(self, request: Request) -> int:
         number = _count(read_query(request.url, self.param))
         return self.start if number is None else number
+
+    def _requested_size(self, request: Request) -> int | None:
+        return _count(read_query(request.url, self.size_param)) if self.size_param else None
 
     def _is_last(self, page: Page) -> bool:
         more = self.has_more.find_one(page.document) if self.has_more is not None else None
@@ -120,14 +122,27 @@ class Counted:
         total = self.total(page.document)
         if total is not None:
             return page.seen >= total
-        asked = _count(read_query(page.request.url, self.size_param)) if self.size_param else None
-        # A provider may give fewer than it was asked for, so of two sizes the smaller decides: nothing is cut off.
-        sizes = [size for size in (asked, self.size) if size]
+        # A provider may return fewer than requested, so the smaller size decides, and no page is missed.
+        sizes = [size for size in (self._requested_size(page.request), self.size) if size]
         return bool(sizes) and len(page.records) < min(sizes)
 
 
+class _Uncounted:
+    """A style whose requests do not show which page they are for, and whose answers do not count records."""
+
+    __slots__ = ()
+
+    def total(self, document: Any) -> int | None:  # noqa: ARG002 - the protocol's signature
+        """Returns None: the number of records is not known."""
+        return None
+
+    def at_start(self, request: Request) -> bool:  # noqa: ARG002 - the protocol's signature
+        """Returns True: any page may be the first."""
+        return True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cursor:
+class Cursor(_Uncounted):
     """Paging by a mark: the value at `following` in the answer, or at `last` in its last record, is sent as `param`.
 
     `place` is query, body or header; in a body dotted text leads into objects (`variables.after`).
@@ -193,20 +208,12 @@ class Cursor:
         inside[name] = mark
         return replace(request, body=to_text(document).encode())
 
-    def total(self, document: Any) -> int | None:  # noqa: ARG002 - the protocol's signature
-        """Nobody counts."""
-        return None
-
-    def at_start(self, request: Request) -> bool:  # noqa: ARG002 - the protocol's signature
-        """Nobody can tell a mark from another."""
-        return True
-
 
 @dataclass(frozen=True, slots=True)
-class NextURL:
-    """Paging by address: the next page is where the answer says, in its Link header or at `selector` in its body.
+class NextURL(_Uncounted):
+    """Paging by address: the URL of the next page is in the Link header of an answer or at `selector` in its body.
 
-    The address must be of the origin that was asked (hazard T38).
+    The URL must have the origin of the request (hazard T38).
     """
 
     #: None for the Link header.
@@ -226,7 +233,7 @@ class NextURL:
         return cls(selector)
 
     def next_request(self, page: Page) -> Request | None:
-        """The same request to the next address."""
+        """Returns the same request to the next URL, or None after the last page."""
         if self.selector is None:
             target: Any = find_link(page.response.headers, "next")
         else:
@@ -248,14 +255,6 @@ class NextURL:
             )
         return replace(page.request, url=url)
 
-    def total(self, document: Any) -> int | None:  # noqa: ARG002 - the protocol's signature
-        """Nobody counts."""
-        return None
-
-    def at_start(self, request: Request) -> bool:  # noqa: ARG002 - the protocol's signature
-        """Nobody can tell an address from another."""
-        return True
-
 
 #: Every style by its name in a definition.
 PAGINATION_STYLES: dict[str, Callable[[Mapping[str, Any], ReadSelector], Pagination]] = {
@@ -268,7 +267,7 @@ PAGINATION_STYLES: dict[str, Callable[[Mapping[str, Any], ReadSelector], Paginat
 
 
 def explain_more(document: Any, headers: Headers, shown: int) -> str:
-    """What in an answer shows that it is not all of a list: `has_more is true`; empty if nothing does.
+    """Returns the sign in an answer that a list has more pages: `has_more is true`; empty if there is none.
 
     For lists whose definition declares no pagination.
     """
@@ -290,7 +289,7 @@ def explain_more(document: Any, headers: Headers, shown: int) -> str:
 
 
 def read_query(url: str, name: str) -> str | None:
-    """The first value of a query parameter of a URL, or None."""
+    """Returns the first value of a query parameter of a URL, or None."""
     for pair in url.partition("#")[0].partition("?")[2].split("&"):
         key, _, value = pair.partition("=")
         if urllib.parse.unquote_plus(key) == name:
@@ -299,7 +298,7 @@ def read_query(url: str, name: str) -> str | None:
 
 
 def set_query(url: str, name: str, value: str) -> str:
-    """The URL with one query parameter set; all others stay as they are, byte for byte."""
+    """Returns the URL with one query parameter set; all others stay the same, byte for byte."""
     path, _, query = url.partition("?")
     return f"{path}?{_set_pair(query, name, value)}"
 

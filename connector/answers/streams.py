@@ -1,7 +1,6 @@
-"""Streams: decoders that are fed bytes as they come and give messages as they are complete.
+"""Streams: decoders that take bytes as they arrive and return messages as they are complete.
 
-One class per kind, in one table. A decoder does no input or output, knows no HTTP and no field, and takes time in
-proportion to the bytes it is fed, however they are cut.
+There is one class per kind, in one table. The time of a decoder is proportional to the bytes, however they are cut.
 """
 
 from __future__ import annotations
@@ -12,10 +11,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from connector.protocols import Decoder
 
-#: How much of a stream is cut into lines at once, in bytes: it may be as many lines, each a value of its own. Where
-#: other tasks wait, they have their turn between two parts.
+#: How many bytes of a stream are cut into lines at once, since each byte may be a line. Other tasks can run between two
+#: parts.
 PART: Final = 16 * 1024
-#: How many messages are read before other tasks have their turn: one of few bytes takes as long as many bytes.
+#: How many messages are read before other tasks can run: a short message takes as long as a long one.
 MESSAGES_PER_TURN: Final = 64
 
 _COLON = ord(":")
@@ -31,7 +30,7 @@ class Message(NamedTuple):
 
 
 def cut(data: bytes) -> Iterator[bytes]:
-    """Bytes in parts of at most PART, so that what is made of one of them at a time is little, whatever is in it."""
+    """Yields bytes in parts of at most PART, so that each part takes little time and memory."""
     if len(data) <= PART:
         yield data
         return
@@ -40,14 +39,14 @@ def cut(data: bytes) -> Iterator[bytes]:
 
 
 class _Lines:
-    """Bytes cut into lines, a line being held until its end has come."""
+    """Cuts bytes into lines, and holds a line until its end has arrived."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._held = bytearray()
 
     def take(self, lines: list[bytes]) -> Iterator[bytes]:
-        """The complete lines among these, of which the last one has no end yet; what was held belongs to the first."""
+        """Yields the complete lines; the last of these has no end yet, and the held bytes begin the first."""
         rest = lines.pop()
         for line in lines:
             if self._held:
@@ -61,11 +60,11 @@ class _Lines:
         self._held += rest
 
     def rest(self) -> bytes:
-        """What had no end."""
+        """Returns the line without an end."""
         return bytes(self._held)
 
     def check(self, size: int) -> None:
-        """Raises ValueError for a message of that size if it is beyond the limit."""
+        """Raises ValueError if a message of that size is beyond the limit."""
         if size > self._limit:
             raise ValueError(f"a message of the stream is larger than {self._limit} bytes")
 
@@ -73,13 +72,13 @@ class _Lines:
 class SseDecoder:
     """Server-sent events (WHATWG HTML, section 9.2.6).
 
-    A message ends with an empty line; one that the end of the stream cuts off is not given. Comments and retry times
+    A message ends with an empty line; an unfinished one at the end of the stream is dropped. Comments and retry times
     are left out.
     """
 
     def __init__(self, limit: int) -> None:
         self._lines = _Lines(limit)
-        #: The data of the message, a line end behind each of its lines: a million lines take no more than their bytes.
+        #: The data of the message, each of its lines with a line end: a million lines take no more than their bytes.
         self._data = bytearray()
         self._event = ""
         self._id = ""
@@ -87,12 +86,12 @@ class SseDecoder:
         self._started = False
 
     def feed(self, data: bytes) -> Iterator[Message]:
-        """The messages that these bytes complete; raises ValueError for one beyond the limit."""
+        """Yields the messages that these bytes complete; raises ValueError for a message beyond the limit."""
         for part in cut(data):
             yield from self._feed(part)
 
     def finish(self) -> Iterator[Message]:
-        """Nothing: a message without its empty line is not complete."""
+        """Yields nothing: a message without its empty line is not complete."""
         return iter(())
 
     def _feed(self, data: bytes) -> Iterator[Message]:
@@ -139,17 +138,17 @@ class NdjsonDecoder:
         self._lines = _Lines(limit)
 
     def feed(self, data: bytes) -> Iterator[Message]:
-        """The lines that these bytes complete; raises ValueError for one beyond the limit."""
+        """Yields the lines that these bytes complete; raises ValueError for a line beyond the limit."""
         for part in cut(data):
             for line in self._lines.take(part.split(b"\n")):
                 if line.strip():
                     yield Message(line.rstrip(b"\r"))
 
     def finish(self) -> Iterator[Message]:
-        """The last line, if it had no end."""
+        """Yields the last line, if it had no end."""
         if rest := self._lines.rest().strip():
             yield Message(rest)
 
 
-#: The kinds by the name that `operation.response` gives them.
+#: The kinds by their name in `operation.response`.
 STREAM_KINDS: dict[str, type[Decoder]] = {"sse": SseDecoder, "ndjson": NdjsonDecoder}

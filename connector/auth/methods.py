@@ -1,9 +1,8 @@
 """How a request is authenticated: one class per family of methods, one row per method name.
 
-A method is read from the auth block, names the values of a connection that it uses, and adds them in `apply`. A method
-that needs a token first has a `grantor` too, whose token requests are made before (`oauth`). All of them use
-a Carrier: a header, a query parameter or a cookie, and the prefix of the token in it. No I/O happens here, and nothing
-decides where a request may go.
+A method is read from the auth block, lists the values of a connection that it uses, and adds them to a request in
+`apply`. A method that needs a token first has a `grantor` too, whose token requests are made before (`oauth`). All of
+them use a Carrier: a header, a query parameter or a cookie, and the prefix of the token in it.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ PLACES = ("header", "query", "cookie")
 
 
 def carried_names(auth: Auth, values: Values, place: str) -> frozenset[str]:
-    """The lower-case names under which a method sends credentials in headers or in the query; nobody else may."""
+    """Returns the lower-case names of headers or query parameters that a method sets; a caller may not set these."""
     carriers = [each for each in getattr(auth, "carriers", ()) if each.place == place]
     names = {(each.name.render(values) or "").lower() for each in carriers}
     in_cookie = any(each.place == "cookie" for each in getattr(auth, "carriers", ()))
@@ -40,7 +39,7 @@ def carried_names(auth: Auth, values: Values, place: str) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class Carrier:
-    """Where a token travels: in which of PLACES, under which name, with what in front.
+    """Where a token is sent: in which of PLACES, under which name, after which prefix.
 
     Without a `prefix` of its own a token in `Authorization` gets the scheme of its method in front, unless it carries
     one already; anywhere else it is sent as it is. `""` is a prefix too: nothing.
@@ -51,7 +50,7 @@ class Carrier:
     prefix: str | None = None
 
     def carry(self, request: Request, token: str, values: Values, scheme: str = "Bearer") -> Request:
-        """The request with the token in it; raises Unrenderable for a name or a token that cannot stand there."""
+        """Returns the request with the token; raises Unrenderable for a name or a token that cannot be sent there."""
         name = self.name.render(values) or ""
         if self.place == "header":
             name = _header_name(self.name, values)
@@ -61,7 +60,7 @@ class Carrier:
             return replace(request, url=url)
         if self.place == "cookie":
             if not TOKEN.match(name) or not _COOKIE.match(text):
-                raise Unrenderable((*self.name.names, "name")[0], "no cookie carries this name or this token")
+                raise Unrenderable((*self.name.names, "name")[0], "a cookie cannot have this name or this token")
             others = request.headers.get("cookie", "")
             return request.with_header("Cookie", f"{others}; {name}={text}" if others else f"{name}={text}")
         return request.with_header(name, text)
@@ -79,7 +78,7 @@ class Carrier:
 
 @dataclass(frozen=True, slots=True)
 class CarriedToken:
-    """A token and what it travels in."""
+    """A token and its carrier."""
 
     token: Template
     carrier: Carrier
@@ -94,12 +93,12 @@ class TokenAuth:
 
     @property
     def carriers(self) -> tuple[Carrier, ...]:
-        """What its tokens travel in."""
+        """The carriers of its tokens."""
         return tuple(each.carrier for each in self.tokens)
 
     @property
     def names(self) -> frozenset[str]:
-        """Those of its tokens and of their headers."""
+        """The names of the values in its tokens and their headers."""
         return self.credentials.union(*(each.carrier.name.names for each in self.tokens))
 
     @property
@@ -125,7 +124,7 @@ class BasicAuth:
 
     @property
     def carriers(self) -> tuple[Carrier, ...]:
-        """What it travels in."""
+        """Its one carrier."""
         return (self.carrier,)
 
     @property
@@ -135,7 +134,7 @@ class BasicAuth:
 
     @property
     def secrets(self) -> frozenset[str]:
-        """The password; where there is none, the user name is a key (Stripe)."""
+        """The password; without one, the user name is a key (Stripe)."""
         return frozenset(self.password.names or self.username.names)
 
     def apply(self, request: Request, values: Values, moment: Moment) -> Request:  # noqa: ARG002 - the shape of an Auth
@@ -154,19 +153,19 @@ class BasicAuth:
 
 @dataclass(frozen=True, slots=True)
 class RefreshSignal:
-    """How a provider says that a token is no longer taken: a status, or a value in the body of any answer."""
+    """How a provider reports that a token is no longer valid: by a status, or a value in the body of any answer."""
 
     statuses: frozenset[int] = frozenset({401})
     selector: Selector | None = None
     values: tuple[Any, ...] = ()
 
     def is_in(self, response: Response) -> bool:
-        """True if this answer says so."""
+        """Returns True if this answer reports it."""
         if response.status in self.statuses:
             return True
         if self.selector is None:
             return False
-        # Read only where a definition asks for it; what is no JSON says nothing.
+        # Only definitions with a selector need it. A body that is not JSON has no such value.
         import json
 
         try:
@@ -179,8 +178,7 @@ class RefreshSignal:
 class GrantAuth:
     """A token that is obtained first: the OAuth 2 grants, `jwt_bearer`, `google_service_account`, `token_exchange`.
 
-    The caller obtains a grant from `grantor`, saves it, and authenticates with `with_grant(grant)`. So every method is
-    applied in the same way, and a token request is never taken for the operation's.
+    The caller obtains a grant from `grantor`, stores it, and authenticates with `with_grant(grant)`.
     """
 
     grantor: Grantor
@@ -191,12 +189,12 @@ class GrantAuth:
 
     @property
     def carriers(self) -> tuple[Carrier, ...]:
-        """What its token travels in."""
+        """The carrier of its token."""
         return (self.carrier,)
 
     @property
     def names(self) -> frozenset[str]:
-        """Those of the grant and of the header."""
+        """The names of the values of the grant and the header."""
         return self.grantor.names.union(self.carrier.name.names)
 
     @property
@@ -242,7 +240,7 @@ def _no_auth(source: Mapping[str, Any], read: ReadAuth) -> NoAuth:  # noqa: ARG0
 
 
 def _carrier(source: Mapping[str, Any], default: str, name: Template | None = None) -> Carrier:
-    """The carrier that an auth block declares; `name` is what a param says of it, which wins."""
+    """Returns the carrier that an auth block declares; a `name` from its params wins over the declared one."""
     place, declared, prefix = (source.get(key) for key in ("in", "name", "prefix"))
     if place not in (None, *PLACES):
         raise ValueError(f"`in` is one of {', '.join(PLACES)}")
@@ -329,7 +327,7 @@ def _grant_auth(method: str) -> Callable[[Mapping[str, Any], ReadAuth], GrantAut
             return GrantAuth(grantor=grantor, carrier=_carrier(source, "Authorization"))
         statuses, values = signal.get("statuses", [401]), signal.get("in")
         selector = read.selector(signal["selector"], ("refresh", "selector")) if "selector" in signal else None
-        # What is of another shape the schema says.
+        # The JSON Schema reports other shapes.
         known = frozenset(each for each in statuses if type(each) is int) if isinstance(statuses, list) else frozenset()
         stale = RefreshSignal(known, selector, tuple(values) if isinstance(values, list) else ())
         return GrantAuth(grantor=grantor, carrier=_carrier(source, "Authorization"), stale=stale)

@@ -1,9 +1,8 @@
-"""How a token is obtained: OAuth 2 grants, signed assertions, and a token that an operation of the provider gives.
+"""Obtains tokens: OAuth 2 grants, signed assertions, and tokens that an operation of the provider returns.
 
-A way to obtain a token reads its params from the auth block and makes the token requests in `renew`, a generator that
-yields requests, is sent their responses, and returns a Grant (`tokens`). `authorization_url` and `code_request` are the
-steps of a login. Nothing here sends or stores: whoever drives a renewal saves its Grant before it uses it. How a
-token travels with a call is `auth`'s.
+Each grantor makes its token requests in `renew`, a generator that yields requests, is sent their responses, and returns
+a Grant (`tokens`). `authorization_url` and `code_request` are the steps of a login. The runtime sends the requests, and
+stores a Grant before it uses it. `methods` sends a token with a call.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from connector.selectors import Selector
 from connector.templates import PathTemplate, QueryPair, Template, Unrenderable, Values, render_query, render_url
 from connector.types import to_text
 
-#: Fields of a token request that are no secret (RFC 6749, section 2.2: nor is the client's id).
+#: Fields of a token request that are not secret (RFC 6749, section 2.2: the client's id is not).
 _PUBLIC = frozenset({"grant_type", "client_id", "redirect_uri", "scope", "audience", "resource"})
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _GOOGLE_TOKEN_URL = "https://oauth2.googleapis.com/token"
@@ -32,7 +31,7 @@ _NAMES = (
     *("authParams", "issuer", "subject", "audience", "privateKey", "keyID", "algorithm", "lifetime"),
     *("serviceAccountJSON", "dwdSubject", "request", "token", "expiresIn"),
 )
-#: The params of grants by their names without case, `-` and `_`, each with its name in our words.
+#: The params of grants by their names without case, `-` and `_`, and other common names.
 PARAMS: Mapping[str, str] = {name.lower(): name for name in _NAMES} | {
     "accesstokenurl": "tokenURL",
     "tokenuri": "tokenURL",
@@ -44,17 +43,17 @@ URL_PARAMS = frozenset({"tokenURL", "authURL"})
 
 
 def param_name(key: str) -> str:
-    """The name of a param as a definition or a JSON value writes it: `client_id` and `clientId` are `clientID`."""
+    """Returns our name of a param as a definition or a JSON value writes it: `clientID` for `client_id`."""
     return PARAMS.get(method_key(key), key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OAuthClient:
-    """Who asks for a token, and where: the client's id and secret, the token URL, the scopes.
+    """The client of an authorization server: its id and secret, the token URL, the scopes.
 
-    `style` says where id and secret travel: `basic` (RFC 6749, section 2.3.1) or `body`. A client without a secret is a
-    public one and sends its id alone. `blob`, where there is one, is a value of the connection that holds all of them
-    as one JSON object.
+    With `style` `basic` (RFC 6749, section 2.3.1) id and secret are sent in a header, with `body` in the body. A client
+    without a secret is public and sends its id alone. `blob`, if there is one, is a value of the connection that holds
+    all of them as one JSON object.
     """
 
     id: Template
@@ -66,7 +65,7 @@ class OAuthClient:
     blob: Template | None = None
 
     def open(self, values: Values) -> Values:
-        """The values with those of the blob among them; raises Unrenderable, which quotes nothing."""
+        """Returns the values with those in the blob; raises Unrenderable, which quotes none of them."""
         if self.blob is None:
             return values
         name = (*self.blob.names, "params")[0]
@@ -74,11 +73,11 @@ class OAuthClient:
         return {**values, **{param_name(key): text for key, text in opened.items()}}
 
     def render_scopes(self, values: Values) -> str:
-        """The scopes as they travel; may be empty."""
+        """Returns the scopes as they are sent; may be empty."""
         return self.scopes.render(self.open(values)) or ""
 
     def request(self, fields: Mapping[str, str], values: Values, *, with_scopes: bool = False) -> Request:
-        """A request for a token: the fields, and who asks. Raises Unrenderable."""
+        """Returns a request for a token with the fields and the client's credentials; raises Unrenderable."""
         values = self.open(values)
         scopes = self.render_scopes(values) if with_scopes else ""
         fields = {**fields, **({"scope": scopes} if scopes else {})}
@@ -135,7 +134,7 @@ class AuthorizationCode:
 
 
 def authorization_url(grantor: AuthorizationCode, values: Values, redirect_uri: str, state: str, verifier: str) -> str:
-    """Where a person allows the connection, with PKCE S256 (RFC 7636) and `state` (RFC 6749, section 10.12).
+    """Returns the URL where a person allows the connection, with PKCE S256 (RFC 7636) and `state` (RFC 6749, 10.12).
 
     `verifier` is 43 to 128 unreserved characters, kept secret until `code_request`. Raises Unrenderable for a value of
     the connection that is missing, ValueError for an address that is not one.
@@ -161,7 +160,7 @@ def authorization_url(grantor: AuthorizationCode, values: Values, redirect_uri: 
 
 
 def code_request(grantor: AuthorizationCode, values: Values, code: str, redirect_uri: str, verifier: str) -> Request:
-    """The request that turns the code of an authorization into a grant; its answer is for `read_grant`."""
+    """Returns the request that exchanges the code of an authorization; `read_grant` reads its answer."""
     fields = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri, "code_verifier": verifier}
     return grantor.client.request(fields, values)
 
@@ -239,7 +238,7 @@ class _Encoder(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenRequest:
-    """The operation that gives a token, its templates filled by the connection alone."""
+    """The operation that returns a token; its templates are filled by the connection alone."""
 
     method: str
     path: PathTemplate
@@ -249,7 +248,7 @@ class TokenRequest:
     names: frozenset[str]
 
     def build(self, values: Values, base: str) -> Request:
-        """The request; every value in it that is a credential's is for the caller to mask. Raises Unrenderable."""
+        """Returns the request, in which the caller masks credentials. Raises Unrenderable."""
         for name in sorted(self.names):
             if name not in values:
                 raise Unrenderable(name, "it is not set")
@@ -262,7 +261,7 @@ class TokenRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenExchange:
-    """`token_exchange`: an operation of the provider gives a short-lived token, and a selector picks it."""
+    """`token_exchange`: an operation of the provider returns a short-lived token, which a selector finds."""
 
     request: TokenRequest
     token: Selector
@@ -271,7 +270,7 @@ class TokenExchange:
     credentials: frozenset[str]
 
     def renew(self, values: Values, grant: Grant | None, now: float, base: str) -> Renewal:  # noqa: ARG002 - a Grantor
-        """One request, of the connection's own origin."""
+        """One request to the connection's own origin."""
         request = self.request.build(values, base)
         hidden = (form for name in self.credentials & values.keys() for form in secret_forms(to_text(values[name])))
         request = replace(request, secrets=frozenset(hidden))
@@ -294,10 +293,10 @@ def sign_assertion(
     algorithm: str = "",
     key_id: str | None = None,
 ) -> str:
-    """The claims as a JWT signed with a private key in PEM (RFC 7523, section 3), by joserfc.
+    """Returns the claims as a JWT signed with a private key in PEM (RFC 7523, section 3), by joserfc.
 
-    `algorithm` is RS256 or ES256; left empty, the key decides. Raises Unrenderable with the `name` of the value that
-    holds the key, and without a word of it.
+    `algorithm` is RS256 or ES256; if it is empty, the key decides. Raises Unrenderable with the `name` of the value
+    that holds the key, and nothing of the key itself.
     """
     import hashlib
 
@@ -307,14 +306,14 @@ def sign_assertion(
     # A key that went through an environment variable often has its line breaks written as \n.
     pem = key.replace("\\n", "\n").strip() + "\n"
     issued = int(now)
-    # Without a clock or chance of its own, the id is made of what makes the assertion one of its kind.
+    # There is no random source here, so the id is a digest of the claims and the time.
     unique = hashlib.sha256(json.dumps([*claims.items(), now]).encode()).hexdigest()[:32]
     payload = {**claims, "iat": issued, "exp": issued + lifetime, "jti": unique}
     try:
         elliptic = algorithm == "ES256" or (not algorithm and _is_elliptic(pem))
         header = {"typ": "JWT", "alg": "ES256" if elliptic else "RS256", **({"kid": key_id} if key_id else {})}
         return jwt.encode(header, payload, (ECKey if elliptic else RSAKey).import_key(pem))
-    except Exception:  # noqa: BLE001 - whatever the libraries say of a key may quote it
+    except Exception:  # noqa: BLE001 - messages of the libraries may quote the key
         raise Unrenderable(name, "it is not a private key in PEM that signs RS256 or ES256") from None
 
 
@@ -326,7 +325,7 @@ def _is_elliptic(pem: str) -> bool:
 
 
 def read_blob(template: Template, values: Values, name: str) -> dict[str, str]:
-    """A value that is a JSON object, its members as texts; raises Unrenderable with the name of the value."""
+    """Returns the members of a value that is a JSON object, as texts; raises Unrenderable with the value's name."""
     try:
         document = json.loads(_required(template, values))
         return {

@@ -1,8 +1,8 @@
-"""The params of the methods that obtain a token: read from the auth block into the grants that `oauth` acts on.
+"""Reads the params of an auth block whose method obtains a token, and makes its grantor (`oauth`).
 
-A param that a definition leaves out is a value of the connection, declared here in its place: `clientID`,
-`clientSecret`, `tokenURL`. What differs between providers is data: where the client's secret travels (`clientAuth`),
-further fields of the requests (`tokenParams`, `authParams`), what stands between scopes (`scopeSeparator`).
+A param that a definition leaves out is declared as a value of the connection: `clientID`, `clientSecret`, `tokenURL`.
+Differences between providers are data: where the client's secret is sent (`clientAuth`), further fields of the requests
+(`tokenParams`, `authParams`), the separator of scopes (`scopeSeparator`).
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ class ReadAuth(Protocol):
     """
 
     def template(self, source: Any, where: Where) -> Template:
-        """A template in either of its shapes."""
+        """Returns a template in either of its shapes."""
 
     def request(self, source: Any, where: Where) -> TokenRequest:
-        """An operation that is filled by the connection alone."""
+        """Returns the request of an operation that is filled by the connection alone."""
 
     def selector(self, source: Any, where: Where) -> Selector | None:
-        """A selector; None for one that cannot be read, which has been complained about."""
+        """Returns a selector; None if it cannot be read, which has been reported."""
 
 
 class _Params:
@@ -67,7 +67,7 @@ class _Params:
         self._source = source
         self.names: list[str] = []
         self.credentials: list[str] = []
-        # An app that is only named is the operator's to know: its id and secret are values of the connection.
+        # The operator knows an app that is only named: its id and secret are values of the connection.
         for member in ("oauthApp", "params"):
             params = source.get(member)
             where: Where = (member,)
@@ -81,7 +81,7 @@ class _Params:
             self._found |= {param_name(key): (value, (*where, key)) for key, value in params.items()}
 
     def take(self, name: str, *, secret: bool = False, implied: bool | None = None) -> Template:
-        """The param; where it is not given, a value of the connection of that name if `implied` (True: required)."""
+        """Returns a param; if it is missing, a value of the connection if `implied` is not None (True: required)."""
         source, where = self._found.get(name, (None, ()))
         if source is None and implied is not None:
             declared = {"name": name, "type": "String", "required": implied, "description": _DESCRIPTIONS[name]}
@@ -94,13 +94,13 @@ class _Params:
         return template
 
     def blob(self) -> Template | None:
-        """The one param that holds all others as JSON, if there is one: it has none of the names of a client."""
+        """Returns the one param that holds all others as JSON, if there is one: its name is not that of a client."""
         if len(self._found) != 1 or _CLIENT & self._found.keys():
             return None
         return self.take(next(iter(self._found)), secret=True)
 
     def texts(self, name: str) -> tuple[tuple[str, Template], ...]:
-        """An object of further fields; all of their values are credentials, for nobody says which are not."""
+        """Returns an object of further fields; all of their values count as credentials, since any of them may be."""
         source, where = self._found.get(name, ({}, ()))
         if not isinstance(source, Mapping):
             raise ValueError(f"{name} is an object of fields and their values")
@@ -111,7 +111,7 @@ class _Params:
         return fields
 
     def scopes(self) -> Template:
-        """The scopes: the param, or what the auth block lists, with the separator of the provider."""
+        """Returns the scopes: the param, or the list in the auth block, with the separator of the provider."""
         if "scopes" in self._found:
             return self.take("scopes")
         listed = self._source.get("scopes")
@@ -122,7 +122,7 @@ class _Params:
         return Template((text,) if text else ())
 
     def client(self, *, secret: bool | None = True) -> OAuthClient:
-        """The client; `secret` says whether a secret that is not given is implied, and then whether it is required."""
+        """Returns the client; with `secret` a missing secret is a value of the connection (True: required)."""
         blob = self.blob()
         style = self.take("clientAuth").literal or "basic"
         if style not in ("basic", "body"):
@@ -142,7 +142,7 @@ class _Params:
         )
 
     def found(self, name: str) -> tuple[Any, Where] | None:
-        """A param as it is written, and where; None if it is not given."""
+        """Returns a param as it is written, and its path; None if it is missing."""
         return self._found.get(name)
 
     def used(self) -> dict[str, frozenset[str]]:
@@ -217,5 +217,5 @@ GRANTS: Mapping[str, Callable[[_Params, ReadAuth], Grantor]] = {
 
 
 def read_grantor(method: str, source: Mapping[str, Any], read: ReadAuth) -> Grantor:
-    """The way to obtain a token that an auth block declares; raises ValueError for params that make none."""
+    """Returns the grantor that an auth block declares; raises ValueError for params that make none."""
     return GRANTS[method](_Params(source, read), read)

@@ -1,6 +1,6 @@
-"""What a token endpoint answers: a Grant, a refusal, or nothing that says anything of the grant.
+"""Reads the answers of token endpoints: a Grant, a refusal, or a failure that has nothing to do with the grant.
 
-How a token is asked for is `oauth`'s, how it travels with a call `auth`'s. Nothing here sends, stores or has a clock.
+`oauth` makes the token requests, and `methods` sends tokens with calls.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from connector.messages import Response, mask, secret_forms
 
 #: A token is renewed this long before it expires, in seconds, or at the last fifth of a shorter life.
 MARGIN = 60.0
-#: Answers of a token endpoint that say nothing of the grant itself: time-out, too early, too many, and every 5xx.
+#: Answers of a token endpoint that do not concern the grant itself: time-out, too early, too many; so does every 5xx.
 _TEMPORARY = frozenset({408, 425, 429})
 _LONGEST_LIFE = 10 * 365 * 86400.0
 #: The members of a grant that are stored.
@@ -26,47 +26,47 @@ _STORED = ("token", "issued_at", "expires_at", "refresh_token")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """A token that was obtained, and what is needed to renew it. Times are seconds since the epoch."""
+    """A token, and the refresh token to renew it. Times are seconds since the epoch."""
 
     token: str = field(repr=False)
     issued_at: float
-    #: None where the provider named no end: such a token is used until it is refused.
+    #: None if the provider specified no end: such a token is used until it is refused.
     expires_at: float | None = None
     refresh_token: str | None = field(default=None, repr=False)
     #: Every form in which its tokens can occur.
     secrets: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Works out once what every call asks."""
+        """Computes what every call needs."""
         object.__setattr__(self, "secrets", secret_forms(self.token) | secret_forms(self.refresh_token or ""))
 
     def is_fresh(self, now: float) -> bool:
-        """True while the token need not be renewed: its end is more than a margin away."""
+        """Returns True while the token need not be renewed: its end is more than a margin away."""
         if self.expires_at is None:
             return True
         return now < self.expires_at - min(MARGIN, (self.expires_at - self.issued_at) / 5)
 
     def is_alive(self, now: float) -> bool:
-        """True while the token has not expired."""
+        """Returns True while the token has not expired."""
         return self.expires_at is None or now < self.expires_at
 
     def to_json(self) -> dict[str, Any]:
-        """The grant as it is stored."""
+        """Returns the grant as it is stored."""
         return {name: getattr(self, name) for name in _STORED}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Grant | None:
-        """A stored grant, or None where there is no token in it."""
+        """Returns a stored grant, or None if it has no token."""
         if not stored.get("token"):
             return None
         return cls(**{"issued_at": 0.0} | {name: stored[name] for name in _STORED if name in stored})
 
 
 def read_grant(response: Response, now: float, *, previous: Grant | None = None, secrets: Iterable[str] = ()) -> Grant:
-    """The grant in an answer of a token endpoint (RFC 6749, section 5); a refresh token that is not new stays.
+    """Returns the grant in a token answer (RFC 6749, section 5); an old refresh token stays if none is new.
 
-    `secrets` are masked in what is said of a refusal. Raises NeedsReauthorization for a refusal, TransportError for an
-    answer that says nothing of the grant: an outage, too many requests.
+    `secrets` are masked in the error of a refusal. Raises NeedsReauthorization for a refusal, TransportError for an
+    answer that does not concern the grant: an outage, too many requests.
     """
     document = read_document(response)
     token = document.get("access_token")
@@ -79,7 +79,7 @@ def read_grant(response: Response, now: float, *, previous: Grant | None = None,
 
 
 def make_grant(token: str, now: float, lifetime: Any, refresh_token: str | None = None) -> Grant:
-    """A grant of a token that lives for so many seconds; one that no header carries is refused."""
+    """Returns a grant of a token with a lifetime in seconds; raises NeedsReauthorization if no header can carry it."""
     if not token.isascii() or not token.isprintable() or " " in token or not token:
         raise unusable("the token in the answer cannot be sent in a header")
     try:
@@ -91,7 +91,7 @@ def make_grant(token: str, now: float, lifetime: Any, refresh_token: str | None 
 
 
 def read_document(response: Response) -> Mapping[str, Any]:
-    """The answer of a token endpoint: JSON, or a form as some old ones send; an empty object for anything else."""
+    """Returns the answer of a token endpoint: JSON, or a form as old ones send; an empty object for anything else."""
     try:
         document = json.loads(response.body)
     except (ValueError, RecursionError):
@@ -103,7 +103,7 @@ def read_document(response: Response) -> Mapping[str, Any]:
 def refusal(
     response: Response, document: Mapping[str, Any], secrets: Iterable[str]
 ) -> NeedsReauthorization | TransportError:
-    """What an answer without a token means: a refusal in the provider's words, `secrets` masked, or an outage."""
+    """Returns the error for an answer without a token: a refusal with the provider's message, masked, or an outage."""
     if response.status >= 500 or response.status in _TEMPORARY:
         return TransportError(f"the token endpoint answered {response.status}")
     hidden = {*secrets, *(str(document[key]) for key in ("access_token", "refresh_token") if document.get(key))}
@@ -114,5 +114,5 @@ def refusal(
 
 
 def unusable(reason: str) -> NeedsReauthorization:
-    """The error of a grant that cannot be used or renewed."""
+    """Returns the error for a grant that cannot be used or renewed."""
     return NeedsReauthorization("authorization", [InputProblem("grant", reason)])

@@ -1,7 +1,6 @@
-"""What a made provider answers: an operation's recorded examples, or answers made up from its fields and selectors.
+"""Sample answers: an operation's recorded examples, or answers made up from its fields and selectors.
 
-Either way an operation has a few Responses that are played in order, the last one repeating. Which of them is due, and
-whether a request deserves one at all, is `mock`'s business.
+Either way an operation has a few Responses that the mock provider plays in order, repeating the last one.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from connector.xml import show_xml
 
 #: How many elements a made-up list has.
 LENGTH = 2
-#: A field that wants an element beyond this one is left out of made-up answers: a selector may name any index.
+#: A field with a greater index in its selector is left out of made-up answers, which would be too large.
 MAX_INDEX = 99
 #: Headers of an example that describe its own transport, not the answer.
 _FRAMING = frozenset({"content-length", "content-encoding", "transfer-encoding", "connection", "keep-alive", "date"})
@@ -30,17 +29,17 @@ _FRAMING = frozenset({"content-length", "content-encoding", "transfer-encoding",
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The words that a made-up job says one after the other, and where it says them."""
+    """The states of a made-up job, in order, and where they are in its record."""
 
     walk: Walk
     words: tuple[str, ...]
 
 
 def read_example(name: str, example: Any) -> tuple[Response, ...]:
-    """The answers of one example, `{status?, headers?, body?}` or a list of them; empty for an empty list.
+    """Returns the answers of one example, `{status?, headers?, body?}` or a list of them; empty for an empty list.
 
-    Raises ConfigurationError for anything else. A body that is text is sent as it is where a Content-Type other than
-    JSON is given, and as JSON text elsewhere.
+    Raises ConfigurationError for anything else. A body that is text is sent unchanged if the Content-Type is not JSON,
+    and as JSON text otherwise.
     """
     entries = example if isinstance(example, list) else [example]
     return tuple(
@@ -72,7 +71,7 @@ def _is_field(name: str, value: Any) -> bool:
 
 
 def json_response(status: int, document: Any, headers: Mapping[str, str] | None = None) -> Response:
-    """A JSON document as an answer, its Content-Type set unless `headers` has one."""
+    """Returns a JSON document as an answer, with a Content-Type unless `headers` has one."""
     given = headers or {}
     typed = {} if "content-type" in Headers(given) else {"Content-Type": "application/json"}
     body = _encode(_dump(document))
@@ -80,7 +79,7 @@ def json_response(status: int, document: Any, headers: Mapping[str, str] | None 
 
 
 def cut_page(operation: Operation, request: Request, response: Response) -> Response:
-    """The page that a request asks for of an answer that holds a whole list, where paging is by number."""
+    """Returns the page for a request from an answer that holds a whole list, if paging is by number."""
     paging, root = operation.pagination, operation.records
     if not isinstance(paging, Counted) or root is None or response.status != 200:
         return response
@@ -93,9 +92,9 @@ def cut_page(operation: Operation, request: Request, response: Response) -> Resp
 
 
 def find_progress(connector: Connector) -> dict[str, Progress]:
-    """How the jobs of each resource move, by its handle: what its first webhook that polls for words says of it.
+    """Returns the progress of jobs for each resource with a webhook that polls for states, by the resource's handle.
 
-    A job is queued, runs, and ends with the first of the words the webhook waits for.
+    A job is queued, runs, and ends with the first of the states that the webhook waits for.
     """
     found: dict[str, Progress] = {}
     for webhook in connector.webhooks:
@@ -110,16 +109,16 @@ def find_progress(connector: Connector) -> dict[str, Progress]:
 
 
 def plain_walk(selector: Selector) -> Walk | None:
-    """The steps of a selector, its first descent (`..`) taken as one step; None if it says what no steps can say."""
+    """Returns the steps of a selector, its first descent (`..`) taken as one step; None if it is not a plain walk."""
     text = selector.text.replace("..", ".", 1)
     walk = read_walk(text)
     return walk if show_walk(walk) == text else None
 
 
 def make_answers(operation: Operation, progress: Progress | None) -> tuple[Response, ...]:
-    """Answers that the operation's own fields match: every type right, every list with more than one element.
+    """Returns answers that match the operation's fields: with the right types, and several elements in every list.
 
-    Read again and again, a job moves through its words; any other call answers as it does when it is new.
+    Reading a job again and again moves it through its states; any other call returns it in its first state.
     """
     if operation.response == "empty":
         return (Response(204),)
@@ -137,9 +136,9 @@ def make_answers(operation: Operation, progress: Progress | None) -> tuple[Respo
 
 
 def sample_message(webhook: Webhook, examples: Mapping[str, Any]) -> Any:
-    """A document like those from which events of a webhook are made.
+    """Returns a document like those from which events of a webhook are made.
 
-    It is the recorded answer of an operation that makes them, or the first record of one that is polled; without an
+    It is the recorded answer of an operation that makes them, or the first record of a polled operation; without an
     example it is made up from the payload's selectors, each value of the right type.
     """
     polled = () if webhook.poll is None else (webhook.poll.operation,)
@@ -153,7 +152,7 @@ def sample_message(webhook: Webhook, examples: Mapping[str, Any]) -> Any:
         if name in polled:
             lists = [document] if isinstance(document, list) else [*document.values()]
             records = [each for listed in lists if isinstance(listed, list) for each in listed]
-            # One that makes the event, if there is one.
+            # A record that makes the event, if there is one.
             document = next((each for each in records if _makes(webhook, each)), None)
         if isinstance(document, dict):
             return document
@@ -173,7 +172,7 @@ def _makes(webhook: Webhook, record: Any) -> bool:
 
 
 def _put(document: Any, walk: Walk, value: Any) -> None:
-    """Sets the member at the end of a walk through objects; elsewhere nothing."""
+    """Sets the member at the end of a walk through objects; does nothing for other walks."""
     *path, last = walk
     for step in path:
         document = document.get(step) if isinstance(document, dict) else None
@@ -182,7 +181,7 @@ def _put(document: Any, walk: Walk, value: Any) -> None:
 
 
 def _stream_response(operation: Operation, shape: _Shape) -> Response:
-    """A message for each of a few made-up documents, and the one that ends the stream where one is declared."""
+    """Returns a message for each of a few made-up documents, and the declared message that ends the stream."""
     lines = [_dump(shape.make(None, 0, (index,))) for index in range(LENGTH)]
     if operation.response == "ndjson":
         ends = operation.done[:1]
@@ -192,7 +191,7 @@ def _stream_response(operation: Operation, shape: _Shape) -> Response:
 
 
 def _xml_of(document: Any) -> bytes:
-    """A made-up document with one root; elements of lists are texts by their own names."""
+    """Returns a made-up document as XML with one root."""
     if not isinstance(document, dict) or len(document) != 1:
         document = {"document": document if isinstance(document, dict) else {"item": document}}
     return _encode(show_xml(document))
@@ -217,7 +216,7 @@ class _Shape:
     is_word: bool = False
 
     def at(self, walk: Walk, *, every: bool = False) -> _Shape:
-        """The part at the end of a walk, made where it is missing. With `every` an index stands for all elements."""
+        """Returns the part at the end of a walk, and adds missing parts; with `every` an index means all elements."""
         shape = self
         for step in walk:
             if isinstance(step, str):
@@ -230,12 +229,12 @@ class _Shape:
         return shape
 
     def moves(self) -> bool:
-        """True if one of the words of a job stands in it."""
+        """Returns True if a part of it is the state of a job."""
         parts = [*self.members.values(), *([self.element] if self.element else [])]
         return self.is_word or any(part.moves() for part in parts)
 
     def make(self, progress: Progress | None, step: int, place: tuple[int, ...] = ()) -> Any:
-        """The value; `place` are the indexes that lead to it, so that no two elements are alike."""
+        """Returns the value; `place` are the indexes that lead to it, so that all elements differ."""
         if self.members:
             return {name: part.make(progress, step, place) for name, part in self.members.items()}
         if self.element is not None:
@@ -251,10 +250,10 @@ def _shape_of(operation: Operation, progress: Progress | None) -> _Shape:
     root = row = _Shape()
     if operation.records is not None and operation.response not in STREAM_KINDS:
         walk = plain_walk(operation.records) or ()
-        # A `*` already gives a list of what it leads to; a plain walk leads to the list itself.
+        # A `*` already selects the elements of a list; a plain walk selects the list itself.
         row = root.at(walk if Every() in walk else (*walk, Every()))
     elif operation.lists and operation.response not in STREAM_KINDS:
-        # Of what is understood without `records`, a bare array is the plainest (language rule 11).
+        # Without `records`, a bare array is the simplest answer that is understood (language rule 11).
         row = root.at((Every(),))
     for each, walk in _walks(operation.fields):
         part = row.at(walk, every=each.multivalue)

@@ -1,7 +1,7 @@
 """Inputs, bodies and answers of operations as JSON Schemas (2020-12), for tools, pages and OpenAPI documents.
 
-A schema accepts what the runtime accepts when values have their own JSON types; that numeric text is read as a number
-too is left out. The row of a type in `connector.types` has its schema.
+A schema accepts the values that the runtime accepts, if they have their own JSON types (numeric text is not mentioned).
+The schema of a type is in its row of `connector.types`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _TEXT_TYPES = frozenset({"String", "Date", "DateTime", "File", "Any"})
 
 
 def input_schema(placeholder: Placeholder, places: Iterable[str] = ()) -> Schema:
-    """What one input may be; `places` are where it lands: a value in a path is not empty."""
+    """Returns the schema of one input; `places` are where it lands: a value in a path is not empty."""
     schema: Schema = {**placeholder.convertor.json_schema, **(placeholder.schema or {})}
     if placeholder.type == "Array" and placeholder.options:
         schema["items"] = {**schema.get("items", {}), "enum": list(placeholder.options)}
@@ -42,7 +42,7 @@ def input_schema(placeholder: Placeholder, places: Iterable[str] = ()) -> Schema
 
 
 def inputs_schema(operation: AnyOperation) -> Schema:
-    """The inputs of an operation as one object, and no others."""
+    """Returns the schema of an object with the inputs of an operation, and no others."""
     inputs = operation.inputs
     return {
         "type": "object",
@@ -53,7 +53,7 @@ def inputs_schema(operation: AnyOperation) -> Schema:
 
 
 def body_schema(operation: Operation, body: Body) -> tuple[Schema, bool]:
-    """What a body of the operation is once its slots are filled, and whether it is always sent."""
+    """Returns the schema of a body once its slots are filled, and whether it is always sent."""
 
     def find(name: str) -> SlotSchema:
         placeholder = operation.inputs.get(name) or operation.service.placeholders[name]
@@ -69,7 +69,7 @@ def body_schema(operation: Operation, body: Body) -> tuple[Schema, bool]:
 
 
 def with_null(schema: Schema) -> Schema:
-    """The schema, null allowed."""
+    """Returns the schema with null allowed."""
     kind = schema.get("type")
     if isinstance(kind, str):
         schema = {**schema, "type": [kind, "null"]}
@@ -83,7 +83,7 @@ def with_null(schema: Schema) -> Schema:
 
 
 def field_schema(field: Field) -> Schema:
-    """What one field of a result may be; what is missing is null, and of many values there is a list."""
+    """Returns the schema of one field of a result: null if it is missing, a list if there are many values."""
     schema = dict(field.convertor.json_schema)
     schema.pop("format", None)
     schema = {"type": "array", "items": with_null(schema)} if field.multivalue else with_null(schema)
@@ -91,50 +91,39 @@ def field_schema(field: Field) -> Schema:
 
 
 def fields_schema(fields: Iterable[Field]) -> Schema:
-    """An object of fields, all of them there."""
+    """Returns the schema of an object with all of these fields."""
     members = {each.name: field_schema(each) for each in fields}
     return {"type": "object", "properties": members, "required": list(members)}
 
 
 def answer_schema(operation: Operation) -> Schema:
-    """What the provider answers, as far as the selectors of the operation say it."""
-    root: Schema = {}
-    row = root
-    if operation.records is not None:
-        row = _at(root, (*(_walk(operation.records) or ()), Every()))
-    for field in operation.fields:
-        walk = _walk(field.selector)
-        if walk is not None:
-            _put(row, walk, field)
-    return root
+    """Returns the schema of the provider's answer, as far as the selectors of the operation show it."""
+    records = operation.records
+    return payload_schema(operation.fields, () if records is None else (*(_walk(records) or ()), Every()))
 
 
-def payload_schema(fields: Iterable[Field]) -> Schema:
-    """What a message holds, as far as the selectors of its fields say it."""
+def payload_schema(fields: Iterable[Field], within: Walk = ()) -> Schema:
+    """Returns the schema of a message, as far as the selectors of its fields show it; they begin `within` a part."""
     root: Schema = {}
+    row = _at(root, within)
     for field in fields:
         walk = _walk(field.selector)
-        if walk is not None:
-            _put(root, walk, field)
+        if walk is None or (place := _at(row, walk)):
+            continue
+        place |= {key: value for key, value in with_null(dict(field.convertor.json_schema)).items() if key != "format"}
+        if field.description:
+            place["description"] = field.description
     return root
 
 
 def _walk(selector: Selector) -> Walk | None:
-    """The steps of a selector; None if steps cannot express it."""
+    """Returns the steps of a selector; None if it is not a plain walk."""
     walk = read_walk(selector.text)
     return walk if show_walk(walk) == selector.text else None
 
 
-def _put(root: Schema, walk: Walk, field: Field) -> None:
-    place = _at(root, walk)
-    if not place:
-        place |= {key: value for key, value in with_null(dict(field.convertor.json_schema)).items() if key != "format"}
-        if field.description:
-            place["description"] = field.description
-
-
 def _at(schema: Schema, walk: Walk) -> Schema:
-    """The part at the end of a walk, made where it is missing; a dead end where something else stands in the way."""
+    """Returns the part at the end of a walk, and adds missing parts; a detached one if the walk is blocked."""
     for step in walk:
         key, kind = ("properties", "object") if isinstance(step, str) else ("items", "array")
         if schema.setdefault("type", kind) != kind:

@@ -1,7 +1,7 @@
 """Operations as tools for models: names, descriptions and JSON Schemas, for MCP and for function calling.
 
-Every property of an object is required and may be null where it is optional, and nothing else is allowed: the form that
-strict modes demand. A tool whose inputs hold an object of any shape cannot be strict, and says so.
+Every property of an object is required, an optional one may be null, and no others are allowed, as strict modes demand.
+A tool with an input that is an object of any shape is marked as not strict.
 """
 
 from __future__ import annotations
@@ -11,33 +11,33 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from connector.describe.schemas import fields_schema, input_schema, with_null
-from connector.model.definition import Connector, CustomOperation, Operation
+from connector.model.definition import AnyOperation, Connector, CustomOperation, Operation
 
 Form = Literal["mcp", "functions"]
 FORMS: tuple[Form, ...] = ("mcp", "functions")
-#: What the name of a tool may hold, and how long it is at most.
+#: Characters that are not allowed in the name of a tool, and its greatest length.
 _NOT_NAME = re.compile(r"[^a-zA-Z0-9_-]+")
 LONGEST_NAME = 64
 _ANYTHING = ("string", "number", "boolean", "object", "array")
-#: What says nothing about which values are allowed.
+#: Members of a schema that do not restrict values.
 _WORDS = frozenset({"description", "default"})
 
 
 def to_tools(connector: Connector, form: Form = "mcp") -> list[dict[str, Any]]:
-    """A tool for each operation, the custom ones last.
+    """Returns a tool for each operation, the custom ones last.
 
-    For `mcp`: `name`, `description`, `inputSchema`, `outputSchema`, `annotations`; for `functions` what function
-    calling takes: `{"type": "function", "function": {"name", "description", "parameters", "strict"}}`.
+    For `mcp`: `name`, `description`, `inputSchema`, `outputSchema`, `annotations`; for `functions`, as function calling
+    takes it: `{"type": "function", "function": {"name", "description", "parameters", "strict"}}`.
     """
     return [_tool(name, operation, form) for name, operation in name_tools(connector).items()]
 
 
-def name_tools(connector: Connector) -> dict[str, Operation | CustomOperation]:
-    """The operations by the names of their tools: 64 letters, digits, `_` and `-` at most, no two alike."""
-    named: dict[str, Operation | CustomOperation] = {}
-    known: list[tuple[str, Operation | CustomOperation]] = [*connector.operations.items()]
-    for id, operation in (*known, *connector.custom_operations.items()):
-        short = _NOT_NAME.sub("_", id)[:LONGEST_NAME]
+def name_tools(connector: Connector) -> dict[str, AnyOperation]:
+    """Returns the operations by unique names of tools: at most 64 letters, digits, `_` and `-`."""
+    named: dict[str, AnyOperation] = {}
+    operations: list[AnyOperation] = [*connector.operations.values(), *connector.custom_operations.values()]
+    for operation in operations:
+        short = _NOT_NAME.sub("_", operation.id)[:LONGEST_NAME]
         name, number = short, 2
         while name in named:
             mark = f"_{number}"
@@ -46,7 +46,7 @@ def name_tools(connector: Connector) -> dict[str, Operation | CustomOperation]:
     return named
 
 
-def _tool(name: str, operation: Operation | CustomOperation, form: Form) -> dict[str, Any]:
+def _tool(name: str, operation: AnyOperation, form: Form) -> dict[str, Any]:
     schema = tool_inputs(operation)
     words = [text for text in (operation.short, operation.description) if text]
     if isinstance(operation, Operation) and operation.deprecated:
@@ -67,21 +67,21 @@ def _tool(name: str, operation: Operation | CustomOperation, form: Form) -> dict
     return tool
 
 
-def tool_inputs(operation: Operation | CustomOperation) -> dict[str, Any]:
-    """All inputs of an operation as one object; an optional one may be null, which stands for "not given"."""
+def tool_inputs(operation: AnyOperation) -> dict[str, Any]:
+    """Returns the schema of an object with all inputs; an optional one may be null, which means "not given"."""
     members = {}
     for name, placeholder in operation.inputs.items():
         schema = _closed(input_schema(placeholder, operation.places.get(name, ())))
         must = placeholder.required and placeholder.default is None
         if "type" not in schema and "anyOf" not in schema:
-            # Null stands for what is not given, so anything is anything else.
+            # Null means "not given", so a required input is anything else.
             schema["type"] = list(_ANYTHING)
         members[name] = schema if must else with_null(schema)
     return {"type": "object", "properties": members, "required": list(members), "additionalProperties": False}
 
 
 def _closed(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """A kept schema in which every object with known members allows no others and demands them all."""
+    """Returns a schema in which every object with known members requires all of them and allows no others."""
     found = dict(schema)
     if isinstance(found.get("items"), Mapping):
         found["items"] = _closed(found["items"])
@@ -99,7 +99,7 @@ def _closed(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_closed(schema: Mapping[str, Any]) -> bool:
-    """True if a schema says of every part what it is, as strict modes demand."""
+    """Returns True if a schema restricts every part of a value, as strict modes demand."""
     if not schema.keys() - _WORDS:
         return False
     kind = schema.get("type")
@@ -118,8 +118,8 @@ def _parts(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         yield schema["items"]
 
 
-def result_schema(operation: Operation | CustomOperation) -> dict[str, Any]:
-    """What a call gives back: `status`, and `fields` or `records`; the other one is null."""
+def result_schema(operation: AnyOperation) -> dict[str, Any]:
+    """Returns the schema of a result: `status`, and `fields` or `records`; the other one is null."""
     fields = operation.output if isinstance(operation, CustomOperation) else operation.fields
     one = fields_schema(fields) if fields else {"type": "object"}
     lists = isinstance(operation, Operation) and operation.lists

@@ -1,8 +1,8 @@
-"""Automations: what is done when an event comes, as data. Automation, Step, Condition, and the mapping of values.
+"""Automations: the steps that follow an event, as data. Automation, Step, Condition, and the mapping of values.
 
 A mapping takes values from an event and from earlier answers: by selectors and JSONPath, as literals, in templates of
-plain names, with defaults and typed conversion. It is compiled when it is read, and no value in it is ever code. Who
-runs the steps, and keeps how far they have come, is the runtime's business.
+plain names, with defaults and typed conversion. It is compiled when it is read, and no value in it is ever code. The
+runtime runs the steps and stores their progress.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from connector.strict_json import same_json
 from connector.templates import Template
 from connector.types import Convertor, to_text
 
-#: What a mapping may take values from: `event`, and the name of each earlier step.
+#: The sources of a mapping: `event`, and each earlier step by its name.
 Context = Mapping[str, Any]
 #: The name of the event in a context.
 EVENT = "event"
-#: What a value that is not there is, until somebody drops it (language rule 4: it is not supplied).
+#: The value of a missing source, which is dropped later (language rule 4: it is not supplied).
 MISSING: Any = object()
 
 
@@ -30,12 +30,12 @@ class Value(Protocol):
     """Something that has a value in a context."""
 
     def find(self, context: Context) -> Any:
-        """The value, or MISSING; raises ValueError where it cannot be converted."""
+        """Returns the value, or MISSING; raises ValueError if it cannot be converted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """Itself, whatever the context."""
+    """A fixed value, whatever the context."""
 
     value: Any
 
@@ -46,7 +46,7 @@ class Literal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picked:
-    """What a selector finds in one part of the context, as its type; the default where it finds nothing."""
+    """The value of a selector in one part of the context, converted to its type; the default if it finds nothing."""
 
     part: str
     selector: Selector
@@ -65,8 +65,8 @@ class Picked:
 class Text:
     """A template: its names are its own `values`, else fields of the event's data.
 
-    A template that is one name and nothing else is the value of that name, whatever its type. In a longer text a value
-    that is not there is empty.
+    A template that is just one name is the value of that name, whatever its type. In a longer text a missing value is
+    empty.
     """
 
     template: Template
@@ -91,7 +91,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """An object of values; a member that is not there is left out."""
+    """An object of values; missing members are left out."""
 
     values: Mapping[str, Value]
 
@@ -103,7 +103,7 @@ class Members:
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """A list of values; an item that is not there is left out."""
+    """A list of values; missing items are left out."""
 
     values: tuple[Value, ...]
 
@@ -114,14 +114,14 @@ class Items:
 
 @dataclass(frozen=True, slots=True)
 class InputMapping:
-    """Inputs by name, each with where its value comes from."""
+    """Inputs by name, each with the source of its value."""
 
     values: Mapping[str, Value]
 
     def resolve(self, context: Context, *, name: str = "mapping") -> dict[str, Any]:
-        """The inputs in a context; one that is not there is left out.
+        """Returns the inputs in a context; missing ones are left out.
 
-        Raises InputError, in the name of `name`, with every value that cannot be converted.
+        Raises InputError for `name` with every value that cannot be converted.
 
         >>> parse_mapping({"to": "{{id}}", "text": "Hello {{name}}"}).resolve({"event": {"data": {"id": 7}}})
         {'to': 7, 'text': 'Hello '}
@@ -137,7 +137,7 @@ class InputMapping:
                 if each is not MISSING:
                     found[key] = each
         if errors:
-            raise InputError(name, errors, hint="see what the mapping takes it from")
+            raise InputError(name, errors, hint="check the source of the value in the mapping")
         return found
 
 
@@ -176,7 +176,7 @@ class Condition:
     negated: bool = False
 
     def holds(self, context: Context) -> bool:
-        """True if it is met; a value that is not of the type it should have meets nothing but `exists: false`."""
+        """Returns True if it is met; a value that cannot be converted meets only `exists: false`."""
         if self.value is None:
             return any(each.holds(context) for each in self.alternatives) != self.negated
         try:
@@ -190,8 +190,8 @@ class Condition:
 class Step:
     """One call of an automation.
 
-    `connection` and `operation` say what is called; `name` is what later steps know its answer by; `when` are the
-    conditions under which it is made; `save` is the name of a file that a binary answer goes to.
+    It calls `operation` of `connection` if all of `when` hold. Later steps find its answer under `name`; `save` is the
+    name of a file for a binary answer.
     """
 
     name: str
@@ -204,7 +204,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Automation:
-    """What is done when an event comes: `steps`, one after the other, if all of `when` hold."""
+    """The `steps` that run after an event, one after the other, if all of `when` hold."""
 
     handle: str
     connection: str
@@ -215,6 +215,6 @@ class Automation:
     description: str = ""
 
     def wants(self, connection: str, trigger: str, context: Context) -> bool:
-        """True for an event that it is for."""
+        """Returns True if an event starts it."""
         named = (connection, trigger) == (self.connection, self.trigger)
         return named and all(each.holds(context) for each in self.when)

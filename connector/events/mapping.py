@@ -1,7 +1,7 @@
-"""Messages that come uninvited: an inbound Request becomes an Event through the payload fields of its webhook.
+"""Maps inbound messages, polled records and answers of calls to Events, through the payload fields of a webhook.
 
-Who sent it has been verified by then (`signatures`); fields are found as in answers (`mapping`). What is kept of it,
-and where it goes, is the runtime's.
+`signatures` has verified an inbound message before; fields are found as in answers. The runtime stores and delivers
+events.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import re
 import urllib.parse
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from connector.answers.mapping import SCALAR, map_fields
 from connector.errors import MappingError
@@ -17,9 +17,6 @@ from connector.messages import Event, Request
 from connector.model.definition import Webhook
 from connector.strict_json import parse_json
 from connector.types import to_text
-
-if TYPE_CHECKING:
-    import datetime
 
 #: The media type of a form (HTML, application/x-www-form-urlencoded serialising).
 FORM = "application/x-www-form-urlencoded"
@@ -29,12 +26,12 @@ _EVENT_ID = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
 
 
 def map_event(webhook: Webhook, request: Request, *, now: datetime.datetime) -> Event:
-    """An inbound request as an Event: its payload fields, and CloudEvents' attributes.
+    """Returns an inbound request as an Event: its payload fields, and the attributes of CloudEvents.
 
-    The id is the sender's `webhook-id` where it is one, else made from the route, the body and the time. Raises
+    The id is the sender's `webhook-id` if it is valid, else made from the route, the body and the time. Raises
     MappingError for a body that is not JSON, or a single JSON value where payload fields are selected.
     """
-    import hashlib  # only whoever receives events needs it
+    import hashlib  # only inbound events need it
 
     document = read_message(webhook, request)
     given = request.headers.get("webhook-id", "")
@@ -45,7 +42,7 @@ def map_event(webhook: Webhook, request: Request, *, now: datetime.datetime) -> 
 
 
 def read_message(webhook: Webhook, request: Request) -> Any:
-    """The document in an inbound request: JSON, or the fields of a form by name if it says that it is one.
+    """Returns the document in an inbound request: JSON, or the fields of a form by name if its media type is FORM.
 
     Raises MappingError for a body that is neither, and for a single JSON value where payload fields are selected.
     """
@@ -57,7 +54,7 @@ def read_message(webhook: Webhook, request: Request) -> Any:
         raise MappingError(f"the body of the message cannot be read: {error}", operation=webhook.id) from None
     for each in webhook.payload if content_type == FORM else ():
         if not each.multivalue and isinstance(each.selector.find_one(document), list):
-            # Which of them counts is what the sender and a forger could disagree on: their order is not always signed.
+            # Their order is not always signed, so a forger could choose which of them counts.
             raise MappingError(f"the form holds the field {each.name!r} more than once", operation=webhook.id)
     # A handshake may sign any token, and some tokens are JSON as well, so a token is never a message there.
     signs = webhook.challenge is not None and webhook.challenge.signs
@@ -67,23 +64,12 @@ def read_message(webhook: Webhook, request: Request) -> Any:
 
 
 def make_event(webhook: Webhook, document: Any, *, id: str, connection: str, now: datetime.datetime) -> Event:
-    """The Event that a document says, for a connection of that name (`default` for the connector's own)."""
-    import datetime
-
-    data = map_fields(webhook.payload, document)
-    subject = data.get("id")
-    return Event(
-        id=id,
-        source=f"/{webhook.connector}/{connection}",
-        type=webhook.id,
-        subject=None if subject is None else str(subject),
-        time=now.astimezone(datetime.UTC).isoformat().replace("+00:00", "Z"),
-        data=data,
-    )
+    """Returns the Event in a document, for a connection of that name (`default` for the connector's own)."""
+    return _event(webhook, document, f"/{webhook.connector}/{connection}", id, None, now)
 
 
 def _read_form(body: bytes) -> dict[str, str | list[str]]:
-    """The fields of a form by name; a name that is repeated has the list of its values."""
+    """Returns the fields of a form by name; a name that is repeated has the list of its values."""
     pairs = urllib.parse.parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FORM, errors="strict")
     fields: dict[str, list[str]] = {}
     for name, value in pairs:
@@ -92,10 +78,10 @@ def _read_form(body: bytes) -> dict[str, str | list[str]]:
 
 
 def after_call(webhook: Webhook, document: Any, *, source: str, run: str, now: datetime.datetime) -> Event | None:
-    """The event of a call that succeeded and answered `document`; None if it tells nothing.
+    """Returns the event of a successful call with the answer `document`; None if there is none.
 
-    `source` is `/<connector>/<connection>`, `run` identifies the call. Where the event could be polled as well, it is
-    the one that a poll would make, and its id is key and transition; elsewhere it is `run`.
+    `source` is `/<connector>/<connection>`, `run` identifies the call. If the event can be polled as well, it is the
+    same as the poll's, with key and transition as its id; otherwise its id is `run`.
     """
     if not isinstance(document, (dict, list)) and webhook.payload:
         return None
@@ -110,7 +96,7 @@ def after_call(webhook: Webhook, document: Any, *, source: str, run: str, now: d
 def after_poll(
     webhook: Webhook, record: Any, *, source: str, key: str, transition: str, now: datetime.datetime
 ) -> Event:
-    """The event of a polled record: what happened (`transition`) to the thing with that `key`."""
+    """Returns the event of a polled record: what happened (`transition`) to the object with that `key`."""
     return _event(webhook, record, source, f"{key}:{transition}", key, now)
 
 
