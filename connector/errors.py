@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from connector.messages import Request, Response, Result
@@ -257,6 +257,7 @@ class TransportError(ConnectorError):
         request: Request | None = None,
         sent: bool = True,
         temporary: bool = True,
+        blame: Literal["origin", "connection", "caller"] = "origin",
     ) -> None:
         super().__init__(f"{operation}: {message}" if operation else message, hint=hint)
         self.operation = operation
@@ -265,6 +266,9 @@ class TransportError(ConnectorError):
         self.sent = sent
         #: False if the same request would fail in the same way again.
         self.temporary = temporary
+        #: What failed: the origin or the way to it, a kept connection that had ended meanwhile, or our own side, where
+        #: no connection was free or the source of the body was silent.
+        self.blame = blame
 
 
 class UnknownOutcome(TransportError):

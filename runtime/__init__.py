@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from runtime.config.catalog import Catalog
     from runtime.config.settings import Limits, Settings, load_settings
     from runtime.config.vault import Vault
+    from runtime.http.options import HttpOptions
     from runtime.runtime import Runtime
     from runtime.server.app import create_app
 
@@ -44,6 +45,7 @@ __all__ = [
     "Catalog",
     "ConfigurationError",
     "ConnectorError",
+    "HttpOptions",
     "InputError",
     "InputProblem",
     "InvalidDefinition",
@@ -73,6 +75,7 @@ __all__ = [
 #: Where the names are that are not errors.
 _HOMES = {
     "Catalog": "runtime.config.catalog",
+    "HttpOptions": "runtime.http.options",
     "Limits": "runtime.config.settings",
     "Runtime": "runtime.runtime",
     "Settings": "runtime.config.settings",

@@ -24,6 +24,7 @@ from runtime.config.settings import Settings, load_settings
 from runtime.config.store import open_store
 from runtime.config.vault import Vault
 from runtime.events.own_calls import OwnCalls
+from runtime.http.options import HttpOptions
 
 if TYPE_CHECKING:
     import httpx2
@@ -56,13 +57,15 @@ class Runtime(Caller):
         settings: Settings | None = None,
         environ: Mapping[str, str] | None = None,
         journal: Journal | str | None = None,
+        http: HttpOptions | None = None,
     ) -> None:
         """`definitions` are folders in addition to the shipped one. `secrets` are values by connection and name.
 
         `base_urls` move connections to other origins, which may then be private ones. `transport` replaces the network,
         `clock` (seconds since the epoch) the time, `sleep` the wait before a call is sent again, `environ` the
         environment, and `settings` what environment and files specify. `journal` keeps the events of calls: an open
-        one, which the caller closes, or the URL of one that `async with` opens. Raises ConfigurationError.
+        one, which the caller closes, or the URL of one that `async with` opens. `http` are proxies, certificates and
+        HTTP/2, in addition to those of the settings. Raises ConfigurationError.
         """
         folders = [definitions] if isinstance(definitions, (str, Path)) else definitions
         found = load_settings(environ) if settings is None else settings
@@ -75,6 +78,8 @@ class Runtime(Caller):
             handles=catalog.handles,
         )
         found = replace(found, base_urls={**found.base_urls, **(base_urls or {})})
+        if http is not None:
+            found = http.applied_to(found)
         super().__init__(catalog, vault, found, transport=transport, clock=clock, sleep=sleep)
         #: Where the events of calls are kept, if anywhere.
         self.journal = None if isinstance(journal, str) else journal

@@ -69,7 +69,9 @@ class Caller:
         self.settings = settings
         #: Seconds since the epoch.
         self.clock = clock
-        self._exchange = Exchange(settings, vault, transport=transport, clock=clock, sleep=sleep)
+        self._exchange = Exchange(
+            settings, vault, transport=transport, clock=clock, sleep=sleep, known=self._known_names
+        )
         #: How many `async with` are open.
         self._holds = 0
         self._configs: dict[str, tuple[Connector, Config]] = {}
@@ -190,7 +192,7 @@ class Caller:
         request = login_step(connection, lambda: code_request(grantor, values, code, redirect_uri, verifier))
         # A renewal of the previous grant would otherwise overwrite the grant of this login.
         async with self.vault.renewing(connection):
-            response = await self._exchange.ask_for_token(request, operation=f"{connection} login", origin=None)
+            response = await self._exchange.ask_for_token(request, connection=connection, purpose="login", origin=None)
             try:
                 grant = read_grant(response, self.clock(), secrets=request.secrets)
             except NeedsReauthorization as error:
@@ -326,10 +328,13 @@ class Caller:
             known = self._configs[connection] = connector, self._configure(connection, connector, {})
         return known[1]
 
+    def _known_names(self) -> set[str]:
+        # A vault that a host made may not know the catalogue.
+        return {*self.vault.names(), *self.catalog.handles()}
+
     def _configure(self, connection: str, connector: Connector, stand_ins: Mapping[str, str]) -> Config:
         values = self.vault.values(connection, connector.service.placeholders)
-        # A vault that a host made may not know the catalogue.
-        base_url = self.settings.base_url(connection, lambda: {*self.vault.names(), *self.catalog.handles()})
+        base_url = self.settings.base_url(connection, self._known_names)
         config = connector.service.configure({**stand_ins, **values}, base_url=base_url)
         self.vault.bind(connection, connector.service.placeholders, destination(config))
         return config

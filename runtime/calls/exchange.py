@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
 import uuid
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from connector.answers.failures import provider_message
 from connector.answers.mapping import map_turns, read_leniently
 from connector.auth.methods import GrantAuth
-from connector.errors import MappingError, MissingCredentials, RateLimited, ResponseError
+from connector.errors import ConfigurationError, MappingError, MissingCredentials, RateLimited, ResponseError
 from connector.messages import Chunk, Request, Response, Result, Stream, without_query
 from connector.model.definition import Connector, Operation
 from connector.model.service import SHORTEST_TOKEN, Config, missing_value
@@ -32,6 +33,7 @@ from runtime.config.connections import hint_to_set
 from runtime.config.settings import Settings
 from runtime.config.vault import Vault
 from runtime.http.guard import Guard
+from runtime.http.options import Routes
 
 if TYPE_CHECKING:
     import httpx2
@@ -94,8 +96,12 @@ class Exchange:
         clock: Callable[[], float],
         sleep: Sleep,
         nonce: Callable[[], str] = secrets.token_urlsafe,
+        known: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         """`transport`, `clock` (seconds since the epoch) and `sleep` replace the network, the time and waiting.
+
+        `known` returns the handles and connections of this installation. Raises ConfigurationError for a proxy or a
+        certificate that cannot be used.
 
         `nonce` returns a text that no other attempt has.
         """
@@ -103,16 +109,24 @@ class Exchange:
         self._transport = transport
         self._clock = clock
         self._nonce = nonce
+        self._routes = Routes(settings, known)
         self._client: Client | None = None
-        self._sender = Sender(clock=clock, sleep=sleep, total=settings.limits.retrying)
+        self._clients: dict[str, Client] = {}
+        self._closing: AsyncGenerator[None, None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._process = os.getpid()
+        self._sender = Sender(
+            clock=clock, sleep=sleep, total=settings.limits.retrying, patience=settings.limits.deadline
+        )
         #: The tokens of connections.
         self.authoriser = Authoriser(vault, self.ask_for_token, clock)
 
     async def aclose(self) -> None:
         """Closes every connection to providers; the next call opens them again."""
-        client, self._client = self._client, None
-        if client is not None:
-            await client.aclose()
+        if self._loop is asyncio.get_running_loop() and self._process == os.getpid():
+            closing, self._client, self._clients, self._closing = self._closing, None, {}, None
+            if closing is not None:
+                await closing.aclose()
 
     async def make(self, call: PreparedCall, client: Transmits | None = None) -> tuple[Result, Response]:
         """The mapped answer to a call, and the answer itself; raises as `Caller.call` does.
@@ -122,7 +136,7 @@ class Exchange:
         operation, request, config, connection = call.operation, call.request, call.config, call.connection
         if operation.idempotency_header and operation.idempotency_header not in request.headers:
             request = request.with_header(operation.idempotency_header, str(uuid.uuid4()))
-        sender = client or self.open_client()
+        sender = client or self.client_of(connection)
 
         async def send(auth: Auth) -> Sent:
             authorise = self.authorising(connection, call.connector, config, auth)
@@ -154,7 +168,7 @@ class Exchange:
 
     async def stream(self, call: PreparedCall) -> AsyncGenerator[Chunk, None]:
         """The chunks of an answer as they come; raises as `Caller.stream` does."""
-        async with Opening(self.open_client()) as opening:
+        async with Opening(self.client_of(call.connection)) as opening:
             result, _ = await self.make(call, opening)
             answer, sent = opening.answer, opening.request or call.request
             # The token that auth obtained is masked in what comes, as the connection's own tokens are.
@@ -198,19 +212,59 @@ class Exchange:
 
         return authorise
 
-    async def ask_for_token(self, request: Request, *, operation: str, origin: str | None) -> Response:
-        """The answer to a token request; raises TransportError or MappingError."""
-        return await self._sender.ask(self.open_client(), request, label=operation, origin=origin)
+    async def ask_for_token(self, request: Request, *, connection: str, purpose: str, origin: str | None) -> Response:
+        """The answer to a token request of a connection; raises TransportError or MappingError."""
+        label, client = f"{connection} {purpose}", self.client_of(connection)
+        return await self._sender.ask(client, request, label=label, connection=connection, origin=origin)
 
-    def open_client(self) -> Client:
-        """The client of all calls, which sends requests through the guard."""
-        if self._client is None:
-            # The HTTP library takes 75 ms to import, so only a call imports it.
-            from runtime.http.client import Client
+    def client_of(self, connection: str) -> Client:
+        """The client of one connection, which sends requests through the guard and along the connection's route.
 
-            guard = Guard(frozenset(map(origin_of, self._settings.named_base_urls())))
-            self._client = Client(guard, self._settings.limits, transport=self._transport)
-        return self._client
+        Raises ConfigurationError while another event loop uses the client.
+        """
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop or self._process != os.getpid():
+            self._begin_anew(loop)
+        client = self._clients.get(connection)
+        if client is None:
+            if self._client is None:
+                # The HTTP library takes 75 ms to import, so only a call imports it.
+                from runtime.http.client import Client
+
+                guard = Guard(frozenset(map(origin_of, self._settings.named_base_urls())))
+                self._client = Client(guard, self._settings.limits, transport=self._transport)
+                self._closing = _close_with_loop(self._client)
+            client = self._clients[connection] = self._client.along(self._routes.of(connection))
+        return client
+
+    def _begin_anew(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Lets a new event loop, or a process that was forked, begin with connections of its own."""
+        if self._loop is not None and self._process == os.getpid() and self._loop.is_running():
+            message = "calls of one runtime were made in two event loops at once"
+            raise ConfigurationError(message, hint="each thread that runs an event loop needs a Runtime of its own")
+        if self._process != os.getpid():
+            # They are the parent's, and are not even to be closed here.
+            self._left = self._client, self._closing
+        self._client, self._clients, self._closing = None, {}, None
+        self._loop, self._process = loop, os.getpid()
+
+
+def _close_with_loop(client: Client) -> AsyncGenerator[None, None]:
+    """Returns a generator that closes a client when it is closed, at the latest by the end of the event loop.
+
+    An event loop that ends in order closes the asynchronous generators that were begun in it (PEP 525).
+    """
+
+    async def close() -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            await client.aclose()
+
+    begun = close()
+    with contextlib.suppress(StopIteration):
+        begun.__anext__().send(None)  # as far as its `yield`, which waits for nothing
+    return begun
 
 
 def failure_of(found: Operation, operation: str, result: Result, response: Response, now: float) -> ResponseError:

@@ -7,7 +7,6 @@ policies, and no HTTP library.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -19,7 +18,7 @@ from connector.messages import Request, Response, Stream
 from connector.model.definition import Operation
 from connector.model.policies import SAFE_METHODS, RateLimit, Retry
 from connector.urls import origin_of
-from runtime.calls.limits import Breaker, Pace
+from runtime.calls.limits import OriginBreaker, Pace
 from runtime.calls.retries import GiveUp, decide, is_limit, read_wait
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -55,6 +54,7 @@ class _Task:
     client: Transmits
     authorise: Authorise
     label: str
+    connection: str
     pace: Pace
     origin: str | None
     retry: Retry
@@ -64,7 +64,7 @@ class _Task:
 
 
 class Sender:
-    """Sends requests for a whole runtime, and remembers the pace of its connections and the state of its origins."""
+    """Sends requests for a whole runtime, and remembers the pace of its connections and how their origins are."""
 
     def __init__(
         self,
@@ -74,18 +74,21 @@ class Sender:
         monotonic: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
         total: float = 60.0,
+        patience: float = 120.0,
     ) -> None:
         """`clock` returns seconds since the epoch, `monotonic` such as never go back, `chance` numbers from 0 to 1.
 
-        `total` are the seconds from the first attempt of a call within which another one may start.
+        `total` are the seconds from the first attempt of a call within which another one may start, `patience` those
+        that an attempt waits for its turn at most: a call that would wait longer fails at once.
         """
         self._clock = clock
         self._sleep = sleep
         self._monotonic = monotonic
         self._chance = chance
         self._total = total
+        self._patience = patience
         self._paces: dict[tuple[str, str], Pace] = {}
-        self._breakers: dict[str, Breaker] = {}
+        self._breakers: dict[str, OriginBreaker] = {}
 
     async def send(
         self,
@@ -109,6 +112,7 @@ class Sender:
             client=client,
             authorise=authorise,
             label=f"{connection} {operation.label}",
+            connection=connection,
             pace=self._pace(connection, operation),
             origin=origin,
             retry=operation.policies.retry,
@@ -118,7 +122,9 @@ class Sender:
         outcome, sent, attempts = await self._repeat(task, request)
         return Sent(response=_final(outcome, idempotent=operation.idempotent), request=sent, attempts=attempts)
 
-    async def ask(self, client: Transmits, request: Request, *, label: str, origin: str | None) -> Response:
+    async def ask(
+        self, client: Transmits, request: Request, *, label: str, connection: str, origin: str | None
+    ) -> Response:
         """The answer to a token request.
 
         It is sent again if it surely was not sent, and after a 429 or a 503 that names a time. A token request that may
@@ -129,6 +135,7 @@ class Sender:
             client=client,
             authorise=lambda bare: bare,
             label=label,
+            connection=connection,
             pace=Pace(None),
             origin=origin,
             retry=Retry(),
@@ -145,7 +152,7 @@ class Sender:
         repeatable = not isinstance(request.body, Stream) or request.body.repeatable
         if held := task.pace.held(self._monotonic()):
             await self._sleep(held)
-        elapsed, attempt = 0.0, 0
+        elapsed, attempt, renewed = 0.0, 0, False
         while True:
             attempt += 1
             started = self._monotonic()
@@ -158,11 +165,15 @@ class Sender:
                     return outcome, sent, attempt
                 told = read_wait(outcome, self._clock(), task.header)
                 again |= task.patient and outcome.status == 503 and told is not None
+            elif outcome.blame == "connection" and task.idempotent and repeatable and not renewed:
+                # A kept connection had ended; over a new one it goes at once (RFC 9110, section 9.2.2).
+                renewed = True
+                continue
             decision = decide(
                 outcome,
                 task.retry,
                 idempotent=again,
-                attempt=attempt,
+                attempt=attempt - renewed,
                 elapsed=elapsed,
                 total=self._total,
                 chance=self._chance(),
@@ -186,30 +197,46 @@ class Sender:
         return pace
 
     async def _attempt(self, task: _Task, request: Request) -> tuple[Response | TransportError, Request]:
-        if wait := task.pace.take(self._monotonic()):
-            await self._sleep(wait)
-        async with task.pace.slots or contextlib.nullcontext():
-            request = task.authorise(request)
-            origin = task.origin or origin_of(request.url)
-            breaker = self._breakers.setdefault(origin, Breaker())
-            if rest := breaker.wait(self._monotonic()):
-                message = f"{task.label}: not sent, since too many of the last calls to {origin} failed"
-                hint = f"it is tried again in {rest:.0f} s"
-                shown = request.masked()
-                return TransportError(message, hint=hint, request=shown, sent=False, temporary=False), request
-            outcome: Response | TransportError | None = None
-            try:
-                outcome = await task.client.send(request, operation=task.label, origin=task.origin)
-            except TransportError as error:
-                outcome = error
-            finally:
-                if outcome is None:
-                    breaker.forget()
-                elif isinstance(outcome, Response):
-                    breaker.note(self._monotonic(), failed=outcome.status >= 500)
-                else:
-                    breaker.note(self._monotonic(), failed=outcome.temporary)
-            return outcome, request
+        pace = task.pace
+        if pace.is_free:
+            return await self._send_once(task, request)
+        try:
+            await pace.enter(self._monotonic, self._sleep, self._patience)
+        except TimeoutError:
+            message = f"{task.label}: not sent, since its connection has no turn for it within {self._patience:g} s"
+            hint = "the definition's rateLimit allows fewer calls than were made; call it later"
+            shown = request.masked()
+            error = TransportError(message, hint=hint, request=shown, sent=False, temporary=False, blame="caller")
+            return error, request
+        try:
+            return await self._send_once(task, request)
+        finally:
+            pace.leave()
+
+    async def _send_once(self, task: _Task, request: Request) -> tuple[Response | TransportError, Request]:
+        request = task.authorise(request)
+        origin = task.origin or origin_of(request.url)
+        breaker = self._breakers.get(origin)
+        if breaker is None:
+            breaker = self._breakers[origin] = OriginBreaker()
+        if rest := breaker.wait(self._monotonic(), task.connection):
+            message = f"{task.label}: not sent, since too many of the last calls to {origin} failed"
+            hint = f"it is tried again in {rest:.0f} s"
+            shown = request.masked()
+            error = TransportError(message, hint=hint, request=shown, sent=False, temporary=False, blame="caller")
+            return error, request
+        outcome: Response | TransportError | None = None
+        try:
+            outcome = await task.client.send(request, operation=task.label, origin=task.origin)
+        except TransportError as error:
+            outcome = error
+        finally:
+            if outcome is None or (isinstance(outcome, TransportError) and outcome.blame == "caller"):
+                breaker.forget(task.connection)
+            else:
+                failed = outcome.status >= 500 if isinstance(outcome, Response) else outcome.temporary
+                breaker.note(self._monotonic(), task.connection, failed=failed)
+        return outcome, request
 
 
 def _final(outcome: Response | TransportError, *, idempotent: bool) -> Response:

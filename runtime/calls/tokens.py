@@ -39,7 +39,7 @@ PAUSE = 15 * 60.0
 class Send(Protocol):
     """Sends one token request; `origin` is the only one it may go to, if there is one."""
 
-    def __call__(self, request: Request, *, operation: str, origin: str | None) -> Awaitable[Response]:
+    def __call__(self, request: Request, *, connection: str, purpose: str, origin: str | None) -> Awaitable[Response]:
         """Its answer; raises TransportError or MappingError."""
 
 
@@ -178,7 +178,7 @@ class Authoriser:
         try:
             request = next(renewal)
             while True:
-                response = await self._send(request, operation=f"{connection} token", origin=origin)
+                response = await self._send(request, connection=connection, purpose="token", origin=origin)
                 request = renewal.send(response)
         except StopIteration as done:
             renewed: Grant = done.value

@@ -72,11 +72,13 @@ async def _fetch(url: str, settings: Settings) -> bytes:
     from connector.messages import Request
     from runtime.http.client import Client
     from runtime.http.guard import Guard
+    from runtime.http.options import Routes
 
     accept = "application/json, application/yaml;q=0.9, text/yaml;q=0.9, */*;q=0.5"
     request = Request("GET", url, headers=Headers({"Accept": accept}))
     async with Client(Guard([url]), settings.limits) as client:
-        response = await client.send(request, operation="import openapi", origin=url)
+        sender = client.along(Routes(settings, tuple).of(""))
+        response = await sender.send(request, operation="import openapi", origin=url)
     if not 200 <= response.status < 300:
         moved = response.headers.get("location", "")
         hint = f"it is said to be at {moved[:200]}" if moved else "open the address in a browser and save the file"

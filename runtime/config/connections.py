@@ -99,7 +99,17 @@ def hint_to_set(connection: str, names: Iterable[str]) -> str:
 
 def base_url_variable(connection: str) -> str:
     """Returns the environment variable that moves a connection to another base URL."""
-    return "__".join([BASE_URL, *(environment_name(part) for part in ConnectionName.parse(connection).parts)])
+    return setting_variable(BASE_URL, connection)
+
+
+def setting_variable(setting: str, connection: str) -> str:
+    """Returns the environment variable of a setting for one connection, and for all with an empty text.
+
+    >>> setting_variable("CONNECTOR_PROXY", "mistral-ai:team-b")
+    'CONNECTOR_PROXY__MISTRAL_AI__TEAM_B'
+    """
+    parts = ConnectionName.parse(connection).parts if connection else ()
+    return "__".join([setting, *(environment_name(part) for part in parts)])
 
 
 def read_variable(

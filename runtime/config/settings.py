@@ -15,10 +15,20 @@ from typing import Any, TypeVar
 
 from connector.errors import ConfigurationError, did_you_mean
 from connector.urls import check_base_url
-from runtime.config.connections import BASE_URL, ConnectionName, base_url_variable, read_variable
+from runtime.config.connections import BASE_URL, ConnectionName, read_variable, setting_variable
 
 N = TypeVar("N", int, float)
 _PREFIX = "CONNECTOR_"
+#: What a table of settings by connection calls all of them.
+ALL = "*"
+#: Tables of settings by connection, and the variable of each.
+TABLES = {
+    "base_urls": BASE_URL,
+    "proxies": "CONNECTOR_PROXY",
+    "cas": "CONNECTOR_CA",
+    "certs": "CONNECTOR_CERT",
+    "http2": "CONNECTOR_HTTP2",
+}
 #: The file of the encrypted store, in `home`.
 STORE_NAME = "secrets.json"
 #: The file of the journal, in `home`.
@@ -48,8 +58,10 @@ class Limits:
     message_bytes: int = 1024 * 1024
     #: Bytes of status line and header fields.
     head_bytes: int = 64 * 1024
-    #: Connections open at once.
+    #: What one tenant, a connection or a subscription, has open at one origin at once; streams are counted apart.
     connections: int = 100
+    #: Connections open at once in all; streams take at most half of them.
+    all_connections: int = 1000
     #: Seconds for which an idle connection is kept.
     keepalive: float = 30.0
     #: Seconds from the first attempt of a call within which another one may begin.
@@ -72,6 +84,14 @@ class Settings:
     definitions: tuple[Path, ...] = ()
     #: Base URLs by connection (`mistral-ai` or `mistral-ai:team-b`), in place of the definitions' own.
     base_urls: Mapping[str, str] = field(default_factory=dict)
+    #: Proxies as URLs, by connection, by connector, and for all under `*`; an empty text for none.
+    proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
+    #: PEM files of certificate authorities that are trusted as well, named like the proxies.
+    cas: Mapping[str, str] = field(default_factory=dict)
+    #: PEM files with a client's certificate chain and its key, named like the proxies.
+    certs: Mapping[str, str] = field(default_factory=dict)
+    #: `1` where HTTP/2 is offered in addition to HTTP/1.1, named like the proxies.
+    http2: Mapping[str, str] = field(default_factory=dict)
     #: Where state lives.
     home: Path = Path(".connector")
     #: A JSON or TOML file with values of connections: `{connection: {name: value}}`.
@@ -102,10 +122,24 @@ class Settings:
         `known` returns the handles and connections of this installation (`Vault.names`). Raises ConfigurationError for
         a variable that could be meant for another one of them.
         """
-        for key in dict.fromkeys((connection, ConnectionName.parse(connection).handle)):
-            if key in self.base_urls:
-                return self.base_urls[key]
-            if (variable := base_url_variable(key)) in self.environment:
+        return self._find("base_urls", connection, known)
+
+    def named(self, table: str, connection: str, known: Callable[[], Iterable[str]]) -> str:
+        """What one of the TABLES, or its variables, name for a connection, for its connector, or else for all.
+
+        `known` is that of `base_url`. Raises ConfigurationError as it does.
+        """
+        found = self._find(table, connection, known)
+        if found is None:
+            found = getattr(self, table).get(ALL, self.environment.get(TABLES[table]))
+        return found or ""
+
+    def _find(self, name: str, connection: str, known: Callable[[], Iterable[str]]) -> str | None:
+        table, setting = getattr(self, name), TABLES[name]
+        for key in dict.fromkeys((connection, ConnectionName.parse(connection).handle)) if connection else ():
+            if key in table:
+                return str(table[key])
+            if (variable := setting_variable(setting, key)) in self.environment:
                 return read_variable(self.environment, variable, key, known())
         return None
 
@@ -133,8 +167,8 @@ def load_settings(
     table = _read_toml(file)
     limits = _read_limits(table.pop("limits", {}), variables, file)
     known = {
+        *TABLES,
         "automations",
-        "base_urls",
         "definitions",
         "home",
         "journal",
@@ -150,33 +184,45 @@ def load_settings(
     listed = variables.get("CONNECTOR_DEFINITIONS")
     from_files = listed.split(os.pathsep) if listed else table.get("definitions", [])
     secrets_file = variables.get("CONNECTOR_SECRETS_FILE") or table.get("secrets_file")
-    if not isinstance(table.get("base_urls", {}), dict) or not isinstance(from_files, list):
-        raise ConfigurationError(f"{file}: definitions is a list of folders, base_urls a table of URLs by connector")
+    if not isinstance(from_files, list):
+        raise ConfigurationError(f"{file}: definitions is a list of folders")
+    tables = {name: _read_table(name, table.get(name, {}), variables, file) for name in TABLES}
+    tables["base_urls"] |= dict(base_urls or {})
     named = variables.get("CONNECTOR_SUBSCRIBER_ORIGINS")
     origins = named.split() if named is not None else table.get("subscriber_origins", [])
     if not isinstance(origins, list):
         raise ConfigurationError(f"{file}: subscriber_origins is a list of URLs")
-    # What a file says of a base URL yields to a variable, which yields to a flag.
-    settled = {
-        name: str(url) for name, url in table.get("base_urls", {}).items() if base_url_variable(name) not in variables
-    }
     home = folder / str(variables.get("CONNECTOR_HOME") or table.get("home") or ".connector")
     return Settings(
         tuple(definitions) or tuple(folder / str(path) for path in from_files),
-        settled | dict(base_urls or {}),
-        home,
-        folder / str(secrets_file) if secrets_file else None,
-        home / STORE_NAME,
-        str(variables.get("CONNECTOR_JOURNAL") or table.get("journal") or f"sqlite:///{home / JOURNAL_NAME}"),
-        folder / str(variables.get("CONNECTOR_AUTOMATIONS") or table.get("automations") or "automations"),
-        _read_number("keep_days", KEEP_DAYS, table, variables, file),
-        _read_number("keep_events", KEEP_EVENTS, table, variables, file),
-        tuple(map(str, origins)),
-        limits,
-        variables.get("CONNECTOR_ADMIN_TOKEN") or None,
-        _read_public_url(variables.get("CONNECTOR_PUBLIC_URL") or table.get("public_url") or "", file),
-        variables,
+        **tables,
+        home=home,
+        secrets_file=folder / str(secrets_file) if secrets_file else None,
+        store=home / STORE_NAME,
+        journal=str(variables.get("CONNECTOR_JOURNAL") or table.get("journal") or f"sqlite:///{home / JOURNAL_NAME}"),
+        automations=folder / str(variables.get("CONNECTOR_AUTOMATIONS") or table.get("automations") or "automations"),
+        keep_days=_read_number("keep_days", KEEP_DAYS, table, variables, file),
+        keep_events=_read_number("keep_events", KEEP_EVENTS, table, variables, file),
+        subscriber_origins=tuple(map(str, origins)),
+        limits=limits,
+        admin_token=variables.get("CONNECTOR_ADMIN_TOKEN") or None,
+        public_url=_read_public_url(variables.get("CONNECTOR_PUBLIC_URL") or table.get("public_url") or "", file),
+        environment=variables,
     )
+
+
+def _read_table(name: str, table: Any, variables: Mapping[str, str], file: Path) -> dict[str, str]:
+    """A table by connection. What a file names yields to a variable, which yields to a flag."""
+    if not isinstance(table, dict):
+        raise ConfigurationError(f"{file}: {name} is a table by connector, or by connection")
+    setting = TABLES[name]
+    named = {key: "" if key == ALL else key for key in table}
+    texts = {True: "1", False: ""}
+    return {
+        key: texts[value] if isinstance(value, bool) else str(value)
+        for key, value in table.items()
+        if setting_variable(setting, named[key]) not in variables
+    }
 
 
 def _read_number(name: str, default: N, table: Mapping[str, Any], variables: Mapping[str, str], file: Path) -> N:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 #: Limits of one attempt: 15 seconds in all, and 64 KiB of an answer; after that its status counts (hazard T77).
 LIMITS: Final = Limits(
-    deadline=15.0, stream_deadline=15.0, idle=15.0, stream_bytes=64 * 1024, head_bytes=32 * 1024, connections=1000
+    deadline=15.0, stream_deadline=15.0, idle=15.0, stream_bytes=64 * 1024, head_bytes=32 * 1024, all_connections=2000
 )
 #: Deliveries in progress in all; the dispatcher limits those of one subscription. Those that wait for an endpoint
 #: count as well and take only a little memory, so that many endpoints can be down at once.
@@ -65,6 +65,8 @@ class SubscriberAnswer:
     error: str
     #: Seconds of its Retry-After.
     retry_after: float | None = None
+    #: True where the subscriber had no part in it: no connection of ours was free in time.
+    ours: bool = False
 
 
 @dataclass(slots=True)
@@ -140,15 +142,18 @@ class Deliverer:
     async def _deliver(self, pending: PendingDelivery, subscription: Subscription, known: EndpointState) -> None:
         answer = None
         try:
-            if (turn := known.pace.take(self._monotonic())) > 0:
-                await self._sleep(turn)
-            async with known.places, self._turn():
-                at, started = self._clock(), self._monotonic()
-                answer = await self._send(pending, subscription, int(at))
+            await known.pace.enter(self._monotonic, self._sleep)
+            try:
+                async with known.places, self._turn():
+                    at, started = self._clock(), self._monotonic()
+                    answer = await self._send(pending, subscription, int(at))
+            finally:
+                known.pace.leave()
         finally:
-            if answer is None:
+            if answer is None or answer.ours:
                 known.breaker.forget()
-        known.breaker.note(self._monotonic(), failed=bool(answer.error))
+        if not answer.ours:
+            known.breaker.note(self._monotonic(), failed=bool(answer.error))
         attempt = Attempt(at, self._monotonic() - started, answer.status, answer.error)
         if answer.error:
             await self._fail(pending, subscription, known, attempt, answer)
@@ -187,14 +192,16 @@ class Deliverer:
         try:
             endpoint = self._endpoints.find(subscription.id)
             request = build_delivery(endpoint, stored, timestamp)
-            answer = await self._exchange(request, endpoint)
-        except (TransportError, ConfigurationError) as error:
+            answer = await self._exchange(request, endpoint, self._client.for_tenant(subscription.id))
+        except TransportError as error:
+            return SubscriberAnswer(None, error.message, ours=error.blame == "caller")
+        except ConfigurationError as error:
             return SubscriberAnswer(None, error.message)
         return answer
 
-    async def _exchange(self, request: Request, endpoint: Endpoint) -> SubscriberAnswer:
+    async def _exchange(self, request: Request, endpoint: Endpoint, client: Client) -> SubscriberAnswer:
         excerpt = b""
-        async with self._client.stream(request, operation="") as response:
+        async with client.stream(request, operation="") as response:
             # The status is known, whatever happens to the rest.
             with contextlib.suppress(TransportError, MappingError):
                 async for piece in response:

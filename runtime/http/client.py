@@ -1,21 +1,21 @@
 """The HTTP client: one Request out, one Response back, within limits and through the egress guard.
 
-With `network` below it, this module alone knows httpx2 and httpcore2, and they are heavy to import (75 ms): import it
-where a call is about to be made. It adds the few header fields that every request needs, reads and inflates the answer
-in bounded steps, whole or as it comes, and words what went wrong. It takes no decision: it follows no redirect, never
-tries again, keeps no cookies, knows no authentication and reads no environment. What an answer means, 4xx and 5xx
-included, is said elsewhere.
+With `pool` below it, this module alone knows httpx2 and httpcore2, and they are heavy to import (75 ms): import it
+where a call is about to be made. It reads and inflates the answer in bounded steps, whole or as it comes, and words
+what went wrong. It takes no decision: it follows no redirect, never tries again, keeps no cookies, knows no
+authentication and reads no environment. What an answer means, 4xx and 5xx included, is said elsewhere.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.metadata
+import copy
+import dataclasses
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 import h11
 import httpcore2 as httpcore
@@ -23,21 +23,22 @@ import httpx2 as httpx
 
 from connector.errors import MappingError, TransportError
 from connector.headers import Headers
-from connector.messages import Request, Response, Stream
+from connector.messages import Request, Response
 from runtime.config.settings import Limits
+from runtime.http.fields import INVALID
 from runtime.http.guard import Guard, refuse_other_origin
 from runtime.http.inflate import find_inflater, share_of
-from runtime.http.pool import Attempt, ByteStream, Fields, HttpAnswer, Httpx2Transport, Network, Transport, system_trust
+from runtime.http.pool import Httpx2Transport, Network
+from runtime.http.transport import MAYBE_SENT, NOT_SENT, Answer, Attempt, ByteStream, Route, Transport
 from runtime.http.turns import Turns
-from runtime.http.uploads import find_length
-from runtime.http.wire import MAYBE_SENT, NOT_SENT
 
 #: How many chunks of a body are taken in before other tasks have their turn: a provider chooses their size.
 CHUNKS_PER_TURN: Final = 256
 
-DEFAULT_LIMITS: Final = Limits()
+#: The part of the deadline that has to be left for a request that waited for a connection.
+_LEFT: Final = 0.05
 
-_INVALID: Final = "look for line breaks and text outside ASCII in its method and header fields; it was not sent"
+DEFAULT_LIMITS: Final = Limits()
 
 #: What the exceptions of the libraries below mean, by the name they have in both. Their own texts quote header fields
 #: and are never shown.
@@ -47,7 +48,7 @@ _MEANINGS: Final = {
     "PoolTimeout": ("no connection was free in time", NOT_SENT),
     "ProxyError": ("the proxy made no connection", NOT_SENT),
     "UnsupportedProtocol": ("the transport does not speak the protocol of the URL", NOT_SENT),
-    "LocalProtocolError": ("the request is not valid HTTP/1.1", _INVALID),
+    "LocalProtocolError": ("the request is not valid HTTP/1.1", INVALID),
     "RemoteProtocolError": ("expected an answer in HTTP/1.1, but what came is not one", MAYBE_SENT),
     "ReadError": ("the connection broke before an answer came", MAYBE_SENT),
     "ConnectionResetError": ("the connection broke before an answer came", MAYBE_SENT),
@@ -73,7 +74,7 @@ class _Failure(NamedTuple):
     kind: Callable[..., TransportError | MappingError]
     message: str
     hint: str
-    again: Mapping[str, bool] = MappingProxyType({})
+    again: Mapping[str, Any] = MappingProxyType({})
 
     def as_error(self, request: Request | None, operation: str) -> TransportError | MappingError:
         masked = None if request is None else request.masked()
@@ -103,9 +104,21 @@ class Client:
         # whole URLs in them (T55), and about as much CPU again.
         self._limits = limits
         self._transport: Transport = (
-            Network(guard, limits, ssl_context or system_trust()) if transport is None else Httpx2Transport(transport)
+            Network(guard, limits, ssl_context) if transport is None else Httpx2Transport(transport)
         )
         self._inflating = asyncio.Lock()
+        self._route = Route()
+        self._under_way = _UnderWay()
+
+    def along(self, route: Route) -> Self:
+        """The same client, for the requests of one tenant and the way that they take; closed together with it."""
+        other = copy.copy(self)
+        other._route = route  # noqa: SLF001 - one of this class
+        return other
+
+    def for_tenant(self, tenant: str) -> Self:
+        """The same client for the requests of another tenant, which take the same way."""
+        return self.along(dataclasses.replace(self._route, tenant=tenant))
 
     async def send(self, request: Request, *, operation: str, origin: str | None = None) -> Response:
         """Send a request and read its whole answer, whatever its status; a redirect is an answer like any other.
@@ -116,14 +129,15 @@ class Client:
         Raises BlockedAddress if the guard or `origin` forbids the URL, TransportError if no complete answer came within
         the limits, and MappingError if its body came but cannot be inflated. The errors hold the request masked.
         """
-        deadline, attempt = asyncio.timeout(self._limits.deadline), Attempt()
+        deadline, attempt = self._begin()
         try:
             if origin is not None:
                 refuse_other_origin(request.url, origin)
             async with deadline:
-                return await self._exchange(request, attempt)
+                with self._under_way.entered(deadline):
+                    return await self._exchange(request, attempt)
         except _UNWORDED as error:
-            failure = _find_meaning(error, attempt)
+            failure = self._find_failure(error, attempt)
         except TimeoutError:
             if not deadline.expired():
                 raise
@@ -156,36 +170,48 @@ class Client:
         finally:
             await answer.stream.aclose()
 
-    async def _open(self, request: Request, operation: str, origin: str | None) -> tuple[HttpAnswer, Headers]:
-        deadline, attempt = asyncio.timeout(self._limits.deadline), Attempt()
+    async def _open(self, request: Request, operation: str, origin: str | None) -> tuple[Answer, Headers]:
+        deadline, attempt = self._begin()
         try:
             if origin is not None:
                 refuse_other_origin(request.url, origin)
             async with deadline:
-                answer = await self._transport.open(request, _header_fields(request), attempt)
-                try:
-                    return answer, _read_headers(answer)
-                except TransportError:
-                    await answer.stream.aclose()
-                    raise
+                with self._under_way.entered(deadline):
+                    answer = await self._transport.open(request, self._route, attempt, streamed=True)
+                    try:
+                        return answer, _read_headers(answer)
+                    except TransportError:
+                        await answer.stream.aclose()
+                        raise
         except _UNWORDED as error:
-            failure = _find_meaning(error, attempt)
+            failure = self._find_failure(error, attempt)
         except TimeoutError:
             if not deadline.expired():
                 raise
             failure = self._find_delay(attempt, "no answer")
         raise failure.as_error(request, operation)
 
+    def _begin(self) -> tuple[asyncio.Timeout, Attempt]:
+        ends = asyncio.get_running_loop().time() + self._limits.deadline
+        return asyncio.timeout_at(ends), Attempt(latest=ends - _LEFT * self._limits.deadline)
+
     def _find_delay(self, attempt: Attempt, missing: str) -> _Failure:
-        """What it means that the deadline has passed."""
+        """What it means that the deadline has passed, or was brought forward since the client was closed."""
+        if self._under_way.closed:
+            return _closed(sent=attempt.sent)
         seconds = f"within {self._limits.deadline:g} s"
         if attempt.sent:
             return _Failure(TransportError, f"{missing} {seconds}", MAYBE_SENT)
         message = f"the request was not sent {seconds}: it was still {attempt.step}"
-        return _Failure(TransportError, message, NOT_SENT, {"sent": False})
+        return _Failure(TransportError, message, NOT_SENT, {"sent": False, "blame": attempt.blame})
+
+    def _find_failure(self, error: Exception, attempt: Attempt) -> _Failure:
+        """What an error means; whatever happens once the client is closed happens since it is."""
+        return _closed(sent=attempt.sent) if self._under_way.closed else _find_meaning(error, attempt)
 
     async def aclose(self) -> None:
-        """Close all connections."""
+        """Closes all connections; requests under way end with TransportError."""
+        self._under_way.close()
         await self._transport.aclose()
 
     async def __aenter__(self) -> Self:
@@ -195,7 +221,7 @@ class Client:
         await self.aclose()
 
     async def _exchange(self, request: Request, attempt: Attempt) -> Response:
-        answer = await self._transport.open(request, _header_fields(request), attempt)
+        answer = await self._transport.open(request, self._route, attempt)
         try:
             headers = _read_headers(answer)
             return Response(answer.status, headers, await self._read_body(answer.stream, headers))
@@ -237,6 +263,30 @@ class Client:
     def _refuse_beyond_limit(self, size: int) -> None:
         if size > self._limits.response_bytes:
             raise _too_large(self._limits.response_bytes).as_error(None, "")
+
+
+class _UnderWay:
+    """The requests that are under way, by their deadlines: closing a client ends them all at once."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self._deadlines: set[asyncio.Timeout] = set()
+
+    @contextlib.contextmanager
+    def entered(self, deadline: asyncio.Timeout) -> Iterator[None]:
+        """Raises TransportError if the client is closed."""
+        if self.closed:
+            raise _closed(sent=False).as_error(None, "")
+        self._deadlines.add(deadline)
+        try:
+            yield
+        finally:
+            self._deadlines.discard(deadline)
+
+    def close(self) -> None:
+        self.closed = True
+        for deadline in self._deadlines:
+            deadline.reschedule(asyncio.get_running_loop().time())
 
 
 class StreamedResponse:
@@ -332,8 +382,8 @@ class StreamedResponse:
             raise TransportError(message, hint=MAYBE_SENT) from None
 
 
-def _read_headers(answer: HttpAnswer) -> Headers:
-    headers = Headers((name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.fields)
+def _read_headers(answer: Answer) -> Headers:
+    headers = Headers((name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.headers)
     if "content-length" in headers and "transfer-encoding" in headers:
         # Which of them counts is what a proxy and we could disagree on (RFC 9112, section 6.3).
         message = "the answer states its length twice, in Content-Length and in Transfer-Encoding"
@@ -357,44 +407,19 @@ def _find_meaning(error: Exception, attempt: Attempt | None) -> _Failure:
 
 def _read_error(error: Exception) -> _Failure:
     if isinstance(error, TransportError):
-        again = {"sent": error.sent, "temporary": error.temporary}
+        again = {"sent": error.sent, "temporary": error.temporary, "blame": error.blame}
         return _Failure(type(error), error.message, error.hint, again)
     if isinstance(error, MappingError):
         return _Failure(MappingError, error.message, error.hint)
     message, hint = _MEANINGS.get(type(error).__name__, ("no usable answer came", MAYBE_SENT))
-    return _Failure(TransportError, message, hint, {"sent": hint is MAYBE_SENT, "temporary": hint is not _INVALID})
+    return _Failure(TransportError, message, hint, {"sent": hint is MAYBE_SENT, "temporary": hint is not INVALID})
+
+
+def _closed(*, sent: bool) -> _Failure:
+    again = {"sent": sent, "temporary": False, "blame": "caller"}
+    return _Failure(TransportError, "the runtime was closed", MAYBE_SENT if sent else NOT_SENT, again)
 
 
 def _too_large(limit: int) -> _Failure:
     hint = f"an operator can raise the limit; {MAYBE_SENT}"
     return _Failure(TransportError, f"the answer is larger than {limit} bytes", hint, {"temporary": False})
-
-
-def _header_fields(request: Request) -> Fields:
-    """The declared header fields, then those of ours that are not declared.
-
-    How long the body is, is not for a declaration to say: a wrong length would let a body pass for the next request.
-    """
-    fields = [(name, text) for name, text in request.headers.items() if name.lower() not in _FRAMING]
-    fields.extend((name, text) for name, text in _OUR_FIELDS if name not in request.headers)
-    # Where a method gives a body a meaning, that there is none is said as well (RFC 9110, section 8.6).
-    if isinstance(request.body, Stream):
-        length = find_length(request.body)
-        fields.append(("Transfer-Encoding", "chunked") if length is None else ("Content-Length", str(length)))
-    elif request.body is not None or request.method in {"POST", "PUT", "PATCH"}:
-        fields.append(("Content-Length", str(len(request.body or b""))))
-    try:
-        return [(name.encode("ascii"), value.encode("ascii")) for name, value in fields]
-    except UnicodeEncodeError:
-        raise TransportError("the request is not valid HTTP/1.1", hint=_INVALID, sent=False, temporary=False) from None
-
-
-def _user_agent() -> str:
-    try:
-        return f"connector-runtime/{importlib.metadata.version('connector-runtime')}"
-    except importlib.metadata.PackageNotFoundError:  # run from a checkout
-        return "connector-runtime/0"
-
-
-_FRAMING: Final = frozenset({"content-length", "transfer-encoding"})
-_OUR_FIELDS: Final = (("User-Agent", _user_agent()), ("Accept-Encoding", "gzip"))

@@ -9,7 +9,6 @@ disagree about a host are how such guards are passed. Nothing here sends, follow
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import ipaddress
 import re
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from connector.errors import BlockedAddress, ConfigurationError
+from runtime.http.lookups import system_resolver
 
 #: Looks a host and a port up; gives numeric addresses as text. Raises OSError where the name does not resolve.
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -197,12 +197,6 @@ def find_denied_network(address: str) -> str:
             return reason
     # The registries grow; whatever this Python knows of them beyond the table counts as well.
     return "" if ip.is_global else "not a public address (IANA registry)"
-
-
-async def system_resolver(host: str, port: int) -> list[str]:
-    """Look a name up as the operating system does, in asyncio's thread pool. Raises OSError where it cannot."""
-    answers = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(address[0]) for *_, address in answers]
 
 
 class Guard:

@@ -11,7 +11,7 @@ from typing import Final
 
 from connector.errors import MappingError
 from connector.headers import Headers
-from runtime.http.wire import MAYBE_SENT
+from runtime.http.transport import MAYBE_SENT
 
 #: How much is inflated before other tasks have their turn, in bytes.
 INFLATE_STEP: Final = 256 * 1024

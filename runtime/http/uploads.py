@@ -7,14 +7,18 @@ body may not hold within a file is looked for here, since nobody has seen the fi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from typing import Any, Final
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
+from typing import Any, BinaryIO, Final, TypeVar
 from weakref import WeakSet
 
 from connector.errors import InputError, InputProblem
 from connector.messages import Stream
 from connector.model.definition import AnyOperation, CustomOperation
+from runtime.http.threads import FILES
+
+A = TypeVar("A")
 
 #: How much of a file is read at once, in bytes.
 BLOCK: Final = 256 * 1024
@@ -64,6 +68,41 @@ def find_length(stream: Stream) -> int | None:
     return total
 
 
+async def ends_early(
+    sending: Coroutine[Any, Any, None], answering: Coroutine[Any, Any, A], is_final: Callable[[A], bool]
+) -> A:
+    """Sends and reads at once; an answer that is final ends the sending, and any other one waits for its end.
+
+    What is left of a body is then not read from its source (RFC 9112, section 9.3; RFC 9113, section 8.1). Raises what
+    either of the two raises.
+    """
+    sender, reader = asyncio.create_task(sending), asyncio.create_task(answering)
+    try:
+        await asyncio.wait({sender, reader}, return_when=asyncio.FIRST_COMPLETED)
+        if sender.done():
+            sender.result()
+        answer = await reader
+        if not is_final(answer):
+            await sender
+        return answer
+    finally:
+        sender.cancel()
+        reader.cancel()
+        await asyncio.gather(sender, reader, return_exceptions=True)
+
+
+async def pieces_of(body: bytes | Stream | None) -> AsyncGenerator[bytes, None]:
+    """A body in pieces that can each be sent without stopping anything else for long."""
+    if not isinstance(body, Stream):
+        for start in range(0, len(body or b""), BLOCK):
+            yield (body or b"")[start : start + BLOCK]
+        return
+    async with contextlib.aclosing(read_stream(body)) as pieces:
+        async for piece in pieces:
+            for start in range(0, len(piece), BLOCK):
+                yield piece[start : start + BLOCK] if len(piece) > BLOCK else piece
+
+
 async def read_stream(stream: Stream) -> AsyncGenerator[bytes, None]:
     """The bytes of a stream in order. Raises InputError for a source that cannot be sent as it is."""
     if not stream.repeatable:
@@ -87,13 +126,13 @@ async def read_stream(stream: Stream) -> AsyncGenerator[bytes, None]:
 
 async def _read_file(path: Any) -> AsyncIterator[bytes]:
     try:
-        file = await asyncio.to_thread(open, path, "rb")
+        file: BinaryIO = await FILES.run(open, path, "rb")
     except OSError as error:
         raise _refusal(path, _reason(error)) from None
     with file:
         left = os.fstat(file.fileno()).st_size
         while left > 0:
-            block = await asyncio.to_thread(file.read, min(BLOCK, left))
+            block = await FILES.run(file.read, min(BLOCK, left))
             if not block:
                 raise _refusal(path, "it became shorter while it was sent")
             left -= len(block)

@@ -1,24 +1,19 @@
-"""One connection each: made through the egress guard, and the head of every answer on it watched.
+"""One connection each, and the head of every answer on it watched.
 
-A Wire takes bytes and gives them. Which wire a request travels on is `network`'s, what the bytes mean is h11's, and how
-long all of it may take is the client's.
+A Wire takes bytes and gives them. How it is made is `dial`'s, which wire a request travels on is `pool`'s, what the
+bytes mean is an engine's (`http1`, `http2`), and how long all of it may take is the client's.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import select
-import socket
 import ssl
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from connector.errors import TransportError
-from runtime.config.settings import Limits
-from runtime.http.guard import Guard, Origin
-
-#: Hints of errors: whether a call that failed can be made again.
-NOT_SENT: Final = "the request was not sent, so it is safe to try again"
-MAYBE_SENT: Final = "the request may have been carried out; unless it is idempotent, look before sending it again"
+from runtime.http.transport import MAYBE_SENT, NOT_SENT
 
 #: What has come and was not read yet is at most this long, in bytes; until it is read, nothing more is taken in.
 STORE: Final = 64 * 1024
@@ -38,6 +33,8 @@ class Wire(asyncio.BufferedProtocol):
         #: The head of a request until what follows it is there as well: one packet in place of two.
         self._head = b""
         self.sent = False
+        #: True once a byte has come since the request began.
+        self.heard = False
         self._store = memoryview(bytearray(STORE))
         self._start = self._end = 0
         self._ended = self._lost = False
@@ -49,6 +46,7 @@ class Wire(asyncio.BufferedProtocol):
         """Begins a request with its head; at least one `write` follows."""
         self._left = self._head_bytes
         self._head = head
+        self.heard = False
 
     async def write(self, data: bytes) -> None:
         """Sends what follows the head of a request, its end being empty.
@@ -67,9 +65,13 @@ class Wire(asyncio.BufferedProtocol):
             self._transport.write(self._head)
         self._head = b""
         if data:
-            self._transport.write(data)
+            await self.send(data)
+
+    async def send(self, data: bytes) -> None:
+        """Hands bytes to the socket, and waits while the other side takes no more of them."""
+        self._transport.write(data)
         if self._writing is not None:
-            await self._writing
+            await asyncio.shield(self._writing)
 
     async def read(self) -> bytes:
         """What has come, at most STORE bytes; empty at the end.
@@ -85,12 +87,34 @@ class Wire(asyncio.BufferedProtocol):
         if not data:
             message = "the connection was closed before the head of an answer was complete"
             raise TransportError(message, hint=MAYBE_SENT)
+        self.heard = True
         self._left -= len(data)
         return data
 
     def end_head(self) -> None:
         """The head of the answer is complete."""
         self._left = None
+
+    @property
+    def protocol(self) -> str:
+        """What was agreed on in the TLS handshake (ALPN), empty for nothing."""
+        tls = self._transport.get_extra_info("ssl_object")
+        return "" if tls is None else tls.selected_alpn_protocol() or ""
+
+    @property
+    def is_refused(self) -> bool:
+        """True if the other side refused our certificate, or wanted one: TLS 1.3 does so behind the handshake."""
+        return isinstance(self._error, ssl.SSLError) and "CERTIFICATE" in (self._error.reason or "")
+
+    @property
+    def is_cut(self) -> bool:
+        """True if a TLS connection ended without a word, as it does where servers refuse a client and do not say so."""
+        return self._error is not None and self._transport.get_extra_info("ssl_object") is not None
+
+    @property
+    def unread(self) -> bytes:
+        """What has come and was not read."""
+        return bytes(self._store[self._start : self._end])
 
     @property
     def holds_bytes(self) -> bool:
@@ -146,13 +170,42 @@ class Wire(asyncio.BufferedProtocol):
 
     def eof_received(self) -> None:
         self._ended = True
+        self._error = self._find_cut()
         _wake(self._reading)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None:
+            self._take_in_the_rest()
+        if not self._ended:
+            self._error = exc
         self._ended = self._lost = True
-        self._error = exc
         _wake(self._reading)
         self.resume_writing()
+
+    def _find_cut(self) -> OSError | None:
+        """An error for the end of a TLS connection that the other side did not announce (RFC 8446, section 6.1).
+
+        Event loops take it for an end like any other, but anyone on the way can make it.
+        """
+        tls = self._transport.get_extra_info("ssl_object")
+        if tls is None:
+            return None
+        try:
+            return ConnectionResetError() if tls.read(1) else None
+        except ssl.SSLZeroReturnError:
+            return None
+        except OSError as error:  # those of ssl as well
+            return error
+
+    def _take_in_the_rest(self) -> None:
+        """What came before the reset that a write of ours met first: often the answer that says why."""
+        opened = self._transport.get_extra_info("socket")
+        if opened is None or self._transport.get_extra_info("ssl_object") is not None:
+            return  # what is left is not plain text
+        with contextlib.suppress(OSError), opened.dup() as plain:
+            plain.settimeout(0)
+            while (room := self.get_buffer(-1)) and (count := plain.recv_into(room)):
+                self._end += count
 
     def pause_writing(self) -> None:
         self._writing = asyncio.get_running_loop().create_future()
@@ -165,55 +218,3 @@ class Wire(asyncio.BufferedProtocol):
 def _wake(waiting: asyncio.Future[None] | None) -> None:
     if waiting is not None and not waiting.done():
         waiting.set_result(None)
-
-
-async def connect(guard: Guard, origin: Origin, limits: Limits, tls: ssl.SSLContext) -> Wire:
-    """A new connection to an address that the guard gave; the name stays where it belongs, in SNI and Host (T34).
-
-    Raises BlockedAddress, and TransportError where no connection was made in the time for it.
-    """
-    place = f"{origin.host} port {origin.port}"
-    try:
-        async with asyncio.timeout(limits.connect) as clock:
-            addresses = await guard.resolve(origin.host, origin.port)
-            for address in addresses:
-                opened = await _open_socket(address, origin.port, limits.connect / len(addresses))
-                if opened is not None:
-                    break
-    except TimeoutError:
-        message = f"no connection to {place} in the time allowed for it, {limits.connect:g} s"
-        raise TransportError(message, hint=NOT_SENT, sent=False) from None
-    except OSError:
-        message = f"the name {origin.host} could not be resolved"
-        raise TransportError(message, hint=f"check its spelling; {NOT_SENT}", sent=False) from None
-    if opened is None:
-        message = f"no connection to {place}: none of its {len(addresses)} addresses accepted one"
-        raise TransportError(message, hint=NOT_SENT, sent=False)
-    secure: dict[str, Any] = {"ssl": tls, "server_hostname": origin.host} if origin.scheme == "https" else {}
-    try:
-        async with asyncio.timeout_at(clock.when()):
-            make = asyncio.get_running_loop().create_connection
-            return (await make(lambda: Wire(limits.head_bytes), sock=opened, **secure))[1]
-    except ssl.SSLCertVerificationError as error:
-        message = f"the certificate of the host is not trusted: {error.verify_message}"
-    except TimeoutError:
-        message = "the TLS handshake was not finished in the time allowed for a connection"
-    except OSError:
-        message = "the TLS handshake failed: the host may not speak TLS 1.2 or newer on this port"
-    raise TransportError(message, hint=NOT_SENT, sent=False)
-
-
-async def _open_socket(address: str, port: int, seconds: float) -> socket.socket | None:
-    """A socket connected to an address; None where that is refused or takes longer."""
-    opened = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        opened.settimeout(0)
-        async with asyncio.timeout(seconds):
-            await asyncio.get_running_loop().sock_connect(opened, (address, port))
-    except (OSError, TimeoutError):
-        opened.close()
-        return None
-    except BaseException:
-        opened.close()
-        raise
-    return opened

@@ -37,6 +37,7 @@ from runtime.events.subscribers import Subscribers, subscriber_guard
 from runtime.events.subscriptions import Endpoints
 from runtime.events.verification import Verifications
 from runtime.http.client import Client
+from runtime.http.options import Routes
 from runtime.journal.dispatcher import Handler
 from runtime.journal.entries import Health, WorkKind
 from runtime.journal.journal import Journal
@@ -236,6 +237,7 @@ class Lifespan:
         if "delivery" in self.roles:
             client = Client(subscriber_guard(caller.settings), deliverer.LIMITS)
             stack.push_async_callback(client.aclose)
+            client = client.along(Routes(caller.settings, tuple).of(""))
             handlers["delivery"] = deliverer.Deliverer(journal, endpoints, client, clock=caller.clock).handle
         return handlers
 

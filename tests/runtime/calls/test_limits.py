@@ -11,17 +11,35 @@ from hypothesis import strategies as st
 from connector.model.policies import RateLimit
 from runtime.calls.limits import FEWEST, REST, WINDOW, Breaker, Bucket, Pace
 
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+async def take(pace: Pace, now: float) -> float:
+    """When a call begins that comes now; nothing waits."""
+    waited = 0.0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal waited
+        waited = seconds
+
+    await pace.enter(lambda: now + waited, sleep)
+    pace.leave()
+    return now + waited
+
 
 def test_without_a_limit_nobody_waits() -> None:
-    pace = Pace(None)
-    assert [pace.take(0.0) for _ in range(100)] == [0.0] * 100
-    assert pace.slots is None
+    assert Pace(None).is_free
 
 
-def test_a_burst_begins_at_once_and_what_follows_waits_its_turn() -> None:
+async def test_a_burst_begins_at_once_and_what_follows_waits_its_turn() -> None:
     pace = Pace(RateLimit(requests=2, per=10.0))
-    assert [pace.take(0.0) for _ in range(4)] == [0.0, 0.0, 5.0, 10.0]
-    assert pace.take(100.0) == 0.0
+    assert [await take(pace, 0.0) for _ in range(4)] == [0.0, 0.0, 10.0, 10.0]
+    assert await take(pace, 100.0) == 100.0
 
 
 @given(
@@ -29,26 +47,60 @@ def test_a_burst_begins_at_once_and_what_follows_waits_its_turn() -> None:
     st.floats(0.1, 100),
     st.lists(st.floats(0, 30, allow_nan=False), min_size=1, max_size=40),
 )
-def test_never_more_than_twice_the_requests_begin_in_one_period(requests: int, per: float, gaps: list[float]) -> None:
-    pace, now, begun = Pace(RateLimit(requests, per)), 0.0, []
-    for gap in gaps:
-        now += gap
-        begun.append(now + pace.take(now))
+def test_never_more_than_its_requests_begin_in_any_period(requests: int, per: float, gaps: list[float]) -> None:
+    async def begin() -> list[float]:
+        pace, now, begun = Pace(RateLimit(requests, per)), 0.0, list[float]()
+        for gap in gaps:
+            now += gap
+            expected = pace.expected(now)
+            begun.append(await take(pace, now))
+            assert begun[-1] == pytest.approx(now + expected)
+        return begun
+
+    begun = asyncio.run(begin())
     for start in begun:
-        within = [each for each in begun if start <= each < start + per * 0.999]
-        # A full burst, and what is earned back while it goes on.
-        assert len(within) <= 2 * requests
+        assert len([each for each in begun if start <= each < start + per * 0.999]) <= requests
 
 
-async def take_all(slots: asyncio.Semaphore | None) -> bool:
-    assert slots is not None
-    await slots.acquire()
-    await slots.acquire()
-    return slots.locked()
+async def test_E7_what_is_expected_counts_those_who_wait_already() -> None:
+    pace, gate = Pace(RateLimit(requests=2, per=10.0)), asyncio.Event()
+
+    async def sleep(_: float) -> None:
+        await gate.wait()
+
+    expected, waiting = [], []
+    for _ in range(7):
+        expected.append(pace.expected(0.0))
+        waiting.append(asyncio.create_task(pace.enter(lambda: 0.0, sleep)))
+        for _ in range(3):
+            await asyncio.sleep(0)
+    assert expected == [0.0, 0.0, 10.0, 10.0, 20.0, 20.0, 30.0]
+    with pytest.raises(TimeoutError):
+        await pace.enter(lambda: 0.0, sleep, 29.0)
+    for each in waiting:
+        each.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert pace.expected(0.0) == 10.0
 
 
-def test_a_connection_has_as_many_slots_as_it_may_use_at_once() -> None:
-    assert asyncio.run(take_all(Pace(RateLimit(concurrency=2)).slots))
+async def test_a_connection_has_as_many_slots_as_it_may_use_at_once() -> None:
+    pace = Pace(RateLimit(concurrency=2))
+    assert [await take(pace, 0.0) for _ in range(9)] == [0.0] * 9
+    await pace.enter(lambda: 0.0, asyncio.sleep)
+    await pace.enter(lambda: 0.0, asyncio.sleep)
+    with pytest.raises(TimeoutError):
+        await pace.enter(lambda: 0.0, asyncio.sleep, 0.0)
+    pace.leave()
+    await pace.enter(lambda: 0.0, asyncio.sleep, 1.0)
+
+
+def test_E3_a_pace_goes_on_in_another_event_loop() -> None:
+    pace = Pace(RateLimit(requests=1, per=10.0, concurrency=1))
+
+    async def two() -> list[float]:
+        return list(await asyncio.gather(take(pace, 0.0), take(pace, 0.0)))
+
+    assert [asyncio.run(two()), asyncio.run(two())] == [[0.0, 10.0], [20.0, 30.0]]
 
 
 def test_P1_a_provider_that_asks_for_rest_gets_it() -> None:
@@ -121,7 +173,6 @@ def test_T73_a_bucket_fills_again_as_time_passes_and_a_clock_that_is_set_back_do
     assert bucket.try_take(50.5) == 0.0
 
 
-def test_a_turn_that_is_refused_is_not_taken_and_one_that_is_waited_for_is() -> None:
-    refusing, waiting = Bucket(1), Bucket(1)
-    assert [refusing.try_take(10.0) for _ in range(3)] == [0.0, 1.0, 1.0]
-    assert [waiting.take(10.0) for _ in range(3)] == [0.0, 1.0, 2.0]
+def test_a_turn_that_is_refused_is_not_taken() -> None:
+    bucket = Bucket(1)
+    assert [bucket.try_take(10.0) for _ in range(3)] == [0.0, 1.0, 1.0]

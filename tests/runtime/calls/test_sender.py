@@ -178,12 +178,12 @@ async def test_the_rate_of_a_connection_is_shared_by_its_operations_but_for_one_
     shared, own = read_operation("list", service), read_operation("other", service)
     for _ in range(3):
         await world.ask(GET, shared)
-    assert world.waits == [5.0]
+    assert world.waits == [10.0]
     await world.ask(GET, own)
     await world.ask(GET, shared, connection="demo:other")
-    assert world.waits == [5.0]
+    assert world.waits == [10.0]
     await world.ask(GET, own)
-    assert world.waits == [5.0, 60.0]
+    assert world.waits == [10.0, 60.0]
 
 
 async def test_P4_a_slot_is_freed_whatever_becomes_of_its_call() -> None:
@@ -225,7 +225,7 @@ async def test_P2_an_origin_that_fails_too_often_is_left_alone_and_tried_again_a
     for _ in range(FEWEST):
         await world.ask(GET, operation)
     with pytest.raises(TransportError, match="too many of the last calls to https://api.example.com failed") as caught:
-        await world.ask(GET, operation, connection="demo:other")
+        await world.ask(GET, operation)
     assert (caught.value.sent, len(world.requests)) == (False, FEWEST)
     world.now += REST
     world.outcomes = [MappingError("the gzip data ends too early"), Response(200)]
@@ -238,7 +238,7 @@ async def test_P2_an_origin_that_fails_too_often_is_left_alone_and_tried_again_a
 async def test_K11_a_token_request_that_may_have_been_answered_is_not_sent_again() -> None:
     world = World(TransportError("broke off"))
     with pytest.raises(TransportError, match="broke off"):
-        await world.sender.ask(world, POST, label="demo token", origin=None)
+        await world.sender.ask(world, POST, label="demo token", connection="demo", origin=None)
     assert len(world.requests) == 1
 
 
@@ -247,7 +247,119 @@ async def test_P2_a_token_request_is_counted_under_its_own_origin() -> None:
     operation = read_operation("list", retry={"attempts": 1})
     token = Request("POST", "https://login.example.com/token")
     for _ in range(FEWEST):
-        await world.sender.ask(world, token, label="demo token", origin=None)
+        await world.sender.ask(world, token, label="demo token", connection="demo", origin=None)
     with pytest.raises(TransportError, match="calls to https://login.example.com failed"):
-        await world.sender.ask(world, token, label="demo token", origin=None)
+        await world.sender.ask(world, token, label="demo token", connection="demo", origin=None)
     assert (await world.ask(GET, operation)).response.status == 500
+
+
+async def fail(world: World, connection: str) -> None:
+    operation = read_operation("list", retry={"attempts": 1})
+    world.outcomes = [Response(500)]
+    for _ in range(FEWEST):
+        await world.ask(GET, operation, connection)
+    world.outcomes = [Response(200)]
+
+
+async def test_transport_17_what_one_connection_does_wrong_stops_no_other() -> None:
+    """E5 as well."""
+    world = World(Response(500))
+    await fail(world, "demo:a")
+    with pytest.raises(TransportError, match="too many"):
+        await world.ask(connection="demo:a")
+    assert (await world.ask(connection="demo:b")).response.status == 200
+
+
+async def test_transport_17_where_every_connection_fails_the_origin_rests_for_all() -> None:
+    world = World(Response(500))
+    await fail(world, "demo:a")
+    await fail(world, "demo:b")
+    sent = len(world.requests)
+    with pytest.raises(TransportError, match="too many") as caught:
+        await world.ask(connection="demo:c")
+    assert (caught.value.sent, caught.value.blame, len(world.requests)) == (False, "caller", sent)
+    world.now += REST
+    assert (await world.ask(connection="demo:c")).response.status == 200
+
+
+async def test_transport_17_one_connection_that_succeeds_shows_that_the_origin_works() -> None:
+    world = World(Response(500))
+    await fail(world, "demo:a")
+    await world.ask(connection="demo:b")
+    await fail(world, "demo:c")
+    assert (await world.ask(connection="demo:d")).response.status == 200
+
+
+@pytest.mark.parametrize("blame", ["caller", "origin"])
+async def test_transport_08_a_call_that_fails_on_our_own_side_says_nothing_of_its_origin(blame: Any) -> None:
+    operation = read_operation("list", retry={"attempts": 1})
+    world = World(TransportError("waiting for one of the 1 connections", sent=False, blame=blame))
+    for _ in range(FEWEST):
+        with pytest.raises(TransportError):
+            await world.ask(GET, operation)
+    world.outcomes = [Response(200)]
+    if blame == "origin":
+        with pytest.raises(TransportError, match="too many"):
+            await world.ask(GET, operation)
+    else:
+        assert (await world.ask(GET, operation)).response.status == 200
+
+
+async def test_transport_12_a_kept_connection_that_had_ended_costs_an_idempotent_call_no_wait_and_no_attempt() -> None:
+    ended = TransportError("the connection, which had been kept, was closed", blame="connection")
+    world = World(ended, Response(200))
+    sent = await world.ask(GET, read_operation("list", retry={"attempts": 1}))
+    assert (sent.response.status, sent.attempts, world.waits) == (200, 2, [])
+    world = World(ended, Response(201))
+    assert (await world.ask(POST, read_operation("create", idempotent={"header": "Idempotency-Key"}))).attempts == 2
+    assert world.waits == []
+    world = World(ended)
+    with pytest.raises(UnknownOutcome):
+        await world.ask(POST)
+    assert len(world.requests) == 1
+    world = World(ended)
+    with pytest.raises(TransportError):
+        await world.ask(GET)
+    assert (len(world.requests), len(world.waits)) == (5, 3)
+
+
+async def test_E7_calls_that_were_cancelled_leave_the_queue() -> None:
+    """Forty calls with a time-out, five in a second: after it the next one waits for none that no longer exists."""
+    now, gate, world = [0.0], asyncio.Event(), World(Response(200))
+
+    async def sleep(_: float) -> None:
+        await gate.wait()
+
+    sender = Sender(monotonic=lambda: now[0], chance=lambda: 0.0, sleep=sleep)
+    operation = read_operation("list", {"rateLimit": {"requests": 5, "per": 1}})
+
+    async def call() -> Any:
+        return await sender.send(world, GET, operation, authorise=lambda bare: bare, connection="demo", origin=ORIGIN)
+
+    calls = [asyncio.create_task(call()) for _ in range(40)]
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert len(world.requests) == 5
+    for each in calls[5:]:
+        each.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+    now[0] = 1.2
+    async with asyncio.timeout(1):
+        assert (await call()).response.status == 200
+
+
+async def refuse(world: World, operation: Operation) -> None:
+    """One call waits already, so another one would wait for 30 seconds."""
+    with pytest.raises(TransportError, match="no turn for it within 20 s") as caught:
+        await world.ask(GET, operation)
+    assert (caught.value.sent, caught.value.temporary, caught.value.blame) == (False, False, "caller")
+
+
+async def test_E7_a_call_that_would_wait_beyond_its_deadline_is_refused_at_once() -> None:
+    world = World(Response(200))
+    world.sender = Sender(clock=world.read, sleep=world.sleep, monotonic=world.read, patience=20.0)
+    operation = read_operation("list", {"rateLimit": {"requests": 1, "per": 15}})
+    await world.ask(GET, operation)
+    world.meanwhile = lambda: refuse(world, operation)
+    await world.ask(GET, operation)
+    assert (world.waits, len(world.requests), world.meanwhile) == ([15.0], 2, None)

@@ -431,7 +431,7 @@ async def test_a_person_logs_in_with_pkce_and_the_token_is_used(bench: Bench, se
             await rt.call("demo", "things.read", {})
         request = code_request(grantor, values, sent_back["code"], REDIRECT_URI, VERIFIER)
         assert not any(secret in str(request.masked().text) for secret in (VERIFIER, sent_back["code"]))
-        response = await rt._exchange.open_client().send(request, operation="login")  # noqa: SLF001 - what sends a login
+        response = await rt._exchange.client_of("demo").send(request, operation="login")  # noqa: SLF001 - what sends a login
         await rt.vault.save_grant("demo", read_grant(response, clock.now).to_json())
         assert (await rt.call("demo", "things.read", {})).ok
 

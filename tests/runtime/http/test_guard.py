@@ -23,8 +23,8 @@ from runtime.http.guard import (
     normalise_origin,
     parse_url,
     refuse_other_origin,
-    system_resolver,
 )
+from runtime.http.lookups import system_resolver
 from tests.doubles.faults import Canary, canary
 
 pytestmark = pytest.mark.anyio

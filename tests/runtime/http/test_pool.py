@@ -15,7 +15,7 @@ from connector.messages import Request, Stream
 from runtime.config.settings import Limits
 from runtime.http.client import Client
 from runtime.http.guard import Guard
-from runtime.http.wire import NOT_SENT
+from runtime.http.transport import NOT_SENT
 from tests.doubles.faults import MIB, FaultServer
 
 pytestmark = pytest.mark.anyio
@@ -204,7 +204,7 @@ async def test_who_answers_before_all_was_sent_and_closes_is_heard() -> None:
 
 async def test_a_connection_is_given_up_after_its_time_and_for_one_to_another_origin() -> None:
     async with FaultServer() as one, FaultServer() as other:
-        async with Client(Guard({one.origin, other.origin}), Limits(connections=1)) as client:
+        async with Client(Guard({one.origin, other.origin}), Limits(all_connections=1)) as client:
             await ask(client, one.url("/echo"))
             await ask(client, other.url("/echo"))
             await one.all_closed()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from connector.messages import Request, Stream
 from runtime.config.settings import Limits, Settings
 from runtime.http.client import Client
 from runtime.http.guard import Guard
-from runtime.http.wire import MAYBE_SENT, NOT_SENT
+from runtime.http.transport import MAYBE_SENT, NOT_SENT
 from runtime.runtime import Runtime
 from tests.doubles.faults import FaultServer, black_hole
 
@@ -53,31 +52,30 @@ def definition(handle: str, **operations: Any) -> dict[str, Any]:
 
 
 async def test_a_call_that_waits_for_a_connection_in_vain_was_not_sent(provider: FaultServer, tmp_path: Path) -> None:
-    """Two streams of one provider take every connection, and another provider sees nothing of the call."""
-    stream = {"method": "GET", "path": "sse-then-silence", "response": "sse"}
-    (tmp_path / "slow.json").write_text(json.dumps(definition("slow", read=stream)), "utf-8")
-    create = {"method": "POST", "path": "echo", "retry": {"attempts": 1}}
-    (tmp_path / "other.json").write_text(json.dumps(definition("other", create=create)), "utf-8")
-    async with FaultServer() as other:
-        settings = Settings(
-            limits=Limits(deadline=0.3, connections=2), base_urls={"slow": provider.origin, "other": other.origin}
-        )
-        async with Runtime(tmp_path, settings=settings) as runtime, contextlib.AsyncExitStack() as stack:
-            for _ in range(2):
-                chunks: Any = runtime.stream("slow", "s.read", {})
-                await stack.enter_async_context(contextlib.aclosing(chunks))
-                await anext(chunks)
-            with pytest.raises(TransportError, match="waiting for one of the 2 connections") as caught:
-                await runtime.call("other", "s.create", {})
-            assert not isinstance(caught.value, UnknownOutcome)
-            assert (caught.value.sent, caught.value.hint) == (False, NOT_SENT)
-        assert other.requests == []
+    """transport-08: two calls take every connection of their tenant; another tenant and another provider go on."""
+    operations = {
+        "hang": {"method": "GET", "path": "half-open", "retry": {"attempts": 1}},
+        "create": {"method": "POST", "path": "echo", "retry": {"attempts": 1}},
+    }
+    (tmp_path / "slow.json").write_text(json.dumps(definition("slow", **operations)), "utf-8")
+    settings = Settings(limits=Limits(deadline=0.3, connections=2), base_urls={"slow": provider.origin})
+    async with Runtime(tmp_path, settings=settings) as runtime:
+        hanging = [asyncio.create_task(runtime.call("slow", "s.hang", {})) for _ in range(2)]
+        while len(provider.requests) < 2:
+            await asyncio.sleep(0)
+        with pytest.raises(TransportError, match="waiting for one of the 2 connections.*limit 'connections'") as caught:
+            await runtime.call("slow", "s.create", {})
+        assert not isinstance(caught.value, UnknownOutcome)
+        assert (caught.value.sent, caught.value.hint, caught.value.blame) == (False, NOT_SENT, "caller")
+        await asyncio.gather(*hanging, return_exceptions=True)
+    assert len(provider.requests) == 2
 
 
-async def test_a_stream_that_waits_for_a_connection_in_vain_was_not_sent(provider: FaultServer) -> None:
+async def test_streams_have_places_of_their_own(provider: FaultServer) -> None:
     async with Client(Guard({provider.origin}), Limits(deadline=0.2, connections=1)) as client:
         request = Request("GET", provider.url("/sse-then-silence"))
         async with client.stream(request, operation="a.b"):
+            assert (await client.send(Request("GET", provider.url("/echo")), operation="a.b")).status == 200
             with pytest.raises(TransportError, match="waiting for one of the 1 connections") as caught:
                 async with client.stream(request, operation="a.b"):
                     pass
@@ -86,25 +84,29 @@ async def test_a_stream_that_waits_for_a_connection_in_vain_was_not_sent(provide
 
 async def test_a_call_that_is_cancelled_while_it_waits_for_a_connection_frees_none(provider: FaultServer) -> None:
     async with Client(Guard({provider.origin}), Limits(connections=1)) as client:
-        async with client.stream(Request("GET", provider.url("/sse-then-silence")), operation="a.b"):
-            waiting = [
-                asyncio.create_task(client.send(Request("GET", provider.url("/echo")), operation="a.b"))
-                for _ in range(3)
-            ]
+
+        def begin(path: str) -> asyncio.Task[Any]:
+            return asyncio.create_task(client.send(Request("GET", provider.url(path)), operation="a.b"))
+
+        hanging = begin("/half-open")
+        waiting = [begin("/echo") for _ in range(3)]
+        while not provider.requests:
             await asyncio.sleep(0)
-            waiting[0].cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await waiting[0]
-            for _ in range(50):
-                await asyncio.sleep(0)
-            assert provider.connections == 1
+        waiting[0].cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting[0]
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert provider.connections == 1
+        hanging.cancel()
         assert [(await each).status for each in waiting[1:]] == [200, 200]
-        async with client.stream(Request("GET", provider.url("/sse-then-silence")), operation="a.b"):
-            # There is one place still, and not two.
-            late = asyncio.create_task(client.send(Request("GET", provider.url("/echo")), operation="a.b"))
-            for _ in range(50):
-                await asyncio.sleep(0)
-            assert len(provider.requests) == 4
+        hanging = begin("/half-open")
+        # There is one place still, and not two.
+        late = begin("/echo")
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert len(provider.requests) == 4
+        hanging.cancel()
         assert (await late).status == 200
 
 
