@@ -75,7 +75,8 @@ class Http1:
 
     async def _read_head(self) -> h11.Response:
         while isinstance(event := await self._receive(), h11.InformationalResponse):
-            pass
+            if event.status_code == 101:
+                raise _switched()
         self.wire.end_head()
         return cast("h11.Response", event)
 
@@ -94,8 +95,7 @@ class Http1:
             if _is_http2(data):
                 raise self._speaks_http2() from None
             if "_SWITCH_" in str(error):  # a 101 that was not requested
-                message = "the host switched to another protocol than HTTP"
-                raise TransportError(message, hint=MAYBE_SENT, temporary=False) from None
+                raise _switched() from None
             raise
         return event
 
@@ -144,6 +144,10 @@ class Http1:
         """Ends the connection."""
         self._closed = True
         self.wire.close()
+
+
+def _switched() -> TransportError:
+    return TransportError("the host switched to another protocol than HTTP", hint=MAYBE_SENT, temporary=False)
 
 
 def _is_http2(data: bytes) -> bool:
