@@ -1,9 +1,8 @@
-"""How an inbound message shows that it comes from the provider: SIGNATURE_SCHEMES, one class for each way, and `sign`.
+"""Verifies that inbound messages come from the provider: SIGNATURE_SCHEMES, one class per scheme, and `sign`.
 
-A scheme reads the `service.signature` block once and then verifies raw bytes, before anybody parses them: in constant
-time, within a tolerance of time, with any of a connection's secrets, so that keys can be rotated. Whatever is wrong
-with a message, the error is the same one, since a reason would help whoever forges (hazards T59 to T66). What a message
-means is `mapping`'s business, and which secrets a connection has the runtime's.
+A scheme is read once from the `service.signature` block and then verifies raw bytes, before they are parsed: in
+constant time, within a tolerance of time, with any of a connection's secrets, so that keys can be rotated. The error is
+the same for every cause, since a reason would help an attacker (hazards T59 to T66).
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from connector.protocols import Scheme
 from connector.signed import Part, SignedText
 from connector.templates import Template
 
-#: Seconds that a message may be old, or ahead of our clock, where the definition says nothing.
+#: The default age of a message in seconds, or its distance ahead of our clock.
 TOLERANCE = 300
 #: A header that carries signatures has at most this many characters, and this many signatures are looked at.
 MAX_HEADER = 4096
@@ -248,7 +247,7 @@ class Bearer:
 
 @dataclass(frozen=True, slots=True)
 class Undeclared:
-    """What holds where a definition says nothing: Standard Webhooks, or the secret as a bearer token."""
+    """The default of definitions without a signature block: Standard Webhooks, or the secret as a bearer token."""
 
     standard: StandardWebhooks = StandardWebhooks()
     bearer: Bearer = Bearer(id_header="webhook-id")
@@ -281,9 +280,9 @@ def read_signature(source: Source, template: ReadTemplate) -> Scheme:
 
 
 def split_secrets(text: str) -> tuple[str, ...]:
-    """The secrets in one text, newest first: several if white space separates them and each is long enough.
+    """Returns the secrets in one text, newest first: several if white space separates them and each is long enough.
 
-    A short word is no secret of its own, so a phrase stays the one secret that it is.
+    A phrase with a short word is one secret.
 
     >>> split_secrets("It's a Secret to Everybody")
     ("It's a Secret to Everybody",)
@@ -295,7 +294,7 @@ def split_secrets(text: str) -> tuple[str, ...]:
 
 
 def sign(secrets: Iterable[str], message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """The three headers of Standard Webhooks 1.0 for a message that leaves, with a signature for each secret.
+    """Returns the three headers of Standard Webhooks 1.0 for an outgoing message, with a signature for each secret.
 
     `timestamp` is in seconds since the epoch. Raises ValueError for an id that could be read in two ways (hazard T78),
     and for an empty secret.
@@ -321,13 +320,13 @@ def _given(source: Source, names: Mapping[str, str]) -> dict[str, Any]:
 
 
 def message_id(scheme: Scheme | Undeclared, request: Request) -> str | None:
-    """The sender's id of a message that nobody verifies, where the scheme has a header for it."""
+    """Returns the sender's id of a message that is not verified, if the scheme has a header for it."""
     known = scheme.bearer if isinstance(scheme, Undeclared) else getattr(scheme, "recipe", scheme)
     return _message_id(request, getattr(known, "id_header", ""))
 
 
 def _elements(request: Request, header: str, prefix: str) -> Iterator[str]:
-    """The elements of a header that begin with the prefix, without it."""
+    """Yields the elements of a header that begin with the prefix, without it."""
     text = request.headers.get(header, "")
     if len(text) > MAX_HEADER:
         raise InvalidSignature.refused()

@@ -17,6 +17,7 @@ from connector.describe.schemas import answer_schema, body_schema, input_schema,
 from connector.model.definition import Connector, Operation
 from connector.model.service import Service
 from connector.openapi.names import is_placeholder
+from connector.openapi.requests import NO_PARAMETERS
 from connector.protocols import Auth
 from connector.templates import Placeholder, QueryPair, Slot, Template
 from connector.types import to_text
@@ -35,8 +36,6 @@ _MEDIA_TYPES = {
     "ndjson": "application/x-ndjson",
     "any": "*/*",
 }
-#: Headers that OpenAPI takes from elsewhere (3.1.1, section 4.8.12).
-_NO_PARAMETERS = frozenset({"accept", "content-type", "authorization"})
 _NOWHERE = "https://provider.invalid"
 _PLAIN_TYPES = frozenset({"String", "Integer", "Number", "Boolean", "Array", "Object", "Any", "Date", "DateTime"})
 
@@ -159,7 +158,7 @@ def _parameters(operation: Operation) -> Iterator[dict[str, Any]]:
     for name, pair in query.items():
         yield {"name": name, "in": "query", **_parameter(operation, pair.value, explodes=pair.explodes, is_query=True)}
     for name, template in operation.headers:
-        if name.lower() in operation.own_headers and name.lower() not in _NO_PARAMETERS:
+        if name.lower() in operation.own_headers and name.lower() not in NO_PARAMETERS:
             yield {"name": name, "in": "header", **_parameter(operation, template)}
 
 

@@ -28,8 +28,8 @@ from connector.openapi.names import InputNames, is_placeholder
 from connector.templates import MAX_SLOTS
 
 _MAX_PARAMETERS = 300
-#: Headers that OpenAPI takes from elsewhere (3.1.1, section 4.8.12).
-_NO_PARAMETERS = frozenset({"accept", "content-type", "authorization"})
+#: Headers that OpenAPI describes elsewhere (3.1.1, section 4.8.12).
+NO_PARAMETERS = frozenset({"accept", "content-type", "authorization"})
 _FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 _PARAMETER = re.compile(r"\{([^{}/]*)\}")
 
@@ -176,7 +176,7 @@ class _Request:
 
     def _header(self, parameter: Mapping[str, Any]) -> None:
         wire = parameter["name"]
-        if wire.lower() in _NO_PARAMETERS:
+        if wire.lower() in NO_PARAMETERS:
             return
         try:
             check_header_name(wire)

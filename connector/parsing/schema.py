@@ -1,9 +1,8 @@
 """The shape of a definition: reading its text, finding what the JSON Schema files refuse, and where each thing stands.
 
-A `Document` is one JSON text with its kind and file name; it turns a path into a line and column only when a problem
-has to be shown. The schema files in `schemas/` are the one statement of the shape, for this module and for editors:
-`fits` answers yes or no fast, `find_shape_problems` says what is wrong. What a well-shaped definition *means* is
-checked by `parsing`, not here.
+A `Document` is one JSON text with its kind and file name; it finds line and column of a path only for problems. The
+JSON Schema files in `schemas/` define the shape, for this module and for editors: `fits` checks it fast, and
+`find_shape_problems` reports what is wrong. The other modules of `parsing` check what a definition *means*.
 """
 
 from __future__ import annotations
@@ -190,7 +189,7 @@ class _TooDeep(ValueError):
 class Positions:
     """Where each value and key of a JSON text stands. The text has been parsed once, so it is known to be JSON.
 
-    `defects` are what a parser lets pass: keys that stand twice in one object, numbers that are infinite or NaN, texts
+    `defects` are errors that a parser accepts: duplicate keys in one object, numbers that are infinite or NaN, texts
     with half a surrogate pair; each with its line and column.
     """
 
@@ -284,7 +283,7 @@ def _open(schema: dict[str, Any]) -> dict[str, Any]:
 def fits(value: Any, kind: Kind) -> bool:
     """True if the schema of this kind of document accepts the value: no shape problem but, at most, unknown keys.
 
-    jsonschema says what is wrong, but takes 66 ms to import and long to run; a good definition need not wait for it.
+    jsonschema reports what is wrong, but takes 66 ms to import and long to run, so valid definitions do not need it.
     """
     return _compile_named(KINDS[kind])(value)
 
@@ -378,7 +377,7 @@ def _validator(kind: Kind) -> Draft202012Validator:
         "additionalProperties": unless_too_many("additionalProperties"),
         "propertyNames": unless_too_many("propertyNames"),
     }
-    # 1.0 counts as an integer for jsonschema, but is no index.
+    # 1.0 is an integer for jsonschema, but not an index.
     types = standard.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
     ours: Any = jsonschema.validators.extend(standard, checks, type_checker=types)  # type: ignore[no-untyped-call]
     # An empty registry: a $ref outside the schema fails instead of being fetched (hazard T52).
@@ -437,7 +436,7 @@ def _finding(error: Any) -> Finding:
 
 
 def _description(schema: Mapping[str, Any]) -> str:
-    # The first sentence says what it is; a hint needs no more, but for the names to choose from.
+    # A hint is the first sentence of the description, and the names to choose from.
     first, dot, rest = str(schema.get("description", "")).partition(". ")
     hint = first + dot.strip() if rest else first
     named = load_schema()["$defs"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema

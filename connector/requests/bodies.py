@@ -1,8 +1,8 @@
 """Request bodies: one class per kind, in one table keyed by media type.
 
-A kind compiles a body template at load (`from_json`), lists the placeholders in it (`uses`), describes it as JSON
-Schema (`describe`) and writes what is sent (`encode`). Values only ever meet a compiled template: a tree (`trees`), a
-checked XML document (`xml`), a list of parts; so none can change its structure.
+A kind compiles a body template (`from_json`), lists its placeholders (`uses`), describes it as JSON Schema (`describe`)
+and writes the body (`encode`). Values are put into a compiled template: a tree (`trees`), a checked XML document
+(`xml`) or a list of parts, so none can change its structure.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", 
 
 
 class _Kind:
-    """What most kinds have in common: the declared media type is sent, and no file is read while it is sent."""
+    """The base of most kinds: the declared media type is sent, and no file is read while it is sent."""
 
     __slots__ = ()
     retyped: ClassVar[bool] = False
@@ -77,12 +77,12 @@ class JsonBody(_Kind):
         return self.tree.uses()
 
     def encode(self, values: Values) -> bytes:
-        """The tree filled, then serialised as UTF-8."""
+        """Returns the filled tree, serialised as UTF-8."""
         filled = self.tree.fill(values)
         return b"" if filled is ABSENT else _dumps(filled).encode()
 
     def describe(self, find: FindSlot) -> tuple[Schema, bool]:
-        """The tree."""
+        """Returns the schema of the tree."""
         return self.tree.describe(find)
 
 
@@ -90,7 +90,7 @@ class JsonBody(_Kind):
 class FormBody(_Kind):
     """`application/x-www-form-urlencoded`: from `a={{a}}&b={{b}}`, or from a JSON object.
 
-    In an object, a nested object is written `name[member]`; `lists` says how lists are.
+    In an object, a nested object is written `name[member]`, and a list in the style `lists`.
     """
 
     pairs: tuple[tuple[str, Node], ...] = ()
@@ -129,7 +129,7 @@ class FormBody(_Kind):
             yield from node.uses()
 
     def encode(self, values: Values) -> bytes:
-        """The pairs that are left, in order."""
+        """Returns the pairs that have values, in order."""
         if self.tree is not None:
             filled = self.tree.fill(values)
             members = [] if filled is ABSENT else list(filled.items())
@@ -138,13 +138,13 @@ class FormBody(_Kind):
         return _form(members, self.lists)
 
     def describe(self, find: FindSlot) -> tuple[Schema, bool]:
-        """An object of the fields; a form without fields is not sent."""
+        """Returns the schema of an object of the fields; a form without fields is not sent."""
         return (self.tree or ObjectNode(self.pairs)).describe(find, in_form=True)
 
 
 @dataclass(frozen=True, slots=True)
 class TextBody(_Kind):
-    """Any other text, as it is written, the values in their places."""
+    """Any other text, with values in it."""
 
     template: Template
     content_type: ClassVar[str] = "text/plain"
@@ -158,7 +158,7 @@ class TextBody(_Kind):
 
     @classmethod
     def accepts(cls, media_type: str) -> bool:
-        """Any `text/…` but `text/xml`: in XML a value would have to be escaped."""
+        """Any `text/…` but `text/xml`, in which values must be escaped."""
         return media_type.startswith("text/") and not media_type.endswith("xml")
 
     def uses(self) -> Iterator[SlotUse]:
@@ -166,7 +166,7 @@ class TextBody(_Kind):
         return (SlotUse(name, "text") for name in self.template.names)
 
     def encode(self, values: Values) -> bytes:
-        """The text as UTF-8."""
+        """Returns the text as UTF-8."""
         return (self.template.render(values) or "").encode()
 
     def describe(self, find: FindSlot) -> tuple[Schema, bool]:  # noqa: ARG002 - as others
@@ -199,14 +199,14 @@ class XmlBody(TextBody):
         return media_type in {"application/xml", "text/xml"} or media_type.endswith("+xml")
 
     def encode(self, values: Values) -> bytes:
-        """The document as UTF-8; what was not supplied is an empty text."""
+        """Returns the document as UTF-8; names that were not supplied are empty."""
         return (self.template.render(values, escape_value) or "").encode()
 
 
 class GraphqlBody(JsonBody):
     """A GraphQL request: `{"query": "…", "variables": {…}}`, the query fixed, the variables a JSON tree with slots.
 
-    It is sent as `application/json`, which every GraphQL server takes.
+    It is sent as `application/json`, which every GraphQL server accepts.
     """
 
     __slots__ = ()
@@ -236,7 +236,7 @@ class GraphqlBody(JsonBody):
 
 
 def _members(node: Node) -> tuple[tuple[str | Slot, Node], ...]:
-    """The members of an object; none of anything else."""
+    """Returns the members of an object; none for any other node."""
     if isinstance(node, ObjectNode):
         return node.members
     value = node.value if isinstance(node, Constant) else None
@@ -244,18 +244,18 @@ def _members(node: Node) -> tuple[tuple[str | Slot, Node], ...]:
 
 
 class NdjsonBody(JsonBody):
-    """JSON documents, one a line: the items of the array that the template is or becomes."""
+    """JSON documents, one per line: the items of the array that the template becomes."""
 
     __slots__ = ()
     content_type: ClassVar[str] = "application/x-ndjson"
 
     @classmethod
     def accepts(cls, media_type: str) -> bool:
-        """`application/x-ndjson` and the other names it goes by."""
+        """`application/x-ndjson` and its other names."""
         return media_type.removeprefix("application/").removeprefix("x-") in {"ndjson", "jsonl", "jsonlines"}
 
     def encode(self, values: Values) -> bytes:
-        """A line for each item; a value that is not a list is one line."""
+        """Returns a line for each item; a value that is not a list is one line."""
         filled = self.tree.fill(values)
         return b"" if filled is ABSENT else _lines(filled if isinstance(filled, list) else [filled])
 
@@ -287,7 +287,7 @@ class BinaryBody(_Kind):
 
     @classmethod
     def accepts(cls, media_type: str) -> bool:
-        """`application/octet-stream`, images, sounds, films, fonts, archives, PDF, and what vendors name."""
+        """`application/octet-stream`, images, audio, video, fonts, archives, PDF, and types of vendors."""
         kind, _, subtype = media_type.partition("/")
         return media_type.startswith(_BINARY) or (kind == "application" and subtype in _BINARY_APPLICATIONS)
 
@@ -296,20 +296,20 @@ class BinaryBody(_Kind):
         yield SlotUse(self.name, "file")
 
     def encode(self, values: Values) -> bytes | Stream:
-        """The content; text as UTF-8. Raises Unrenderable for a value that is no content of a file."""
+        """Returns the content; text as UTF-8."""
         value = values.get(self.name, b"")
         if is_source(value):
             return Stream((value,))
         return value if isinstance(value, bytes) else to_text(value).encode()
 
     def describe(self, find: FindSlot) -> tuple[Schema, bool]:
-        """The content of a file."""
+        """Returns the schema of the content of a file."""
         return {"type": "string", "format": "binary"}, find(self.name).is_given
 
 
 @dataclass(frozen=True, slots=True)
 class WholeBody(_Kind):
-    """A body that is one value, of a call whose caller chooses the Content-Type; not a kind, since it may be of any."""
+    """A body that is one value, in a call whose caller chooses the Content-Type and so the kind."""
 
     name: str
     content_type: ClassVar[str] = "application/json"
@@ -329,13 +329,13 @@ class WholeBody(_Kind):
         yield SlotUse(self.name, "bare")
 
     def encode(self, values: Values) -> bytes:
-        """The value as JSON."""
+        """Returns the value as JSON."""
         return self.encode_as(self.content_type, values)
 
     def encode_as(self, content_type: str, values: Values) -> bytes:
-        """The value as the Content-Type says: JSON, an object as a form, a list as lines of JSON, else text as it is.
+        """Returns the value in the Content-Type: as JSON, an object as a form, a list as lines of JSON, else text.
 
-        Raises Unrenderable for a value that cannot be that.
+        Raises Unrenderable for a value that cannot be written that way.
         """
         value = values.get(self.name, ABSENT)
         kind = find_body_kind(content_type)
@@ -352,7 +352,7 @@ class WholeBody(_Kind):
         return to_text(value).encode()
 
     def describe(self, find: FindSlot) -> tuple[Schema, bool]:
-        """Anything."""
+        """Returns a schema that allows anything."""
         return {}, find(self.name).is_given
 
 
@@ -363,7 +363,7 @@ def _only_name(source: Any, refusal: str) -> str:
     return name
 
 
-#: The kinds by name; the first that accepts the effective Content-Type is taken.
+#: The kinds by name; the first that accepts the Content-Type is used.
 BODY_KINDS: dict[str, type[Body]] = {
     "graphql": GraphqlBody,
     "json": JsonBody,
@@ -377,6 +377,6 @@ BODY_KINDS: dict[str, type[Body]] = {
 
 
 def find_body_kind(content_type: str) -> type[Body] | None:
-    """The kind for a Content-Type header (its parameters do not matter), or None."""
+    """Returns the kind for a Content-Type header (its parameters do not matter), or None."""
     media_type = content_type.partition(";")[0].strip().lower()
     return next((kind for kind in BODY_KINDS.values() if kind.accepts(media_type)), None)

@@ -1,7 +1,7 @@
-"""The way out: an operation, a caller's inputs and a connection's values become one Request, before auth.
+"""Builds requests: an operation, a caller's inputs and a connection's values become one Request, before auth.
 
-Every problem of the inputs is reported at once. A value is encoded where it lands by templates and bodies; here it is
-only checked, defaulted and handed over, and the finished URL is held to the connection's origin. Nothing is sent.
+All problems of the inputs are reported together. Templates and bodies encode each value for its place; here values are
+checked and defaulted, and the finished URL must lead to the connection's origin.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from connector.urls import stays_within
 
 
 def build_request(operation: Operation, inputs: Mapping[str, Any], config: Config | Mapping[str, Any]) -> Request:
-    """The request of one call, before auth is added.
+    """Returns the request of one call, before auth is added.
 
     `inputs` are the caller's values by name, None meaning "not supplied"; `config` are the connection's values, either
     checked by `Service.configure` or a plain mapping. Raises InputError for inputs that are missing, unknown, ill-typed
-    or cannot stand where they land, MissingCredentials for values of the connection.
+    or cannot be sent in their place, MissingCredentials for values of the connection.
 
     >>> request = build_request(connector.operation("files.read"), {"fileId": "a/b"}, {})   # doctest: +SKIP
     >>> request.url                                                                         # doctest: +SKIP
@@ -58,7 +58,7 @@ def build_request(operation: Operation, inputs: Mapping[str, Any], config: Confi
     if isinstance(body, Stream):
         headers, body = _settle(headers, body)
     if body == b"":
-        # Its whole template was left out: no body, and so no type of one (language rules 4 and 9).
+        # The whole template was left out: there is no body, and no type of one (language rules 4 and 9).
         body, headers = None, [field for field in headers if field[0].lower() != "content-type"]
     if query:
         url = f"{url}?{query}"
@@ -73,9 +73,9 @@ def build_request(operation: Operation, inputs: Mapping[str, Any], config: Confi
 def _add_headers(
     operation: Operation, headers: list[tuple[str, str]], values: Mapping[str, Any], config: Config
 ) -> list[tuple[str, str]]:
-    """The headers with those of the caller in place of any of their names; those of auth are not the caller's.
+    """Returns the headers with the caller's in place of any of the same name; the caller cannot set those of auth.
 
-    Raises Unrenderable for a name or a value that no header has (hazards T26, T27).
+    Raises Unrenderable for a name or a value that a header cannot have (hazards T26, T27).
     """
     taken = carried_names(config.auth, config.values, "header")
     for place in operation.header_inputs:
@@ -100,7 +100,7 @@ def _add_headers(
 
 
 def _settle(headers: list[tuple[str, str]], body: Stream) -> tuple[list[tuple[str, str]], bytes | Stream]:
-    """The headers with the type that only the body knows, and the body as bytes if all of it is in memory."""
+    """Returns the headers with the body's own content type, and the body as bytes if all of it is in memory."""
     if body.content_type:
         headers = [field for field in headers if field[0].lower() != "content-type"]
         headers.append(("Content-Type", body.content_type))
@@ -112,7 +112,7 @@ def _settle(headers: list[tuple[str, str]], body: Stream) -> tuple[list[tuple[st
 def _fill_from_connection(
     operation: Operation, values: dict[str, Any], config: Config
 ) -> tuple[Mapping[str, Any], frozenset[str]]:
-    """Adds what the connection knows to the values; gives the values for URL and headers, and what is secret.
+    """Adds values of the connection; returns the values for URL and headers, and all secrets.
 
     In the URL and the headers a shadowed name is the connection's, in query and body the caller's (language rule 6).
     Raises MissingCredentials.
@@ -135,7 +135,7 @@ def _fill_from_connection(
 
 
 def read_inputs(operation: AnyOperation, inputs: Mapping[str, Any]) -> tuple[dict[str, Any], list[InputProblem]]:
-    """The inputs as values of their types, defaults filled in, and what is wrong with them."""
+    """Returns the inputs as values of their types, defaults included, and their problems."""
     values: dict[str, Any] = {}
     errors: list[InputProblem] = []
     for name, placeholder in operation.inputs.items():
@@ -166,7 +166,7 @@ def read_inputs(operation: AnyOperation, inputs: Mapping[str, Any]) -> tuple[dic
 
 
 def input_hint(operation: AnyOperation, errors: list[InputProblem]) -> str:
-    """What to do about an unknown input: the known ones, with the nearest; empty if all are known."""
+    """Returns a hint for an unknown input: the known ones, the most similar first; empty if all are known."""
     known = [*operation.inputs, *sorted(operation.from_connection)]
     for error in errors:
         if error.name not in known:

@@ -1,7 +1,7 @@
 """Multipart bodies (RFC 7578): values as parts of text, files as parts with a name and a type.
 
-A file that is not in memory stays a source in the Stream that comes out; the client reads it while it sends. The
-boundary is a digest of all the rest of the body, so that the same inputs give the same request.
+A file that is not in memory is a source in the resulting Stream; the client reads it while it sends. The boundary is a
+digest of the rest of the body, so that the same inputs make the same request.
 """
 
 from __future__ import annotations
@@ -38,25 +38,25 @@ from connector.types import to_text
 FILE = "$file"
 _FILE_MEMBERS = frozenset({FILE, "filename", "contentType"})
 _DEFAULT_TYPE = "application/octet-stream"
-# What would end a quoted name or its line, or is taken for an escape by some readers (WHATWG, "multipart/form-data").
+# These would end a quoted name or its line, or are an escape to some readers (WHATWG, "multipart/form-data").
 _UNQUOTABLE = re.compile(r'[\x00-\x1f\x7f"\\]')
 
 
 @dataclass(frozen=True, slots=True)
 class ValuePart:
-    """A part for each text that a value is made of: one for a scalar, one for each item of a list."""
+    """The parts of one value: one for a scalar, one for each item of a list."""
 
     name: str
     node: Node
 
     def describe(self, find: FindSlot) -> tuple[Schema, bool]:
-        """What the value is, and whether it is always sent."""
+        """Returns the schema of the value, and whether it is always sent."""
         return self.node.describe(find)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilePart:
-    """One file: the slot of its content, and what it is called and said to be, where the definition says so."""
+    """One file: the slot of its content, and its name and media type if the definition declares them."""
 
     name: str
     slot: str
@@ -64,7 +64,7 @@ class FilePart:
     media_type: Node | None = None
 
     def head(self, values: Values) -> bytes:
-        """The header fields of the part; raises Unrenderable for a type that no header carries."""
+        """Returns the header fields of the part; raises Unrenderable for a type that no header can carry."""
         content = values[self.slot]
         filename = _fill(self.filename, values)
         if not filename:
@@ -79,7 +79,7 @@ class FilePart:
         return _head(self.name, filename, media_type)
 
     def describe(self, find: FindSlot) -> tuple[Schema, bool]:
-        """The content of a file, and whether it is always sent."""
+        """Returns the schema of the content of a file, and whether it is always sent."""
         return {"type": "string", "format": "binary"}, find(self.slot).is_given
 
 
@@ -119,15 +119,15 @@ class MultipartBody:
                 yield from () if node is None else node.uses()
 
     def encode(self, values: Values) -> Stream:
-        """The parts that are left, in order, each between boundaries; raises Unrenderable."""
-        import hashlib  # only whoever sends such a body needs it
+        """Returns the parts that have values, in order, between boundaries; raises Unrenderable."""
+        import hashlib  # few calls need it
 
         found = list(self._render(values))
         digest = hashlib.sha256()
         for head, content in found:
             digest.update(b"%d:" % len(head) + head)
             digest.update(b"%d:" % len(content) + content if isinstance(content, bytes) else b"source")
-        # A value that holds the boundary would have to hold the digest of itself; a source could, and is held to it.
+        # A value cannot contain a digest of itself; a source could contain the boundary, and is checked as it is sent.
         delimiter = b"--" + digest.hexdigest()[:48].encode()
         pieces: list[Any] = []
         for head, content in found:
@@ -136,7 +136,7 @@ class MultipartBody:
         return Stream(tuple(pieces), delimiter, f"{self.content_type}; boundary={delimiter[2:].decode()}")
 
     def _render(self, values: Values) -> Iterator[tuple[bytes, Any]]:
-        """Header fields and content of each part."""
+        """Yields header fields and content of each part."""
         for part in self.parts:
             if isinstance(part, FilePart):
                 content = values.get(part.slot)
@@ -147,7 +147,7 @@ class MultipartBody:
                     yield _head(name), text.encode()
 
     def describe(self, find: FindSlot) -> tuple[Schema, bool]:
-        """An object of the parts."""
+        """Returns the schema of an object of the parts."""
         return object_schema((part.name, part.describe(find)) for part in self.parts), True
 
 

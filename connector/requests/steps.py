@@ -1,8 +1,7 @@
-"""The steps of custom operations: one class per type, in one table, and how they run over one map of variables.
+"""The steps of custom operations: one class per type, and how they run over one map of variables.
 
-A step is read from the definition with the variables that it may use, and acts in `flow`, a generator that yields the
-call it makes and is sent the fields of the answer; so nothing here sends. `run_steps` puts the steps of one operation
-in a row. What a call is made from and how its answer is read is the same as for any operation.
+A step acts in `flow`, a generator that yields the call it makes and is sent the fields of the answer. `run_steps` runs
+the steps of one operation in order. Requests are built and answers mapped as for any operation.
 """
 
 from __future__ import annotations
@@ -30,8 +29,8 @@ Flow = Generator[Call, Mapping[str, Any], Mapping[str, Any]]
 class HttpStep:
     """One call of the provider; it adds the fields of its answer that are not null.
 
-    `chooser` is the variable that names the method, where this is not fixed, and `declared` what the definition says of
-    repeating the call then. `answered` are the variables that come from answers of earlier steps.
+    `chooser` is the variable that names the method, if it is not fixed; `declared` is the `idempotent` of the
+    definition. `answered` are the variables that come from answers of earlier steps.
     """
 
     operation: Operation
@@ -43,11 +42,8 @@ class HttpStep:
     @property
     def inputs(self) -> Mapping[str, Placeholder]:
         """The variables that it takes, by name."""
-        return (
-            self.operation.inputs
-            if self.chooser is None
-            else {self.chooser.name: self.chooser, **self.operation.inputs}
-        )
+        chosen = {} if self.chooser is None else {self.chooser.name: self.chooser}
+        return {**chosen, **self.operation.inputs}
 
     @property
     def added(self) -> Mapping[str, Placeholder]:
@@ -76,7 +72,7 @@ class HttpStep:
         return {name: value for name, value in fields.items() if value is not None}
 
     def _choose(self, chooser: Placeholder, values: Mapping[str, Any]) -> Operation:
-        """The operation with the method that the caller chose."""
+        """Returns the operation with the method that the caller chose."""
         given = values.get(chooser.name, chooser.default)
         try:
             if given is None:
@@ -91,7 +87,7 @@ class HttpStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MimeStep:
-    """A message of mail made from variables; it adds the whole message as one variable.
+    """A mail message made from variables; it adds the whole message as one variable.
 
     It is base64url text without padding (RFC 4648, section 5), as Gmail takes it. `templates` are those of `to`,
     `subject`, `body` and `from`.
@@ -109,7 +105,7 @@ class MimeStep:
         return {self.output: Placeholder(self.output, CONVERTORS["string"], required=True)}
 
     def flow(self, values: Mapping[str, Any], config: Config) -> Flow:
-        """Yields nothing, and returns the message by its name; raises InputError for what no message holds."""
+        """Yields nothing, and returns the message by its name; raises InputError for values a message cannot hold."""
         yield from ()
         import base64
 
@@ -128,7 +124,7 @@ class MimeStep:
                 name = error.name if isinstance(error, Unrenderable) else name
                 errors.append(InputProblem(name, f"{name}: {error}"))
         if errors:
-            raise InputError(self.label, errors, hint=f"they stand in {', '.join(self.templates)} of a message")
+            raise InputError(self.label, errors, hint=f"they are used in {', '.join(self.templates)} of a message")
         message = build_message(
             to=texts["to"], subject=texts.get("subject", ""), body=texts.get("body", ""), sender=texts.get("from", "")
         )
@@ -140,8 +136,8 @@ def run_steps(
 ) -> Generator[Call, Mapping[str, Any], Result]:
     """Runs the steps in order: yields each call, and is sent the fields of its answer.
 
-    What comes of the last step is the result; where that is a call, whoever makes it has the result. Raises InputError,
-    and MappingError where an answer holds nothing that a later step can use.
+    The values of the last step are the result; if that step is a call, its caller has the result. Raises InputError,
+    and MappingError if an answer lacks a value for a later step.
     """
     if not isinstance(config, Config):
         config = custom.service.configure(config)
@@ -161,9 +157,9 @@ _LINE_ENDS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def check_mail_header(text: str) -> str:
-    """The text, if it can be the value of one header of a message; raises ValueError for what could begin another.
+    """Returns text as the value of one header of a message; raises ValueError for text that could begin another.
 
-    An encoded word (RFC 2047) could hide a line end, so text is given as it reads.
+    An encoded word (RFC 2047) could hide a line end, so it is refused.
     """
     if _LINE_ENDS.search(text):
         raise ValueError("a header of a message holds no line break and no control character")
@@ -173,7 +169,7 @@ def check_mail_header(text: str) -> str:
 
 
 def check_addresses(text: str) -> str:
-    """The text, if it is one mail address or several with commas between; raises ValueError for anything else."""
+    """Returns text that is one mail address or several with commas between; raises ValueError for anything else."""
     from email.policy import SMTP
 
     header: Any = SMTP.header_factory("To", check_mail_header(text))
@@ -185,10 +181,10 @@ def check_addresses(text: str) -> str:
 
 
 def build_message(*, to: str, subject: str, body: str, sender: str = "") -> bytes:
-    """A message (RFC 5322) with a text in UTF-8 (RFC 2045), seven bits wide, its lines ended by CR LF.
+    """Returns a message (RFC 5322) with a text in UTF-8 (RFC 2045), in seven-bit characters with CR LF line ends.
 
-    `to` and `sender` are addresses, a name before each where it has one. Raises ValueError for what is no address, or
-    no text of a header.
+    `to` and `sender` are addresses, each with or without a name before it. Raises ValueError for text that is not an
+    address or cannot be in a header.
     """
     from email.message import EmailMessage  # few operations write mail
     from email.policy import SMTP

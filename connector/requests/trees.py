@@ -1,7 +1,7 @@
 """Body trees: a JSON value with placeholders in it, compiled once, filled for each request.
 
-A tree is what keeps a value from changing the shape of a body: slots become values before anything is serialised, so
-none can add or replace a member (language rule 2). How a filled tree is written on the wire is `bodies`' to say.
+Slots become values before anything is serialised, so no value can change the shape of a body: add or replace a member
+(language rule 2). `bodies` serialises filled trees.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from connector.templates import (
 )
 from connector.types import MAX_DEPTH, check_surrogates, to_text
 
-#: A member of an object in a body template: the object is left out when the input it names was not supplied.
-#: So it is when that input has not the value that stands with it: `{"$if": {"jsonMode": true}}`.
+#: A member of an object in a body template: the object is left out if the input it names was not supplied, or has not
+#: the given value: `{"$if": {"jsonMode": true}}`.
 CONDITION = "$if"
-#: The only member of an item of an array in a body template: the items of that input stand in its place.
+#: The only member of an item of an array in a body template, which is replaced by the items of that input.
 SPREAD = "$spread"
 
 #: How a form writes a list: its name repeated, `name[]`, or `name[0]`, `name[1]`.
@@ -37,10 +37,10 @@ LIST_STYLES: tuple[ListStyle, ...] = ("repeat", "brackets", "indexes")
 
 @dataclass(frozen=True, slots=True)
 class BodyOptions:
-    """What a body needs to know of its operation.
+    """The options that a body takes from its operation.
 
     `structured` are the names declared Array or Object, which stay so even between quotes (language rule 3), `files`
-    those declared File, `lists` how a form writes lists.
+    are those declared File, `lists` is the style of lists in a form.
     """
 
     structured: frozenset[str] = frozenset()
@@ -55,11 +55,11 @@ _NO_NAMES: frozenset[str] = frozenset()
 
 
 class _Absent:
-    """The value of a slot that was not supplied, so that its member or item is dropped (language rule 4)."""
+    """The value of a slot that was not supplied; its member or item is dropped (language rule 4)."""
 
 
 ABSENT = _Absent()
-#: What a bare slot may be as it is; the content of a file has to be text.
+#: The types that pass a bare slot unchanged; other values become text.
 _JSON_TYPES = frozenset({str, int, float, bool, list, dict, type(None), _Absent})
 _TEXT_TYPES = frozenset({str, type(None), _Absent})
 
@@ -68,9 +68,9 @@ Schema = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotSchema:
-    """What the value of a slot may be, for the description of a body: by itself, and as a whole JSON string.
+    """The schemas of the value of a slot: by itself, and as a whole JSON string.
 
-    `is_given` is true if it always has a value; `options` are the only values it may have, empty for any.
+    `is_given` is True if it always has a value; `options` are the only values allowed, empty for any.
     """
 
     value: Schema
@@ -83,7 +83,7 @@ FindSlot = Callable[[str], SlotSchema]
 
 
 def object_schema(members: Iterable[tuple[str, tuple[Schema, bool]]]) -> Schema:
-    """An object with these described members; those that are always sent are required."""
+    """Returns the schema of an object with these members; those that are always sent are required."""
     found = dict(members)
     required = [name for name, (_, is_sent) in found.items() if is_sent]
     properties = {name: schema for name, (schema, _) in found.items()}
@@ -94,13 +94,13 @@ class Node(Protocol):
     """A part of a compiled body tree that holds at least one slot."""
 
     def fill(self, values: Values) -> Any:
-        """The JSON value, or ABSENT."""
+        """Returns the JSON value, or ABSENT."""
 
     def uses(self) -> Iterator[SlotUse]:
-        """Every use of a placeholder below this node."""
+        """Yields every use of a placeholder below this node."""
 
     def describe(self, find: FindSlot, *, in_form: bool = False) -> tuple[Schema, bool]:
-        """Its JSON Schema once filled, and whether it is always sent; a form omits objects and lists without items."""
+        """Returns its JSON Schema once filled, and whether it is always sent; forms omit empty objects and lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class SlotUse:
     """One use of a placeholder in a body.
 
     `place` is `bare` (a JSON value by itself), `quoted` (a whole JSON string), `text` (part of one), `key` or
-    `condition`; `keys` are the fixed keys beside a key.
+    `condition`; `keys` are the fixed keys of the object whose key it is.
     """
 
     name: str
@@ -123,41 +123,41 @@ class Constant:
     value: Any
 
     def fill(self, values: Values) -> Any:  # noqa: ARG002 - the shape of a Node
-        """The value itself; it is serialised and never changed."""
+        """Returns the value itself; it is serialised and never changed."""
         return self.value
 
     def uses(self) -> Iterator[SlotUse]:
-        """No uses."""
+        """Yields nothing."""
         return iter(())
 
     def describe(self, find: FindSlot, *, in_form: bool = False) -> tuple[Schema, bool]:  # noqa: ARG002 - as others
-        """The one value."""
+        """Returns a schema of the one value."""
         return {"const": self.value}, not in_form or self.value not in ([], {})
 
 
 @dataclass(frozen=True, slots=True)
 class _OneSlot:
-    """What the nodes that are one slot have in common."""
+    """The base of nodes that are one slot."""
 
     name: str
     place: ClassVar[str] = "bare"
 
     def uses(self) -> Iterator[SlotUse]:
-        """The one use."""
+        """Yields the one use."""
         yield SlotUse(self.name, self.place)
 
 
 @dataclass(frozen=True, slots=True)
 class BareSlot(_OneSlot):
-    """A slot that is a JSON value by itself and takes its declared type."""
+    """A slot that is a JSON value by itself, of its declared type."""
 
     def fill(self, values: Values) -> Any:
-        """The value as it was read, or ABSENT; the content of a file as text."""
+        """Returns the value, or ABSENT; the content of a file as text."""
         value = values.get(self.name, ABSENT)
         return value if type(value) in _JSON_TYPES else _text_of(self.name, value)
 
     def describe(self, find: FindSlot, *, in_form: bool = False) -> tuple[Schema, bool]:  # noqa: ARG002 - as others
-        """What the input may be."""
+        """Returns the schema of the input."""
         return find(self.name).value, find(self.name).is_given
 
 
@@ -168,28 +168,28 @@ class QuotedSlot(_OneSlot):
     place: ClassVar[str] = "quoted"
 
     def fill(self, values: Values) -> Any:
-        """The value as text, or ABSENT; null stays null."""
+        """Returns the value as text, or ABSENT; null stays null."""
         value = values.get(self.name, ABSENT)
         return value if type(value) in _TEXT_TYPES else _text_of(self.name, value)
 
     def describe(self, find: FindSlot, *, in_form: bool = False) -> tuple[Schema, bool]:  # noqa: ARG002 - as others
-        """What the input may be, as text."""
+        """Returns the schema of the input as text."""
         return find(self.name).text, find(self.name).is_given
 
 
 @dataclass(frozen=True, slots=True)
 class Spread(_OneSlot):
-    """An item of an array that is replaced by the items of a list; by none if the list was not supplied."""
+    """An item of an array that is replaced by the items of a list, or dropped if the list was not supplied."""
 
     def fill(self, values: Values) -> Any:
-        """The items; raises Unrenderable for a value that is not a list."""
+        """Returns the items; raises Unrenderable for a value that is not a list."""
         found = values.get(self.name)
         if found is not None and not isinstance(found, list):
-            raise Unrenderable(self.name, "expected a list, whose items stand in the body one by one")
+            raise Unrenderable(self.name, "expected a list, whose items become items of the body")
         return found or []
 
     def describe(self, find: FindSlot, *, in_form: bool = False) -> tuple[Schema, bool]:  # noqa: ARG002 - as others
-        """What each item of the list may be."""
+        """Returns the schema of each item of the list."""
         return find(self.name).value.get("items", {}), False
 
 
@@ -207,15 +207,15 @@ class Text:
     template: Template
 
     def fill(self, values: Values) -> Any:
-        """The text; what was not supplied is empty."""
+        """Returns the text; names that were not supplied are empty."""
         return self.template.render(values)
 
     def uses(self) -> Iterator[SlotUse]:
-        """One use for each name."""
+        """Yields one use for each name."""
         return (SlotUse(name, "text") for name in self.template.names)
 
     def describe(self, find: FindSlot, *, in_form: bool = False) -> tuple[Schema, bool]:  # noqa: ARG002 - as others
-        """Text."""
+        """Returns the schema of a text."""
         return {"type": "string"}, True
 
 
@@ -229,7 +229,7 @@ class ObjectNode:
     expected: Any = ABSENT
 
     def fill(self, values: Values) -> Any:
-        """The object without the members that are ABSENT; ABSENT itself if its condition is not met."""
+        """Returns the object without members that are ABSENT; ABSENT if its condition is not met."""
         if self.condition is not None:
             given = values.get(self.condition, ABSENT)
             if given is ABSENT or (self.expected is not ABSENT and not same_json(given, self.expected)):
@@ -246,7 +246,7 @@ class ObjectNode:
         return out
 
     def uses(self) -> Iterator[SlotUse]:
-        """The uses in keys, condition and members."""
+        """Yields the uses in keys, condition and members."""
         fixed = frozenset(key for key, _ in self.members if isinstance(key, str))
         if self.condition is not None:
             yield SlotUse(self.condition, "condition")
@@ -256,7 +256,7 @@ class ObjectNode:
             yield from node.uses()
 
     def describe(self, find: FindSlot, *, in_form: bool = False) -> tuple[Schema, bool]:
-        """An object; for a key that is a slot, a member for each of its options."""
+        """Returns the schema of an object; a key that is a slot becomes a member for each of its options."""
         members: list[tuple[str, tuple[Schema, bool]]] = []
         for key, node in self.members:
             schema, is_sent = node.describe(find, in_form=in_form)
@@ -275,7 +275,7 @@ class ArrayNode:
     items: tuple[Node, ...]
 
     def fill(self, values: Values) -> Any:
-        """The list."""
+        """Returns the list."""
         out: list[Any] = []
         for node in self.items:
             value = node.fill(values)
@@ -286,19 +286,19 @@ class ArrayNode:
         return out
 
     def uses(self) -> Iterator[SlotUse]:
-        """The uses in the items."""
+        """Yields the uses in the items."""
         for node in self.items:
             yield from node.uses()
 
     def describe(self, find: FindSlot, *, in_form: bool = False) -> tuple[Schema, bool]:
-        """A list of any of the items."""
+        """Returns the schema of a list of any of the items."""
         items = [node.describe(find, in_form=in_form) for node in self.items]
         schema = items[0][0] if len(items) == 1 else {"anyOf": [each for each, _ in items]}
         return {"type": "array", "items": schema}, not in_form or any(is_sent for _, is_sent in items)
 
 
 def compile_tree(value: Any) -> Node:
-    """A JSON value with placeholders in its texts as a tree; a text that is one placeholder is a bare slot.
+    """Compiles a JSON value with placeholders in its texts; a text that is one placeholder is a bare slot.
 
     Raises TemplateSyntaxError.
     """
@@ -329,7 +329,7 @@ def _compile(
                 condition, expected = _condition(item, split)
                 continue
             if key == SPREAD:
-                raise TemplateSyntaxError(f'"{SPREAD}" stands alone in an object that is an item of an array')
+                raise TemplateSyntaxError(f'"{SPREAD}" is the only member of an object that is an item of an array')
             members.append((_key(_split_encodable(key, split)), _compile(item, split, bare, structured, depth + 1)))
         if sum(isinstance(key, Slot) for key, _ in members) > 1:
             raise TemplateSyntaxError("an object has at most one placeholder as a key")
@@ -343,7 +343,7 @@ def _compile(
 def compile_string(
     parts: tuple[str | Slot, ...], *, is_bare: bool = False, structured: frozenset[str] = _NO_NAMES
 ) -> Node:
-    """The node of one text: a slot by itself, a text with slots in it, or a constant."""
+    """Returns the node of one text: a slot by itself, a text with slots in it, or a constant."""
     template = Template(parts)
     name = template.only_slot
     if name is not None:
@@ -360,7 +360,7 @@ def _split_encodable(text: str, split: _Split) -> tuple[str | Slot, ...]:
 
 
 def _condition(source: Any, split: _Split) -> tuple[str, Any]:
-    """The name of an input, and the value it must have, if any."""
+    """Returns the name of an input, and the value it must have, if any."""
     expected: Any = ABSENT
     if isinstance(source, Mapping) and len(source) == 1:
         [(source, expected)] = source.items()
@@ -389,10 +389,10 @@ def _key(parts: tuple[str | Slot, ...]) -> str | Slot:
 
 
 def compile_text(text: str, structured: frozenset[str] = _NO_NAMES) -> Node:
-    """JSON text with placeholders as a tree: in quotes a slot is text, outside them it is a value of its own.
+    """Compiles JSON text with placeholders: in quotes a slot is text, outside them it is a value of its own.
 
-    Each slot is replaced by a marker, the text is parsed as JSON, and the markers become nodes; so the template has
-    to be JSON already, and a value can never change its shape. Raises TemplateSyntaxError.
+    Each slot is replaced by a marker, the text is parsed as JSON, and the markers become nodes; so a value can never
+    change the shape of the template. Raises TemplateSyntaxError.
     """
     parts = split_template(text)
     free = unused_characters(text)
@@ -445,7 +445,7 @@ def _parse(text: str) -> Any:
 
 
 def flatten(name: str, value: Any, lists: ListStyle = "repeat") -> Iterator[tuple[str, str]]:
-    """A named JSON value as form fields: `name[member]` for objects, and for lists what `lists` says.
+    """Yields a named JSON value as form fields: `name[member]` for objects, and lists in the style `lists`.
 
     >>> list(flatten("a", [1, 2], "indexes"))
     [('a[0]', '1'), ('a[1]', '2')]
