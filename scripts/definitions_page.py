@@ -96,7 +96,7 @@ PARTS: Sequence[tuple[str, str, Sequence[str]]] = (
     (
         "Events",
         "Webhooks describe what can happen at the provider.\nThe recipes of well-known providers are listed under [Signature schemes](reference.md#signature-schemes) and [Handshakes](reference.md#handshakes), and what subscribers receive under [Events](events.md).",
-        ["Webhook", "Signature", "Challenge"],
+        ["Webhook", "MessageKind", "MessageForm", "Signature", "Challenge"],
     ),
     ("Polls", "A poll makes events for providers that send none.", ["Poll", "State"]),
     (

@@ -8,20 +8,15 @@ from __future__ import annotations
 
 import datetime
 import re
-import urllib.parse
 from typing import Any
 
 from connector.answers.mapping import SCALAR, map_fields
 from connector.errors import MappingError
+from connector.events.messages import MESSAGE_KINDS, Fields, decode_members, find_kind
 from connector.messages import Event, Request
 from connector.model.definition import Webhook
-from connector.strict_json import parse_json
 from connector.types import to_text
 
-#: The media type of a form (HTML, application/x-www-form-urlencoded serialising).
-FORM = "application/x-www-form-urlencoded"
-#: A form has at most this many fields.
-_MAX_FORM = 1000
 _EVENT_ID = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
 
 
@@ -42,20 +37,18 @@ def map_event(webhook: Webhook, request: Request, *, now: datetime.datetime) -> 
 
 
 def read_message(webhook: Webhook, request: Request) -> Any:
-    """Returns the document in an inbound request: JSON, or the fields of a form by name if its media type is FORM.
+    """Returns the document in an inbound request, read as the kind of message that its media type names.
 
-    Raises MappingError for a body that is neither, and for a single JSON value where payload fields are selected.
+    Which kinds a webhook accepts is checked by the head, before (`find_kind`). Raises MappingError for a body that
+    cannot be read, and for a single JSON value where payload fields are selected.
     """
-    body = request.body if isinstance(request.body, bytes) else b""
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = MESSAGE_KINDS[find_kind(webhook.accepts, request) or find_kind(MESSAGE_KINDS, request) or "json"]
     try:
-        document = _read_form(body) if content_type == FORM else parse_json(body)
+        document = kind.read(request)
+        if kind.is_form:
+            document = _unfold(webhook, document)
     except ValueError as error:
         raise MappingError(f"the body of the message cannot be read: {error}", operation=webhook.id) from None
-    for each in webhook.payload if content_type == FORM else ():
-        if not each.multivalue and isinstance(each.selector.find_one(document), list):
-            # Their order is not always signed, so a forger could choose which of them counts.
-            raise MappingError(f"the form holds the field {each.name!r} more than once", operation=webhook.id)
     # A handshake may sign any token, and some tokens are JSON as well, so a token is never a message there.
     signs = webhook.challenge is not None and webhook.challenge.signs
     if (webhook.payload or signs) and not isinstance(document, (dict, list)):
@@ -63,18 +56,23 @@ def read_message(webhook: Webhook, request: Request) -> Any:
     return document
 
 
+def _unfold(webhook: Webhook, form: Fields) -> dict[str, Any]:
+    """Returns a form with the JSON in its fields read, and a list for each field of type Array."""
+    document = decode_members(form, webhook.json_fields)
+    for field in webhook.payload:
+        names = field.selector.members
+        is_list = field.type == "Array" or field.multivalue
+        if len(names) == 1 and field.type == "Array" and isinstance(document.get(names[0]), str):
+            document[names[0]] = [document[names[0]]]
+        elif not is_list and isinstance(field.selector.find_one(form), list):
+            # Which of them counts is what the sender and a forger could disagree on: their order is not always signed.
+            raise ValueError(f"the form holds the field {field.name!r} more than once")
+    return document
+
+
 def make_event(webhook: Webhook, document: Any, *, id: str, connection: str, now: datetime.datetime) -> Event:
     """Returns the Event in a document, for a connection of that name (`default` for the connector's own)."""
     return _event(webhook, document, f"/{webhook.connector}/{connection}", id, None, now)
-
-
-def _read_form(body: bytes) -> dict[str, str | list[str]]:
-    """Returns the fields of a form by name; a name that is repeated has the list of its values."""
-    pairs = urllib.parse.parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FORM, errors="strict")
-    fields: dict[str, list[str]] = {}
-    for name, value in pairs:
-        fields.setdefault(name, []).append(value)
-    return {name: values[0] if len(values) == 1 else values for name, values in fields.items()}
 
 
 def after_call(webhook: Webhook, document: Any, *, source: str, run: str, now: datetime.datetime) -> Event | None:

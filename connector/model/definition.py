@@ -109,8 +109,12 @@ class Webhook:
     description: str = ""
     after: tuple[str, ...] = ()
     poll: Poll | None = None
-    #: What the provider sends: JSON, or a form.
-    content_type: str = "application/json"
+    #: What the provider sends: rows of MESSAGE_KINDS.
+    accepts: tuple[str, ...] = ("json",)
+    #: The fields of a form that hold JSON.
+    json_fields: frozenset[str] = frozenset()
+    #: True if a message with a known id and another body is refused, and not taken for a repetition.
+    refuses_conflicts: bool = False
     #: The handshake before the provider sends anything; None if there is none.
     challenge: Challenge | None = None
     #: The calls that subscribe a connection to the messages, renew the subscription and end it.

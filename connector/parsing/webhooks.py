@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from connector.digests import ALGORITHMS, ENCODINGS
-from connector.events.mapping import FORM
+from connector.events.messages import MEDIA_TYPES, MESSAGE_KINDS
 from connector.model.challenges import ANSWER_NAMES, Challenge
 from connector.model.definition import Operation, Registration, Webhook
 from connector.model.polls import Poll
@@ -45,6 +45,7 @@ def read_webhooks(
         payload = reader.fields(reader.get(item, "payload", list, []), (*where, "payload"))
         after = tuple(reader.get(item, "after", list, []))
         poll = _read_poll(reader, item, (*where, "poll"))
+        form, accepts = reader.get(item, "form", dict, {}), _accepted(reader, item, where)
         yield Webhook(
             connector=service.connector,
             resource=resource,
@@ -54,10 +55,27 @@ def read_webhooks(
             description=description or short,
             after=after,
             poll=poll,
-            content_type=reader.get(item, "contentType", str, "application/json"),
-            challenge=_read_handshake(reader, item, (*where, "challenge")),
+            accepts=accepts,
+            json_fields=frozenset(name for name in reader.get(form, "json", list, []) if isinstance(name, str)),
+            refuses_conflicts=reader.get(item, "conflict", str, "accept") == "refuse",
+            challenge=_read_handshake(reader, item, (*where, "challenge"), accepts),
             registration=_read_registration(reader, f"{resource}/{event}", item, where, service, endpoint),
         )
+
+
+def _accepted(reader: Reader, source: Mapping[str, Any], path: Path) -> tuple[str, ...]:
+    """Returns the kinds of messages that a webhook accepts; JSON by default."""
+    written = reader.get(source, "contentType", (str, list), "json")
+    listed = [((), written)] if isinstance(written, str) else [((index,), name) for index, name in enumerate(written)]
+    kinds = []
+    for place, name in listed:
+        if (kind := MEDIA_TYPES.get(name, name)) in MESSAGE_KINDS:
+            kinds.append(kind)
+        elif isinstance(name, str):
+            hint = f"known: {', '.join(MESSAGE_KINDS)}"
+            message = f"unknown kind of message {name[:70]!r}"
+            reader.complain("E_CONTENT_TYPE", message, (*path, "contentType", *place), hint)
+    return tuple(dict.fromkeys(kinds)) or ("json",)
 
 
 def _read_registration(
@@ -87,14 +105,16 @@ def _read_registration(
     )
 
 
-def _read_handshake(reader: Reader, source: Mapping[str, Any], path: Path) -> Challenge | None:
+def _read_handshake(
+    reader: Reader, source: Mapping[str, Any], path: Path, accepted: Collection[str]
+) -> Challenge | None:
     block = reader.get(source, "challenge", dict, None)
     if block is None:
         return None
     selectors = {name: reader.selector(block.get(name), (*path, name)) for name in ("body", "if")}
     try:
         challenge = _read_challenge(block, selectors, lambda text, steps: reader.compile(text, (*path, *steps)))
-        if challenge.signs and source.get("contentType") == FORM:
+        if challenge.signs and any(MESSAGE_KINDS[kind].is_form for kind in accepted):
             raise ValueError("'hmac' cannot be answered where messages are forms: what is signed could be a message")
     except ValueError as error:
         reader.complain("E_CHALLENGE", str(error), path, "see Challenge in docs/definitions.md")

@@ -19,7 +19,8 @@ from typing import Any
 
 from connector.digests import same_text
 from connector.errors import ConfigurationError, InvalidSignature, MappingError, RequestRefused
-from connector.events.mapping import FORM, make_event, read_message
+from connector.events.mapping import make_event, read_message
+from connector.events.messages import find_kind
 from connector.events.signatures import UNDECLARED, Verified, message_id
 from connector.headers import Headers
 from connector.messages import Request
@@ -95,7 +96,7 @@ class Ingress:
         self._public_url = public_url
         self._clock = clock
         self._count = count
-        self._rates: dict[str, Bucket] = {}
+        self._rates: dict[tuple[str, str], Bucket] = {}
 
     def takes(self, scope: Scope) -> bool:
         """True for a request to the exact path of a webhook, or to one with a token behind it (hazard T67)."""
@@ -175,8 +176,14 @@ class Ingress:
             url += f"?{asked_with}"
         request = Request(scope["method"], url, headers=headers, body=body)
         signature = route.connector.service.signature or UNDECLARED
-        # Only the token of an unsigned connection's URL stands for a signature.
-        verified = Verified(message_id(signature, request)) if token else signature.verify(request, keys, self._clock())
+        try:
+            # Only the token of an unsigned connection's URL stands for a signature.
+            unsigned = Verified(message_id(signature, request)) if token else None
+            verified = unsigned or signature.verify(request, keys, self._clock())
+        except InvalidSignature:
+            self._take_turn(route.connector.handle, "unverified")
+            raise
+        self._take_turn(route.connector.handle, "verified")
         try:
             document = read_message(webhook, request)
         except MappingError as error:
@@ -203,20 +210,25 @@ class Ingress:
         return sender
 
     def _check_head(self, route: Route, scope: Scope, headers: Headers) -> None:
-        """Refuses what need not be read: by method, doubled ids, encoding, media type and rate."""
+        """Refuses what need not be read: by method, duplicate ids, encoding and media type."""
         if scope["method"] != "POST":
             raise RequestRefused(405, "a webhook takes POST", headers={"Allow": "POST"})
         if [name for name, _ in scope["headers"]].count(b"webhook-id") > 1:
             raise RequestRefused(400, "there are two webhook-id headers")
         if headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
             raise RequestRefused(415, "a message comes without Content-Encoding")
-        if "content-type" in headers and not _is_taken(route.webhook, headers["content-type"]):
-            raise RequestRefused(415, f"this webhook takes {route.webhook.content_type}")
-        handle = route.connector.handle
-        if (rate := self._rates.get(handle)) is None:
-            rate = self._rates[handle] = Bucket(self._limits.webhook_rate)
+        if find_kind(route.webhook.accepts, Request(scope["method"], "", headers)) is None:
+            raise RequestRefused(415, f"this webhook accepts {', '.join(route.webhook.accepts)}")
+
+    def _take_turn(self, handle: str, kind: str) -> None:
+        """Counts a message against the rate of its connector; raises RequestRefused (429) beyond it.
+
+        Messages that are not verified have a rate of their own, so that a stranger cannot use up the other one.
+        """
+        if (rate := self._rates.get((handle, kind))) is None:
+            rate = self._rates[handle, kind] = Bucket(self._limits.webhook_rate)
         if wait := rate.try_take(self._clock()):
-            message = f"the webhooks of {handle} take {self._limits.webhook_rate:g} messages a second"
+            message = f"the webhooks of {handle} accept {self._limits.webhook_rate:g} {kind} messages per second"
             raise RequestRefused(429, message, headers={"Retry-After": str(max(1, round(wait)))})
 
     async def _keep(
@@ -247,11 +259,12 @@ class Ingress:
             raise RequestRefused(503, "the journal is not open", headers={"Retry-After": "5"})
         (kept,) = await self.journal.append([new])
         if kept.conflict:
-            _LOG.warning("%s %s: one id came with two bodies", sender.connection, webhook.id)
+            _LOG.warning("%s %s: two messages with different bodies have the same id", sender.connection, webhook.id)
             await self.journal.audit("webhook.conflict", kept.event_id, {"connection": sender.connection})
-            raise RequestRefused(
-                409, "another message of this id was taken before", hint="ids of messages must be unique"
-            )
+            if webhook.refuses_conflicts:
+                raise RequestRefused(
+                    409, "another message with this id was accepted before", hint="ids of messages must be unique"
+                )
         # An id of ours needs no escape.
         return 202, f'{{"event": "{kept.event_id}"}}'.encode(), {"Content-Type": "application/json"}
 
@@ -286,13 +299,6 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
 
 def _too_large(limit: int) -> RequestRefused:
     return RequestRefused(413, f"a body has at most {limit} bytes", headers={"Connection": "close"})
-
-
-def _is_taken(webhook: Webhook, content_type: str) -> bool:
-    media_type = content_type.partition(";")[0].strip().lower()
-    if webhook.content_type == FORM:
-        return media_type == FORM
-    return media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json"))
 
 
 def _show(answer: str | dict[str, str]) -> tuple[int, bytes, dict[str, str]]:

@@ -96,6 +96,8 @@ PLACES: Mapping[str, Callable[[Any], Placed]] = {
     "Fields": lambda value: resource(fields=value),
     "Field": lambda value: resource(fields=[value]),
     "Webhook": lambda value: webhook(**value),
+    "MessageKind": lambda value: webhook(contentType=value),
+    "MessageForm": lambda value: webhook(contentType="form", form=value),
     "Challenge": lambda value: webhook(challenge=value),
     "Poll": lambda value: webhook(poll=value),
     "State": lambda value: webhook(poll={"operation": "pets.list", "when": value}),

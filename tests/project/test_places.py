@@ -105,6 +105,7 @@ CASES: list[tuple[str, Files, str, str]] = [
     ("E_AUTH", demo(service={"auth": {"method": "bearer", "params": {}}}), "service.json", "{"),
     ("E_SIGNATURE_SCHEME", demo(service={"signature": {"scheme": "nonsense"}}), "service.json", '"nonsense"'),
     ("E_ENCODING", query(encoding="base64"), "resources.json", '"base64"'),
+    ("E_CONTENT_TYPE", demo(things=webhook(contentType=["json", "yaml"])), "resources.json", '"yaml"'),
     ("E_CHALLENGE", demo(things=webhook(challenge={"query": "c", "algorithm": "md5"})), "resources.json", "{"),
     ("E_METHOD", custom(method="{{verb}}"), "operations.json", '"{{verb}}"'),
     ("E_WEBHOOK_PATH", demo(things=webhook(path="/made")), "resources.json", '"/made"'),

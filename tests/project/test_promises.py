@@ -23,6 +23,7 @@ from connector.answers.pagination import PAGINATION_STYLES
 from connector.answers.streams import STREAM_KINDS
 from connector.auth.methods import AUTH_METHODS, find_auth_method
 from connector.digests import ALGORITHMS, ENCODINGS, KEY_ENCODINGS
+from connector.events.messages import MEDIA_TYPES, MESSAGE_KINDS
 from connector.events.public_keys import PUBLIC_KEYS
 from connector.events.signatures import SIGNATURE_SCHEMES, TIMESTAMPS
 from connector.model.polls import STARTS
@@ -98,6 +99,7 @@ OPEN: dict[str, set[str]] = {
     "Signature.encoding": set(ENCODINGS),
     "Signature.keyEncoding": set(KEY_ENCODINGS),
     "Signature.timestamp": set(TIMESTAMPS),
+    "MessageKind": {*MESSAGE_KINDS, *MEDIA_TYPES},
     "Challenge.algorithm": set(ALGORITHMS),
     "Challenge.encoding": set(ENCODINGS),
     "Operation.method": {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"},

@@ -71,7 +71,7 @@ def test_a_form_is_read_by_the_names_of_its_fields() -> None:
     (webhook,) = parse_connector(
         definition(META, contentType="application/x-www-form-urlencoded", payload=payload)
     ).webhooks
-    assert webhook.content_type == "application/x-www-form-urlencoded"
+    assert webhook.accepts == ("form",)
     headers = Headers({"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"})
     request = Request("POST", "https://x.example", headers=headers, body=b"MessageSid=SM1&Body=h%C3%A9&empty=")
     assert read_message(webhook, request) == {"MessageSid": "SM1", "Body": "hé", "empty": ""}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import copy
 import gzip
 import hashlib
 import hmac
@@ -198,12 +199,31 @@ async def test_T63_after_its_window_a_message_is_401_and_with_a_rotated_key_it_i
         assert await count(server) == 1
 
 
-async def test_T64_one_id_with_two_bodies_is_409_and_audited(server: Served) -> None:
-    first = await server.send({"id": "t-1"})
-    second = await server.send({"id": "t-2"})
-    assert (first.status_code, second.status_code, await count(server)) == (202, 409, 1)
-    (noted,) = await server.journal.audits()
-    assert (noted.action, noted.target) == ("webhook.conflict", first.json()["event"])
+@pytest.mark.parametrize(("conflict", "status"), [("accept", 202), ("refuse", 409)])
+async def test_T64_report_07_one_id_with_two_bodies_is_one_event_and_audited(
+    tmp_path: Path, conflict: str, status: int
+) -> None:
+    """Providers whose retries count their attempts would repeat a message that is refused for days."""
+    definition = copy.deepcopy(DEMO)
+    for webhook in definition["resources"][0]["webhooks"]:
+        webhook["conflict"] = conflict
+    async with served(settings_in(tmp_path, definition)) as server:
+        first = await server.send({"id": "t-1"})
+        second = await server.send({"id": "t-2"})
+        assert (first.status_code, second.status_code, await count(server)) == (202, status, 1)
+        assert second.json().get("event") == (first.json()["event"] if conflict == "accept" else None)
+        (noted,) = await server.journal.audits()
+        assert (noted.action, noted.target) == ("webhook.conflict", first.json()["event"])
+        (stored,) = await server.journal.events()
+        assert stored.event.data["id"] == "t-1"
+
+
+async def test_redteam_08_forged_messages_do_not_use_up_the_rate_of_signed_ones(tmp_path: Path) -> None:
+    async with served(settings_in(tmp_path, CONNECTOR_LIMIT_WEBHOOK_RATE="20")) as server:
+        forged = [await server.send(id=f"f-{n}", headers={"webhook-signature": "v1,AAAA"}) for n in range(60)]
+        assert {answer.status_code for answer in forged} == {401, 429}
+        assert (await server.send(id="right")).status_code == 202
+        assert await count(server) == 1
 
 
 async def test_T64_one_body_with_two_ids_and_one_id_at_two_webhooks_are_two_events(server: Served) -> None:
