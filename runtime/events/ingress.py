@@ -217,7 +217,7 @@ class Ingress:
             raise RequestRefused(400, "there are two webhook-id headers")
         if headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
             raise RequestRefused(415, "a message comes without Content-Encoding")
-        if find_kind(route.webhook.accepts, Request(scope["method"], "", headers)) is None:
+        if find_kind(route.webhook.accepts, Request(method=scope["method"], url="", headers=headers)) is None:
             raise RequestRefused(415, f"this webhook accepts {', '.join(route.webhook.accepts)}")
 
     def _take_turn(self, handle: str, kind: str) -> None:

@@ -38,7 +38,7 @@ def webhook(**members: Any) -> Webhook:
 
 def arrived(body: bytes, content_type: str = "") -> Request:
     headers = Headers({"content-type": content_type} if content_type else {})
-    return Request("POST", "https://hooks.example/webhooks/demo/made", headers, body)
+    return Request(method="POST", url="https://hooks.example/webhooks/demo/made", headers=headers, body=body)
 
 
 def data(hook: Webhook, body: bytes, content_type: str = "") -> dict[str, Any]:
