@@ -98,32 +98,22 @@ __all__ = [
 
 #: The modules of the names that are not errors.
 _HOMES = {
-    "Automation": "connector.events.automations",
-    "Chunk": "connector.messages",
-    "Config": "connector.model.service",
-    "Connector": "connector.model.definition",
-    "CustomOperation": "connector.model.definition",
-    "Event": "connector.messages",
-    "Field": "connector.model.definition",
-    "Headers": "connector.headers",
-    "InputMapping": "connector.events.automations",
-    "Operation": "connector.model.definition",
-    "Request": "connector.messages",
-    "Resource": "connector.model.definition",
-    "Response": "connector.messages",
-    "Result": "connector.messages",
-    "Service": "connector.model.service",
-    "Stream": "connector.messages",
-    "Webhook": "connector.model.definition",
-    "add_kind": "connector.parsing.tables",
-    "build_request": "connector.requests.build",
-    "find_lints": "connector.parsing.lint",
-    "find_problems": "connector.parsing.connectors",
-    "map_event": "connector.events.mapping",
-    "map_response": "connector.answers.mapping",
-    "parse_automation": "connector.parsing.automations",
-    "parse_connector": "connector.parsing.connectors",
-    "parse_mapping": "connector.parsing.automations",
+    name: f"connector.{module}"
+    for module, names in {
+        "answers.mapping": ("map_response",),
+        "events.automations": ("Automation", "InputMapping"),
+        "events.mapping": ("map_event",),
+        "headers": ("Headers",),
+        "messages": ("Chunk", "Event", "Request", "Response", "Result", "Stream"),
+        "model.definition": ("Connector", "CustomOperation", "Field", "Operation", "Resource", "Webhook"),
+        "model.service": ("Config", "Service"),
+        "parsing.automations": ("parse_automation", "parse_mapping"),
+        "parsing.connectors": ("find_problems", "parse_connector"),
+        "parsing.lint": ("find_lints",),
+        "parsing.tables": ("add_kind",),
+        "requests.build": ("build_request",),
+    }.items()
+    for name in names
 }
 
 

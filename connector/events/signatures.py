@@ -60,8 +60,8 @@ ReadTemplate = Callable[[str], Template | None]
 class Verified(NamedTuple):
     """What a signature vouches for: the sender's id of the message and the time of sending, where the scheme has them.
 
-    `timestamp` is in seconds since the epoch. An id that the signature does not cover is given all the same: it tells
-    repetitions apart, and whoever could change it could not have signed another body.
+    `timestamp` is in seconds since the epoch. An id that the signature does not cover is returned too: it identifies
+    repetitions, and a sender who can change it cannot sign another body.
     """
 
     id: str | None = None
@@ -161,7 +161,7 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hmac:
-    """A keyed hash over what `signed` says, in a header, as most providers have it."""
+    """A keyed hash over the `signed` text, in a header, as most providers send it."""
 
     recipe: Recipe
     algorithm: str
@@ -221,7 +221,7 @@ class Ed25519(Asymmetric):
 
 @dataclass(frozen=True, slots=True)
 class Bearer:
-    """The secret itself, in a header: `Authorization: Bearer <secret>` unless told; it vouches for no body."""
+    """The secret itself, in a header, by default `Authorization: Bearer <secret>`; it does not cover the body."""
 
     header: str = "Authorization"
     prefix: str = "Bearer "
@@ -229,7 +229,7 @@ class Bearer:
 
     @classmethod
     def from_json(cls, source: Source, template: ReadTemplate) -> Self:  # noqa: ARG003 - one signature for all rows
-        """Reads `header`, `prefix` and `idHeader`; in a header of its own the token stands alone unless told."""
+        """Reads `header`, `prefix` and `idHeader`; in a header of its own the token has no prefix by default."""
         alone = source.get("header", "authorization").lower() != "authorization"
         given = _given(source, {"header": "header", "prefix": "prefix", "id_header": "idHeader"})
         return cls(**({"prefix": ""} | given if alone else given))

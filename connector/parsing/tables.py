@@ -30,7 +30,7 @@ class Table:
     """One table: its rows, what a row is, and how a name is written as a key."""
 
     rows: dict[str, Any]
-    #: What a row is, in words for the author of one that does not fit.
+    #: What a row is, in words for the author of a row that does not fit.
     holds: str
     fits: Callable[[Any], bool]
     key: Callable[[str], str] = str
