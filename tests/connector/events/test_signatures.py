@@ -154,6 +154,16 @@ def test_the_id_of_an_unsigned_message_is_where_its_scheme_says() -> None:
     assert message_id(Bearer(), request) is None
 
 
+@pytest.mark.parametrize("id", ["", "ä", "x" * 4097])
+def test_a_message_without_a_usable_id_is_refused(id: str) -> None:
+    key = base64.b64decode(SECRET.removeprefix("whsec_"))
+    digest = hmac.digest(key, f"{id}.{NOW}.{{}}".encode(), "sha256")
+    signature = f"v1,{base64.b64encode(digest).decode()}"
+    headers = {"webhook-id": id, "webhook-timestamp": str(NOW), "webhook-signature": signature}
+    with pytest.raises(InvalidSignature):
+        StandardWebhooks().verify(Request("POST", "/", headers=Headers(headers), body=b"{}"), [SECRET], NOW)
+
+
 def test_an_empty_secret_signs_nothing() -> None:
     with pytest.raises(ValueError, match="a secret is not empty"):
         sign([""], "evt_1", NOW, b"{}")

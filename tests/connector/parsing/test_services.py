@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from connector.auth.methods import NoAuth
 from connector.errors import InvalidDefinition
+from connector.events.signatures import SIGNATURE_SCHEMES, ReadTemplate, Undeclared
 from connector.parsing.connectors import Source, parse_connector, read_connector
+from connector.templates import Template
 
 
 def service(**block: Any) -> dict[str, Any]:
@@ -21,6 +24,21 @@ def errors(*sources: Source | None, **more: Any) -> list[tuple[str, str]]:
         parse_connector(*sources, **more)  # type: ignore[arg-type]
     assert all(each.is_error for each in caught.value.problems)
     return [(each.code, each.pointer) for each in caught.value.problems]
+
+
+class TemplateScheme(Undeclared):
+    """A scheme of a plug-in, which compiles a template of its block."""
+
+    @classmethod
+    def from_json(cls, source: Mapping[str, Any], template: ReadTemplate) -> Any:
+        return template("realm"), template("none")
+
+
+def test_a_scheme_of_a_plug_in_reads_templates_of_its_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SIGNATURE_SCHEMES, "template", TemplateScheme)
+    block = {"scheme": "template", "realm": "for {{id}}"}
+    found = parse_connector(service(signature=block)).service.signature
+    assert found == (Template.from_text("for {{id}}"), None)
 
 
 @pytest.mark.parametrize(
