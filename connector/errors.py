@@ -74,6 +74,17 @@ class ConnectorError(Exception):
         #: How to fix it, in one sentence; may be empty.
         self.hint = hint
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles and copies the error with all its members, whatever its constructor takes."""
+        return _restore, (type(self), self.args, self.__dict__)
+
+
+def _restore(kind: type[ConnectorError], args: tuple[Any, ...], members: Mapping[str, Any]) -> ConnectorError:
+    """The error as it was before it was pickled."""
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(members)
+    return error
+
 
 class InvalidDefinition(ConnectorError):
     """A definition has errors; `.problems` lists all of them."""

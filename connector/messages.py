@@ -48,6 +48,19 @@ class Stream:
             for piece in self.pieces
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles what can be pickled: a description in place of an iterator, which no other process can read."""
+        pieces = tuple(Stream((each,)).describe() if hasattr(each, "__aiter__") else each for each in self.pieces)
+        return Stream, (pieces, self.delimiter, self.content_type)
+
+    def __copy__(self) -> Stream:
+        """The stream itself, which never changes."""
+        return self
+
+    def __deepcopy__(self, _: Any) -> Stream:
+        """The stream itself."""
+        return self
+
     def masked(self, secrets: Iterable[str]) -> Stream:
         """Returns the same stream with `***` in place of each secret in its bytes."""
         hidden = tuple(secrets)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from runtime.http.options import HttpOptions
     from runtime.runtime import Runtime
     from runtime.server.app import create_app
+    from runtime.sync import SyncRuntime
 
 __all__ = [
     "BlockedAddress",
@@ -63,6 +64,7 @@ __all__ = [
     "ResponseError",
     "Runtime",
     "Settings",
+    "SyncRuntime",
     "TransportError",
     "UnknownConnector",
     "UnknownOperation",
@@ -79,6 +81,7 @@ _HOMES = {
     "Limits": "runtime.config.settings",
     "Runtime": "runtime.runtime",
     "Settings": "runtime.config.settings",
+    "SyncRuntime": "runtime.sync",
     "Vault": "runtime.config.vault",
     "create_app": "runtime.server.app",
     "load_settings": "runtime.config.settings",

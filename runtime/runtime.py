@@ -18,6 +18,7 @@ from connector.events.automations import InputMapping
 from connector.messages import Event, Result
 from connector.parsing.automations import parse_mapping
 from runtime.calls.caller import Caller
+from runtime.calls.loops import Place, leave_to_parent
 from runtime.calls.sender import Sleep
 from runtime.config.catalog import Catalog
 from runtime.config.settings import Settings, load_settings
@@ -88,6 +89,8 @@ class Runtime(Caller):
         self._listeners: Listeners | None = None
         #: What the application of a host does with this runtime, once there is a router.
         self._lifespan: Lifespan | None = None
+        #: Where the journal was opened, or first used.
+        self._journal_place: Place | None = None
         self._own_calls = OwnCalls()
 
     async def __aenter__(self) -> Self:
@@ -97,6 +100,7 @@ class Runtime(Caller):
                 from runtime.journal.journal import Journal
 
                 self.journal = self._opened = await Journal.open(self._journal_url)
+            self._journal_place = Place.here()
             self._listen()
             if self._lifespan is not None and not self._lifespan.has_begun:
                 # An application that is mounted has no lifespan of its own, so its work begins with the runtime.
@@ -113,8 +117,22 @@ class Runtime(Caller):
             # The last one to hold it is the work that this runtime began itself.
             await self._lifespan.stop(unless_applications=True)
 
+    def _begin_anew_after_fork(self) -> bool:
+        if not super()._begin_anew_after_fork():
+            return False
+        leave_to_parent(self._opened, self._listeners)
+        if self._opened is not None:
+            self.journal = self._opened = None
+        if self._listeners is not None:
+            self._listeners = self._listeners.copy()
+        if self._lifespan is not None and self._lifespan.has_begun:
+            leave_to_parent(self._lifespan)
+            self._lifespan = None
+        return True
+
     async def aclose(self) -> None:
         """Stops calling functions, and closes what was opened. The runtime may be used again afterwards."""
+        self._begin_anew_after_fork()
         if self._listeners is not None:
             await self._listeners.stop()
         if self._opened is not None:
@@ -132,7 +150,7 @@ class Runtime(Caller):
 
         url = self._journal_url or self.settings.journal or "sqlite://"
         async with await Journal.open(url) as journal:
-            self.journal = journal
+            self.journal, self._journal_place = journal, Place.here()
             self._listen()
             try:
                 yield journal
@@ -201,16 +219,21 @@ class Runtime(Caller):
         events = self._own_calls.events(self.catalog.of(connection), connection, operation, result, self.clock())
         if not events:
             return result
+        self._begin_anew_after_fork()
         if self.journal is None:
             if self._listeners is not None:
                 self._listeners.tell(events)
             if self._journal_url is None:
                 return result
-            said = "the event of this call was not kept: the journal is open within `async with` only"
-            return replace(result, warnings=(*result.warnings, said))
-        try:
-            await self.journal.append(events)
-        except JournalUnavailable as error:
-            said = f"the event of this call was not kept: {error.message}"
-            return replace(result, warnings=(*result.warnings, said))
-        return result
+            why = "the journal is open within `async with` only"
+        elif self._journal_place not in (None, Place.here()):
+            # Its threads and tasks are in another loop, or in the parent of a fork, and would never answer.
+            why = "the journal was opened in another event loop or process"
+        else:
+            try:
+                await self.journal.append(events)
+            except JournalUnavailable as error:
+                why = error.message
+            else:
+                return result
+        return replace(result, warnings=(*result.warnings, f"the event of this call was not kept: {why}"))

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -74,18 +75,29 @@ class Caller:
         )
         #: How many `async with` are open.
         self._holds = 0
+        self._process = os.getpid()
         self._configs: dict[str, tuple[Connector, Config]] = {}
         self._configured = vault.version()
 
     async def __aenter__(self) -> Self:
+        self._begin_anew_after_fork()
         self._holds += 1
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Closes it after the last `async with` that holds it, the one of an application included."""
+        if self._begin_anew_after_fork():
+            return
         self._holds -= 1
         if not self._holds:
             await self.aclose()
+
+    def _begin_anew_after_fork(self) -> bool:
+        """Leaves to the parent process what it opened; True if that was to be done."""
+        if self._process == os.getpid():
+            return False
+        self._process, self._holds = os.getpid(), 0
+        return True
 
     @property
     def is_held(self) -> bool:
@@ -229,7 +241,7 @@ class Caller:
 
     async def pages(
         self, connection: str, operation: str, inputs: Inputs, *, max_pages: int = MAX_PAGES
-    ) -> AsyncIterator[Result]:
+    ) -> AsyncGenerator[Result, None]:
         """The result of each page of a list; one result for an operation without pagination.
 
         The last one is `truncated` if there are more than `max_pages`. Raises as `call` does, and MappingError where
@@ -253,7 +265,7 @@ class Caller:
 
     async def records(
         self, connection: str, operation: str, inputs: Inputs, *, max_pages: int | None = None
-    ) -> AsyncIterator[dict[str, Any]]:
+    ) -> AsyncGenerator[dict[str, Any], None]:
         """The records of all pages of a list, one by one; the one object of any other operation.
 
         Raises as `pages` does, and MappingError at the end if there are more pages and `max_pages` was not given.
@@ -266,7 +278,7 @@ class Caller:
                 raise MappingError(f"there are more than {limit} pages", hint="set max_pages", operation=operation)
             del result  # as `walk` does
 
-    async def stream(self, connection: str, operation: str, inputs: Inputs) -> AsyncIterator[Chunk]:
+    async def stream(self, connection: str, operation: str, inputs: Inputs) -> AsyncGenerator[Chunk, None]:
         """The answer as it comes: a chunk for each message of a stream, or for each piece of a binary answer.
 
         An answer that is one document is one chunk, or one for each of its records; `call` returns all chunks of a

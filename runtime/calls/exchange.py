@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import secrets
 import uuid
 from collections.abc import AsyncGenerator, Callable, Iterable
@@ -18,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 from connector.answers.failures import provider_message
 from connector.answers.mapping import map_turns, read_leniently
 from connector.auth.methods import GrantAuth
-from connector.errors import ConfigurationError, MappingError, MissingCredentials, RateLimited, ResponseError
+from connector.errors import MappingError, MissingCredentials, RateLimited, ResponseError
 from connector.messages import Chunk, Request, Response, Result, Stream, without_query
 from connector.model.definition import Connector, Operation
 from connector.model.service import SHORTEST_TOKEN, Config, missing_value
 from connector.protocols import Auth, Moment
 from connector.templates import Unrenderable
 from connector.urls import origin_of
+from runtime.calls.loops import PerLoop
 from runtime.calls.retries import is_limit, read_wait
 from runtime.calls.sender import Authorise, Sender, Sent, Sleep, Transmits
 from runtime.calls.streams import Opening, chunks_of, read_chunks, streams
@@ -110,11 +110,7 @@ class Exchange:
         self._clock = clock
         self._nonce = nonce
         self._routes = Routes(settings, known)
-        self._client: Client | None = None
-        self._clients: dict[str, Client] = {}
-        self._closing: AsyncGenerator[None, None] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._process = os.getpid()
+        self._clients = PerLoop(self._make_clients, lambda clients: clients.aclose())
         self._sender = Sender(
             clock=clock, sleep=sleep, total=settings.limits.retrying, patience=settings.limits.deadline
         )
@@ -123,10 +119,7 @@ class Exchange:
 
     async def aclose(self) -> None:
         """Closes every connection to providers; the next call opens them again."""
-        if self._loop is asyncio.get_running_loop() and self._process == os.getpid():
-            closing, self._client, self._clients, self._closing = self._closing, None, {}, None
-            if closing is not None:
-                await closing.aclose()
+        await self._clients.aclose()
 
     async def make(self, call: PreparedCall, client: Transmits | None = None) -> tuple[Result, Response]:
         """The mapped answer to a call, and the answer itself; raises as `Caller.call` does.
@@ -220,51 +213,34 @@ class Exchange:
     def client_of(self, connection: str) -> Client:
         """The client of one connection, which sends requests through the guard and along the connection's route.
 
-        Raises ConfigurationError while another event loop uses the client.
+        Each event loop, and each process that was forked, has connections of its own.
         """
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop or self._process != os.getpid():
-            self._begin_anew(loop)
-        client = self._clients.get(connection)
-        if client is None:
-            if self._client is None:
-                # The HTTP library takes 75 ms to import, so only a call imports it.
-                from runtime.http.client import Client
+        return self._clients.here().of(connection)
 
-                guard = Guard(frozenset(map(origin_of, self._settings.named_base_urls())))
-                self._client = Client(guard, self._settings.limits, transport=self._transport)
-                self._closing = _close_with_loop(self._client)
-            client = self._clients[connection] = self._client.along(self._routes.of(connection))
+    def _make_clients(self) -> _Clients:
+        # The HTTP library takes 75 ms to import, so only a call imports it.
+        from runtime.http.client import Client
+
+        guard = Guard(frozenset(map(origin_of, self._settings.named_base_urls())))
+        return _Clients(Client(guard, self._settings.limits, transport=self._transport), self._routes)
+
+
+class _Clients:
+    """The clients of all connections, which share the open connections of one event loop."""
+
+    def __init__(self, client: Client, routes: Routes) -> None:
+        self._client = client
+        self._routes = routes
+        self._along: dict[str, Client] = {}
+
+    def of(self, connection: str) -> Client:
+        client = self._along.get(connection)
+        if client is None:
+            client = self._along[connection] = self._client.along(self._routes.of(connection))
         return client
 
-    def _begin_anew(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Lets a new event loop, or a process that was forked, begin with connections of its own."""
-        if self._loop is not None and self._process == os.getpid() and self._loop.is_running():
-            message = "calls of one runtime were made in two event loops at once"
-            raise ConfigurationError(message, hint="each thread that runs an event loop needs a Runtime of its own")
-        if self._process != os.getpid():
-            # They are the parent's, and are not even to be closed here.
-            self._left = self._client, self._closing
-        self._client, self._clients, self._closing = None, {}, None
-        self._loop, self._process = loop, os.getpid()
-
-
-def _close_with_loop(client: Client) -> AsyncGenerator[None, None]:
-    """Returns a generator that closes a client when it is closed, at the latest by the end of the event loop.
-
-    An event loop that ends in order closes the asynchronous generators that were begun in it (PEP 525).
-    """
-
-    async def close() -> AsyncGenerator[None, None]:
-        try:
-            yield
-        finally:
-            await client.aclose()
-
-    begun = close()
-    with contextlib.suppress(StopIteration):
-        begun.__anext__().send(None)  # as far as its `yield`, which waits for nothing
-    return begun
+    async def aclose(self) -> None:
+        await self._client.aclose()
 
 
 def failure_of(found: Operation, operation: str, result: Result, response: Response, now: float) -> ResponseError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import weakref
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -62,8 +63,8 @@ class Pace:
         #: When the last calls began, as many as may begin in one period.
         self._begun: deque[float] = deque(maxlen=self.limit.requests or 0)
         self._held = 0.0
-        self._waiting = 0
-        self._loop: asyncio.AbstractEventLoop | None = None
+        #: Of each event loop that makes calls; what began in one that is gone has ended with it.
+        self._queues: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Queue] = weakref.WeakKeyDictionary()
 
     @property
     def is_free(self) -> bool:
@@ -76,26 +77,26 @@ class Pace:
         """Waits for a slot and a turn; `leave` follows. Raises TimeoutError if there is none in so many seconds."""
         if patience is not None and self.expected(monotonic()) > patience:
             raise TimeoutError
-        queue, slots = self._find_queue()
-        self._waiting += 1
+        queue = self._find_queue()
+        queue.waiting += 1
         try:
             async with asyncio.timeout(patience):
-                await slots.acquire()
+                await queue.slots.acquire()
                 try:
-                    async with queue:
+                    async with queue.turn:
                         begins = monotonic()
                         if (wait := self.wait(begins)) > 0:
                             await sleep(wait)
                         self._begun.append(max(begins + wait, monotonic()))
                 except BaseException:
-                    slots.release()
+                    queue.slots.release()
                     raise
         finally:
-            self._waiting -= 1
+            queue.waiting -= 1
 
     def leave(self) -> None:
         """Frees the slot of a call that has ended."""
-        self._find_queue()[1].release()
+        self._find_queue().slots.release()
 
     def wait(self, now: float) -> float:
         """Seconds until a call may begin, if it is the next one: never more begin than allowed in any period."""
@@ -119,13 +120,27 @@ class Pace:
         """Seconds for which the provider wants no requests."""
         return max(0.0, self._held - now)
 
-    def _find_queue(self) -> tuple[asyncio.Lock, asyncio.Semaphore]:
-        """The queue of the running event loop: what began in another one has ended with it."""
+    @property
+    def _waiting(self) -> int:
+        """How many wait, in loops that still run."""
+        return sum(queue.waiting for loop, queue in list(self._queues.items()) if not loop.is_closed())
+
+    def _find_queue(self) -> _Queue:
+        """The queue of the running event loop."""
         loop = asyncio.get_running_loop()
-        if self._loop is not loop:
-            self._loop, self._waiting = loop, 0
-            self._queue = asyncio.Lock(), asyncio.Semaphore(self.limit.concurrency or _UNLIMITED)
-        return self._queue
+        queue = self._queues.get(loop)
+        if queue is None:
+            queue = self._queues[loop] = _Queue(asyncio.Semaphore(self.limit.concurrency or _UNLIMITED))
+        return queue
+
+
+@dataclass(slots=True)
+class _Queue:
+    """The calls of one connection in one event loop."""
+
+    slots: asyncio.Semaphore
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    waiting: int = 0
 
 
 @dataclass(slots=True)

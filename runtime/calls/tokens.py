@@ -27,6 +27,7 @@ from connector.errors import (
 from connector.messages import Request, Response
 from connector.model.service import Config
 from connector.templates import Unrenderable
+from runtime.calls.loops import Place
 from runtime.config.connections import hint_to_set
 from runtime.config.vault import Vault
 
@@ -70,7 +71,8 @@ class Authoriser:
         self._unsaved: dict[str, Grant] = {}
         self._rejected: dict[str, tuple[Grant, float]] = {}
         self._failures: dict[str, _Failure] = {}
-        self._renewals: dict[str, asyncio.Task[Grant]] = {}
+        #: By connection, and by the loop that renews.
+        self._renewals: dict[tuple[str, Place], asyncio.Task[Grant]] = {}
 
     async def grant(self, connection: str, auth: GrantAuth, config: Config, *, refused: Grant | None = None) -> Grant:
         """A grant whose token can be used now; `refused` is a grant that the provider no longer accepts.
@@ -81,11 +83,12 @@ class Authoriser:
         known = self._known.get(connection)
         if known is not None and _differs(known, refused) and known.is_fresh(self._clock()):
             return known
-        task = self._renewals.get(connection)
+        here = connection, Place.here()
+        task = self._renewals.get(here)
         if task is None:
             task = asyncio.create_task(self._renew(connection, auth, config, refused))
-            self._renewals[connection] = task
-            task.add_done_callback(lambda done: self._end(connection, done))
+            self._renewals[here] = task
+            task.add_done_callback(lambda done: self._end(here, done))
         return await asyncio.shield(task)
 
     def reject(self, connection: str, grant: Grant) -> None:
@@ -103,10 +106,12 @@ class Authoriser:
 
     async def finish(self) -> None:
         """Waits for the renewals that have begun."""
-        await asyncio.gather(*self._renewals.values(), return_exceptions=True)
+        here = Place.here()
+        running = [task for (_, place), task in self._renewals.items() if place == here]
+        await asyncio.gather(*running, return_exceptions=True)
 
-    def _end(self, connection: str, task: asyncio.Task[Grant]) -> None:
-        self._renewals.pop(connection, None)
+    def _end(self, here: tuple[str, Place], task: asyncio.Task[Grant]) -> None:
+        self._renewals.pop(here, None)
         if not task.cancelled():
             task.exception()  # the call that waited for it may have been cancelled
 

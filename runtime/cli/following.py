@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from connector.errors import ConfigurationError
 from connector.messages import Chunk, Result
@@ -25,7 +25,7 @@ from runtime.runtime import Runtime
 async def _chunks(
     runtime: Runtime, connection: str, operation: str, values: Mapping[str, Any]
 ) -> AsyncIterator[AsyncGenerator[Chunk, None]]:
-    stream = cast("AsyncGenerator[Chunk, None]", runtime.stream(connection, operation, values))
+    stream = runtime.stream(connection, operation, values)
     async with runtime, contextlib.aclosing(stream):
         yield stream
 

@@ -55,6 +55,10 @@ if sys.platform == "win32":  # pragma: no cover - checks run on POSIX
             return False
         return True
 
+    def unlock(file: int) -> None:
+        """Lets go of the lock, and closes the file."""
+        os.close(file)
+
     def sync_folder(folder: Path) -> None:
         """A folder has no file descriptor here."""
 
@@ -68,6 +72,14 @@ else:
         except BlockingIOError:
             return False
         return True
+
+    def unlock(file: int) -> None:
+        """Lets go of the lock, and closes the file.
+
+        To close it would not do: the child of a fork has the file open too, and would hold the lock (flock(2)).
+        """
+        fcntl.flock(file, fcntl.LOCK_UN)
+        os.close(file)
 
     def sync_folder(folder: Path) -> None:
         """Makes a rename in the folder durable."""

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from connector.errors import ConfigurationError
-from runtime.config.files import make_home, sync_folder, try_lock
+from runtime.config.files import make_home, sync_folder, try_lock, unlock
 from runtime.config.keys import HOW_TO, KEY_VARIABLE, OLD_KEY_VARIABLE, Key, Keys
 
 VERSION = 1
@@ -305,7 +305,7 @@ class Store:
             self._read = None, _Document()
             yield
         finally:
-            os.close(lock)
+            unlock(lock)
 
 
 def open_store(path: Path | None, environment: Mapping[str, str]) -> Store | None:

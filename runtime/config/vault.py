@@ -12,7 +12,6 @@ import contextlib
 import datetime
 import hashlib
 import json
-import os
 import tomllib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
@@ -31,7 +30,7 @@ from connector.model.service import Config, Service, missing_value
 from connector.templates import Unrenderable, render_url
 from connector.urls import origin_of
 from runtime.config.connections import DEDUPES, INBOUND, hint_to_set, read_variable, variable_name
-from runtime.config.files import try_lock
+from runtime.config.files import try_lock, unlock
 from runtime.config.settings import Settings
 from runtime.config.store import Entry, Kind, Store
 
@@ -176,7 +175,7 @@ class Vault:
                 raise TransportError(message, hint="end that process if it hangs", sent=False) from None
             yield
         finally:
-            os.close(lock)
+            unlock(lock)
 
     def _stored(self, connection: str, name: str) -> Entry | None:
         """The entry of a value that comes from the store, because nothing before it has one."""

@@ -11,10 +11,10 @@ import contextlib
 import hashlib
 import random
 import re
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from connector.answers.mapping import map_response
 from connector.describe.samples import make_answers, read_example
@@ -33,7 +33,7 @@ from connector.errors import (
     did_you_mean,
 )
 from connector.events.automations import EVENT, MISSING, Automation, Step
-from connector.messages import Chunk, Event, Request, Result
+from connector.messages import Event, Request, Result
 from connector.model.definition import Operation
 from connector.parsing.automations import read_automation
 from connector.parsing.schema import Document, Finding
@@ -179,7 +179,7 @@ class Automations:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f"{path.name}.part")
         size, status = 0, 200
-        chunks = cast("AsyncGenerator[Chunk, None]", self._caller.stream(step.connection, step.operation, inputs))
+        chunks = self._caller.stream(step.connection, step.operation, inputs)
         with partial.open("wb") as file:
             async with contextlib.aclosing(chunks):
                 async for chunk in chunks:

@@ -60,6 +60,12 @@ class Listeners:
             raise ValueError(f"a function named {name} receives events already; give this one another name")
         self._listeners[name] = Listener(name, wanted, function)
 
+    def copy(self) -> Listeners:
+        """The same functions, of which none is called yet."""
+        made = Listeners(sleep=self._sleep, chance=self._chance)
+        made._listeners = dict(self._listeners)
+        return made
+
     def start(self, journal: Journal) -> None:
         """Calls functions with the events of a journal from now on, also those that were added since."""
         self._journal = journal
@@ -77,10 +83,12 @@ class Listeners:
 
     async def stop(self) -> None:
         """Stops calling functions; without a journal it waits for those that are running."""
+        # Those of another loop have ended with it.
+        tasks = [task for task in self._tasks if task.get_loop() is asyncio.get_running_loop()]
         if self._journal is not None:
-            for task in self._tasks:
+            for task in tasks:
                 task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._started.clear()
         self._journal = None
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import pickle
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from connector.errors import (
     JournalUnavailable,
     MappingError,
     MissingCredentials,
+    NeedsReauthorization,
     NotInJournal,
     OriginChanged,
     Problem,
@@ -29,6 +32,7 @@ from connector.errors import (
     TransportError,
     UnknownConnector,
     UnknownOperation,
+    UnknownOutcome,
     did_you_mean,
     problem_document,
 )
@@ -202,3 +206,62 @@ def test_an_error_without_a_docstring_is_titled_by_its_code() -> None:
         code = "E_BARE"
 
     assert problem_document(Bare("x"))["title"] == "E_BARE"
+
+
+def made_errors() -> list[ConnectorError]:
+    """An error of each class, with all its members."""
+    request, problem = Request("POST", "https://demo.example", body=b"{}"), Problem("E_A", "a", "do", "/a", "f", 1, 2)
+    result = Result(ok=False, status=429, raw={"a": [1]}, request=request, warnings=("w",))
+    inputs, call = [InputProblem("x", "x is missing")], {"hint": "wait", "operation": "a.b", "request": request}
+    refused: dict[str, Any] = {"operation": "a.b", "result": result, "response": Response(429, body=b"x")}
+    return [
+        ConnectorError("it broke", hint="mend it"),
+        InvalidDefinition([problem, problem]),
+        InputError("a.b", inputs, hint="see"),
+        MissingCredentials("demo", inputs, hint="set"),
+        NeedsReauthorization("demo", inputs),
+        OriginChanged("demo", {"key": "https://a"}, "https://b", hint="enter"),
+        UnknownOperation("demo", "a.c", ["a.b"]),
+        UnknownConnector("dem", ["demo"]),
+        ConfigurationError("no file", hint="make it"),
+        NotInJournal("event", "e1"),
+        JournalUnavailable("full", hint="free", retry_after=9.0),
+        InvalidSignature.refused(),
+        RequestRefused(429, "slow", hint="wait", headers={"Retry-After": "1"}, document={"code": "E_X"}),
+        MappingError("no", response=Response(200, body=b"x"), hint="h", operation="a.b", request=request),
+        TransportError("no", **call, sent=False, temporary=False),  # type: ignore[arg-type]
+        UnknownOutcome("no", **call),  # type: ignore[arg-type]
+        BlockedAddress("no", **call),
+        ResponseError("said", **refused, hint="h", provider_code="c"),
+        RateLimited("slow", **refused, retry_after=2.5),
+    ]
+
+
+def test_an_error_of_each_class_is_made() -> None:
+    assert {type(each) for each in made_errors()} == set(CLASSES)
+
+
+@pytest.mark.parametrize("error", made_errors(), ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize(
+    "again", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))], ids=["copy", "deep", "pickle"]
+)
+def test_E4_an_error_pickles_and_copies_as_it_is(error: ConnectorError, again: Any) -> None:
+    error.add_note("a note")
+    made = again(again(error))
+    assert type(made) is type(error)
+    assert (str(made), made.args, made.__dict__) == (str(error), error.args, error.__dict__)
+    made.hint = "another"
+    assert error.hint != "another"
+
+
+def test_E4_an_error_of_somebody_else_below_ours_pickles_too() -> None:
+    made = pickle.loads(pickle.dumps(Theirs(7)))
+    assert (type(made), made.seven, str(made)) == (Theirs, 7, "7 of them")
+
+
+class Theirs(ConnectorError):
+    """An error of a host."""
+
+    def __init__(self, seven: int) -> None:
+        super().__init__(f"{seven} of them")
+        self.seven = seven

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
+import pickle
 import urllib.parse
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,6 +19,7 @@ from connector.errors import BlockedAddress, MappingError, RateLimited, Response
 from connector.headers import Headers
 from connector.messages import (
     MASK,
+    Chunk,
     Event,
     Request,
     Response,
@@ -183,3 +189,27 @@ def test_secrets_in_the_bytes_of_a_stream_are_masked() -> None:
     assert request.masked().body == Stream((b"a ***",), b"--b")
     assert request.text == "a s3cret"
     assert request.json is None
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))])
+def test_E4_a_message_pickles_and_copies_as_it_is(again: Any) -> None:
+    request = Request("POST", "https://x.example/", Headers({"A": "b"}), Stream((b"a", Path("b.txt")), b"--"))
+    values = [
+        request,
+        Response(200, Headers({"A": "b"}), b"x"),
+        Result(ok=True, status=200, fields={"a": [1]}, raw={"a": [1]}, warnings=("w",), request=request, run="r"),
+        Chunk({"a": 1}, "raw", event="e", id="1", warnings=("w",)),
+        Event("1", "/h/default", "r/e", None, "2026-01-01T00:00:00Z", {"a": 1}),
+    ]
+    assert [again(each) for each in values] == values
+
+
+async def pieces() -> AsyncIterator[bytes]:
+    yield b"once"
+
+
+def test_E4_a_body_that_only_this_process_can_read_is_pickled_as_it_is_shown() -> None:
+    source = pieces()
+    stream = Stream((b"a ", source))
+    assert copy.deepcopy(stream) is copy.copy(stream) is stream
+    assert pickle.loads(pickle.dumps(stream)) == Stream((b"a ", b"<content of a stream>"))

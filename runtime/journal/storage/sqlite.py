@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from connector.errors import ConfigurationError
-from runtime.config.files import make_home, try_lock
+from runtime.config.files import make_home, try_lock, unlock
 from runtime.journal.storage.migrate import check_version, migrate
 from runtime.journal.storage.migrations import HEAD
 from runtime.journal.storage.statements import Prepared
@@ -120,7 +120,7 @@ class SQLite:
         self._reading.dispose()
         self.engine.dispose()
         if self._lock is not None:
-            os.close(self._lock)
+            unlock(self._lock)
             self._lock = None
 
     def _connect(self, name: str) -> Any:

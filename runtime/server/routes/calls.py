@@ -34,7 +34,7 @@ def add_routes(router: APIRouter, services: Find) -> None:
         caller, name = services().caller, str(ConnectionName(handle, connection))
         values = _read_inputs(find_operation(caller, handle, operation)[1], inputs)
         if "text/event-stream" in request.headers.get("accept", ""):
-            chunks = cast("AsyncGenerator[Chunk, None]", caller.stream(name, operation, values))
+            chunks = caller.stream(name, operation, values)
             # A failure before the first chunk is still an answer of its own.
             first = await anext(chunks, None)
             return cast("JsonResponse", stream_response(_messages(first, chunks)))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from connector.errors import ConfigurationError
-from runtime.config.files import create_file, make_home, try_lock
+from runtime.config.files import create_file, make_home, try_lock, unlock
 
 
 def test_a_file_is_created_once_and_then_left_as_it_is(tmp_path: Path) -> None:
@@ -60,3 +60,13 @@ def test_a_lock_is_held_by_one_open_file(tmp_path: Path) -> None:
     os.close(first)
     assert try_lock(second)
     os.close(second)
+
+
+def test_E3_a_lock_is_let_go_of_although_the_child_of_a_fork_has_its_file_open(tmp_path: Path) -> None:
+    lock = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT)
+    inherited, other = os.dup(lock), os.open(tmp_path / "lock", os.O_RDWR)
+    assert (try_lock(lock), try_lock(other)) == (True, False)
+    unlock(lock)
+    assert try_lock(other)
+    os.close(inherited)
+    unlock(other)

@@ -151,16 +151,3 @@ async def test_E3_every_event_loop_and_every_process_has_connections_of_its_own(
         await server.all_closed()
     assert (done.stdout, done.stderr) == ("200 200 200\n200\n200\n", "")
     assert server.connections == 5
-
-
-async def test_E3_two_event_loops_at_once_are_an_error_at_once(tmp_path: Path) -> None:
-    from connector.errors import ConfigurationError
-
-    async def play(peer: Peer) -> None:
-        await peer.request()
-        await peer.answer()
-
-    async with serving(play) as server, demo(tmp_path, server, retry=1) as rt:
-        await rt.call("demo", "s.get", {})
-        with pytest.raises(ConfigurationError, match="two event loops at once"):
-            await asyncio.to_thread(lambda: asyncio.run(rt.call("demo", "s.get", {})))  # type: ignore[arg-type]
