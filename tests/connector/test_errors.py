@@ -210,7 +210,10 @@ def test_an_error_without_a_docstring_is_titled_by_its_code() -> None:
 
 def made_errors() -> list[ConnectorError]:
     """An error of each class, with all its members."""
-    request, problem = Request("POST", "https://demo.example", body=b"{}"), Problem("E_A", "a", "do", "/a", "f", 1, 2)
+    request, problem = (
+        Request("POST", "https://demo.example", body=b"{}"),
+        Problem("E_A", "a", hint="do", pointer="/a", file="f", line=1, column=2),
+    )
     result = Result(ok=False, status=429, raw={"a": [1]}, request=request, warnings=("w",))
     inputs, call = [InputProblem("x", "x is missing")], {"hint": "wait", "operation": "a.b", "request": request}
     refused: dict[str, Any] = {"operation": "a.b", "result": result, "response": Response(429, body=b"x")}
