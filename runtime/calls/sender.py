@@ -165,7 +165,7 @@ class Sender:
                     return outcome, sent, attempt
                 told = read_wait(outcome, self._clock(), task.header)
                 again |= task.patient and outcome.status == 503 and told is not None
-            elif outcome.blame == "connection" and task.idempotent and repeatable and not renewed:
+            elif outcome.blame == "connection" and (task.idempotent or not outcome.sent) and repeatable and not renewed:
                 # A kept connection had ended; over a new one it goes at once (RFC 9110, section 9.2.2).
                 renewed = True
                 continue

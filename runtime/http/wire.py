@@ -69,9 +69,18 @@ class Wire(asyncio.BufferedProtocol):
 
     async def send(self, data: bytes) -> None:
         """Hands bytes to the socket, and waits while the other side takes no more of them."""
-        self._transport.write(data)
+        if data:
+            self._transport.write(data)
         if self._writing is not None:
             await asyncio.shield(self._writing)
+
+    def push(self, data: bytes, most: int) -> None:
+        """Hands bytes to the socket without waiting; a connection with more than `most` that wait is ended."""
+        if self._ended:
+            return
+        self._transport.write(data)
+        if self._transport.get_write_buffer_size() > most:
+            self._transport.abort()
 
     async def read(self) -> bytes:
         """What has come, at most STORE bytes; empty at the end.

@@ -31,7 +31,7 @@ async def test_transport_18_target_and_fields_leave_as_they_were_given() -> None
 
     given = Headers({"X-b": "1", "x-A": "2", "Authorization": "Bearer x"})
     async with serving(play) as server, Client(Guard([server.url])) as client:
-        await client.send(Request("POST", server.url + TARGET, given, b"{}"), operation="a.b")
+        await client.send(Request("POST", server.url + TARGET, headers=given, body=b"{}"), operation="a.b")
     line, *fields = heads[0].removesuffix("\r\n\r\n").split("\r\n")
     assert line == f"POST {TARGET} HTTP/1.1"
     assert fields[0] == f"Host: 127.0.0.1:{server.port}"
@@ -57,12 +57,12 @@ LENGTHS = [
 @pytest.mark.parametrize(("method", "body", "framing"), LENGTHS)
 def test_the_length_is_the_bodys_whatever_was_declared(method: str, body: object, framing: object) -> None:
     declared = Headers({"content-Length": "99", "TRANSFER-Encoding": "gzip", "User-agent": "mine"})
-    fields = header_fields(Request(method, "https://a.example", declared, body))  # type: ignore[arg-type]
+    fields = header_fields(Request(method, "https://a.example", headers=declared, body=body))  # type: ignore[arg-type]
     assert fields == [(b"User-agent", b"mine"), (b"Accept-Encoding", b"gzip"), *framing]  # type: ignore[misc]
 
 
 def test_text_outside_ascii_is_refused_and_not_shown() -> None:
     with pytest.raises(TransportError) as caught:
-        header_fields(Request("GET", "https://a.example", Headers({"X-A": "canary-é"})))
+        header_fields(Request("GET", "https://a.example", headers=Headers({"X-A": "canary-é"})))
     assert "canary" not in f"{caught.value} {caught.value.hint}"
     assert (caught.value.sent, caught.value.temporary, caught.value.blame) == (False, False, "caller")

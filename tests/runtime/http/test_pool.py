@@ -7,16 +7,21 @@ import contextlib
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import pytest
+import trustme
 
 from connector.errors import TransportError
 from connector.messages import Request, Stream
 from runtime.config.settings import Limits
 from runtime.http.client import Client
 from runtime.http.guard import Guard
-from runtime.http.transport import NOT_SENT
+from runtime.http.pool import Network
+from runtime.http.transport import NOT_SENT, Attempt, Route
 from tests.doubles.faults import MIB, FaultServer
+from tests.doubles.http2_server import Http2Peer, serving_http2
+from tests.doubles.raw import Peer
 
 pytestmark = pytest.mark.anyio
 
@@ -230,3 +235,52 @@ async def test_a_client_that_is_closed_ends_the_calls_under_way() -> None:
             await client.aclose()
             with pytest.raises(TransportError, match="the stream broke off after 4 bytes"):
                 await anext(pieces)
+
+
+@pytest.mark.parametrize("http2", [False, True], ids=["HTTP/1.1", "HTTP/2"])
+async def test_transport_25_a_name_that_has_moved_is_followed_after_five_minutes_at_most(
+    http2: bool, tmp_path: Path
+) -> None:
+    """However busy its connection is: it has an age as well as an idle time."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    now = [1000.0]
+
+    async def play(peer: Http2Peer) -> None:
+        await peer.begin()
+        async for asked in peer.requests():
+            await peer.answer(asked)
+
+    async def plain(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            await peer.answer()
+
+    async with serving_http2(play, authority, "h2", "http/1.1", otherwise=plain) as server:
+        origin = server.url
+        network = Network(Guard([origin]), Limits(), None, lambda: now[0])
+        route = Route(trust=str(tmp_path / "ca.pem"), http2=http2)
+
+        async def once() -> None:
+            answer = await network.open(Request("GET", origin), route, Attempt())
+            async for _ in answer.stream:
+                pass
+            await answer.stream.aclose()
+
+        for _ in range(30):
+            await once()
+            now[0] += 9.9
+        assert server.connections == 1
+        now[0] += 9.9
+        await once()
+        await once()
+        assert server.connections == 2
+        await network.aclose()
+        await server.all_closed()
+
+
+async def test_transport_03_quiet_kept_connections_of_one_tenant_do_not_serve_another() -> None:
+    async with FaultServer() as one, Client(Guard({one.origin})) as client:
+        for tenant in ("a", "b", "a", "b"):
+            await ask(client.for_tenant(tenant), one.url("/echo"))
+        assert one.connections == 2
