@@ -68,10 +68,11 @@ def _accepted(reader: Reader, source: Mapping[str, Any], path: Path) -> tuple[st
     written = reader.get(source, "contentType", (str, list), "json")
     listed = [((), written)] if isinstance(written, str) else [((index,), name) for index, name in enumerate(written)]
     kinds = []
-    for place, name in listed:
+    # The JSON Schema reports names that are not text.
+    for place, name in ((place, name) for place, name in listed if isinstance(name, str)):
         if (kind := MEDIA_TYPES.get(name, name)) in MESSAGE_KINDS:
             kinds.append(kind)
-        elif isinstance(name, str):
+        else:
             hint = f"known: {', '.join(MESSAGE_KINDS)}"
             message = f"unknown kind of message {name[:70]!r}"
             reader.complain("E_CONTENT_TYPE", message, (*path, "contentType", *place), hint)

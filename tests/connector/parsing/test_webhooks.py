@@ -146,3 +146,13 @@ def test_a_webhook_of_forms_cannot_answer_with_a_signature() -> None:
     (problem,) = find_problems(json.dumps(definition(TWITTER, **form)), kind="connector")
     assert (problem.code, "messages are forms" in problem.message) == ("E_CHALLENGE", True)
     assert find_problems(json.dumps(definition(META, **form)), kind="connector") == []
+
+
+@pytest.mark.parametrize("kind", [{}, 1, ["json"]])
+def test_a_kind_of_message_that_is_not_text_is_a_problem_of_the_shape(kind: Any) -> None:
+    webhook = {"event": "made", "path": "/webhooks/demo/made", "contentType": [kind, "json"]}
+    resource = {"handle": "things", "endpoint": "/things", "operations": {}, "webhooks": [webhook]}
+    service = {"handle": "demo", "service": {"baseURL": "https://demo.example"}}
+    with pytest.raises(InvalidDefinition) as caught:
+        parse_connector(service, [resource])
+    assert [each.code for each in caught.value.problems] == ["E_SHAPE"]
