@@ -10,7 +10,7 @@ import datetime
 import re
 from typing import Any
 
-from connector.answers.mapping import SCALAR, map_fields
+from connector.answers.mapping import SCALAR, explain_nothing, map_fields
 from connector.errors import MappingError
 from connector.events.messages import MESSAGE_KINDS, Fields, decode_members, find_kind
 from connector.messages import Event, Request
@@ -68,6 +68,25 @@ def _unfold(webhook: Webhook, form: Fields) -> dict[str, Any]:
             # Which of them counts is what the sender and a forger could disagree on: their order is not always signed.
             raise ValueError(f"the form holds the field {field.name!r} more than once")
     return document
+
+
+def find_events(webhook: Webhook, document: Any) -> list[Any]:
+    """Returns the parts of a message that are events of a webhook: the message itself, or each of its records.
+
+    A message without records holds none. Those that do not have what the webhook's `match` requires are left out.
+    """
+    events = [document]
+    if webhook.records is not None:
+        found = webhook.records.find_one(document)
+        events = found if isinstance(found, list) else [] if found is None else [found]
+    return [each for each in events if webhook.match is None or webhook.match.is_in(each)]
+
+
+def explain_event(webhook: Webhook, document: Any, event: Event) -> str:
+    """Returns a warning if not one payload field was found in the document; empty otherwise (language rule 13)."""
+    if not webhook.payload or any(value not in (None, []) for value in event.data.values()):
+        return ""
+    return explain_nothing(webhook.payload, document)
 
 
 def make_event(webhook: Webhook, document: Any, *, id: str, connection: str, now: datetime.datetime) -> Event:

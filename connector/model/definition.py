@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from connector.errors import UnknownOperation
 from connector.messages import Request
 from connector.model.challenges import Challenge
-from connector.model.policies import Policies
+from connector.model.policies import Policies, Sign
 from connector.model.polls import Poll
 from connector.model.service import Config, Service
 from connector.protocols import Body, Pagination
@@ -111,6 +111,12 @@ class Webhook:
     poll: Poll | None = None
     #: What the provider sends: rows of MESSAGE_KINDS.
     accepts: tuple[str, ...] = ("json",)
+    #: Where a message holds its events, if one message can hold several; None if the message is the event.
+    records: Selector | None = None
+    #: Where an event holds its own id, by which it is recognised when it is sent again.
+    event_id: Selector | None = None
+    #: What distinguishes this event from others that arrive at the same path; None if all that arrives is this event.
+    match: Sign | None = None
     #: The fields of a form that hold JSON.
     json_fields: frozenset[str] = frozenset()
     #: True if a message with a known id and another body is refused, and not taken for a repetition.

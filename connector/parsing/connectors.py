@@ -238,7 +238,7 @@ class _Parse:
     found_resources: dict[str, Resource] = field(default_factory=dict)
     found_operations: dict[str, Operation] = field(default_factory=dict)
     found_custom: dict[str, CustomOperation] = field(default_factory=dict)
-    routes: set[str] = field(default_factory=set)
+    routes: dict[str, bool] = field(default_factory=dict)
 
     def resources(self, reader: Reader, source: Any, path: Path, service: Service) -> None:
         """Reads a document (or the member) of resources."""

@@ -9,6 +9,7 @@ from connector.digests import ALGORITHMS, ENCODINGS
 from connector.events.messages import MEDIA_TYPES, MESSAGE_KINDS
 from connector.model.challenges import ANSWER_NAMES, Challenge
 from connector.model.definition import Operation, Registration, Webhook
+from connector.model.policies import Sign
 from connector.model.polls import Poll
 from connector.model.service import Service
 from connector.parsing.operations import Endpoint, read_operation
@@ -27,20 +28,25 @@ def read_webhooks(
     service: Service,
     endpoint: Endpoint,
     *,
-    routes: set[str],
+    routes: dict[str, bool],
 ) -> Iterator[Webhook]:
-    """Yields the webhooks of a resource; their problems go to the reader. `routes` are the paths known so far."""
+    """Yields the webhooks of a resource; their problems go to the reader.
+
+    `routes` has the paths known so far, each with whether its events have a `match`.
+    """
     listed = reader.get(source, "webhooks", list, [])
     for event, item, where in reader.items(listed, (*path, "webhooks"), "event"):
         route = reader.get(item, "path", str, None)
         if route is not None and not _is_route(route):
             hint = "it begins with /webhooks/ and holds no dot segment, '{' or escape"
             reader.complain("E_WEBHOOK_PATH", f"{route[:70]!r} is not a webhook path", (*where, "path"), hint)
-        elif route in routes:
+        match = _read_match(reader, item, (*where, "match"))
+        if route in routes and not (routes[route] and match):
             message = f"webhook path {route[:70]!r} is duplicated"
-            reader.complain("E_DOUBLED", message, (*where, "path"), "paths are unique")
-        else:
-            routes.add(route or "")
+            hint = "paths are unique, or each event at the path has a `match` that distinguishes it"
+            reader.complain("E_DOUBLED", message, (*where, "path"), hint)
+        elif route:
+            routes[route] = match is not None
         short, description = reader.meta(item)
         payload = reader.fields(reader.get(item, "payload", list, []), (*where, "payload"))
         after = tuple(reader.get(item, "after", list, []))
@@ -56,11 +62,23 @@ def read_webhooks(
             after=after,
             poll=poll,
             accepts=accepts,
+            records=reader.selector(item.get("records"), (*where, "records")),
+            event_id=reader.selector(item.get("id"), (*where, "id")),
+            match=match,
             json_fields=frozenset(name for name in reader.get(form, "json", list, []) if isinstance(name, str)),
             refuses_conflicts=reader.get(item, "conflict", str, "accept") == "refuse",
             challenge=_read_handshake(reader, item, (*where, "challenge"), accepts),
             registration=_read_registration(reader, f"{resource}/{event}", item, where, service, endpoint),
         )
+
+
+def _read_match(reader: Reader, source: Mapping[str, Any], path: Path) -> Sign | None:
+    block = reader.get(source, "match", dict, None)
+    if block is None:
+        return None
+    selector = reader.selector(block.get("selector"), (*path, "selector"))
+    values = block.get("in")
+    return None if selector is None else Sign(selector, tuple(values) if isinstance(values, list) else None)
 
 
 def _accepted(reader: Reader, source: Mapping[str, Any], path: Path) -> tuple[str, ...]:

@@ -19,12 +19,13 @@ from typing import Any
 
 from connector.digests import same_text
 from connector.errors import ConfigurationError, InvalidSignature, MappingError, RequestRefused
-from connector.events.mapping import make_event, read_message
+from connector.events.mapping import explain_event, find_events, make_event, read_message
 from connector.events.messages import find_kind
 from connector.events.signatures import UNDECLARED, Verified, message_id
 from connector.headers import Headers
 from connector.messages import Request
 from connector.model.definition import Connector, Webhook
+from connector.selectors import Selector
 from connector.types import to_text
 from runtime.calls.limits import Bucket
 from runtime.config.connections import ConnectionName, connections_of
@@ -45,30 +46,41 @@ Count = Callable[[str, int], None]
 
 #: Bytes beyond the limit of a body that are read before the answer.
 _DROPPED = 4 * 1024 * 1024
+#: A message holds at most this many events.
+MAX_EVENTS = 10_000
+#: So many warnings are in an answer.
+MAX_WARNINGS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One webhook and where it is."""
+    """The webhooks of one path; of several, each has a `match`."""
 
     connector: Connector
-    webhook: Webhook
+    webhooks: tuple[Webhook, ...]
+
+    @property
+    def webhook(self) -> Webhook:
+        """The first one, which stands for all where they have to agree: path, kinds of messages, handshake."""
+        return self.webhooks[0]
 
 
 def find_routes(connectors: Iterable[Connector]) -> dict[bytes, Route]:
-    """Every webhook by its raw path; raises ConfigurationError where two connectors have one path."""
+    """Returns every webhook by its raw path; raises ConfigurationError if two connectors have one path."""
     routes: dict[bytes, Route] = {}
     for connector in connectors:
         for webhook in connector.webhooks:
             if not webhook.path:
                 continue
-            other = routes.setdefault(webhook.path.encode(), Route(connector, webhook))
-            if other.webhook is not webhook:
+            path = webhook.path.encode()
+            other = routes.get(path)
+            if other is not None and other.connector is not connector:
                 raise ConfigurationError(
                     f"{connector.handle} {webhook.id} and {other.connector.handle} {other.webhook.id} "
                     f"both have the webhook path {webhook.path}",
                     hint="change one of them in an overlay: webhooks: {<event>: {path: …}}",
                 )
+            routes[path] = Route(connector, (*(other.webhooks if other else ()), webhook))
     return routes
 
 
@@ -112,8 +124,9 @@ class Ingress:
     def documents(self, known: Collection[str]) -> list[Document]:
         """Every webhook as JSON, for its default connection and for each known connection that can receive."""
         return [
-            webhook_document(name, route.webhook, self.url(route, name), verified=self.verifications.find(name).kind)
+            webhook_document(name, webhook, self.url(route, name), verified=self.verifications.find(name).kind)
             for route in self.routes.values()
+            for webhook in route.webhooks
             for name in connections_of(route.connector.handle, known)
             if name == route.connector.handle or self.verifications.find(name).is_possible
         ]
@@ -137,7 +150,9 @@ class Ingress:
         raw: bytes = scope.get("raw_path") or scope["path"].encode()
         head, _, token = raw.rpartition(b"/")
         route = self.routes.get(path)
-        if raw.endswith(path):
+        if not raw.startswith(b"/"):
+            route = None  # a target in absolute form, which only a proxy may receive
+        elif raw.endswith(path):
             token = b""
         elif not token or not head.endswith(path):
             route = None
@@ -234,39 +249,77 @@ class Ingress:
     async def _keep(
         self, route: Route, sender: Verification, request: Request, document: Any, verified: Verified
     ) -> tuple[int, bytes, dict[str, str]]:
-        """One durable commit, and only then 202."""
-        webhook, selector = route.webhook, route.connector.service.message_id
-        found = verified.id
-        if found is None and selector is not None and isinstance(value := selector.find_one(document), (str, int)):
-            found = to_text(value)
-        if found is None and sender.by_body and isinstance(request.body, bytes):
-            found = f"sha256:{hashlib.sha256(request.body).hexdigest()}"
-        now = datetime.datetime.fromtimestamp(self._clock(), tz=datetime.UTC)
-        name = ConnectionName.parse(sender.connection).label
-        event = make_event(webhook, document, id="", connection=name, now=now)  # the journal makes the id
+        """Makes the events of a message, commits them durably, and only then answers 202."""
         hops = request.headers.get(HOPS_HEADER, "0")
         if not hops.isdecimal() or len(hops) > 3 or int(hops) > MAX_HOPS:
             raise RequestRefused(422, "the event was passed on too often: this is a loop")
-        new = NewEvent(
-            sender.connection,
-            event,
-            found,
-            request.body if isinstance(request.body, bytes) else b"",
-            request.headers.get("content-type", ""),
-            hops=int(hops),
-        )
         if self.journal is None:
             raise RequestRefused(503, "the journal is not open", headers={"Retry-After": "5"})
-        (kept,) = await self.journal.append([new])
-        if kept.conflict:
-            _LOG.warning("%s %s: two messages with different bodies have the same id", sender.connection, webhook.id)
-            await self.journal.audit("webhook.conflict", kept.event_id, {"connection": sender.connection})
-            if webhook.refuses_conflicts:
-                raise RequestRefused(
-                    409, "another message with this id was accepted before", hint="ids of messages must be unique"
-                )
-        # An id of ours needs no escape.
-        return 202, f'{{"event": "{kept.event_id}"}}'.encode(), {"Content-Type": "application/json"}
+        message_key = self._identify(route, sender, request, document, verified)
+        raw = request.body if isinstance(request.body, bytes) else b""
+        now = datetime.datetime.fromtimestamp(self._clock(), tz=datetime.UTC)
+        name = ConnectionName.parse(sender.connection).label
+        events, warnings = [], []
+        for webhook in route.webhooks:
+            for place, record in enumerate(find_events(webhook, document)):
+                event = make_event(webhook, record, id="", connection=name, now=now)  # the journal makes the id
+                key, part = message_key, raw
+                if webhook.records is not None:
+                    # Another message may hold the same event among others.
+                    part = json.dumps(record).encode()
+                    key = None if message_key is None else f"{message_key}:{place}"
+                if webhook.event_id is not None and (own := _read_id(webhook.event_id, record)) is not None:
+                    key = own
+                content_type = request.headers.get("content-type", "") if part is raw else "application/json"
+                events.append(NewEvent(sender.connection, event, key, part, content_type, hops=int(hops)))
+                if said := explain_event(webhook, record, event):
+                    warnings.append(f"{webhook.id}: {said}")
+        if len(events) > MAX_EVENTS:
+            raise RequestRefused(413, f"a message has at most {MAX_EVENTS} events")
+        for said in dict.fromkeys(warnings):
+            _LOG.warning("a message of %s has nothing for %s", sender.connection, said)
+        if not events:
+            _LOG.info("a message of %s matches no event of %s", sender.connection, route.webhook.path)
+            await self.journal.audit("webhook.unmatched", route.webhook.path, {"connection": sender.connection})
+            return 202, b'{"event": null}', {"Content-Type": "application/json"}
+        kept = await self.journal.append(events)
+        for new, each in zip(events, kept, strict=True):
+            if each.conflict:
+                await self._note_conflict(self.journal, route, new, each.event_id)
+        answer: Document = {"event": kept[0].event_id}
+        if len(kept) > 1:
+            answer["events"] = [each.event_id for each in kept]
+        if warnings:
+            answer["warnings"] = list(dict.fromkeys(warnings))[:MAX_WARNINGS]
+        return 202, json.dumps(answer).encode(), {"Content-Type": "application/json"}
+
+    def _identify(
+        self, route: Route, sender: Verification, request: Request, document: Any, verified: Verified
+    ) -> str | None:
+        """Returns the id by which a message is recognised when it is sent again; None if there is none."""
+        selector = route.connector.service.message_id
+        if verified.id is not None:
+            return verified.id
+        if selector is not None and (found := _read_id(selector, document)) is not None:
+            return found
+        if sender.by_body and isinstance(request.body, bytes):
+            return f"sha256:{hashlib.sha256(request.body).hexdigest()}"
+        return None
+
+    async def _note_conflict(self, journal: Journal, route: Route, new: NewEvent, event_id: str) -> None:
+        """Notes a message with a known id and another body; raises RequestRefused (409) if the webhook refuses it."""
+        trigger = new.event.type
+        _LOG.warning("%s %s: two messages with different bodies have the same id", new.connection, trigger)
+        await journal.audit("webhook.conflict", event_id, {"connection": new.connection})
+        if any(webhook.refuses_conflicts for webhook in route.webhooks if webhook.id == trigger):
+            raise RequestRefused(
+                409, "another message with this id was accepted before", hint="ids of messages must be unique"
+            )
+
+
+def _read_id(selector: Selector, document: Any) -> str | None:
+    found = selector.find_one(document)
+    return to_text(found) if isinstance(found, (str, int)) and found != "" and not isinstance(found, bool) else None
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from connector.errors import InvalidDefinition, MappingError
-from connector.events.mapping import map_event
+from connector.events.mapping import explain_event, find_events, map_event
 from connector.events.messages import MAX_FIELDS, MESSAGE_KINDS, find_kind
 from connector.headers import Headers
 from connector.messages import Request
@@ -144,3 +144,55 @@ def test_an_unknown_kind_is_refused_with_those_that_are_known() -> None:
     (found,) = (each for each in caught.value.problems if each.code == "E_CONTENT_TYPE")
     assert found.pointer == "/resources/0/webhooks/0/contentType/1"
     assert find_problems(json.dumps(definition()), kind="connector") == []
+
+
+@pytest.mark.parametrize(
+    ("records", "document", "found"),
+    [
+        (None, [1], [[1]]),
+        ([], [{"id": 1}, {"id": 2}], [{"id": 1}, {"id": 2}]),
+        (["events"], {"events": [{"id": 1}]}, [{"id": 1}]),
+        (["events"], {"events": {"id": 1}}, [{"id": 1}]),
+        (["events"], {"other": 1}, []),
+    ],
+)
+def test_report_06_the_events_of_a_message_are_its_records(
+    records: list[str] | None, document: Any, found: Any
+) -> None:
+    members = {} if records is None else {"records": records}
+    assert find_events(webhook(**members), document) == found
+
+
+def test_events_that_share_a_path_have_a_match_each() -> None:
+    kinds = [{"selector": ["type"], "in": ["a"]}, {"selector": ["type"], "in": ["b"]}]
+    source = definition()
+    hook = source["resources"][0]["webhooks"][0]
+    source["resources"][0]["webhooks"] = [{**hook, "event": each["in"][0], "match": each} for each in kinds]
+    first, second = parse_connector(source).webhooks
+    assert (find_events(first, {"type": "a"}), find_events(second, {"type": "a"})) == ([{"type": "a"}], [])
+    del source["resources"][0]["webhooks"][1]["match"]
+    (problem,) = find_problems(json.dumps(source), kind="connector")
+    assert (problem.code, problem.pointer) == ("E_DOUBLED", "/resources/0/webhooks/1/path")
+    assert "match" in problem.hint
+
+
+def test_a_match_whose_selector_cannot_be_read_is_a_problem() -> None:
+    text = json.dumps(definition(match={"selector": "$.a where b", "in": ["a"]}))
+    assert {each.code for each in find_problems(text, kind="connector")} == {"E_SELECTOR"}
+
+
+def test_a_kind_that_is_not_text_is_left_to_the_schema() -> None:
+    problems = find_problems(json.dumps(definition(contentType=["json", 5])), kind="connector")
+    assert [(each.code, each.pointer) for each in problems] == [("E_SHAPE", "/resources/0/webhooks/0/contentType/1")]
+
+
+def test_report_06_a_message_in_which_no_field_is_found_is_explained() -> None:
+    hook = webhook(payload=[{"name": "id", "type": "String"}])
+    for document, said in (
+        ({"id": "1"}, ""),
+        ({"event": {"id": "1"}}, "0 of 1 fields matched; 1 of 1 match at $.event"),
+    ):
+        event = map_event(hook, arrived(json.dumps(document).encode()), now=NOW)
+        assert explain_event(hook, document, event) == said
+    empty = webhook(payload=[])
+    assert explain_event(empty, {}, map_event(empty, arrived(b"{}"), now=NOW)) == ""

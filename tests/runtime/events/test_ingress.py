@@ -218,6 +218,76 @@ async def test_T64_report_07_one_id_with_two_bodies_is_one_event_and_audited(
         assert stored.event.data["id"] == "t-1"
 
 
+def several(**members: Any) -> dict[str, Any]:
+    """The definition of `demo` with two events at one path."""
+    payload = [{"name": "id", "type": "Any"}, {"name": "kind", "type": "Any"}]
+    definition = copy.deepcopy(DEMO)
+    definition["resources"][0]["webhooks"] = [
+        {"event": event, "path": PATH, "payload": payload, "match": {"selector": ["kind"], "in": [event]}, **members}
+        for event in ("a", "b")
+    ]
+    return definition
+
+
+EVENTS = [{"id": 1, "kind": "a"}, {"id": 2, "kind": "b"}, {"id": 3, "kind": "c"}, {"id": 4, "kind": "a"}]
+
+
+@pytest.mark.parametrize(("records", "body"), [([], EVENTS), (["events"], {"events": EVENTS})])
+async def test_report_06_a_message_of_several_events_is_one_event_for_each(
+    tmp_path: Path, records: list[str], body: Any
+) -> None:
+    definition = several(records=records, id=["id"])
+    async with served(settings_in(tmp_path, definition)) as server:
+        first = await server.send(body)
+        assert first.status_code == 202
+        kept = await server.journal.events()
+        assert {(each.event.type, each.event.subject, each.dedupe) for each in kept} == {
+            ("things/a", "1", "1"), ("things/b", "2", "2"), ("things/a", "4", "4"),
+        }  # fmt: skip
+        assert sorted(first.json()["events"]) == sorted(each.event.id for each in kept)
+        assert json.loads(kept[0].raw) in EVENTS
+        # The same event within another message is the same event.
+        assert (await server.send(body[:1] if isinstance(body, list) else {"events": EVENTS[:1]}, id="m-2")).is_success
+        assert await count(server) == 3
+        assert await server.journal.audits() == []
+
+
+async def test_report_06_events_without_ids_of_their_own_are_known_by_the_message_and_their_place(
+    tmp_path: Path,
+) -> None:
+    async with served(settings_in(tmp_path, several(records=[]))) as server:
+        for _ in range(2):
+            assert (await server.send(EVENTS)).status_code == 202
+        assert {each.dedupe for each in await server.journal.events()} == {"m-1:0", "m-1:1"}
+
+
+@pytest.mark.parametrize("body", [{"id": 3, "kind": "c"}, {"id": 3}, {}])
+async def test_report_06_a_message_that_is_none_of_the_events_of_its_path_makes_none(
+    tmp_path: Path, body: dict[str, Any]
+) -> None:
+    async with served(settings_in(tmp_path, several())) as server:
+        answer = await server.send(body)
+        assert (answer.status_code, answer.json(), await count(server)) == (202, {"event": None}, 0)
+        (noted,) = await server.journal.audits()
+        assert (noted.action, noted.target, noted.detail) == ("webhook.unmatched", PATH, {"connection": "demo"})
+
+
+async def test_report_06_a_message_without_any_payload_field_is_reported(
+    server: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = await server.send({"event": {"id": "t-1", "size": 2}})
+    said = "things/made: 0 of 2 fields matched; 2 of 2 match at $.event"
+    assert (answer.status_code, answer.json()["warnings"], await count(server)) == (202, [said], 1)
+    assert said in caplog.text
+
+
+async def test_a_message_of_too_many_events_is_413(tmp_path: Path) -> None:
+    definition = several(records=[])
+    async with served(settings_in(tmp_path, definition)) as server:
+        answer = await server.send([{"kind": "a"}] * 10_001)
+        assert (answer.status_code, await count(server)) == (413, 0)
+
+
 async def test_redteam_08_forged_messages_do_not_use_up_the_rate_of_signed_ones(tmp_path: Path) -> None:
     async with served(settings_in(tmp_path, CONNECTOR_LIMIT_WEBHOOK_RATE="20")) as server:
         forged = [await server.send(id=f"f-{n}", headers={"webhook-signature": "v1,AAAA"}) for n in range(60)]
