@@ -14,15 +14,8 @@ from connector.answers.mapping import (
     read_json,
 )
 from connector.errors import MappingError
-from connector.headers import Headers
-from connector.messages import Response
 from connector.strict_json import MAX_DEPTH, _fast_reader, parse_json
-
-
-def answer(body: Any, status: int = 200, content_type: str = "application/json") -> Response:
-    """An answer of the provider; anything but bytes is sent as JSON."""
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Response(status, Headers({"Content-Type": content_type}), raw)
+from tests.doubles.answers import JSON, answer
 
 
 @pytest.mark.parametrize(
@@ -81,19 +74,6 @@ def test_what_two_readers_could_take_differently_is_refused(body: bytes, reason:
 )
 def test_what_is_unusual_but_clear_is_read(body: bytes, expected: Any) -> None:
     assert expected == read_json(answer(body))
-
-
-JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**63), 2**63 - 1)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(codec="utf-8")),
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner, max_size=4)
-    ),
-    max_leaves=10,
-)
 
 
 @given(JSON, st.booleans())

@@ -33,11 +33,6 @@ SHARE = 0.05
 AT_MOST = 0.1
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @contextlib.asynccontextmanager
 async def turns_of_the_loop() -> AsyncIterator[list[float]]:
     """What each turn of the event loop took, in CPU seconds of its thread."""

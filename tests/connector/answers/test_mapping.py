@@ -28,22 +28,9 @@ from connector.headers import Headers
 from connector.messages import Response
 from connector.model.definition import Connector, Operation
 from connector.parsing.connectors import parse_connector
+from tests.doubles.answers import JSON, answer
 
 SHIPPED = Path(__file__).parents[3] / "definitions" / "mistral-ai"
-
-
-@pytest.fixture(scope="module")
-def mistral() -> Connector:
-    service, resources, overlay = (
-        (SHIPPED / f"{name}.json").read_text("utf-8") for name in ("service", "resources", "overlay")
-    )
-    return parse_connector(service, resources, overlay=overlay)
-
-
-def answer(body: Any, status: int = 200, content_type: str = "application/json") -> Response:
-    """An answer of the provider; anything but bytes is sent as JSON."""
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Response(status, Headers({"Content-Type": content_type}), raw)
 
 
 def operation(fields: Sequence[Any], name: str = "read", webhooks: Sequence[Any] = (), **more: Any) -> Operation:
@@ -250,19 +237,6 @@ def test_a_document_that_is_a_scalar_is_an_error_too() -> None:
 def test_an_answer_without_a_type_says_so() -> None:
     with pytest.raises(MappingError, match=r"\(status 200, no type\)"):
         read_json(Response(200, body=b"x"))
-
-
-JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**63), 2**63 - 1)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(codec="utf-8")),
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner, max_size=4)
-    ),
-    max_leaves=10,
-)
 
 
 @given(JSON)

@@ -17,30 +17,8 @@ from connector.auth.tokens import Grant
 from connector.errors import NeedsReauthorization
 from connector.headers import Headers
 from connector.messages import Request, Response
-from connector.model.service import Service
-from connector.parsing.connectors import parse_connector
 from connector.templates import Unrenderable
-
-NOW = 1_800_000_000.0
-BASE = "https://api.example.com/v1"
-VALUES = {
-    "clientID": "c1",
-    "clientSecret": "canary-secret",
-    "tokenURL": "https://auth.example.com/token",
-    "authURL": "https://auth.example.com/allow?tenant=t",
-}
-
-
-def service(auth: Mapping[str, Any], *options: Mapping[str, Any]) -> Service:
-    block = {"baseURL": BASE, "auth": auth, "authOptions": list(options)}
-    return parse_connector({"handle": "demo", "service": block}).service
-
-
-def asked(auth: Mapping[str, Any], values: Mapping[str, Any] = VALUES, grant: Grant | None = None) -> Request:
-    """The token request of a method."""
-    method = service(auth).auth
-    assert isinstance(method, GrantAuth)
-    return next(method.grantor.renew(values, grant, NOW, BASE))
+from tests.doubles.grants import BASE, CODE, CREDENTIALS, NOW, VALUES, asked, fields, service
 
 
 def obtained(auth: Mapping[str, Any], response: Response, values: Mapping[str, Any] = VALUES) -> Grant:
@@ -64,16 +42,8 @@ def grantor(auth: Mapping[str, Any]) -> AuthorizationCode:
     return found.grantor
 
 
-def fields(request: Request) -> dict[str, str]:
-    return dict(urllib.parse.parse_qsl(request.text or ""))
-
-
 def answer(document: Any, status: int = 200) -> Response:
     return Response(status, Headers({"Content-Type": "application/json"}), json.dumps(document).encode())
-
-
-CREDENTIALS = {"method": "oauth2_client_credentials"}
-CODE = {"method": "oauth2_authorization_code"}
 
 
 @pytest.mark.parametrize(

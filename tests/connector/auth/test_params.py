@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import urllib.parse
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,46 +11,10 @@ import pytest
 
 from connector.auth.methods import GrantAuth
 from connector.auth.oauth import AuthorizationCode, authorization_url
-from connector.auth.tokens import Grant
 from connector.errors import InvalidDefinition
-from connector.messages import MASK, Request
-from connector.model.service import Service
-from connector.parsing.connectors import find_problems, parse_connector
-
-NOW = 1_800_000_000.0
-
-
-BASE = "https://api.example.com/v1"
-
-
-VALUES = {
-    "clientID": "c1",
-    "clientSecret": "canary-secret",
-    "tokenURL": "https://auth.example.com/token",
-    "authURL": "https://auth.example.com/allow?tenant=t",
-}
-
-
-def service(auth: Mapping[str, Any], *options: Mapping[str, Any]) -> Service:
-    block = {"baseURL": BASE, "auth": auth, "authOptions": list(options)}
-    return parse_connector({"handle": "demo", "service": block}).service
-
-
-def asked(auth: Mapping[str, Any], values: Mapping[str, Any] = VALUES, grant: Grant | None = None) -> Request:
-    """The token request of a method."""
-    method = service(auth).auth
-    assert isinstance(method, GrantAuth)
-    return next(method.grantor.renew(values, grant, NOW, BASE))
-
-
-def fields(request: Request) -> dict[str, str]:
-    return dict(urllib.parse.parse_qsl(request.text or ""))
-
-
-CREDENTIALS = {"method": "oauth2_client_credentials"}
-
-
-CODE = {"method": "oauth2_authorization_code"}
+from connector.messages import MASK
+from connector.parsing.connectors import find_problems
+from tests.doubles.grants import BASE, CODE, CREDENTIALS, VALUES, asked, fields, service
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,7 @@ import pytest
 
 from connector.errors import InputError
 from connector.parsing.automations import parse_automation, parse_mapping
-
-CONTEXT = {
-    "event": {"type": "jobs/done", "data": {"id": "j1", "count": 3, "files": ["f1", "f2"], "gone": None, "on": True}},
-    "read": {"fields": {"name": "Ann"}, "raw": {"items": [{"n": 1}, {"n": 2}]}},
-}
+from tests.doubles.automations import AUTOMATION, CONTEXT
 
 
 @pytest.mark.parametrize(
@@ -60,23 +56,6 @@ def test_every_value_that_cannot_be_converted_is_told_at_once_and_none_is_repeat
     assert [each.name for each in caught.value.errors] == ["a", "b"]
     assert caught.value.operation == "demo/read"
     assert "j1" not in str(caught.value)
-
-
-AUTOMATION: dict[str, Any] = {
-    "handle": "fetch",
-    "meta": {"short": "Fetch", "description": "Fetches the answers of a batch."},
-    "on": "demo:b/jobs/job.done",
-    "when": {"from": "event", "selector": ["data", "count"], "above": 0},
-    "do": [
-        {"name": "read", "call": "demo:b/jobs.read", "inputs": {"id": "{{id}}"}},
-        {
-            "call": "demo/files.content",
-            "inputs": {"file": {"from": "read", "selector": ["fields", "file"]}},
-            "when": [{"from": "read", "selector": ["fields", "file"], "exists": True}],
-            "save": "{{id}}.jsonl",
-        },
-    ],
-}
 
 
 def test_it_wants_its_trigger_of_its_connection_where_its_conditions_hold() -> None:

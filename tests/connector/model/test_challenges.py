@@ -11,20 +11,13 @@ from connector.headers import Headers
 from connector.messages import Request
 from connector.model.challenges import Challenge
 from connector.parsing.connectors import parse_connector
+from tests.doubles.challenges import META, TWITTER, definition
 
 SLACK = {"if": ["type"], "in": ["url_verification"], "body": ["challenge"]}
 ZOOM = {
     "if": ["event"], "in": ["endpoint.url_validation"], "body": ["payload", "plainToken"],
     "answer": {"plainToken": "{{challenge}}", "encryptedToken": "{{hmac}}"},
 }  # fmt: skip
-META = {"query": "hub.challenge", "token": "hub.verify_token"}
-TWITTER = {"query": "crc_token", "answer": {"response_token": "sha256={{hmac}}"}, "encoding": "base64"}
-
-
-def definition(challenge: Any, **more: Any) -> dict[str, Any]:
-    webhook = {"event": "came", "path": "/webhooks/demo/came", "challenge": challenge, **more}
-    resource = {"handle": "things", "endpoint": "/things", "webhooks": [webhook]}
-    return {"handle": "demo", "service": {"baseURL": "https://demo.example"}, "resources": [resource]}
 
 
 def read(challenge: Any) -> Challenge:

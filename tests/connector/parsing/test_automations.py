@@ -10,11 +10,7 @@ import pytest
 from connector.errors import InvalidDefinition
 from connector.parsing.automations import parse_automation, parse_mapping, read_automation
 from connector.parsing.connectors import find_problems
-
-CONTEXT = {
-    "event": {"type": "jobs/done", "data": {"id": "j1", "count": 3, "files": ["f1", "f2"], "gone": None, "on": True}},
-    "read": {"fields": {"name": "Ann"}, "raw": {"items": [{"n": 1}, {"n": 2}]}},
-}
+from tests.doubles.automations import AUTOMATION, CONTEXT
 
 
 @pytest.mark.parametrize("text", ["{{a.b}}", "{{ a|upper }}", "{% if a %}", "{{ 'x'*9 }}", "{{a()}}"])
@@ -23,23 +19,6 @@ def test_T01_T03_a_mapping_holds_plain_names_and_no_code(text: str) -> None:
         parse_mapping({"input": text})
     with pytest.raises(InvalidDefinition, match="E_TEMPLATE_GRAMMAR"):
         parse_mapping({"input": {"template": text}})
-
-
-AUTOMATION: dict[str, Any] = {
-    "handle": "fetch",
-    "meta": {"short": "Fetch", "description": "Fetches the answers of a batch."},
-    "on": "demo:b/jobs/job.done",
-    "when": {"from": "event", "selector": ["data", "count"], "above": 0},
-    "do": [
-        {"name": "read", "call": "demo:b/jobs.read", "inputs": {"id": "{{id}}"}},
-        {
-            "call": "demo/files.content",
-            "inputs": {"file": {"from": "read", "selector": ["fields", "file"]}},
-            "when": [{"from": "read", "selector": ["fields", "file"], "exists": True}],
-            "save": "{{id}}.jsonl",
-        },
-    ],
-}
 
 
 def test_an_automation_is_read_whole() -> None:

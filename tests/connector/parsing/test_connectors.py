@@ -18,36 +18,15 @@ from hypothesis import strategies as st
 from connector.auth.methods import NoAuth
 from connector.errors import InvalidDefinition, Problem
 from connector.model.definition import Connector, Operation
-from connector.parsing.connectors import Source, find_problems, merge_documents, parse_connector, read_connector
+from connector.parsing.connectors import find_problems, merge_documents, parse_connector, read_connector
 from connector.parsing.schema import Document
+from tests.doubles.definitions import SERVICE, STEP, THINGS, errors
 
-SERVICE: dict[str, Any] = {"handle": "demo", "service": {"baseURL": "https://demo.example/v1"}}
-THINGS: dict[str, Any] = {
-    "handle": "things",
-    "meta": {"short": "Things", "description": "All things."},
-    "endpoint": "/things",
-    "fields": [{"name": "id", "type": "ID"}],
-    "operations": {"read": {"method": "GET", "path": "/{{id}}"}, "list": {"method": "GET", "records": ["data"]}},
-    "webhooks": [{"event": "made", "path": "/webhooks/demo/made", "payload": [{"name": "id", "type": "ID"}]}],
-}
-STEP: dict[str, Any] = {"type": "http", "http": {"method": "GET", "path": "/x"}}
 MISTRAL = Path(__file__).parents[3] / "definitions" / "mistral-ai"
 
 
 def mistral(name: str) -> str:
     return (MISTRAL / f"{name}.json").read_text("utf-8")
-
-
-def service(**block: Any) -> dict[str, Any]:
-    return {"handle": "demo", "service": {"baseURL": "https://demo.example/v1", **block}}
-
-
-def errors(*sources: Source | None, **more: Any) -> list[tuple[str, str]]:
-    """What refuses a definition, as code and pointer."""
-    with pytest.raises(InvalidDefinition) as caught:
-        parse_connector(*sources, **more)  # type: ignore[arg-type]
-    assert all(each.is_error for each in caught.value.problems)
-    return [(each.code, each.pointer) for each in caught.value.problems]
 
 
 def places(problems: list[Problem]) -> list[tuple[int | None, int | None, str]]:

@@ -6,32 +6,12 @@ from typing import Any
 
 import pytest
 
-from connector.model.definition import Operation
 from connector.parsing.connectors import read_connector
 from connector.parsing.namespaces import Usage
 from connector.templates import Template
-
-AT = ("here",)
-
+from tests.doubles.operations import AT, document, read
 
 TOKEN = {"method": "bearer", "params": {"token": "{{apiToken}}"}}
-
-
-def read(source: dict[str, Any], **service: Any) -> tuple[Operation, list[tuple[str, str]]]:
-    """The operation `things.do` of a connector, and its warnings as code and pointer below the operation."""
-    connector, problems = read_connector(document(source, **service))
-    assert connector is not None, problems
-    prefix = "/resources/0/operations/do"
-    found = [(each.code, each.pointer.removeprefix(prefix)) for each in problems if each.pointer.startswith(prefix)]
-    return connector.operation("things.do"), found
-
-
-def document(source: dict[str, Any], endpoint: Any = "/things", **service: Any) -> dict[str, Any]:
-    return {
-        "handle": "demo",
-        "service": {"baseURL": "https://demo.example/v1", **service},
-        "resources": [{"handle": "things", "endpoint": endpoint, "operations": {"do": {"method": "POST", **source}}}],
-    }
 
 
 def test_inputs_of_all_places_are_one_flat_namespace() -> None:

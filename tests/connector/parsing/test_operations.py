@@ -7,32 +7,13 @@ from typing import Any
 import pytest
 
 from connector.errors import MissingCredentials
-from connector.model.definition import Operation
 from connector.model.service import Service
 from connector.parsing.connectors import find_problems, read_connector
 from connector.parsing.operations import NOWHERE, Endpoint, check_path, read_operation
 from connector.parsing.reader import Reader
 from connector.requests.build import build_request
 from connector.templates import Template
-
-AT = ("here",)
-
-
-def read(source: dict[str, Any], **service: Any) -> tuple[Operation, list[tuple[str, str]]]:
-    """The operation `things.do` of a connector, and its warnings as code and pointer below the operation."""
-    connector, problems = read_connector(document(source, **service))
-    assert connector is not None, problems
-    prefix = "/resources/0/operations/do"
-    found = [(each.code, each.pointer.removeprefix(prefix)) for each in problems if each.pointer.startswith(prefix)]
-    return connector.operation("things.do"), found
-
-
-def document(source: dict[str, Any], endpoint: Any = "/things", **service: Any) -> dict[str, Any]:
-    return {
-        "handle": "demo",
-        "service": {"baseURL": "https://demo.example/v1", **service},
-        "resources": [{"handle": "things", "endpoint": endpoint, "operations": {"do": {"method": "POST", **source}}}],
-    }
+from tests.doubles.operations import AT, document, read
 
 
 def refusals(source: dict[str, Any], endpoint: Any = "/things", **service: Any) -> list[tuple[str, str]]:

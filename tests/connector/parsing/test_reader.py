@@ -10,8 +10,7 @@ import pytest
 
 from connector.parsing.reader import Reader
 from connector.templates import Placeholder, Slot, Template
-
-AT = ("here",)
+from tests.doubles.operations import AT
 
 
 def codes(reader: Reader) -> list[tuple[str, tuple[Any, ...]]]:

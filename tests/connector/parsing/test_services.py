@@ -8,22 +8,10 @@ from typing import Any
 import pytest
 
 from connector.auth.methods import NoAuth
-from connector.errors import InvalidDefinition
 from connector.events.signatures import SIGNATURE_SCHEMES, ReadTemplate, Undeclared
-from connector.parsing.connectors import Source, parse_connector, read_connector
+from connector.parsing.connectors import parse_connector, read_connector
 from connector.templates import Template
-
-
-def service(**block: Any) -> dict[str, Any]:
-    return {"handle": "demo", "service": {"baseURL": "https://demo.example/v1", **block}}
-
-
-def errors(*sources: Source | None, **more: Any) -> list[tuple[str, str]]:
-    """What refuses a definition, as code and pointer."""
-    with pytest.raises(InvalidDefinition) as caught:
-        parse_connector(*sources, **more)  # type: ignore[arg-type]
-    assert all(each.is_error for each in caught.value.problems)
-    return [(each.code, each.pointer) for each in caught.value.problems]
+from tests.doubles.definitions import errors, service
 
 
 class TemplateScheme(Undeclared):

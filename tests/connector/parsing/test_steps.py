@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from connector.errors import InputError, InvalidDefinition
-from connector.messages import Result
-from connector.model.definition import Call, CustomOperation
-from connector.parsing.connectors import Source, parse_connector, read_connector
-from connector.requests.steps import run_steps
+from connector.errors import InputError
+from connector.parsing.connectors import read_connector
+from tests.doubles.definitions import STEP, errors
+from tests.doubles.steps import http, mime, needs, problems, read, run
 
 PLAIN: dict[str, Any] = {"handle": "demo", "service": {"baseURL": "https://demo.example/v1"}}
-
-
-STEP: dict[str, Any] = {"type": "http", "http": {"method": "GET", "path": "/x"}}
-
-
-def errors(*sources: Source | None, **more: Any) -> list[tuple[str, str]]:
-    """What refuses a definition, as code and pointer."""
-    with pytest.raises(InvalidDefinition) as caught:
-        parse_connector(*sources, **more)  # type: ignore[arg-type]
-    assert all(each.is_error for each in caught.value.problems)
-    return [(each.code, each.pointer) for each in caught.value.problems]
 
 
 def test_a_custom_operation_is_read_with_its_steps() -> None:
@@ -89,59 +76,6 @@ def test_custom_operations_have_one_handle_each_over_all_documents() -> None:
 def test_inputs_of_custom_operations_are_checked_where_they_stand() -> None:
     source = [{"handle": "a", "input": [{"name": "n", "type": "Int", "meta": {"default": "x"}}], "steps": [STEP]}]
     assert errors(PLAIN, operations=source) == [("E_DEFAULT", "/0/input/0/meta/default")]
-
-
-SERVICE: dict[str, Any] = {
-    "handle": "demo",
-    "service": {
-        "baseURL": "https://api.example.com/v1",
-        "auth": {"method": "bearer", "params": {"token": "{{token}}"}},
-        "params": [{"name": name, "type": "String", "required": True} for name in ("account", "token")],
-    },
-}
-
-
-CONFIG = {"token": "secret-token", "account": "acme"}
-
-
-def read(*steps: dict[str, Any], **custom: Any) -> CustomOperation:
-    connector = parse_connector({**SERVICE, "operations": [{"handle": "do", "steps": list(steps), **custom}]})
-    found = connector.operation("do")
-    assert isinstance(found, CustomOperation)
-    return found
-
-
-def http(method: Any = "POST", path: Any = "/things", **more: Any) -> dict[str, Any]:
-    return {"type": "http", "http": {"method": method, "path": path, **more}}
-
-
-def mime(**parts: str) -> dict[str, Any]:
-    return {"type": "mime_build", "mime_build": {"to": "a@b.c", "subject": "s", "body": "b", **parts}}
-
-
-def needs(name: str, kind: str = "String", *, required: bool = True, **meta: Any) -> dict[str, Any]:
-    return {"name": name, "type": kind, "required": required, "meta": meta}
-
-
-def run(
-    custom: CustomOperation, inputs: Mapping[str, Any], *answers: dict[str, Any]
-) -> tuple[list[Call], Result | None]:
-    """The calls, each answered with the fields that are given, and the result if the last step is no call."""
-    flow = run_steps(custom, inputs, CONFIG)
-    calls: list[Call] = []
-    try:
-        calls.append(next(flow))
-        for fields in answers:
-            calls.append(flow.send(fields))  # noqa: PERF401 - a generator that ends inside would hide where
-    except StopIteration as end:
-        return calls, end.value
-    return calls, None
-
-
-def problems(*steps: dict[str, Any], **custom: Any) -> list[tuple[str, str]]:
-    source = {**SERVICE, "operations": [{"handle": "do", "steps": list(steps), **custom}]}
-    found = read_connector(source, lint=True)[1]
-    return [(each.code, each.pointer.removeprefix("/operations/0")) for each in found]
 
 
 @pytest.mark.parametrize("method", ["{{how}}", "{{how}}X", "GET POST", {"value": "{{how}}"}])

@@ -8,27 +8,9 @@ from typing import Any
 import pytest
 
 from connector.errors import InvalidDefinition, UnknownOperation
-from connector.parsing.connectors import Source, find_problems, parse_connector
-
-SERVICE: dict[str, Any] = {"handle": "demo", "service": {"baseURL": "https://demo.example/v1"}}
-
-
-THINGS: dict[str, Any] = {
-    "handle": "things",
-    "meta": {"short": "Things", "description": "All things."},
-    "endpoint": "/things",
-    "fields": [{"name": "id", "type": "ID"}],
-    "operations": {"read": {"method": "GET", "path": "/{{id}}"}, "list": {"method": "GET", "records": ["data"]}},
-    "webhooks": [{"event": "made", "path": "/webhooks/demo/made", "payload": [{"name": "id", "type": "ID"}]}],
-}
-
-
-def errors(*sources: Source | None, **more: Any) -> list[tuple[str, str]]:
-    """What refuses a definition, as code and pointer."""
-    with pytest.raises(InvalidDefinition) as caught:
-        parse_connector(*sources, **more)  # type: ignore[arg-type]
-    assert all(each.is_error for each in caught.value.problems)
-    return [(each.code, each.pointer) for each in caught.value.problems]
+from connector.parsing.connectors import find_problems, parse_connector
+from tests.doubles.challenges import META, TWITTER, definition
+from tests.doubles.definitions import SERVICE, THINGS, errors
 
 
 @pytest.mark.parametrize(
@@ -101,18 +83,6 @@ def test_the_calls_that_ask_for_messages_are_operations_of_the_connector() -> No
 def test_there_is_nothing_to_renew_where_nothing_is_asked_for() -> None:
     webhook = THINGS["webhooks"][0] | {"renew": REGISTRATION["renew"]}
     assert errors(SERVICE, [{**THINGS, "webhooks": [webhook]}]) == [("E_MISSING", "/0/webhooks/0")]
-
-
-META = {"query": "hub.challenge", "token": "hub.verify_token"}
-
-
-TWITTER = {"query": "crc_token", "answer": {"response_token": "sha256={{hmac}}"}, "encoding": "base64"}
-
-
-def definition(challenge: Any, **more: Any) -> dict[str, Any]:
-    webhook = {"event": "came", "path": "/webhooks/demo/came", "challenge": challenge, **more}
-    resource = {"handle": "things", "endpoint": "/things", "webhooks": [webhook]}
-    return {"handle": "demo", "service": {"baseURL": "https://demo.example"}, "resources": [resource]}
 
 
 @pytest.mark.parametrize(

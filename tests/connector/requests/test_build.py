@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,16 +13,6 @@ from connector.messages import Request, Stream
 from connector.model.definition import Connector
 from connector.parsing.connectors import parse_connector
 from connector.requests.build import build_request
-
-SHIPPED = Path(__file__).parents[3] / "definitions" / "mistral-ai"
-
-
-@pytest.fixture(scope="module")
-def mistral() -> Connector:
-    service, resources, overlay = (
-        (SHIPPED / f"{name}.json").read_text("utf-8") for name in ("service", "resources", "overlay")
-    )
-    return parse_connector(service, resources, overlay=overlay)
 
 
 def demo(operation: Mapping[str, Any], *, endpoint: str = "/things", **service: Any) -> Connector:

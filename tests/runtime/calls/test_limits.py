@@ -14,11 +14,6 @@ from runtime.calls.limits import FEWEST, REST, WINDOW, Breaker, Bucket, Pace
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def take(pace: Pace, now: float) -> float:
     """When a call begins that comes now; nothing waits."""
     waited = 0.0

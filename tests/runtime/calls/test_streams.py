@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,16 +12,14 @@ import pytest
 
 from connector.errors import BlockedAddress, MappingError, ResponseError, TransportError
 from connector.messages import Chunk, Request
-from runtime.config.settings import Limits, Settings
+from runtime.config.settings import Limits
 from runtime.http.client import Client
 from runtime.http.guard import Guard
 from runtime.runtime import Runtime
 from tests.doubles.faults import MIB, FaultServer
+from tests.doubles.streaming import SECRET, runtime_for
 
 pytestmark = pytest.mark.anyio
-
-SECRET = "canary-of-a-secret"
-N = [{"name": "n", "type": "Integer", "selector": ["n"]}]
 
 
 @pytest.fixture
@@ -32,24 +28,8 @@ async def provider() -> AsyncIterator[FaultServer]:
         yield server
 
 
-def definition(**operations: Any) -> dict[str, Any]:
-    auth = {"method": "bearer", "params": {"token": "{{token}}"}}
-    resource = {"handle": "s", "meta": {"short": "S"}, "endpoint": "/", "fields": N, "operations": operations}
-    return {"handle": "demo", "service": {"baseURL": "https://api.example.com", "auth": auth}, "resources": [resource]}
-
-
 def reading(path: str, **more: Any) -> dict[str, Any]:
     return {"method": "GET", "path": path, "response": {"kind": "sse", "done": "[DONE]"}, **more}
-
-
-@contextlib.asynccontextmanager
-async def runtime_for(
-    provider: FaultServer, folder: Path, limits: Limits | None = None, **operations: Any
-) -> AsyncIterator[Runtime]:
-    (folder / "demo.json").write_text(json.dumps(definition(**operations)), "utf-8")
-    settings = Settings(limits=limits or Limits(), base_urls={"demo": provider.origin})
-    async with Runtime(folder, settings=settings, secrets={"demo": {"token": SECRET}}) as runtime:
-        yield runtime
 
 
 async def collect(runtime: Runtime, operation: str = "s.read", inputs: dict[str, Any] | None = None) -> list[Chunk]:

@@ -5,80 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
-from runtime.cli.root import cli
-
-CANARY = "c4nary-in-a-c0al-mine"
-
-
-TOKEN = {"CONNECTOR_SECRET__MISTRAL_AI__APITOKEN": CANARY}
-
-
-CHAT = ("mistral-ai", "chat-completions.create")
-
-
-HELLO = ("model=mistral-small-latest", "content=Hello")
-
-
-def run(*words: str, stdin: bytes | str = "", env: Mapping[str, str] | None = None) -> Result:
-    """One command in this process. Nothing it writes holds the canary, whatever it does."""
-    result = CliRunner(env=dict(env or {})).invoke(cli, words, input=stdin)
-    shown = result.stdout + result.stderr
-    assert CANARY not in shown or "--show-secrets" in words
-    assert "Traceback" not in shown
-    return result
-
-
-def run_json(*words: str, exit_code: int = 0, stdin: bytes | str = "", env: Mapping[str, str] | None = None) -> Any:
-    """The one document that a command with `--json` writes."""
-    result = run(*words, "--json", stdin=stdin, env=env)
-    assert (result.exit_code, without_note(result.stderr) if exit_code == 0 else "") == (exit_code, "")
-    return json.loads(result.stdout)
-
-
-def without_note(stderr: str) -> str:
-    """What is on stderr besides the note that an answer of the mock is a recorded one."""
-    return "".join(line for line in stderr.splitlines(True) if "is the recorded example" not in line)
-
-
-def start(*words: str, env: Mapping[str, str] | None = None, **streams: Any) -> subprocess.Popen[str]:
-    """`python -m runtime` as a process of its own."""
-    root = Path(__file__).parents[3]
-    environ = {**os.environ, "PYTHONPATH": str(root), **(env or {})}
-    return subprocess.Popen([sys.executable, "-m", "runtime", *words], env=environ, text=True, **streams)
-
-
-GOOD: dict[str, Any] = {
-    "handle": "tiny",
-    "status": "active",
-    "meta": {"short": "Tiny", "description": "A tiny connector."},
-    "service": {
-        "baseURL": "https://api.tiny.example",
-        "auth": {"method": "none"},
-    },
-    "resources": [
-        {
-            "handle": "things",
-            "meta": {"short": "Things", "description": "Things."},
-            "endpoint": "/things",
-            "fields": [{"name": "id", "type": "String", "selector": ["id"]}],
-            "operations": {"read": {"method": "GET", "path": "/{{id}}"}},
-        }
-    ],
-}
-
-
-def write(path: Path, document: Any) -> str:
-    path.write_text(json.dumps(document, indent=2))
-    return str(path)
-
+from tests.doubles.commands import CHAT, GOOD, HELLO, TOKEN, run, run_json, start, without_note, write
 
 MESSAGES = 'messages:=[{"role": "user", "content": "Hello"}]'
 

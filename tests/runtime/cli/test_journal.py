@@ -16,18 +16,9 @@ from runtime.cli.root import cli
 from runtime.journal.entries import NewEvent
 from runtime.journal.journal import Journal
 from runtime.journal.storage.migrations import HEAD
+from tests.doubles.clock import Clock
 
 pytestmark = pytest.mark.anyio
-
-
-class Clock:
-    """A clock that is set by hand."""
-
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def new(key: str) -> NewEvent:

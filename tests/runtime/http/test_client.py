@@ -40,11 +40,6 @@ SHORT = Limits(deadline=0.3, connect=0.2)
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 async def provider() -> AsyncIterator[FaultServer]:
     async with FaultServer() as server:
         yield server

@@ -17,11 +17,6 @@ pytestmark = pytest.mark.anyio
 TARGET = "/a%2Fb%2f/..%2e//d;x=%7E?q=%20+&e=%c3%A9&e"
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def test_transport_18_target_and_fields_leave_as_they_were_given() -> None:
     heads = []
 

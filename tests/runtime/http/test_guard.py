@@ -33,11 +33,6 @@ PUBLIC = "93.184.215.14"
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 async def tempting() -> AsyncIterator[Canary]:
     async with canary() as port:
         yield port

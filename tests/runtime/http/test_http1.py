@@ -23,11 +23,6 @@ OWN, FOREIGN = b'{"id":1}', b"HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n" + b
 MIB = 1024 * 1024
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def call(rt: Any, operation: str = "get", **inputs: Any) -> Any:
     async with asyncio.timeout(10):
         return (await rt.call("demo", f"s.{operation}", inputs)).fields["id"]

@@ -15,11 +15,6 @@ from runtime.http.lookups import system_resolver
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 class Names:
     """`socket.getaddrinfo`, which hangs for names that begin with `slow`."""
 

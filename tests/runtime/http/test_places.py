@@ -16,11 +16,6 @@ pytestmark = pytest.mark.anyio
 ONE, OTHER = Origin("https", "one.example", 443), Origin("https", "other.example", 443)
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 class Callers:
     """Callers that take a place each, by name; notes who has one."""
 

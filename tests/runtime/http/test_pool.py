@@ -29,11 +29,6 @@ FIRST = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfirst"
 SECOND = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecond"
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @contextlib.contextmanager
 def provider(*plays: Callable[[socket.socket], None]) -> Iterator[str]:
     """A provider in a thread of its own, which does not wait for our event loop; each connection gets its play."""

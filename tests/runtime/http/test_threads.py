@@ -15,11 +15,6 @@ from runtime.http.threads import Threads
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def test_results_and_errors_come_back() -> None:
     threads = Threads("test", 2)
     assert await threads.run(sum, [1, 2]) == 3

@@ -20,11 +20,6 @@ from tests.doubles.raw import Peer, demo, serving
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 def test_whatever_differs_between_two_routes_makes_them_other_keys() -> None:
     routes = {
         Route(),

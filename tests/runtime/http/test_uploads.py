@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,40 +10,17 @@ import pytest
 
 from connector.errors import InputError
 from connector.messages import Request, Stream
-from runtime.config.settings import Limits, Settings
 from runtime.http import uploads
-from runtime.runtime import Runtime
 from tests.doubles.faults import MIB, FaultServer
+from tests.doubles.streaming import runtime_for
 
 pytestmark = pytest.mark.anyio
-
-
-SECRET = "canary-of-a-secret"
-
-
-N = [{"name": "n", "type": "Integer", "selector": ["n"]}]
 
 
 @pytest.fixture
 async def provider() -> AsyncIterator[FaultServer]:
     async with FaultServer() as server:
         yield server
-
-
-def definition(**operations: Any) -> dict[str, Any]:
-    auth = {"method": "bearer", "params": {"token": "{{token}}"}}
-    resource = {"handle": "s", "meta": {"short": "S"}, "endpoint": "/", "fields": N, "operations": operations}
-    return {"handle": "demo", "service": {"baseURL": "https://api.example.com", "auth": auth}, "resources": [resource]}
-
-
-@contextlib.asynccontextmanager
-async def runtime_for(
-    provider: FaultServer, folder: Path, limits: Limits | None = None, **operations: Any
-) -> AsyncIterator[Runtime]:
-    (folder / "demo.json").write_text(json.dumps(definition(**operations)), "utf-8")
-    settings = Settings(limits=limits or Limits(), base_urls={"demo": provider.origin})
-    async with Runtime(folder, settings=settings, secrets={"demo": {"token": SECRET}}) as runtime:
-        yield runtime
 
 
 def sending(template: Any, content_type: str) -> dict[str, Any]:

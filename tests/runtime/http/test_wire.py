@@ -11,11 +11,6 @@ from runtime.http.wire import STORE, Wire
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 class Recording(asyncio.Transport):
     """A transport that notes what it is told."""
 

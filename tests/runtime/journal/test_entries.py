@@ -14,7 +14,6 @@ from runtime.journal.journal import Journal
 from tests.doubles.journals import new
 
 pytestmark = pytest.mark.anyio
-SUCCEEDED = "batch-jobs/batch_job.succeeded"
 
 
 async def test_T78_ids_are_of_our_own_making(journal: Journal) -> None:

@@ -17,7 +17,6 @@ from tests.doubles.clock import Clock
 from tests.doubles.journals import in_line, new
 
 pytestmark = pytest.mark.anyio
-SUCCEEDED = "batch-jobs/batch_job.succeeded"
 
 
 @pytest.mark.parametrize("kind", ["event", "subscription", "delivery", "run"])

@@ -13,20 +13,11 @@ from connector.errors import ConfigurationError
 from connector.messages import Event
 from runtime.journal.entries import Attempt, NewEvent, Run, Subscription
 from runtime.journal.journal import Journal
+from tests.doubles.clock import Clock
 from tests.doubles.postgres import Server
 
 pytestmark = pytest.mark.anyio
 DAY = 86400.0
-
-
-class Clock:
-    """A clock that is set by hand."""
-
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def new(key: str) -> NewEvent:
@@ -35,11 +26,6 @@ def new(key: str) -> NewEvent:
         Event(id="", source="/mistral-ai/default", type="a/b", subject=None, time="2026-11-22T12:00:00Z", data={}),
         key,
     )
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

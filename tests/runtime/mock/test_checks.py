@@ -2,95 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
 from connector import build_request, parse_connector
-from connector.headers import Headers
-from connector.messages import Request, Response
-from connector.model.definition import Connector
-from runtime.config.catalog import Catalog
 from runtime.mock.provider import MockProvider
+from tests.doubles.mistral import FORM, HOME, changed, complaints, declared, demo, get, post, send, without
 
 pytestmark = pytest.mark.anyio
-
-
-FOLDER = Path(__file__).parents[3] / "definitions" / "mistral-ai"
-
-
-HOME = "https://api.mistral.ai/v1"
-
-
-TOKEN = {"Authorization": "Bearer some-key"}
-
-
-TYPED = {**TOKEN, "Content-Type": "application/json"}
-
-
-MISTRAL = Catalog().get("mistral-ai")
-
-
-EXAMPLES = {
-    file.stem: json.loads(file.read_text(encoding="utf-8")) for file in sorted((FOLDER / "examples").glob("*.json"))
-}
-
-
-CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "temperature": 0.7, "max_tokens": 9}
-
-
-@pytest.fixture
-def provider() -> MockProvider:
-    return MockProvider([MISTRAL], {"mistral-ai": EXAMPLES})
-
-
-def demo(
-    operations: Mapping[str, Any],
-    *,
-    base: Any = "https://demo.example/api",
-    auth: Any = None,
-    options: Any = (),
-    **resource: Any,
-) -> Connector:
-    """A connector `demo` with one resource `things`."""
-    service = {"baseURL": base, **({"auth": auth, "authOptions": list(options)} if auth else {})}
-    things = {"handle": "things", "endpoint": "/things", "fields": [], "operations": operations, **resource}
-    return parse_connector({"handle": "demo", "service": service, "resources": [things]})
-
-
-def post(body: Any, headers: Mapping[str, str] = TYPED, url: str = f"{HOME}/chat/completions") -> Request:
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Request("POST", url, headers=Headers(headers), body=content)
-
-
-def get(url: str, headers: Mapping[str, str] = TOKEN) -> Request:
-    return Request("GET", url, headers=Headers(headers))
-
-
-def complaints(response: Response) -> list[tuple[list[Any], str]]:
-    """Where and of which type each complaint of a 422 is."""
-    assert response.status == 422, response.body
-    return [(each["loc"], each["type"]) for each in json.loads(response.body)["detail"]]
-
-
-def changed(**members: Any) -> dict[str, Any]:
-    return {**CHAT, **members}
-
-
-def without(*names: str) -> dict[str, Any]:
-    return {name: value for name, value in CHAT.items() if name not in names}
-
-
-def declared(**types: Any) -> list[dict[str, Any]]:
-    """Placeholders from name=type or name={type, …}; `a_` at the front of a name makes it optional."""
-    return [
-        {"name": name, "required": not name.startswith("a_"), **(each if isinstance(each, dict) else {"type": each})}
-        for name, each in types.items()
-    ]
 
 
 def sending(template: Any, placeholders: list[dict[str, Any]], kind: str = "application/json") -> MockProvider:
@@ -99,16 +20,6 @@ def sending(template: Any, placeholders: list[dict[str, Any]], kind: str = "appl
     return MockProvider(
         [demo({"create": {"method": "POST", "headers": {"Content-Type": kind}, "bodyTemplate": body}})], {}
     )
-
-
-def send(provider: MockProvider, body: Any, kind: str = "application/json") -> list[tuple[list[Any], str]]:
-    """The complaints about a body; none if it is content."""
-    content = body.encode() if isinstance(body, str) and kind != "application/json" else body
-    response = provider.answer(post(content, {"Content-Type": kind}, "https://demo.example/api/things"))
-    return [] if response.status == 200 else complaints(response)
-
-
-FORM = "application/x-www-form-urlencoded"
 
 
 @pytest.mark.parametrize(

@@ -3,74 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from connector.headers import Headers
-from connector.messages import Request, Response
-from runtime.config.catalog import Catalog
+from connector.messages import Request
 from runtime.mock.provider import MockProvider
+from tests.doubles.mistral import (
+    CHAT,
+    EXAMPLES,
+    HOME,
+    MISTRAL,
+    TOKEN,
+    changed,
+    complaints,
+    get,
+    messages,
+    post,
+    without,
+)
 
 pytestmark = pytest.mark.anyio
-
-
-FOLDER = Path(__file__).parents[3] / "definitions" / "mistral-ai"
-
-
-HOME = "https://api.mistral.ai/v1"
-
-
-TOKEN = {"Authorization": "Bearer some-key"}
-
-
-TYPED = {**TOKEN, "Content-Type": "application/json"}
-
-
-MISTRAL = Catalog().get("mistral-ai")
-
-
-EXAMPLES = {
-    file.stem: json.loads(file.read_text(encoding="utf-8")) for file in sorted((FOLDER / "examples").glob("*.json"))
-}
-
-
-CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "temperature": 0.7, "max_tokens": 9}
-
-
-@pytest.fixture
-def provider() -> MockProvider:
-    return MockProvider([MISTRAL], {"mistral-ai": EXAMPLES})
-
-
-def post(body: Any, headers: Mapping[str, str] = TYPED, url: str = f"{HOME}/chat/completions") -> Request:
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Request("POST", url, headers=Headers(headers), body=content)
-
-
-def get(url: str, headers: Mapping[str, str] = TOKEN) -> Request:
-    return Request("GET", url, headers=Headers(headers))
-
-
-def complaints(response: Response) -> list[tuple[list[Any], str]]:
-    """Where and of which type each complaint of a 422 is."""
-    assert response.status == 422, response.body
-    return [(each["loc"], each["type"]) for each in json.loads(response.body)["detail"]]
-
-
-def changed(**members: Any) -> dict[str, Any]:
-    return {**CHAT, **members}
-
-
-def without(*names: str) -> dict[str, Any]:
-    return {name: value for name, value in CHAT.items() if name not in names}
-
-
-def messages(message: Any) -> dict[str, Any]:
-    return changed(messages=[message])
 
 
 HELLO = {"role": "user", "content": "hi"}

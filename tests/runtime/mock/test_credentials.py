@@ -6,64 +6,18 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from connector import parse_connector
 from connector.headers import Headers
 from connector.messages import Request, Response
-from connector.model.definition import Connector
 from connector.protocols import Moment
 from connector.templates import Values
-from runtime.config.catalog import Catalog
 from runtime.mock.provider import MAX_BODY, MockProvider
+from tests.doubles.mistral import HOME, TOKEN, TYPED, demo, get
 
 pytestmark = pytest.mark.anyio
-
-
-FOLDER = Path(__file__).parents[3] / "definitions" / "mistral-ai"
-
-
-HOME = "https://api.mistral.ai/v1"
-
-
-TOKEN = {"Authorization": "Bearer some-key"}
-
-
-TYPED = {**TOKEN, "Content-Type": "application/json"}
-
-
-MISTRAL = Catalog().get("mistral-ai")
-
-
-EXAMPLES = {
-    file.stem: json.loads(file.read_text(encoding="utf-8")) for file in sorted((FOLDER / "examples").glob("*.json"))
-}
-
-
-@pytest.fixture
-def provider() -> MockProvider:
-    return MockProvider([MISTRAL], {"mistral-ai": EXAMPLES})
-
-
-def demo(
-    operations: Mapping[str, Any],
-    *,
-    base: Any = "https://demo.example/api",
-    auth: Any = None,
-    options: Any = (),
-    **resource: Any,
-) -> Connector:
-    """A connector `demo` with one resource `things`."""
-    service = {"baseURL": base, **({"auth": auth, "authOptions": list(options)} if auth else {})}
-    things = {"handle": "things", "endpoint": "/things", "fields": [], "operations": operations, **resource}
-    return parse_connector({"handle": "demo", "service": service, "resources": [things]})
-
-
-def get(url: str, headers: Mapping[str, str] = TOKEN) -> Request:
-    return Request("GET", url, headers=Headers(headers))
 
 
 def basic(text: str) -> str:

@@ -9,67 +9,47 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
-from connector import build_request, map_response, parse_connector
+from connector import build_request, map_response
 from connector.answers.mapping import ChunkReader, combine
 from connector.errors import ConfigurationError
 from connector.headers import Headers
 from connector.messages import Request, Response
-from connector.model.definition import Connector, Operation
+from connector.model.definition import Operation
 from connector.protocols import Moment
 from connector.requests.steps import run_steps
 from runtime.config.catalog import Catalog
 from runtime.mock.provider import MAX_BODY, MAX_DRAINED, MockProvider, serve
+from tests.doubles.mistral import (
+    CHAT,
+    EXAMPLES,
+    FOLDER,
+    FORM,
+    HOME,
+    MISTRAL,
+    TOKEN,
+    TYPED,
+    complaints,
+    declared,
+    demo,
+    get,
+    post,
+    without,
+)
 
 pytestmark = pytest.mark.anyio
 
 MOMENT = Moment(time=1_800_000_000.0, nonce="n-1")
-FOLDER = Path(__file__).parents[3] / "definitions" / "mistral-ai"
-HOME = "https://api.mistral.ai/v1"
-TOKEN = {"Authorization": "Bearer some-key"}
-TYPED = {**TOKEN, "Content-Type": "application/json"}
-
-
-MISTRAL = Catalog().get("mistral-ai")
-EXAMPLES = {
-    file.stem: json.loads(file.read_text(encoding="utf-8")) for file in sorted((FOLDER / "examples").glob("*.json"))
-}
-CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "temperature": 0.7, "max_tokens": 9}
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-def provider() -> MockProvider:
-    return MockProvider([MISTRAL], {"mistral-ai": EXAMPLES})
 
 
 @pytest.fixture
 def inventing() -> MockProvider:
     """The same provider without its examples."""
     return MockProvider([MISTRAL], {})
-
-
-def demo(
-    operations: Mapping[str, Any],
-    *,
-    base: Any = "https://demo.example/api",
-    auth: Any = None,
-    options: Any = (),
-    **resource: Any,
-) -> Connector:
-    """A connector `demo` with one resource `things`."""
-    service = {"baseURL": base, **({"auth": auth, "authOptions": list(options)} if auth else {})}
-    things = {"handle": "things", "endpoint": "/things", "fields": [], "operations": operations, **resource}
-    return parse_connector({"handle": "demo", "service": service, "resources": [things]})
 
 
 def fields(**selectors: tuple[Any, ...]) -> list[dict[str, Any]]:
@@ -98,21 +78,6 @@ def authenticated(operation: Operation, inputs: Mapping[str, Any], values: Mappi
     """The request of a call as it leaves, credentials in it."""
     config = operation.service.configure(values)
     return operation.service.auth.apply(build_request(operation, inputs, config), config.values, MOMENT)
-
-
-def post(body: Any, headers: Mapping[str, str] = TYPED, url: str = f"{HOME}/chat/completions") -> Request:
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Request("POST", url, headers=Headers(headers), body=content)
-
-
-def get(url: str, headers: Mapping[str, str] = TOKEN) -> Request:
-    return Request("GET", url, headers=Headers(headers))
-
-
-def complaints(response: Response) -> list[tuple[list[Any], str]]:
-    """Where and of which type each complaint of a 422 is."""
-    assert response.status == 422, response.body
-    return [(each["loc"], each["type"]) for each in json.loads(response.body)["detail"]]
 
 
 # Answers
@@ -555,36 +520,6 @@ def test_T68_a_body_beyond_four_mebibytes_is_413(provider: MockProvider) -> None
     largest = post({**CHAT, "model": text})
     assert len(largest.body or b"") == MAX_BODY
     assert [provider.answer(each).status for each in (largest, post({**CHAT, "model": text + "x"}))] == [200, 413]
-
-
-def changed(**members: Any) -> dict[str, Any]:
-    return {**CHAT, **members}
-
-
-def without(*names: str) -> dict[str, Any]:
-    return {name: value for name, value in CHAT.items() if name not in names}
-
-
-def messages(message: Any) -> dict[str, Any]:
-    return changed(messages=[message])
-
-
-def declared(**types: Any) -> list[dict[str, Any]]:
-    """Placeholders from name=type or name={type, …}; `a_` at the front of a name makes it optional."""
-    return [
-        {"name": name, "required": not name.startswith("a_"), **(each if isinstance(each, dict) else {"type": each})}
-        for name, each in types.items()
-    ]
-
-
-def send(provider: MockProvider, body: Any, kind: str = "application/json") -> list[tuple[list[Any], str]]:
-    """The complaints about a body; none if it is content."""
-    content = body.encode() if isinstance(body, str) and kind != "application/json" else body
-    response = provider.answer(post(content, {"Content-Type": kind}, "https://demo.example/api/things"))
-    return [] if response.status == 200 else complaints(response)
-
-
-FORM = "application/x-www-form-urlencoded"
 
 
 # Path, query and header values

@@ -8,7 +8,6 @@ from connector.errors import ConfigurationError
 from runtime.journal.journal import Journal
 
 pytestmark = pytest.mark.anyio
-SUCCEEDED = "batch-jobs/batch_job.succeeded"
 
 
 @pytest.mark.parametrize("url", ["mysql://x/y", "journal.db", ""])

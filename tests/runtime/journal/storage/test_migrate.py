@@ -26,7 +26,6 @@ _KEPT = text(
     "INSERT INTO events (seq, id, connection, trigger, source, time, data, origin, received, hops, content_type, raw,"
     " digest) VALUES (1, 'evt_1', 'mistral-ai', 'a/b', '/x', '', '{}', 'webhook', 0, 0, '', :none, :none)"
 )
-SUCCEEDED = "batch-jobs/batch_job.succeeded"
 
 
 async def test_F5_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:

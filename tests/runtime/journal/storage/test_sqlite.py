@@ -12,7 +12,6 @@ from runtime.journal.journal import Journal
 from tests.doubles.journals import new
 
 pytestmark = pytest.mark.anyio
-SUCCEEDED = "batch-jobs/batch_job.succeeded"
 
 
 async def test_what_was_acknowledged_is_there_after_a_restart(tmp_path: Path) -> None:

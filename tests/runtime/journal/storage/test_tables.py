@@ -11,7 +11,6 @@ from runtime.journal.storage.sqlite import SQLite
 from runtime.journal.storage.tables import METADATA
 
 pytestmark = pytest.mark.anyio
-SUCCEEDED = "batch-jobs/batch_job.succeeded"
 
 
 async def test_the_migrations_make_the_tables_of_the_code() -> None:
