@@ -7,6 +7,7 @@ them, and `repr` shows only what is safe to log.
 from __future__ import annotations
 
 import json
+import re
 import urllib.parse
 from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
@@ -143,13 +144,13 @@ class Response:
 
     def masked(self, secrets: Iterable[str]) -> Response:
         """Returns the same answer with `***` in place of each secret."""
-        texts = [*self.headers.values()]
+        secrets = [*secrets]
+        body = mask_answer(self.body, secrets)
         # Nearly every answer has none and is returned as it is.
-        hidden = [each for each in secrets if _encode(each) in self.body or any(each in text for text in texts)]
-        if not hidden:
+        if body is self.body and not any(each in text for each in secrets for text in self.headers.values()):
             return self
-        headers = Headers((name, mask(value, hidden)) for name, value in self.headers.items())
-        return Response(self.status, headers, mask_bytes(self.body, hidden))
+        headers = Headers((name, mask(value, secrets)) for name, value in self.headers.items())
+        return Response(self.status, headers, body)
 
     def __repr__(self) -> str:
         return f"<Response {self.status} {self.content_type or 'untyped'}, {len(self.body)} bytes>"
@@ -174,7 +175,9 @@ class Event:
 def secret_forms(value: str) -> frozenset[str]:
     """Returns every form in which a secret can occur in requests and answers: plain, encoded in a URL, form or JSON."""
     forms = {value, urllib.parse.quote(value, safe=""), urllib.parse.quote_plus(value)}
-    for as_json in (json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]):
+    escaped = json.dumps(value)[1:-1]
+    upper = re.sub(r"\\u[0-9a-f]{4}", lambda found: "\\u" + found[0][2:].upper(), escaped)
+    for as_json in (escaped, upper, json.dumps(value, ensure_ascii=False)[1:-1]):
         # Some providers escape the slash as well, which JSON allows (RFC 8259, section 7).
         forms |= {as_json, as_json.replace("/", "\\/")}
     return frozenset(form for form in forms if form)
@@ -192,6 +195,39 @@ def mask_bytes(body: bytes, secrets: Iterable[str]) -> bytes:
     for secret in sorted(secrets, key=len, reverse=True):
         body = body.replace(_encode(secret), MASK.encode())
     return body
+
+
+def mask_answer(body: bytes, secrets: Iterable[str]) -> bytes:
+    r"""Returns what a provider sent with `***` in place of each secret, also of one that is written with escapes.
+
+    In JSON a letter may be written as `\u0061` (RFC 8259, section 7), in XML as `&#97;` or `&#x61;`.
+    """
+    hidden = [_encode(each) for each in secrets]
+    if any(each in body for each in hidden):
+        body = mask_bytes(body, secrets)
+    for escape, spell_out in _ESCAPES:
+        if escape.search(body):
+            plain = escape.sub(spell_out, body)
+            if any(each in plain for each in hidden):
+                body = mask_bytes(plain, secrets)
+    return body
+
+
+def _spell_out_json(found: re.Match[bytes]) -> bytes:
+    return found[1] + json.dumps(chr(int(found[2], 16)))[1:-1].encode()
+
+
+def _spell_out_xml(found: re.Match[bytes]) -> bytes:
+    code = int(found[1], 16) if found[1] else int(found[2])
+    # A mark that has a meaning in XML stays a reference.
+    return bytes([code]) if 0x20 <= code < 0x7F and code not in b"<>&" else found[0]
+
+
+#: Escapes of printable ASCII, and what they stand for: in JSON, after whole pairs of backslashes, and in XML.
+_ESCAPES = (
+    (re.compile(rb"((?<!\\)(?:\\\\)*)\\u00([2-7][0-9A-Fa-f])"), _spell_out_json),
+    (re.compile(rb"&#(?:[xX]0*([2-7][0-9A-Fa-f])|0*([0-9]{2,3}));"), _spell_out_xml),
+)
 
 
 def _mask_body(body: bytes | Stream | None, secrets: Iterable[str]) -> bytes | Stream | None:

@@ -16,7 +16,7 @@ from connector.answers.kinds import RESPONSE_KINDS, kind_of
 from connector.answers.pagination import explain_more
 from connector.answers.streams import MESSAGES_PER_TURN, STREAM_KINDS, Message, cut
 from connector.errors import MappingError
-from connector.messages import Chunk, Response, Result, mask_bytes
+from connector.messages import Chunk, Response, Result, mask, mask_answer
 from connector.model.definition import Field, Operation
 from connector.strict_json import BYTE_ORDER_MARK, parse_json
 from connector.types import to_text
@@ -206,7 +206,10 @@ class ChunkReader:
             raise MappingError(f"the stream cannot be read: {error}") from None
 
     def _read(self, message: Message) -> Chunk:
-        data = mask_bytes(message.data, self._hidden) if self._hidden else message.data
+        data = message.data
+        if self._hidden:
+            data = mask_answer(data, self._hidden)
+            message = Message(data, mask(message.event, self._hidden), mask(message.id, self._hidden))
         fields = self._operation.fields
         try:
             document = parse_json(data)

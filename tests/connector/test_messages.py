@@ -193,7 +193,9 @@ def test_secrets_in_the_bytes_of_a_stream_are_masked() -> None:
 
 @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))])
 def test_E4_a_message_pickles_and_copies_as_it_is(again: Any) -> None:
-    request = Request("POST", "https://x.example/", Headers({"A": "b"}), Stream((b"a", Path("b.txt")), b"--"))
+    request = Request(
+        "POST", "https://x.example/", headers=Headers({"A": "b"}), body=Stream((b"a", Path("b.txt")), b"--")
+    )
     values = [
         request,
         Response(200, Headers({"A": "b"}), b"x"),
@@ -213,3 +215,32 @@ def test_E4_a_body_that_only_this_process_can_read_is_pickled_as_it_is_shown() -
     stream = Stream((b"a ", source))
     assert copy.deepcopy(stream) is copy.copy(stream) is stream
     assert pickle.loads(pickle.dumps(stream)) == Stream((b"a ", b"<content of a stream>"))
+
+
+PRINTABLE = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=4, max_size=20)
+
+
+@given(PRINTABLE, st.data())
+def test_redteam_11_a_secret_in_json_is_masked_however_its_letters_are_escaped(
+    secret: str, data: st.DataObject
+) -> None:
+    written = "".join(
+        data.draw(st.sampled_from([json.dumps(letter)[1:-1], f"\\u{ord(letter):04x}", f"\\u{ord(letter):04X}"]))
+        for letter in secret
+    )
+    body = f'{{"a": "\\\\{written}"}}'.encode()
+    assert json.loads(body)["a"] == "\\" + secret
+    masked = json.loads(Response(200, body=body).masked(secret_forms(secret)).body)
+    assert secret not in masked["a"]
+
+
+@pytest.mark.parametrize("written", ["tok&#45;123", "tok&#x2d;123", "tok&#x02D;1&#050;3"])
+def test_redteam_11_a_secret_in_xml_is_masked_with_references_in_it(written: str) -> None:
+    body = f"<a>{written} &#60; &#233;</a>".encode()
+    assert Response(200, body=body).masked(["tok-123"]).body == b"<a>*** &#60; &#233;</a>"
+
+
+@pytest.mark.parametrize("body", [rb'{"a": "\\u0074ok-123"}', b"<a>&#116;ok &#45; 123</a>", rb'{"a": "\u0074ok"}'])
+def test_an_answer_with_escapes_and_without_a_secret_is_returned_as_it_is(body: bytes) -> None:
+    response = Response(200, body=body)
+    assert response.masked(["tok-123"]) is response

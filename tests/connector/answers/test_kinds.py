@@ -207,3 +207,10 @@ def test_a_stream_of_many_parts_is_read_as_one(kind: str) -> None:
     line = b"data: 1\r\n\r\n" if kind == "sse" else b"1\r\n"
     found, response = operation(kind, fields=[]), answer(line * PART, "text/event-stream" if kind == "sse" else "")
     assert map_response(found, response).raw == [1] * PART
+
+
+def test_redteam_11_a_message_shows_a_secret_neither_in_its_data_nor_in_its_event_or_id() -> None:
+    reader = ChunkReader(operation("sse"), "sse", limit=1000, hidden=["tok-0123"])
+    sent = b'event: tok-0123\nid: 7-tok-0123\ndata: {"a":"tok-0\\u003123"}\n\n'
+    (chunk,) = reader.feed(sent)
+    assert (chunk.raw, chunk.event, chunk.id) == ({"a": "***"}, "***", "7-***")
