@@ -55,16 +55,22 @@ def raw(form: Any, key: Ed25519PrivateKey) -> str:
     return str(form(key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)))
 
 
+FORMS = {"pem": pem, "der": der, "certificate": certificate}
+
+
 @pytest.mark.parametrize(
     ("kind", "key", "text"),
     [
+        # The keys are new in each process, so they cannot be part of a name.
         *(
-            (kind, key, form(key))
+            pytest.param(kind, key, form(key), id=f"{kind} {name}")
             for kind, key in (("ed25519", ED25519), ("ecdsa", EC), ("rsa", RSA))
-            for form in (pem, der, certificate)
+            for name, form in FORMS.items()
         ),
-        ("ed25519", ED25519, raw(bytes.hex, ED25519)),
-        ("ed25519", ED25519, raw(lambda data: base64.b64encode(data).decode(), ED25519)),
+        pytest.param("ed25519", ED25519, raw(bytes.hex, ED25519), id="ed25519 hex"),
+        pytest.param(
+            "ed25519", ED25519, raw(lambda data: base64.b64encode(data).decode(), ED25519), id="ed25519 base64"
+        ),
     ],
 )
 def test_the_signature_of_the_owner_is_verified_and_no_other(kind: str, key: Any, text: str) -> None:
