@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -49,6 +50,18 @@ def run(*words: str, stdin: bytes | str = "", env: Mapping[str, str] | None = No
     assert CANARY not in shown or "--show-secrets" in words
     assert "Traceback" not in shown
     return result
+
+
+async def run_in_thread(home: Path, *words: str, env: Mapping[str, str] | None = None) -> tuple[int, str, str]:
+    """Runs one command in a folder and returns its exit code, stdout and stderr; the loop of the test goes on."""
+
+    def invoke() -> Result:
+        with contextlib.chdir(home):
+            return CliRunner(env=dict(env or {})).invoke(cli, [*words, "--definitions", str(home)])
+
+    async with asyncio.timeout(60):
+        done = await asyncio.to_thread(invoke)
+    return done.exit_code, done.stdout, done.stderr
 
 
 def run_json(*words: str, exit_code: int = 0, stdin: bytes | str = "", env: Mapping[str, str] | None = None) -> Any:

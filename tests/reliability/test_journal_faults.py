@@ -377,8 +377,9 @@ def test_L2_few_file_handles_and_little_memory_are_enough(tmp_path: Path) -> Non
                     done += 1
 
                 working = asyncio.create_task(journal.dispatcher.run({"delivery": handle}, concurrency=500))
-                while done < 2000:
-                    await asyncio.sleep(0.01)
+                async with asyncio.timeout(10):
+                    while done < 2000:
+                        await asyncio.sleep(0.01)
                 working.cancel()
             return done
 

@@ -11,20 +11,15 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.doubles.commands import run_in_thread
 from tests.doubles.processes import post, process
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_verbs_say_the_same_whether_a_server_runs_or_not(tmp_path: Path) -> None:
+async def test_commands_print_the_same_with_a_running_server_and_without_one(tmp_path: Path) -> None:
     async def run(*words: str) -> tuple[int, str, str]:
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
-        started = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "runtime", *words, "--definitions", str(tmp_path), cwd=tmp_path, env=environment,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        out, err = await started.communicate()
-        return started.returncode or 0, out.decode(), err.decode()
+        return await run_in_thread(tmp_path, *words)
 
     async with process(tmp_path) as (_, url), httpx2.AsyncClient(trust_env=False, timeout=30) as client:
         assert await post(client, url, "m-1") == 202

@@ -14,10 +14,9 @@ from typing import Any
 
 import httpx2
 import pytest
-from click.testing import CliRunner, Result
 
-from runtime.cli.root import cli
 from runtime.config.keys import Key
+from tests.doubles.commands import run_in_thread
 from tests.doubles.processes import process
 from tests.doubles.served import DEMO
 
@@ -57,16 +56,7 @@ class Home:
         return self.path / ".connector" / "server.json"
 
     async def run(self, *words: str) -> tuple[int, str, str]:
-        """One command in a thread of this process, whose loop serves meanwhile."""
-
-        def invoke() -> Result:
-            with contextlib.chdir(self.path):
-                runner = CliRunner(env=self.environment)
-                return runner.invoke(cli, [*words, "--definitions", str(self.path)])
-
-        async with asyncio.timeout(60):
-            done = await asyncio.to_thread(invoke)
-        return done.exit_code, done.stdout, done.stderr
+        return await run_in_thread(self.path, *words, env=self.environment)
 
     async def subscriptions(self) -> list[Any]:
         code, out, err = await self.run("subscriptions", "list", "--json")

@@ -79,8 +79,9 @@ async def test_a_restart_goes_on_where_it_was(tmp_path: Path) -> None:
             listeners = Listeners()
             listeners.add(Filter(), calls, "calls")
             listeners.start(journal)
-            while await journal.checkpoint("listener calls") is None:
-                await asyncio.sleep(0.005)
+            async with asyncio.timeout(10):
+                while await journal.checkpoint("listener calls") is None:
+                    await asyncio.sleep(0.005)
             await journal.append([new(f"running {start}")])
             await until(lambda start=start: f"running {start}" in calls.names)
             await asyncio.sleep(0.05)
@@ -106,8 +107,9 @@ async def test_a_function_that_fails_is_called_again_as_the_table_says_beside_wh
         listeners.add(Filter(), calls, "calls")
         listeners.add(Filter(triggers=(EXHAUSTED,)), told, "told")
         listeners.start(journal)
-        while None in [await journal.checkpoint(f"listener {name}") for name in ("calls", "told")]:
-            await asyncio.sleep(0.005)
+        async with asyncio.timeout(10):
+            while None in [await journal.checkpoint(f"listener {name}") for name in ("calls", "told")]:
+                await asyncio.sleep(0.005)
         await journal.append([new("bad"), new("good")])
         await until(lambda: len(told.names) == 1)
         await listeners.stop()
@@ -127,18 +129,21 @@ async def test_what_has_to_be_tried_again_is_known_after_a_restart(tmp_path: Pat
         listeners = Listeners()
         listeners.add(Filter(), calls, "calls")
         listeners.start(journal)
-        while await journal.checkpoint("listener calls") is None:
-            await asyncio.sleep(0.005)
+        async with asyncio.timeout(10):
+            while await journal.checkpoint("listener calls") is None:
+                await asyncio.sleep(0.005)
         await journal.append([new("bad")])
-        while not (await journal.checkpoint("listener calls")).state["again"]:  # type: ignore[union-attr]
-            await asyncio.sleep(0.005)
+        async with asyncio.timeout(10):
+            while not (await journal.checkpoint("listener calls")).state["again"]:  # type: ignore[union-attr]
+                await asyncio.sleep(0.005)
         await listeners.stop()
     now += 60
     async with await Journal.open(url, clock=lambda: now) as journal:
         listeners.start(journal)
         await until(lambda: calls.names == ["bad", "bad"])
-        while (await journal.checkpoint("listener calls")).state["again"]:  # type: ignore[union-attr]
-            await asyncio.sleep(0.005)
+        async with asyncio.timeout(10):
+            while (await journal.checkpoint("listener calls")).state["again"]:  # type: ignore[union-attr]
+                await asyncio.sleep(0.005)
         await listeners.stop()
 
 

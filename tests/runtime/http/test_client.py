@@ -588,8 +588,9 @@ async def test_P4_a_tls_handshake_that_hangs_ends_and_its_connection_is_closed()
 async def test_P4_a_cancelled_call_closes_its_connection(provider: FaultServer, path: str) -> None:
     async with client_for(provider, Limits(connections=1)) as client:
         call = asyncio.create_task(get(client, provider.url(path)))
-        while not provider.requests:
-            await asyncio.sleep(0.001)
+        async with asyncio.timeout(10):
+            while not provider.requests:
+                await asyncio.sleep(0.001)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call

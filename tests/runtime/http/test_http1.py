@@ -370,8 +370,9 @@ async def test_transport_27_closing_a_runtime_ends_every_call(tmp_path: Path) ->
         rt = demo(tmp_path, server, settings=settings)
         assert await call(rt) == 1
         calls = [asyncio.create_task(rt.call("demo", f"s.{name}", {})) for name in ["get", "make"] * 25]
-        while server.connections < 20:
-            await asyncio.sleep(0.001)
+        async with asyncio.timeout(10):
+            while server.connections < 20:
+                await asyncio.sleep(0.001)
         async with asyncio.timeout(1):
             await rt.aclose()
             outcomes = await asyncio.gather(*calls, return_exceptions=True)

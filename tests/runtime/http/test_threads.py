@@ -37,8 +37,9 @@ async def test_as_many_run_at_once_as_allowed_and_the_others_wait() -> None:
             inside -= 1
 
     tasks = [threads.run(work) for _ in range(5)]
-    while inside < 2:
-        await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        while inside < 2:
+            await asyncio.sleep(0)
     gate.set()
     await asyncio.gather(*tasks)
     assert most == 2

@@ -56,8 +56,9 @@ async def test_a_call_that_waits_for_a_connection_in_vain_was_not_sent(provider:
     settings = Settings(limits=Limits(deadline=0.3, connections=2), base_urls={"slow": provider.origin})
     async with Runtime(tmp_path, settings=settings) as runtime:
         hanging = [asyncio.create_task(runtime.call("slow", "s.hang", {})) for _ in range(2)]
-        while len(provider.requests) < 2:
-            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            while len(provider.requests) < 2:
+                await asyncio.sleep(0)
         with pytest.raises(TransportError, match="waiting for one of the 2 connections.*limit 'connections'") as caught:
             await runtime.call("slow", "s.create", {})
         assert not isinstance(caught.value, UnknownOutcome)
@@ -85,8 +86,9 @@ async def test_a_call_that_is_cancelled_while_it_waits_for_a_connection_frees_no
 
         hanging = begin("/half-open")
         waiting = [begin("/echo") for _ in range(3)]
-        while not provider.requests:
-            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            while not provider.requests:
+                await asyncio.sleep(0)
         waiting[0].cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting[0]

@@ -201,8 +201,9 @@ async def test_a_failure_of_one_look_does_not_end_them(world: World) -> None:
         await waiting.wait()
         world.write(demo(path))
         looks.put_nowait(None)
-        while not any("could not be taken: RuntimeError" in each for each in world.logged()):
-            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            while not any("could not be taken: RuntimeError" in each for each in world.logged()):
+                await asyncio.sleep(0)
         assert world.paths == {path}
     following.cancel()
 
