@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import jsonschema
@@ -11,28 +10,8 @@ from hypothesis import strategies as st
 
 from connector.describe.schemas import answer_schema, input_schema, inputs_schema, with_null
 from connector.describe.tools import result_schema, tool_inputs
-from connector.model.definition import Connector
-from connector.parsing.connectors import parse_connector
 from connector.requests.build import read_inputs
-
-
-def connector(params: Any, **operation: Any) -> Connector:
-    """A connector of one operation, without the one that every connector has."""
-    found = parse_connector(
-        {
-            "handle": "demo",
-            "service": {"baseURL": "https://demo.example"},
-            "resources": [
-                {
-                    "handle": "x.y",
-                    "endpoint": "/x",
-                    "operations": {"do": {"method": "GET", "queryParams": params, **operation}},
-                }
-            ],
-        }
-    )
-    return replace(found, custom_operations={})
-
+from tests.doubles.described import connector
 
 KINDS = ["String", "Integer", "Number", "Boolean", "Array", "Object", "Any", "Date", "DateTime", "File"]
 

@@ -10,32 +10,15 @@ import jsonschema
 import pytest
 
 from connector.describe.tools import LONGEST_NAME, name_tools, to_tools, tool_inputs
-from connector.model.definition import Connector, Operation
+from connector.model.definition import Operation
 from connector.parsing.connectors import parse_connector
 from connector.requests.build import read_inputs
 from runtime.config.catalog import Catalog
+from tests.doubles.described import connector
 from tests.doubles.spec_values import inputs_of
 
 CATALOG = Catalog()
 SHIPPED = [operation for handle in CATALOG.handles() for operation in CATALOG.get(handle).operations.values()]
-
-
-def connector(params: Any, **operation: Any) -> Connector:
-    """A connector of one operation, without the one that every connector has."""
-    found = parse_connector(
-        {
-            "handle": "demo",
-            "service": {"baseURL": "https://demo.example"},
-            "resources": [
-                {
-                    "handle": "x.y",
-                    "endpoint": "/x",
-                    "operations": {"do": {"method": "GET", "queryParams": params, **operation}},
-                }
-            ],
-        }
-    )
-    return replace(found, custom_operations={})
 
 
 def objects(schema: Any) -> Any:

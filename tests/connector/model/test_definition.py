@@ -8,21 +8,11 @@ from typing import Any
 import pytest
 
 from connector.errors import UnknownOperation
-from connector.model.definition import Connector, Field, Webhook
+from connector.model.definition import Field, Webhook
 from connector.parsing.connectors import parse_connector
 from connector.selectors import Selector
 from connector.types import CONVERTORS
-
-
-def connector(**service: Any) -> Connector:
-    return parse_connector(
-        {
-            "handle": "demo",
-            "service": {"baseURL": "https://{{shop}}.example/v1/", **service},
-            "resources": [{"handle": "things", "endpoint": "/t", "operations": {"list": {"method": "GET"}}}],
-        }
-    )
-
+from tests.doubles.tenants import connector
 
 # Values
 

@@ -8,21 +8,10 @@ from typing import Any
 import pytest
 
 from connector.errors import MissingCredentials
-from connector.model.definition import Connector, Operation
+from connector.model.definition import Operation
 from connector.model.service import Service, missing_value, render_base
-from connector.parsing.connectors import parse_connector
 from connector.templates import Placeholder, Template, Unrenderable
-
-
-def connector(**service: Any) -> Connector:
-    return parse_connector(
-        {
-            "handle": "demo",
-            "service": {"baseURL": "https://{{shop}}.example/v1/", **service},
-            "resources": [{"handle": "things", "endpoint": "/t", "operations": {"list": {"method": "GET"}}}],
-        }
-    )
-
+from tests.doubles.tenants import connector
 
 TOKEN = {"method": "bearer", "params": {"token": "{{apiToken}}"}}
 

@@ -11,22 +11,13 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import text
 
-from connector.messages import Event
 from runtime.cli.root import cli
-from runtime.journal.entries import NewEvent
 from runtime.journal.journal import Journal
 from runtime.journal.storage.migrations import HEAD
 from tests.doubles.clock import Clock
+from tests.doubles.events import new
 
 pytestmark = pytest.mark.anyio
-
-
-def new(key: str) -> NewEvent:
-    return NewEvent(
-        "mistral-ai",
-        Event(id="", source="/mistral-ai/default", type="a/b", subject=None, time="2026-11-22T12:00:00Z", data={}),
-        key,
-    )
 
 
 @pytest.fixture

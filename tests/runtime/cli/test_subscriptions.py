@@ -29,9 +29,9 @@ from runtime.http.client import Client
 from runtime.http.guard import Guard
 from runtime.journal.entries import NewEvent
 from runtime.journal.journal import Journal
+from tests.doubles.journals import SUCCEEDED
 
 ROOT = Path(__file__).parents[3]
-SUCCEEDED = "batch-jobs/batch_job.succeeded"
 URL = "https://example.com/hook"
 
 

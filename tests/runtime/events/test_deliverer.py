@@ -32,9 +32,9 @@ from runtime.journal.journal import Journal
 from runtime.journal.outbox import Outbox
 from runtime.journal.space import disk_usage
 from runtime.journal.storage.sqlite import SQLite
+from tests.doubles.journals import SUCCEEDED
 
 pytestmark = pytest.mark.anyio
-SUCCEEDED = "batch-jobs/batch_job.succeeded"
 HOUR, DAY = 3600.0, 86400.0
 Answers = Callable[[httpx2.Request], httpx2.Response]
 

@@ -13,25 +13,13 @@ from connector.errors import InputError
 from connector.messages import Event
 from runtime.events.listeners import Listeners
 from runtime.events.subscriptions import RETRY_TABLE
-from runtime.journal.entries import EXHAUSTED, Filter, NewEvent
+from runtime.journal.entries import EXHAUSTED, Filter
 from runtime.journal.journal import Journal
 from runtime.runtime import Runtime
+from tests.doubles.jobs import FAILED, new
+from tests.doubles.journals import SUCCEEDED
 
 pytestmark = pytest.mark.anyio
-SUCCEEDED = "batch-jobs/batch_job.succeeded"
-FAILED = "batch-jobs/batch_job.failed"
-
-
-def new(name: str, trigger: str = SUCCEEDED, connection: str = "mistral-ai") -> NewEvent:
-    event = Event(
-        id="",
-        source="/mistral-ai/default",
-        type=trigger,
-        subject=name,
-        time="2026-11-22T12:00:00Z",
-        data={"name": name},
-    )
-    return NewEvent(connection, event, name, origin="poll")
 
 
 class Calls:

@@ -27,9 +27,9 @@ from runtime.events.subscriptions import (
     read_subscription,
 )
 from runtime.journal.entries import EXHAUSTED, Filter
+from tests.doubles.journals import SUCCEEDED
 
 DATA = {"id": "job-1", "status": "SUCCESS", "total": 2, "done": True}
-SUCCEEDED = "batch-jobs/batch_job.succeeded"
 EVENT = Event(
     id="evt_1", source="/mistral-ai/team-b", type=SUCCEEDED, subject="job-1", time="2026-11-26T08:00:00Z", data=DATA
 )

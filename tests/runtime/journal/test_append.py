@@ -15,10 +15,9 @@ from runtime.journal.entries import (
 )
 from runtime.journal.journal import Journal
 from tests.doubles.clock import Clock
-from tests.doubles.journals import in_line, new
+from tests.doubles.journals import SUCCEEDED, in_line, new
 
 pytestmark = pytest.mark.anyio
-SUCCEEDED = "batch-jobs/batch_job.succeeded"
 
 
 async def test_T63_W1_the_same_event_is_kept_once_in_whatever_way_it_comes_again(journal: Journal) -> None:

@@ -13,10 +13,9 @@ from runtime.journal.entries import (
 )
 from runtime.journal.journal import Journal
 from tests.doubles.clock import Clock
-from tests.doubles.journals import in_line, new
+from tests.doubles.journals import SUCCEEDED, in_line, new
 
 pytestmark = pytest.mark.anyio
-SUCCEEDED = "batch-jobs/batch_job.succeeded"
 
 
 async def test_a_removed_subscription_leaves_its_deliveries_dead_with_a_reason(journal: Journal) -> None:

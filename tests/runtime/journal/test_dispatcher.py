@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from connector.messages import Event
 from runtime.journal.clock import SteadyClock
 from runtime.journal.dispatcher import FARTHEST, Embedded
-from runtime.journal.entries import Attempt, NewEvent, Subscription, Work
+from runtime.journal.entries import Attempt, Subscription, Work
 from runtime.journal.journal import Journal
 from runtime.journal.space import disk_usage
 from runtime.journal.storage.sqlite import SQLite
+from tests.doubles.events import new
 from tests.doubles.postgres import Server
 
 pytestmark = pytest.mark.anyio
@@ -31,14 +31,6 @@ ROOT = Path(__file__).parents[3]
 WORKER = ROOT / "tests" / "doubles" / "journal_worker.py"
 #: Seconds that anything may take here.
 PATIENCE = 20.0
-
-
-def new(key: str) -> NewEvent:
-    return NewEvent(
-        "mistral-ai",
-        Event(id="", source="/mistral-ai/default", type="a/b", subject=None, time="2026-11-22T12:00:00Z", data={}),
-        key,
-    )
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

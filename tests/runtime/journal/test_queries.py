@@ -14,10 +14,9 @@ from runtime.journal.entries import (
 )
 from runtime.journal.journal import Journal
 from tests.doubles.clock import Clock
-from tests.doubles.journals import new
+from tests.doubles.journals import SUCCEEDED, new
 
 pytestmark = pytest.mark.anyio
-SUCCEEDED = "batch-jobs/batch_job.succeeded"
 
 
 async def test_an_event_comes_back_as_it_was_kept(journal: Journal, clock: Clock) -> None:

@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import Connection, text
 
 from connector.errors import JournalUnavailable
-from connector.messages import Event
-from runtime.journal.entries import Attempt, NewEvent, Subscription
+from runtime.journal.entries import Attempt, Subscription
 from runtime.journal.journal import Journal
 from runtime.journal.space import BALLAST, Space
+from tests.doubles.events import new
 
 pytestmark = pytest.mark.anyio
 GIB = 1 << 30
@@ -27,14 +27,6 @@ class Disk:
 
     def __call__(self, folder: Path) -> tuple[int, int]:
         return self.total, self.free
-
-
-def new(key: str) -> NewEvent:
-    return NewEvent(
-        "mistral-ai",
-        Event(id="", source="/mistral-ai/default", type="a/b", subject=None, time="2026-11-22T12:00:00Z", data={}),
-        key,
-    )
 
 
 @pytest.fixture

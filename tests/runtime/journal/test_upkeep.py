@@ -10,22 +10,14 @@ import pytest
 from sqlalchemy import text
 
 from connector.errors import ConfigurationError
-from connector.messages import Event
-from runtime.journal.entries import Attempt, NewEvent, Run, Subscription
+from runtime.journal.entries import Attempt, Run, Subscription
 from runtime.journal.journal import Journal
 from tests.doubles.clock import Clock
+from tests.doubles.events import new
 from tests.doubles.postgres import Server
 
 pytestmark = pytest.mark.anyio
 DAY = 86400.0
-
-
-def new(key: str) -> NewEvent:
-    return NewEvent(
-        "mistral-ai",
-        Event(id="", source="/mistral-ai/default", type="a/b", subject=None, time="2026-11-22T12:00:00Z", data={}),
-        key,
-    )
 
 
 @pytest.fixture

@@ -13,32 +13,19 @@ import pytest
 
 from connector.describe.samples import sample_message
 from connector.events.mapping import make_event
-from connector.messages import Event
 from runtime.config.catalog import Catalog
-from runtime.journal.entries import Filter, NewEvent
+from runtime.journal.entries import Filter
 from runtime.journal.journal import Journal
 from runtime.server.routes import events
 from runtime.server.routes.events import event_stream, find_start
+from tests.doubles.jobs import FAILED, new
+from tests.doubles.journals import SUCCEEDED
 from tests.doubles.served import Served, is_problem
 
 pytestmark = pytest.mark.anyio
 CATALOG = Catalog()
 MISTRAL = CATALOG.get("mistral-ai")
 NOW = datetime.datetime(2026, 11, 26, tzinfo=datetime.UTC)
-SUCCEEDED = "batch-jobs/batch_job.succeeded"
-FAILED = "batch-jobs/batch_job.failed"
-
-
-def new(name: str, trigger: str = SUCCEEDED, connection: str = "mistral-ai") -> NewEvent:
-    event = Event(
-        id="",
-        source="/mistral-ai/default",
-        type=trigger,
-        subject=name,
-        time="2026-11-22T12:00:00Z",
-        data={"name": name},
-    )
-    return NewEvent(connection, event, name, origin="poll")
 
 
 def silent(journal: Journal) -> AsyncIterator[bytes]:
