@@ -13,7 +13,7 @@ import contextlib
 import copy
 import dataclasses
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Self
 
@@ -134,14 +134,16 @@ class Client:
             if origin is not None:
                 refuse_other_origin(request.url, origin)
             async with deadline:
-                with self._under_way.entered(deadline):
-                    return await self._exchange(request, attempt)
+                self._under_way.enter(deadline)
+                return await self._exchange(request, attempt)
         except _UNWORDED as error:
             failure = self._find_failure(error, attempt)
         except TimeoutError:
             if not deadline.expired():
                 raise
             failure = self._find_delay(attempt, "no complete answer")
+        finally:
+            self._under_way.leave(deadline)
         # Made anew out here, the error keeps alive neither the half-read answer nor, as its `__context__`, an exception
         # of the libraries with a header field in its text.
         raise failure.as_error(request, operation)
@@ -176,19 +178,21 @@ class Client:
             if origin is not None:
                 refuse_other_origin(request.url, origin)
             async with deadline:
-                with self._under_way.entered(deadline):
-                    answer = await self._transport.open(request, self._route, attempt, streamed=True)
-                    try:
-                        return answer, _read_headers(answer)
-                    except TransportError:
-                        await answer.stream.aclose()
-                        raise
+                self._under_way.enter(deadline)
+                answer = await self._transport.open(request, self._route, attempt, streamed=True)
+                try:
+                    return answer, _read_headers(answer)
+                except TransportError:
+                    await answer.stream.aclose()
+                    raise
         except _UNWORDED as error:
             failure = self._find_failure(error, attempt)
         except TimeoutError:
             if not deadline.expired():
                 raise
             failure = self._find_delay(attempt, "no answer")
+        finally:
+            self._under_way.leave(deadline)
         raise failure.as_error(request, operation)
 
     def _begin(self) -> tuple[asyncio.Timeout, Attempt]:
@@ -272,16 +276,15 @@ class _UnderWay:
         self.closed = False
         self._deadlines: set[asyncio.Timeout] = set()
 
-    @contextlib.contextmanager
-    def entered(self, deadline: asyncio.Timeout) -> Iterator[None]:
-        """Raises TransportError if the client is closed."""
+    def enter(self, deadline: asyncio.Timeout) -> None:
+        """Notes a request; raises TransportError if the client is closed."""
         if self.closed:
             raise _closed(sent=False).as_error(None, "")
         self._deadlines.add(deadline)
-        try:
-            yield
-        finally:
-            self._deadlines.discard(deadline)
+
+    def leave(self, deadline: asyncio.Timeout) -> None:
+        """The request has ended."""
+        self._deadlines.discard(deadline)
 
     def close(self) -> None:
         self.closed = True

@@ -33,7 +33,7 @@ class Proxy:
     looks_up: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Route:
     """Who sends a request and which way it takes: part of the key of every connection that is kept.
 
@@ -51,6 +51,14 @@ class Route:
     http2: bool = False
     #: The connection whose settings hints name; empty for all.
     settings_of: str = ""
+
+    def __post_init__(self) -> None:
+        named = self.tenant, self.proxy, self.trust, self.certificate, self.http2, self.settings_of
+        object.__setattr__(self, "_hash", hash(named))
+
+    def __hash__(self) -> int:
+        # Computed once: a route is looked up several times in every call.
+        return self._hash  # type: ignore[attr-defined, no-any-return]
 
     def variable(self, setting: str) -> str:
         """The environment variable of a setting of this route, such as `CONNECTOR_CA__DEMO`."""
