@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import gc
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from json.decoder import JSONArray, JSONObject, scanstring  # type: ignore[attr-defined] - json's reader in Python
+from json.scanner import py_make_scanner  # type: ignore[attr-defined]
 from typing import Any
 
 from connector.types import check_surrogates
 
 #: An answer that nests deeper is refused, so that no later walk through it runs out of stack.
 MAX_DEPTH = 200
+#: A document of more values is refused: 30 KB of gzip can hold ten million of them.
+MAX_VALUES = 1_000_000
+#: A document that is larger than _SMALL, and has this many brackets and commas or bytes, is read value by value. That
+#: takes ten times as long, but lets other threads run meanwhile, which a reader in C does not.
+_SMALL, _MANY, _LONG = 1024 * 1024, 250_000, 8 * 1024 * 1024
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 #: Numbers that are infinite as a float or beyond 64 bits are found as runs of zeros after this translation of digits:
 #: a search for fixed bytes takes a twentieth of the time of a regular expression.
@@ -40,18 +49,68 @@ def parse_json(body: bytes) -> Any:
     ValueError with the reason.
     """
     body = body.removeprefix(BYTE_ORDER_MARK)
+    if len(body) > _SMALL and (len(body) > _LONG or sum(map(body.count, (b",", b"[", b"{"))) > _MANY):
+        return _read_patiently(body)
     document = _fast_reader()(body)
     return _read_strictly(body) if document is _UNREAD else document
 
 
 def _read_strictly(body: bytes) -> Any:
-    try:
-        text = body.decode()
+    def load(text: str) -> Any:
         is_suspect = _is_suspect(body)
         numbers: Any = {"parse_int": _read_integer, "parse_float": _read_float} if is_suspect else {}
         document = json.loads(text, object_pairs_hook=read_members, parse_constant=_refuse_constant, **numbers)
         if is_suspect:
             check_surrogates(json.dumps(document, ensure_ascii=False))
+        return document
+
+    return _load(body, load)
+
+
+def _read_patiently(body: bytes) -> Any:
+    """Reads a large document value by value, in Python, and refuses one of too many values."""
+    count = 0
+
+    def note() -> None:
+        nonlocal count
+        count += 1
+        if count > MAX_VALUES:
+            raise ValueError(f"it has more than {MAX_VALUES} values")
+
+    def counting(scan: Callable[[str, int], Any]) -> Callable[[str, int], Any]:
+        note()  # a list or an object counts once more, since it costs more
+
+        def scan_one(text: str, start: int) -> Any:
+            note()
+            return scan(text, start)
+
+        return scan_one
+
+    def read_text(text: str, start: int, strict: bool) -> tuple[str, int]:  # noqa: FBT001 - called by json
+        value, end = scanstring(text, start, strict)
+        check_surrogates(value)
+        return value, end
+
+    def read_unique(members: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = read_members(members)
+        check_surrogates("".join(found))
+        return found
+
+    decoder: Any = json.JSONDecoder(
+        object_pairs_hook=read_unique, parse_constant=_refuse_constant, parse_int=_read_integer, parse_float=_read_float
+    )
+    decoder.parse_string = read_text
+    decoder.parse_array = lambda state, scan: JSONArray(state, counting(scan))
+    decoder.parse_object = lambda state, strict, scan, *hooks: JSONObject(state, strict, counting(scan), *hooks)
+    decoder.scan_once = py_make_scanner(decoder)
+    with _without_collections():
+        return _load(body, decoder.decode)
+
+
+def _load(body: bytes, load: Callable[[str], Any]) -> Any:
+    """Returns the document of a body; raises ValueError with the reason."""
+    try:
+        document = load(body.decode())
     except UnicodeDecodeError:
         raise ValueError("it is not UTF-8") from None
     except RecursionError:
@@ -75,7 +134,8 @@ def _fast_reader() -> Callable[[bytes], Any]:
         if _NINETEEN_DIGITS in body.translate(_ONE_DIGIT) or (b"\\" in body and _COLON.search(body)):
             return _UNREAD  # orjson would round the number, and escaped colons cannot be counted
         try:
-            document = orjson.loads(body)
+            with _without_collections():
+                document = orjson.loads(body)
             again = orjson.dumps(_wrap(document) if _may_be_deep(body) else document)
         except (orjson.JSONDecodeError, orjson.JSONEncodeError):
             return _UNREAD  # the strict reader reports the reason
@@ -84,6 +144,18 @@ def _fast_reader() -> Callable[[bytes], Any]:
         return document if body.count(b":") == again.count(b":") else _UNREAD
 
     return read
+
+
+@contextlib.contextmanager
+def _without_collections() -> Iterator[None]:
+    """Keeps the garbage collector from walking a document again and again while it grows: each walk stops all else."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _may_be_deep(body: bytes) -> bool:

@@ -12,6 +12,8 @@ from typing import Any
 
 #: An answer that nests deeper is refused.
 MAX_DEPTH = 200
+#: A document of more elements and attributes is refused.
+MAX_VALUES = 1_000_000
 #: Characters that are not allowed in XML, not even as references (XML 1.0, section 2.2).
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 # Line ends and tabs as references, since a parser would change them in an attribute, and a CR in a text as well.
@@ -73,10 +75,18 @@ def parse_xml(body: bytes) -> Any:
     """
     from xml.parsers import expat
 
+    # An element has two, one of which is closed.
+    if body.count(b"<") > 2 * MAX_VALUES:
+        raise ValueError(f"it has more than {MAX_VALUES} values")
     root: dict[str, Any] = {}
+    count = 0
     open_elements: list[tuple[dict[str, Any], list[str]]] = [(root, [])]
 
     def start(_name: str, attributes: Mapping[str, str]) -> None:
+        nonlocal count
+        count += 1 + len(attributes)
+        if count > MAX_VALUES:
+            raise ValueError(f"it has more than {MAX_VALUES} values")
         if len(open_elements) > MAX_DEPTH:
             raise ValueError("it nests too deeply")
         members = {f"@{_local(key)}": value for key, value in attributes.items() if not _is_declaration(key)}

@@ -73,10 +73,14 @@ def map_turns(operation: Operation, response: Response) -> Generator[None, None,
         return Result(ok=True, status=response.status, raw=kind.read(response.body))
     if declared in STREAM_KINDS:
         return (yield from _map_stream(operation, response, declared))
+    reason = ""
     try:
         document = kind.read(response.body)
     except ValueError as error:
-        raise _unreadable(response, str(error), expected="XML" if declared == "xml" else "JSON") from None
+        # Raised below: as the context of another error this one would keep alive all that had been read.
+        reason = str(error) or "its values are not valid"
+    if reason:
+        raise _unreadable(response, reason, expected="XML" if declared == "xml" else "JSON")
     if operation.fields and not isinstance(document, (dict, list)):
         raise _unreadable(response, SCALAR)
     errors = operation.policies.errors

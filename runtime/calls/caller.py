@@ -232,7 +232,7 @@ class Caller:
         result, pagination = call.complete(result), call.operation.pagination
         if pagination is None:
             return result
-        page = read_page(call.operation, call.request, response, document_of(result, response, call.config))
+        page = read_page(call.operation, call.request, response, await document_of(result, response, call.config))
         try:
             truncated = pagination.next_request(page) is not None
         except (MappingError, BlockedAddress):
@@ -257,7 +257,7 @@ class Caller:
             result, response = await self._exchange.make(replace(call, request=request))
             if request is call.request:
                 result = call.complete(result)
-            return result, response, document_of(result, response, call.config)
+            return result, response, await document_of(result, response, call.config)
 
         async for result in walk(call.operation, call.request, fetch, max_pages=max_pages):
             yield result

@@ -10,9 +10,9 @@ import asyncio
 import contextlib
 import secrets
 import uuid
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from connector.answers.failures import provider_message
 from connector.answers.mapping import map_turns, read_leniently
@@ -34,11 +34,17 @@ from runtime.config.settings import Settings
 from runtime.config.vault import Vault
 from runtime.http.guard import Guard
 from runtime.http.options import Routes
+from runtime.http.threads import Threads
 
 if TYPE_CHECKING:
     import httpx2
 
     from runtime.http.client import Client
+
+#: Bytes of an answer beyond which it is read and mapped in a thread.
+LARGE: Final = 512 * 1024
+#: Few, since each holds all values of an answer; the answers beyond wait.
+_ANSWERS: Final = Threads("connector-answers", 2)
 
 _HINTS = {
     401: "check the credentials of the connection: connector doctor",
@@ -272,11 +278,15 @@ def failure_of(found: Operation, operation: str, result: Result, response: Respo
     )
 
 
-def document_of(result: Result, response: Response, config: Config) -> Any:
+async def document_of(result: Result, response: Response, config: Config) -> Any:
     """The answer parsed, unmasked: the address of a next page may hold a token."""
-    if any(token.encode() in response.body for token in config.tokens):
-        return read_leniently(response)
-    return result.raw
+
+    def read() -> Any:
+        if any(token.encode() in response.body for token in config.tokens):
+            return read_leniently(response)
+        return result.raw
+
+    return await _ANSWERS.run(read) if len(response.body) > LARGE else read()
 
 
 async def map_answer(operation: Operation, config: Config, request: Request, response: Response, label: str) -> Result:
@@ -285,28 +295,9 @@ async def map_answer(operation: Operation, config: Config, request: Request, res
     A failure is stored and shown, so every credential in it is masked. In a success tokens are masked, and what auth
     made of credentials (such as user and password of Basic), but not a user name, which is often data.
     """
-    hidden = request.secrets
-    if response.status < 300:
-        made = (form for form in request.secrets - config.secrets if len(form) >= SHORTEST_TOKEN)
-        hidden = config.tokens.union(made)
-    try:
-        result = await _map(operation, response.masked(hidden) if hidden else response)
-        # The definition may call an answer with a status of success a failure.
-        failed = not result.ok and response.status < 300
-        return await _map(operation, response.masked(request.secrets)) if failed else result
-    except MappingError:
-        response = response.masked(request.secrets)
-        try:
-            return await _map(operation, response)
-        except MappingError as error:
-            raise MappingError(
-                error.message, hint=error.hint, operation=label, request=request.masked(), response=response
-            ) from None
-
-
-async def _map(operation: Operation, response: Response) -> Result:
-    """The answer mapped, with turns for other tasks, since the provider decides how many values there are."""
-    turns = map_turns(operation, response)
+    turns = _map_in_turns(operation, config, request, response, label)
+    if len(response.body) > LARGE:
+        return await _ANSWERS.run(_finish, turns)
     while True:
         try:
             next(turns)
@@ -314,3 +305,38 @@ async def _map(operation: Operation, response: Response) -> Result:
             result: Result = end.value
             return result
         await asyncio.sleep(0)
+
+
+def _finish(turns: Generator[None, None, Result]) -> Result:
+    while True:
+        try:
+            next(turns)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+
+
+def _map_in_turns(
+    operation: Operation, config: Config, request: Request, response: Response, label: str
+) -> Generator[None, None, Result]:
+    """Maps an answer, and yields wherever other tasks may run, since the provider decides how many values there are."""
+    hidden = request.secrets
+    if response.status < 300:
+        made = (form for form in request.secrets - config.secrets if len(form) >= SHORTEST_TOKEN)
+        hidden = config.tokens.union(made)
+    try:
+        result = yield from map_turns(operation, response.masked(hidden) if hidden else response)
+        # The definition may call an answer with a status of success a failure.
+        failed = not result.ok and response.status < 300
+        if failed:
+            result = yield from map_turns(operation, response.masked(request.secrets))
+    except MappingError:
+        pass  # made anew, without secrets and without what had been read
+    else:
+        return result
+    response = response.masked(request.secrets)
+    try:
+        return (yield from map_turns(operation, response))
+    except MappingError as error:
+        message, hint = error.message, error.hint
+    raise MappingError(message, hint=hint, operation=label, request=request.masked(), response=response)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from typing import Any
@@ -175,3 +176,51 @@ def nest(depth: int, opening: str = "[", closing: str = "]", inside: str = "1") 
 )
 def test_T47_both_readers_agree_on_what_another_reader_could_understand_differently(text: str, expected: str) -> None:
     assert both_outcomes(text.encode()) == (expected, expected)
+
+
+#: A document of many values is read by another reader, value by value.
+PADDING = b'"' + b"x" * 1024 * 1024 + b'"'
+LARGE = b"[" + b'"",' * 250_000 + PADDING
+
+
+def test_a_large_document_is_read_like_a_small_one() -> None:
+    parts = b'[{"a": [1, 1.5, -1e3, true, null, "\xc3\xa9\\u00e9"], "b": {}}, [], 9223372036854775808]'
+    assert parse_json(LARGE + b"," + parts + b"]")[-1] == parse_json(parts)
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        (b',"\\ud800"', "unpaired surrogate"),
+        (b',{"\\ud800": 1}', "unpaired surrogate"),
+        (b',{"a": 1, "a": 2}', "duplicate key"),
+        (b",NaN", "NaN is not JSON"),
+        (b",1e999", "a number is too large"),
+        (b",\xff", "it is not UTF-8"),
+        (b",}", "it is not JSON"),
+        (b"," + b"[" * 300 + b"]" * 300, "it nests too deeply"),
+    ],
+)
+def test_a_large_document_is_refused_like_a_small_one(end: bytes, reason: str) -> None:
+    small = b"[0" + end + b"]"
+    with pytest.raises(ValueError, match=reason):
+        parse_json(small)
+    with pytest.raises(ValueError, match=reason):
+        parse_json(LARGE + end + b"]")
+
+
+@pytest.mark.parametrize("value", [b"1", b"[]", b'{"":1}'], ids=["numbers", "lists", "objects"])
+def test_T44_a_document_of_too_many_values_is_refused(value: bytes) -> None:
+    with pytest.raises(ValueError, match="it has more than 1000000 values"):
+        parse_json(b"[" + (value + b",") * 1_000_001 + b"1]")
+
+
+def test_reading_leaves_the_garbage_collector_as_it_was() -> None:
+    parse_json(b"[1]")
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        parse_json(b"[1]")
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

@@ -86,3 +86,13 @@ def test_a_template_that_is_no_document_is_refused(text: str) -> None:
 @pytest.mark.parametrize("declaration", ["<?xml version='1.0'?>", "<?xml version='1.0' encoding='UTF-8'?>"])
 def test_a_template_may_say_that_it_is_utf_8(declaration: str) -> None:
     assert count_marks(declaration + "<a>*</a>", "*") == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"<a>" + b"<b/>" * 2_000_001 + b"</a>", b"<a>" + b'<b c="" d=""/>' * 400_000 + b"</a>"],
+    ids=["elements", "attributes"],
+)
+def test_T44_a_document_of_too_many_values_is_refused(body: bytes) -> None:
+    with pytest.raises(ValueError, match="it has more than 1000000 values"):
+        parse_xml(body)
