@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
-import json
+import json.decoder
+import json.scanner
 import math
 import re
 from collections.abc import Callable, Iterator
-from json.decoder import JSONArray, JSONObject, scanstring  # type: ignore[attr-defined] - json's reader in Python
-from json.scanner import py_make_scanner  # type: ignore[attr-defined]
 from typing import Any
 
 from connector.types import check_surrogates
@@ -23,6 +22,9 @@ MAX_VALUES = 1_000_000
 #: takes ten times as long, but lets other threads run meanwhile, which a reader in C does not.
 _SMALL, _MANY, _LONG = 1024 * 1024, 250_000, 8 * 1024 * 1024
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+#: What json reads with in Python where its readers in C are not available; typeshed knows only a part of it.
+_decoding: Any = json.decoder
+_scanning: Any = json.scanner
 #: Numbers that are infinite as a float or beyond 64 bits are found as runs of zeros after this translation of digits:
 #: a search for fixed bytes takes a twentieth of the time of a regular expression.
 _ONE_DIGIT = bytes.maketrans(b"123456789E", b"000000000e")
@@ -87,7 +89,7 @@ def _read_patiently(body: bytes) -> Any:
         return scan_one
 
     def read_text(text: str, start: int, strict: bool) -> tuple[str, int]:  # noqa: FBT001 - called by json
-        value, end = scanstring(text, start, strict)
+        value, end = _decoding.scanstring(text, start, strict)
         check_surrogates(value)
         return value, end
 
@@ -100,9 +102,11 @@ def _read_patiently(body: bytes) -> Any:
         object_pairs_hook=read_unique, parse_constant=_refuse_constant, parse_int=_read_integer, parse_float=_read_float
     )
     decoder.parse_string = read_text
-    decoder.parse_array = lambda state, scan: JSONArray(state, counting(scan))
-    decoder.parse_object = lambda state, strict, scan, *hooks: JSONObject(state, strict, counting(scan), *hooks)
-    decoder.scan_once = py_make_scanner(decoder)
+    decoder.parse_array = lambda state, scan: _decoding.JSONArray(state, counting(scan))
+    decoder.parse_object = lambda state, strict, scan, *hooks: _decoding.JSONObject(
+        state, strict, counting(scan), *hooks
+    )
+    decoder.scan_once = _scanning.py_make_scanner(decoder)
     with _without_collections():
         return _load(body, decoder.decode)
 
