@@ -128,7 +128,7 @@ def _load(body: bytes, load: Callable[[str], Any]) -> Any:
 
 @functools.cache
 def _fast_reader() -> Callable[[bytes], Any]:
-    """Returns a function that reads a document with orjson (the extra `speed`), or returns _UNREAD if it cannot."""
+    """Returns a function that reads a document with orjson, or returns _UNREAD if it cannot."""
     try:
         import orjson
     except ImportError:

@@ -2,7 +2,7 @@
 
 uvicorn has no deadline for a request, so a client that sends a byte at a time would hold a connection for ever (hazard
 T70). `RequestDeadline` closes it, and refuses clients when there are too many. It extends uvicorn's protocol over h11,
-or over httptools if the extra `speed` is installed.
+or over httptools where the platform has it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 try:
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-except ImportError:  # without the extra `speed`
+except ImportError:  # a platform without wheels of it
     HttpToolsProtocol = asyncio.Protocol  # type: ignore[assignment, misc]  # never used then
 
 from connector.errors import ConfigurationError

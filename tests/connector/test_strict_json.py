@@ -121,7 +121,7 @@ def outcome(body: bytes) -> object:
 
 def both_outcomes(body: bytes) -> tuple[object, object]:
     """What comes of a body with orjson and without it."""
-    pytest.importorskip("orjson", reason="orjson comes with the extra speed")
+    pytest.importorskip("orjson", reason="the platform has no orjson")
     fast = outcome(body)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "orjson", None)  # as if it were not installed
