@@ -19,6 +19,8 @@ from tests.doubles.raw import Peer, demo, serving
 
 pytestmark = pytest.mark.anyio
 
+#: What an event loop reports of a connection differs.
+LOOPS = [pytest.param("asyncio", id="asyncio"), pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop")]
 OWN, FOREIGN = b'{"id":1}', b"HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n" + b'{"id":"other"}'
 MIB = 1024 * 1024
 
@@ -225,6 +227,7 @@ async def test_transport_12_a_kept_connection_that_ends_under_a_request(
         assert (server.connections, waits) == (2 if operation == "make" else 3, [])
 
 
+@pytest.mark.parametrize("anyio_backend", LOOPS)
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "TLS"])
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_transport_13_a_reset_is_not_the_end_of_an_answer(
