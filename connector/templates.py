@@ -64,6 +64,7 @@ class Placeholder:
     explode: bool = False
     encoding: str = ""
     schema: Mapping[str, Any] | None = field(default=None, compare=False)
+    convert: Callable[[Any], Any] | None = field(default=None, compare=False, repr=False)
 
     @property
     def type(self) -> str:
@@ -72,6 +73,8 @@ class Placeholder:
 
     def read(self, value: Any) -> Any:
         """Returns the value as this placeholder's type, within its bounds; raises ValueError with a sentence."""
+        if self.convert is not None:
+            value = self.convert(value)
         value = self.convertor.read(value)
         if self.encoding and isinstance(value, bytes):
             value = FILE_ENCODINGS[self.encoding](value)

@@ -84,6 +84,11 @@ PARTS: Sequence[tuple[str, str, Sequence[str]]] = (
         ["Fields", "Field", "Selector"],
     ),
     (
+        "Conversions of values",
+        "A conversion changes a value on its way from an answer, or into a request.\nNumbers are exact decimals, and times without a zone are in UTC unless a `zone` is named; [rule 28](language.md#rule-28) explains both.",
+        ["Conversions", "Conversion", "ConversionName"],
+    ),
+    (
         "Templates and inputs",
         "Every text that may contain `{{name}}` is a template, and its names are inputs.\nThe rules for templates and values are [rules 1 to 6](language.md#templates-and-values).",
         ["Template", "PlaceholderList", "Placeholder", "Type", "Default", "Options", "ValueSchema"],

@@ -17,7 +17,7 @@ from connector.answers.pagination import explain_more
 from connector.answers.streams import MESSAGES_PER_TURN, STREAM_KINDS, Message, cut
 from connector.errors import MappingError
 from connector.messages import Chunk, Response, Result, mask, mask_answer
-from connector.model.definition import Field, Operation
+from connector.model.definition import Field, Operation, Unconverted
 from connector.strict_json import BYTE_ORDER_MARK, parse_json
 from connector.types import to_text
 
@@ -41,10 +41,17 @@ class _Report:
     """The fields of one answer that did not fit their type, each with the first reason."""
 
     unfit: dict[str, str] = field(default_factory=dict)
+    #: Those that are null because they could not be converted.
+    unconverted: dict[str, str] = field(default_factory=dict)
 
     def warnings(self) -> Iterator[str]:
         for name, message in self.unfit.items():
             yield f"field {name!r} stays raw: {message}"
+        for name, message in self.unconverted.items():
+            yield f"field {name!r} is null: {message}"
+
+    def __bool__(self) -> bool:
+        return bool(self.unfit or self.unconverted)
 
 
 def map_response(operation: Operation, response: Response) -> Result:
@@ -229,7 +236,7 @@ class ChunkReader:
             raise _unreadable(Response(self._status, body=data), f"in a message of the stream, {SCALAR}")
         report = self._report
         mapped = map_fields(fields, document, report)
-        if not report.unfit:
+        if not report:
             return Chunk(fields=mapped, raw=document, event=message.event, id=message.id)
         self._report = _Report()
         return Chunk(fields=mapped, raw=document, event=message.event, id=message.id, warnings=tuple(report.warnings()))
@@ -342,6 +349,10 @@ def _find_column(members: Sequence[str], rows: Sequence[Any]) -> Sequence[Any]:
 def _fit(each: Field, value: Any, report: _Report | None) -> Any:
     if value is None or type(value) in each.convertor.exact:
         return value
+    if type(value) is Unconverted:
+        if report is not None:
+            report.unconverted.setdefault(each.name, value.reason)
+        return None
     if isinstance(value, list) and each.selector.levels and not each.multivalue and each.type != "Array":
         # A selector with "*" returns a list per level; its leaves have the type.
         return [_fit(each, element, report) for element in value]

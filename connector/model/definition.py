@@ -6,10 +6,11 @@ whichever of several shapes its author chose. `parsing` makes these values; `req
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Protocol
 
+from connector.conversions.pipeline import ConversionError, Pipeline
 from connector.errors import UnknownOperation
 from connector.messages import Request
 from connector.model.challenges import Challenge
@@ -29,7 +30,8 @@ class Field:
     """One value picked from an answer: its name, type and selector; `multivalue` makes it one flat list.
 
     With `join` a list that the selector finds becomes one text: its items that are text, and what `join` selects in its
-    objects.
+    objects. With `convert` what was selected goes through conversions before it becomes a value of the type; `others`
+    are the fields of the same record that these name.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Field:
     multivalue: bool = False
     description: str = ""
     join: Selector | None = None
+    convert: Pipeline | None = None
+    others: tuple[Field, ...] = ()
     #: What mapping needs, in one tuple for speed: name, the one member that the selector is (if it is one), finder,
     #: Python types that pass unchanged (None's included), multivalue.
     plan: FieldPlan = field(init=False, repr=False, compare=False)
@@ -48,6 +52,8 @@ class Field:
         find: Callable[[Any], Any] = self.selector.find_all if self.multivalue else self.selector.find_one
         if self.join is not None:
             find = _joining(find, self.join, multivalue=self.multivalue)
+        if self.convert is not None:
+            find = _converting(find, self.convert, self.others, multivalue=self.multivalue)
         member = self.members[0] if len(self.members) == 1 else None
         passing = self.convertor.exact | {type(None)}
         object.__setattr__(self, "plan", (self.name, member, find, passing, self.multivalue))
@@ -55,7 +61,8 @@ class Field:
     @property
     def members(self) -> tuple[str, ...]:
         """The names of members that lead to the value; empty if the selector has other steps."""
-        return () if self.multivalue or self.join is not None else self.selector.members
+        changed = self.multivalue or self.join is not None or self.convert is not None
+        return () if changed else self.selector.members
 
     @property
     def type(self) -> str:
@@ -77,6 +84,31 @@ def _joining(find: Callable[[Any], Any], join: Selector, *, multivalue: bool) ->
         return [text_of(each) for each in found] if multivalue else text_of(found)
 
     return find_joined
+
+
+@dataclass(frozen=True, slots=True)
+class Unconverted:
+    """What a field finds in place of a value that its conversions cannot convert; `reason` does not show the value."""
+
+    reason: str
+
+
+def _converting(
+    find: Callable[[Any], Any], convert: Pipeline, others: Sequence[Field], *, multivalue: bool
+) -> Callable[[Any], Any]:
+    """Returns a finder that converts what it finds."""
+    finders = [(each.name, each.plan[2]) for each in others]
+
+    def find_converted(document: Any) -> Any:
+        try:
+            value = convert.convert(find(document), {name: other(document) for name, other in finders})
+        except ConversionError as error:
+            value = Unconverted(str(error))
+        if not multivalue or type(value) is list:
+            return value
+        return [] if value is None else [value]
+
+    return find_converted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

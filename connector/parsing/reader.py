@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from connector.errors import unknown_kind
+from connector.conversions.pipeline import AN, MENDS, Pipeline, PipelineError
+from connector.conversions.row import Kind
+from connector.errors import did_you_mean, unknown_kind
 from connector.headers import check_header_name, encode_header
 from connector.model.definition import Field
 from connector.parsing.schema import Finding, Path
@@ -22,6 +24,18 @@ from connector.templates import MAX_SLOTS, Placeholder, QueryPair, Slot, Templat
 from connector.types import CONVERTORS, FILE_ENCODINGS, Convertor, find_convertor, read_default, to_text
 from connector.urls import encode_query
 
+#: What the conversions of a value of each type have to return.
+_KINDS: Mapping[str, Kind] = {
+    "String": "text",
+    "Date": "text",
+    "DateTime": "text",
+    "File": "text",
+    "Integer": "number",
+    "Number": "number",
+    "Boolean": "boolean",
+    "Array": "list",
+    "Object": "object",
+}
 #: What looks like a part of a template, up to its end or the end of the text.
 _MARKUP = re.compile(r"\{[{%#].*?(?:[}%#]\}|\Z)", re.DOTALL)
 
@@ -114,6 +128,7 @@ class Reader:
             explode=self.get(source, "explode", bool, default=False) and convertor.name == "Object",
             encoding=encoding if encoding in FILE_ENCODINGS else "",
             schema=self.get(source, "schema", dict, None),
+            convert=self._input_conversion(name, source, path),
         )
         low, high = placeholder.minimum, placeholder.maximum
         if low is not None and high is not None and low > high:
@@ -224,7 +239,8 @@ class Reader:
 
     def fields(self, source: Any, path: Path) -> tuple[Field, ...]:
         """Returns the fields in order; a field without a selector is the member of its name."""
-        fields = []
+        fields: list[Field] = []
+        places: dict[str, Path] = {}
         for name, item, where in self.items(source, path, "name"):
             short, description = self.meta(item)
             steps = item.get("selector") or [name]
@@ -236,10 +252,59 @@ class Reader:
             if isinstance(steps, list) and any(type(step) is int and step < 0 for step in steps):
                 self.complain("W_SELECTOR", "an index below 0 never matches", (*where, "selector"), "count from 0")
             join = self.selector(item["join"], (*where, "join")) if "join" in item else None
+            convert = self.pipeline(item, where, Field(name, convertor, selector, multivalue=multivalue))
             fields.append(
-                Field(name, convertor, selector, multivalue=multivalue, description=description or short, join=join)
+                Field(
+                    name,
+                    convertor,
+                    selector,
+                    multivalue=multivalue,
+                    description=description or short,
+                    join=join,
+                    convert=convert,
+                )
             )
-        return tuple(fields)
+            places[name] = where
+        return tuple(self._with_others(field, fields, places) for field in fields)
+
+    def pipeline(self, source: Mapping[str, Any], path: Path, target: Field) -> Pipeline | None:
+        """Returns the compiled `convert` of a field; None if there is none or it cannot be used."""
+        if "convert" not in source:
+            return None
+        path = (*path, "convert")
+        try:
+            pipeline = Pipeline.from_json(source["convert"])
+        except PipelineError as error:
+            self.complain("E_CONVERSION", str(error), (*path, *error.path), error.hint)
+            return None
+        wanted = _KINDS.get(target.type, "any")
+        if pipeline.kind in ("list", "object") and wanted not in (pipeline.kind, "any") and not target.multivalue:
+            message = f"the conversions return {AN[pipeline.kind]}, and {target.name[:70]!r} is of type {target.type}"
+            mend = MENDS.get((pipeline.kind, wanted), "first")
+            self.complain("E_CONVERSION", message, path, f"add {mend!r} as the last step")
+        return pipeline
+
+    def _input_conversion(self, name: str, source: Mapping[str, Any], path: Path) -> Callable[[Any], Any] | None:
+        pipeline = self.pipeline(source, path, Field(name, CONVERTORS["any"], Selector.from_json([])))
+        if pipeline is None:
+            return None
+        if pipeline.names:
+            message = f"the conversions of an input name no other values, as {pipeline.names[0]!r}"
+            self.complain("E_CONVERSION", message, (*path, "convert"), "use {{value}}")
+        convert = pipeline.convert
+        return lambda value: convert(value, {})
+
+    def _with_others(self, field: Field, fields: Sequence[Field], places: Mapping[str, Path]) -> Field:
+        """Returns the field with those that its conversions name."""
+        if field.convert is None or not field.convert.names:
+            return field
+        known = {each.name: each for each in fields if each is not field and not (each.convert and each.convert.names)}
+        for name in field.convert.names:
+            if name not in known:
+                message = f"{name!r} in the conversions of {field.name[:70]!r} is not another field without such names"
+                hint = did_you_mean(name, list(known))
+                self.complain("E_CONVERSION", message, (*places[field.name], "convert"), hint)
+        return replace(field, others=tuple(known[name] for name in field.convert.names if name in known))
 
 
 @dataclass(slots=True)

@@ -14,6 +14,8 @@ from connector.answers.kinds import RESPONSE_KINDS, ResponseKind
 from connector.answers.pagination import PAGINATION_STYLES
 from connector.answers.streams import STREAM_KINDS
 from connector.auth.methods import AUTH_METHODS
+from connector.conversions.pipeline import CONVERSIONS
+from connector.conversions.row import Conversion
 from connector.errors import did_you_mean
 from connector.events.signatures import SIGNATURE_SCHEMES
 from connector.protocols import method_key
@@ -48,6 +50,7 @@ TABLES: Mapping[str, Table] = {
     "response_kinds": Table(RESPONSE_KINDS, "a ResponseKind", lambda row: isinstance(row, ResponseKind)),
     "stream_kinds": Table(STREAM_KINDS, "a class with feed and finish", _has("feed", "finish")),
     "signature_schemes": Table(SIGNATURE_SCHEMES, "a class with from_json and verify", _has("from_json", "verify")),
+    "conversions": Table(CONVERSIONS, "a Conversion", lambda row: isinstance(row, Conversion)),
     "convertors": Table(CONVERTORS, "a Convertor", lambda row: isinstance(row, Convertor), str.lower),
 }
 

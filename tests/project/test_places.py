@@ -105,6 +105,12 @@ CASES: list[tuple[str, Files, str, str]] = [
     ("E_AUTH", demo(service={"auth": {"method": "bearer", "params": {}}}), "service.json", "{"),
     ("E_SIGNATURE_SCHEME", demo(service={"signature": {"scheme": "nonsense"}}), "service.json", '"nonsense"'),
     ("E_ENCODING", query(encoding="base64"), "resources.json", '"base64"'),
+    (
+        "E_CONVERSION",
+        demo(things={"fields": [{"name": "a", "type": "Any", "convert": ["trim", "trimm"]}]}),
+        "resources.json",
+        '"trimm"',
+    ),
     ("E_CONTENT_TYPE", demo(things=webhook(contentType=["json", "yaml"])), "resources.json", '"yaml"'),
     ("E_CHALLENGE", demo(things=webhook(challenge={"query": "c", "algorithm": "md5"})), "resources.json", "{"),
     ("E_METHOD", custom(method="{{verb}}"), "operations.json", '"{{verb}}"'),

@@ -22,6 +22,7 @@ from connector.answers.kinds import RESPONSE_KINDS
 from connector.answers.pagination import PAGINATION_STYLES
 from connector.answers.streams import STREAM_KINDS
 from connector.auth.methods import AUTH_METHODS, find_auth_method
+from connector.conversions.pipeline import CONVERSIONS
 from connector.digests import ALGORITHMS, ENCODINGS, KEY_ENCODINGS
 from connector.events.messages import MEDIA_TYPES, MESSAGE_KINDS
 from connector.events.public_keys import PUBLIC_KEYS
@@ -99,6 +100,7 @@ OPEN: dict[str, set[str]] = {
     "Signature.encoding": set(ENCODINGS),
     "Signature.keyEncoding": set(KEY_ENCODINGS),
     "Signature.timestamp": set(TIMESTAMPS),
+    "ConversionName": {name for name, row in CONVERSIONS.items() if row.argument is None or row.optional},
     "MessageKind": {*MESSAGE_KINDS, *MEDIA_TYPES},
     "Challenge.algorithm": set(ALGORITHMS),
     "Challenge.encoding": set(ENCODINGS),
