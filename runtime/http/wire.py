@@ -186,7 +186,9 @@ class Wire(asyncio.BufferedProtocol):
         if exc is not None:
             self._take_in_the_rest()
         if not self._ended:
-            self._error = exc
+            # uvloop reports the end of a TLS connection that was not announced only here, and without an error.
+            secure = self._transport.get_extra_info("ssl_object") is not None
+            self._error = exc or (ConnectionResetError() if secure else None)
         self._ended = self._lost = True
         _wake(self._reading)
         self.resume_writing()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator
@@ -240,7 +241,8 @@ async def test_transport_13_a_reset_is_not_the_end_of_an_answer(
         await peer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n", OWN)
         await asyncio.sleep(0.02)
         if secure:
-            peer.writer.get_extra_info("socket")._sock.shutdown(2)  # noqa: SLF001 - under TLS, which says nothing
+            with peer.writer.get_extra_info("socket").dup() as under:  # TLS says nothing
+                under.shutdown(socket.SHUT_RDWR)
         peer.reset()
 
     pem = tmp_path / "ca.pem"
