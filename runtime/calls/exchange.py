@@ -125,6 +125,7 @@ class Exchange:
 
     async def aclose(self) -> None:
         """Closes every connection to providers; the next call opens them again."""
+        self._sender.close()
         await self._clients.aclose()
 
     async def make(self, call: PreparedCall, client: Transmits | None = None) -> tuple[Result, Response]:

@@ -20,6 +20,7 @@ from connector.model.policies import SAFE_METHODS, RateLimit, Retry
 from connector.urls import origin_of
 from runtime.calls.limits import OriginBreaker, Pace
 from runtime.calls.retries import GiveUp, decide, is_limit, read_wait
+from runtime.http.transport import NOT_SENT
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -89,6 +90,8 @@ class Sender:
         self._patience = patience
         self._paces: dict[tuple[str, str], Pace] = {}
         self._breakers: dict[str, OriginBreaker] = {}
+        #: The waits between attempts, and the event loop of each.
+        self._pauses: dict[asyncio.Timeout, asyncio.AbstractEventLoop] = {}
 
     async def send(
         self,
@@ -150,8 +153,8 @@ class Sender:
     async def _repeat(self, task: _Task, request: Request) -> tuple[Response | TransportError, Request, int]:
         """The last answer or error, the request that it belongs to, and how many attempts there were."""
         repeatable = not isinstance(request.body, Stream) or request.body.repeatable
-        if held := task.pace.held(self._monotonic()):
-            await self._sleep(held)
+        if (held := task.pace.held(self._monotonic())) and not await self._wait(self._sleep(held)):
+            return _closed(task, request), request, 0
         elapsed, attempt, renewed = 0.0, 0, False
         while True:
             attempt += 1
@@ -183,8 +186,31 @@ class Sender:
                 return outcome, sent, attempt
             if decision.told and isinstance(outcome, Response) and is_limit(outcome):
                 task.pace.hold(self._monotonic() + decision.delay)
-            await self._sleep(decision.delay)
+            if not await self._wait(self._sleep(decision.delay)):
+                return outcome, sent, attempt
             elapsed += decision.delay
+
+    async def _wait(self, waiting: Awaitable[None]) -> bool:
+        """Waits; False if the sender was closed meanwhile."""
+        clock = asyncio.timeout(None)
+        self._pauses[clock] = asyncio.get_running_loop()
+        try:
+            async with clock:
+                await waiting
+        except TimeoutError:
+            if not clock.expired():
+                raise
+            return False
+        finally:
+            del self._pauses[clock]
+        return True
+
+    def close(self) -> None:
+        """Ends the waits of the running event loop: their calls end with the last outcome, or were not sent."""
+        loop = asyncio.get_running_loop()
+        for clock, its_loop in list(self._pauses.items()):
+            if its_loop is loop:
+                clock.reschedule(loop.time())
 
     def _pace(self, connection: str, operation: Operation) -> Pace:
         """The pace of the connection, or of the operation where it has a limit of its own."""
@@ -201,7 +227,9 @@ class Sender:
         if pace.is_free:
             return await self._send_once(task, request)
         try:
-            await pace.enter(self._monotonic, self._sleep, self._patience)
+            turn = pace.enter(self._monotonic, self._sleep, self._patience)
+            if not await self._wait(turn):
+                return _closed(task, request), request
         except TimeoutError:
             message = f"{task.label}: not sent, since its connection has no turn for it within {self._patience:g} s"
             hint = "the definition's rateLimit allows fewer calls than were made; call it later"
@@ -231,12 +259,23 @@ class Sender:
         except TransportError as error:
             outcome = error
         finally:
-            if outcome is None or (isinstance(outcome, TransportError) and outcome.blame == "caller"):
+            if outcome is None or (isinstance(outcome, TransportError) and _says_nothing(outcome)):
                 breaker.forget(task.connection)
             else:
                 failed = outcome.status >= 500 if isinstance(outcome, Response) else outcome.temporary
                 breaker.note(self._monotonic(), task.connection, failed=failed)
         return outcome, request
+
+
+def _says_nothing(error: TransportError) -> bool:
+    """True for an error in which the origin had no part, as it has none in what our settings or the guard refuse."""
+    return error.blame == "caller" or not (error.sent or error.temporary)
+
+
+def _closed(task: _Task, request: Request) -> TransportError:
+    message = f"{task.label}: the runtime was closed while it waited for its turn"
+    shown = request.masked()
+    return TransportError(message, hint=NOT_SENT, request=shown, sent=False, temporary=False, blame="caller")
 
 
 def _final(outcome: Response | TransportError, *, idempotent: bool) -> Response:

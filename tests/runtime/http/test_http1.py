@@ -384,3 +384,23 @@ async def test_transport_27_closing_a_runtime_ends_every_call(tmp_path: Path) ->
         await server.all_closed()
     assert all(isinstance(outcome, TransportError) for outcome in outcomes), outcomes
     assert asyncio.all_tasks() == before
+
+
+async def test_transport_27_closing_a_runtime_ends_calls_that_wait_to_be_sent_again(tmp_path: Path) -> None:
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.answer(b"{}", "503 Service Unavailable", b"Retry-After: 30")
+        await peer.hang()
+
+    async with serving(play) as server:
+        rt = demo(tmp_path, server)
+        waiting = asyncio.create_task(rt.call("demo", "s.get", {}))
+        async with asyncio.timeout(5):
+            while not server.connections:
+                await asyncio.sleep(0.001)
+            await asyncio.sleep(0.05)
+        assert not waiting.done()
+        async with asyncio.timeout(1):
+            await rt.aclose()
+            with pytest.raises(ResponseError):
+                await waiting
