@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import csv
-import hashlib
-import io
 import json
 import urllib.parse
 from collections.abc import Mapping
@@ -36,10 +33,15 @@ def _from_base64(value: Any) -> str:
 
 
 def _hash(name: str) -> Apply:
+    import hashlib
+
     return on_text(lambda text: hashlib.new(name, text.encode(), usedforsecurity=False).hexdigest())
 
 
 def _to_csv(argument: Mapping[str, Any] | None) -> Apply:
+    import csv
+    import io
+
     delimiter, header = (argument or {}).get("delimiter", ","), (argument or {}).get("header", True)
 
     def cell(value: Any) -> str:
@@ -64,6 +66,9 @@ def _to_csv(argument: Mapping[str, Any] | None) -> Apply:
 
 
 def _from_csv(argument: Mapping[str, Any] | None) -> Apply:
+    import csv
+    import io
+
     delimiter, header = (argument or {}).get("delimiter", ","), (argument or {}).get("header", True)
 
     def read(text: str) -> list[Any]:

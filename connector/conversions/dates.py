@@ -6,7 +6,6 @@ moved forward by what was skipped, as in Python's zoneinfo (PEP 495).
 
 from __future__ import annotations
 
-import calendar
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
@@ -209,6 +208,8 @@ def _date_kind(argument: Mapping[str, str]) -> Kind:
 
 
 def _shift(argument: Mapping[str, int]) -> Apply:
+    import calendar
+
     months = 12 * argument.get("years", 0) + argument.get("months", 0)
     step = timedelta(**{unit: argument[unit] for unit in _UNITS[2:] if unit in argument})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -24,10 +23,16 @@ def _lucene(text: str) -> str:
     return _WORDS.sub(lambda found: found[0].lower(), _LUCENE.sub(r"\\\1", text.replace("<", " ").replace(">", " ")))
 
 
+def _html(text: str) -> str:
+    import html
+
+    return html.escape(text)
+
+
 def _xml(text: str) -> str:
     if _CONTROLS.search(text):
         raise ValueError("the text holds a control character, which XML cannot carry")
-    return html.escape(text).replace("&#x27;", "&apos;")
+    return _html(text).replace("&#x27;", "&apos;")
 
 
 #: The languages, each with how a text is written in it. Those with quotation marks around the value bring them along.
@@ -38,7 +43,7 @@ QUOTES: Mapping[str, Callable[[str], str]] = {
     "lucene": _lucene,
     "sql_like": lambda text: re.sub(r"([\\%_])", r"\\\1", text),
     "graphql": json.dumps,
-    "html": html.escape,
+    "html": _html,
     "xml": _xml,
 }
 

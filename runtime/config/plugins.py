@@ -42,8 +42,10 @@ def find_plugins() -> list[tuple[Plugin, EntryPoint]]:
     import importlib.metadata
 
     found = []
+    # Looked for once, since each search reads what every installed package declares.
+    points = importlib.metadata.entry_points()
     for table in TABLES:
-        for point in importlib.metadata.entry_points(group=PREFIX + table):
+        for point in points.select(group=PREFIX + table):
             owner = f"{point.dist.name} {point.dist.version}" if point.dist is not None else "an unknown distribution"
             found.append((Plugin(table, point.name, owner, point.value), point))
     return found
