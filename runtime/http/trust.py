@@ -5,6 +5,7 @@ Files are read when the first connection needs them, in a thread, and again once
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import os
@@ -13,6 +14,7 @@ from typing import Final
 
 import httpx2 as httpx
 
+from connector.errors import ConfigurationError
 from runtime.http.certificates import load_authorities, load_certificate
 from runtime.http.threads import FILES
 from runtime.http.transport import Route
@@ -36,7 +38,7 @@ class Trusts:
 
     def __init__(self, base: ssl.SSLContext | None = None) -> None:
         self._base = base
-        self._known: dict[tuple[str, str, bool], tuple[tuple[float, ...], ssl.SSLContext]] = {}
+        self._known: dict[tuple[str, str, bool], tuple[tuple[float, ...], asyncio.Future[ssl.SSLContext]]] = {}
 
     async def of(self, route: Route) -> ssl.SSLContext:
         """The context of a route; raises ConfigurationError for a file that cannot be used."""
@@ -44,9 +46,14 @@ class Trusts:
         stamp = await FILES.run(_stamp, key[:2]) if route.trust or route.certificate else ()
         known = self._known.get(key)
         if known is None or known[0] != stamp:
-            # A context reads some hundred certificates, which takes 15 ms and more.
-            known = self._known[key] = stamp, await FILES.run(self._make, route)
-        return known[1]
+            # A context reads some hundred certificates, which takes 15 ms and more; all who need it wait for one.
+            known = self._known[key] = stamp, FILES.run(self._make, route)
+        try:
+            return await asyncio.shield(known[1])
+        except ConfigurationError:
+            if self._known.get(key) is known:
+                del self._known[key]
+            raise
 
     def _make(self, route: Route) -> ssl.SSLContext:
         context = self._base if self._base is not None and not route.trust else _system_trust()

@@ -164,3 +164,21 @@ def test_making_a_context_does_not_hold_up_the_event_loop() -> None:
         return turns
 
     assert asyncio.run(count()) > 2
+
+
+async def test_a_burst_of_connections_makes_one_context(authority: trustme.CA, pem: str) -> None:
+    contexts = Trusts()
+    made = await asyncio.gather(*(contexts.of(Route(tenant=str(number), trust=pem)) for number in range(50)))
+    assert len(set(map(id, made))) == 1
+
+
+async def test_a_file_that_went_missing_is_reported_and_read_again_when_it_is_back(
+    authority: trustme.CA, pem: str
+) -> None:
+    contexts, content = Trusts(), Path(pem).read_bytes()
+    Path(pem).unlink()
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match="CONNECTOR_CA: .*cannot be read"):
+            await contexts.of(Route(trust=pem))
+    Path(pem).write_bytes(content)
+    assert await contexts.of(Route(trust=pem))
