@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx2
 import pytest
+import trustme
 
 from connector.headers import Headers
 from connector.messages import Event, Request
@@ -20,6 +23,8 @@ from runtime.http.client import Client
 from runtime.http.guard import Guard
 from runtime.journal.entries import NewEvent
 from runtime.journal.journal import Journal
+from tests.doubles.http2_server import Http2Peer, serving_http2
+from tests.doubles.raw import Peer, demo
 
 pytestmark = pytest.mark.anyio
 
@@ -111,3 +116,33 @@ async def test_S1_a_backlog_is_begun_a_few_at_a_time_and_who_hangs_lets_others_b
         released.set()
         await asyncio.gather(*handling)
         assert {each.state for each in await journal.deliveries(limit=1000)} == {"delivered"}
+
+
+async def test_transport_22_a_burst_over_http2_takes_less_than_two_thirds_of_the_time_over_http1(
+    tmp_path: Path,
+) -> None:
+    """A hundred calls over TLS on a fresh runtime, in turns; the median of the ratios counts."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+
+    async def respond(peer: Http2Peer) -> None:
+        await peer.begin()
+        async for asked in peer.requests():
+            await peer.answer(asked)
+
+    async def plain(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            await peer.answer()
+
+    async def burst(url: str, http2: str) -> float:
+        environ = {"CONNECTOR_CA": str(tmp_path / "ca.pem"), "CONNECTOR_HTTP2": http2}
+        async with demo(tmp_path, url, environ=environ) as rt:
+            began = time.monotonic()
+            await asyncio.gather(*(rt.call("demo", "s.get", {}) for _ in range(100)))
+            return time.monotonic() - began
+
+    async with serving_http2(respond, authority, "h2", "http/1.1", otherwise=plain) as server:
+        ratios = [await burst(server.url, "1") / await burst(server.url, "") for _ in range(3)]
+        assert server.connections <= 3 * (100 + 4)
+    assert statistics.median(ratios) <= 0.6, ratios

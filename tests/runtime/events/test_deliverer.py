@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import json
 import re
@@ -18,14 +19,16 @@ import standardwebhooks
 from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from sqlalchemy import Connection, text
 
-from connector.errors import JournalUnavailable
+from connector.errors import JournalUnavailable, TransportError
 from connector.messages import Event
 from runtime.config.keys import Key, Keys
+from runtime.config.settings import Settings
 from runtime.config.store import Store
 from runtime.events.deliverer import LIMITS, PLACES, Deliverer
 from runtime.events.subscriptions import RETRY_TABLE, Endpoints, read_subscription
 from runtime.http.client import Client
 from runtime.http.guard import Guard
+from runtime.http.options import Routes
 from runtime.journal.dispatcher import LANE_LIMIT, Embedded
 from runtime.journal.entries import EXHAUSTED, NewEvent, Subscription
 from runtime.journal.journal import Journal
@@ -33,6 +36,7 @@ from runtime.journal.outbox import Outbox
 from runtime.journal.space import disk_usage
 from runtime.journal.storage.sqlite import SQLite
 from tests.doubles.journals import SUCCEEDED
+from tests.doubles.raw import Peer, serving
 
 pytestmark = pytest.mark.anyio
 HOUR, DAY = 3600.0, 86400.0
@@ -651,3 +655,59 @@ async def test_what_waits_is_hastened_in_steps_and_at_the_rate_of_the_subscripti
         await world.deliverer.handle(id)
     await Outbox(world.journal).hasten(subscription)
     assert [round(due - world.now, 2) for _, due in await world.due()] == [0.0, 0.01, 0.02, 0.03, 0.04]
+
+
+async def test_transport_26_subscriptions_share_no_connection_and_take_the_way_that_is_set_for_all(
+    world: World,
+) -> None:
+    """Two subscriptions of one origin, whose deliveries go through a proxy."""
+    targets: list[bytes] = []
+    kept: list[int] = []
+
+    async def receive(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            kept.append(peer.number)
+            await peer.answer()
+
+    async def tunnel(peer: Peer) -> None:
+        targets.append((await peer.head()).split()[1])
+        await peer.write(b"HTTP/1.1 200 Connected\r\n\r\n")
+        await receive(peer)
+
+    async with serving(receive) as subscriber, serving(tunnel) as proxy:
+        for name in ("a", "b"):
+            await world.subscribe(url=f"{subscriber.url}/{name}")
+        await world.journal.append([new("one"), new("two")])
+        settings = Settings(environment={"CONNECTOR_PROXY": proxy.url})
+        async with Client(Guard([subscriber.url]), LIMITS) as client:
+            deliverer = world.deliver_with(client.along(Routes(settings, tuple).of("")))
+            for id, _ in await world.due():
+                await deliverer.handle(id)
+        assert {each.state for each in await world.journal.deliveries()} == {"delivered"}
+    assert (subscriber.connections, targets) == (0, [f"127.0.0.1:{subscriber.port}".encode()] * 2)
+    assert sorted(kept) == [0, 0, 1, 1]
+
+
+async def test_transport_08_a_delivery_that_found_no_connection_of_ours_says_nothing_of_its_endpoint(
+    world: World,
+) -> None:
+    class Full:
+        """A client whose places are all taken."""
+
+        def for_tenant(self, _: str) -> Full:
+            return self
+
+        @contextlib.asynccontextmanager
+        async def stream(self, *_: object, **__: object) -> AsyncIterator[None]:
+            raise TransportError("waiting for one of the 1 connections", sent=False, blame="caller")
+            yield
+
+    await world.subscribe()
+    await world.journal.append([new(str(number)) for number in range(20)])
+    deliverer = world.deliver_with(Full())  # type: ignore[arg-type] - what the deliverer uses of a client
+    for id, _ in await world.due():
+        await deliverer.handle(id)
+    assert {(each.state, each.attempts) for each in await world.journal.deliveries()} == {("pending", 1)}
+    (state,) = deliverer._known.values()  # noqa: SLF001
+    assert state.breaker.opened is None
