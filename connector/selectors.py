@@ -7,6 +7,8 @@ can hang on a regular expression (hazard T51).
 
 from __future__ import annotations
 
+import itertools
+import json
 import re
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field
@@ -29,10 +31,32 @@ _MAX_LEVELS = 32
 
 @dataclass(frozen=True, slots=True)
 class Every:
-    """A step to every element of a list."""
+    """A step to every element of a list, or to every value of an object."""
 
 
-Walk = tuple[Step | Every, ...]
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """A step to the elements of a list whose members equal these.
+
+    A name that follows is looked up in the first of them, an index among them, and `"*"` in each.
+    """
+
+    members: tuple[tuple[str, Any], ...]
+
+    def find(self, value: Any) -> list[Any] | None:
+        """Returns the elements; None for what is not a list."""
+        return [each for each in value if self._fits(each)] if type(value) is list else None
+
+    def _fits(self, element: Any) -> bool:
+        if type(element) is not dict:
+            return False
+        return all(
+            name in element and element[name] == wanted and isinstance(element[name], bool) == isinstance(wanted, bool)
+            for name, wanted in self.members
+        )
+
+
+Walk = tuple[Step | Every | Keep, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +81,10 @@ class Selector:
         if isinstance(source, str) and source.startswith("$") and not _WALK.match(source):
             return _from_jsonpath(source)
         walk = read_walk(source)
+        if any(isinstance(step, Keep) and not step.members for step in walk):
+            raise ValueError("an object in a selector has the members that elements must have")
+        if any(isinstance(one, Keep) and isinstance(other, Keep) for one, other in itertools.pairwise(walk)):
+            raise ValueError("two objects follow each other; write one object with the members of both")
         levels = sum(isinstance(step, Every) for step in walk)
         if levels > _MAX_LEVELS:
             raise ValueError(f"a selector has at most {_MAX_LEVELS} '*'")
@@ -81,17 +109,27 @@ def read_walk(source: Any) -> Walk:
             Every() if part == EVERY else int(part) if part.isascii() and part.isdigit() else part
             for part in source.split(".")
         )
-    return tuple(Every() if step == EVERY else step for step in source)
+    return tuple(
+        Every() if step == EVERY else Keep(tuple(step.items())) if isinstance(step, dict) else step for step in source
+    )
 
 
 def show_walk(walk: Walk) -> str:
     """Returns the steps as JSONPath text."""
-    return "$" + "".join(
-        f".{step}"
-        if isinstance(step, str) and re.match(r"[A-Za-z_]\w*\Z", step)
-        else f"[{'*' if isinstance(step, Every) else repr(step)}]"
-        for step in walk
-    )
+    return "$" + "".join(map(_show_step, walk))
+
+
+def _show_step(step: Step | Every | Keep) -> str:
+    match step:
+        case Every():
+            return "[*]"
+        case Keep():
+            tests = (f"@{_show_step(name)}=={json.dumps(value, ensure_ascii=False)}" for name, value in step.members)
+            return f"[?{' && '.join(tests)}]"
+        case str() if re.match(r"[A-Za-z_]\w*\Z", step):
+            return f".{step}"
+        case _:
+            return f"[{step!r}]"
 
 
 def compile_one(walk: Walk) -> Callable[[Any], Any]:
@@ -101,14 +139,14 @@ def compile_one(walk: Walk) -> Callable[[Any], Any]:
     members = tuple(step for step in walk if isinstance(step, str))
     if len(members) == len(walk):
         return _compile_members(members)
-    if any(isinstance(step, Every) for step in walk):
+    if any(isinstance(step, (Every, Keep)) for step in walk):
         return _compile_levels(walk)
 
     def find(document: Any) -> Any:
         for step in walk:
             if type(document) is dict and type(step) is str:
                 document = document.get(step)
-            elif type(document) is list and type(step) is int and 0 <= step < len(document):
+            elif type(document) is list and type(step) is int and -len(document) <= step < len(document):
                 document = document[step]
             else:
                 return None
@@ -138,11 +176,18 @@ def _compile_members(names: tuple[str, ...]) -> Callable[[Any], Any]:
 
 
 def _compile_levels(walk: Walk) -> Callable[[Any], Any]:
-    cut = next(place for place, step in enumerate(walk) if isinstance(step, Every))
-    before, after = compile_one(walk[:cut]), compile_one(walk[cut + 1 :])
+    cut = next(place for place, step in enumerate(walk) if isinstance(step, (Every, Keep)))
+    step, before, after = walk[cut], compile_one(walk[:cut]), compile_one(walk[cut + 1 :])
+    if isinstance(step, Keep):
+        keep = step.find
+        if cut + 1 < len(walk) and isinstance(walk[cut + 1], str):
+            return lambda document: after(next(iter(keep(before(document)) or ()), None))
+        return lambda document: after(keep(before(document)))
 
     def find(document: Any) -> Any:
         found = before(document)
+        if type(found) is dict:
+            found = list(found.values())
         return [after(each) for each in found] if type(found) is list else None
 
     return find
@@ -154,6 +199,11 @@ def compile_all(walk: Walk) -> Callable[[Any], list[Any]]:
     A missing leaf in an element is None, so that parallel fields stay aligned; a missing list adds nothing; a scalar in
     place of a list at the end counts as its one element.
     """
+    # An index after a Keep is one of the elements that were kept: here every one of them.
+    follows_keep = [False, *(isinstance(step, Keep) for step in walk)]
+    walk = tuple(
+        step for step, follows in zip(walk, follows_keep, strict=False) if isinstance(step, (str, Keep)) or not follows
+    )
     cuts = [place for place, step in enumerate(walk) if not isinstance(step, str)]
     if not cuts:
         whole = compile_one(walk)
@@ -168,7 +218,7 @@ def compile_all(walk: Walk) -> Callable[[Any], list[Any]]:
     leaf = compile_one(walk[starts[-1] :])
     ends_in_list = starts[-1] == len(walk)
     last = len(hops) - 1
-    if last == 0 and not ends_in_list:
+    if last == 0 and not ends_in_list and isinstance(walk[cuts[0]], int):
         rows = hops[0]
 
         def find_in_rows(document: Any) -> list[Any]:
@@ -177,14 +227,20 @@ def compile_all(walk: Walk) -> Callable[[Any], list[Any]]:
 
         return find_in_rows
 
+    steps = [walk[cut] for cut in cuts]
+
     def find(document: Any) -> list[Any]:
         level = [document]
         for place, hop in enumerate(hops):
             below: list[Any] = []
             for each in level:
-                found = hop(each)
-                if type(found) is list:
+                found, step = hop(each), steps[place]
+                if isinstance(step, Keep):
+                    below += step.find(found) or ()
+                elif type(found) is list:
                     below += found
+                elif isinstance(step, Every) and type(found) is dict:
+                    below += found.values()
                 elif place == last and ends_in_list and found is not None and type(found) is not dict:
                     below.append(found)
             level = below

@@ -33,8 +33,6 @@ def make_parts() -> dict[str, dict[str, Any]]:
             "then": {"$ref": "#/$defs/ConversionName"},
             "else": {
                 "properties": {name: _member(row) for name, row in rows.items()},
-                "minProperties": 1,
-                "maxProperties": 1,
             },
             "examples": ["trim", {"round": 2}],
         },

@@ -228,7 +228,7 @@ class Reader:
     def selector(self, source: Any, path: Path) -> Selector | None:
         """Returns the compiled selector, or None where it cannot be read."""
         if not isinstance(source, str) and not (
-            isinstance(source, list) and all(type(step) in (str, int) for step in source)
+            isinstance(source, list) and all(type(step) in (str, int, dict) for step in source)
         ):
             return None
         try:
@@ -249,8 +249,6 @@ class Reader:
             convertor = self.convertor(item, where)
             if selector is None:
                 continue
-            if isinstance(steps, list) and any(type(step) is int and step < 0 for step in steps):
-                self.complain("W_SELECTOR", "an index below 0 never matches", (*where, "selector"), "count from 0")
             join = self.selector(item["join"], (*where, "join")) if "join" in item else None
             convert = self.pipeline(item, where, Field(name, convertor, selector, multivalue=multivalue))
             fields.append(

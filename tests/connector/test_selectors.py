@@ -39,8 +39,9 @@ VECTORS = {"data": [{"embedding": [0.1, 0.2]}, {"other": 1}, {"embedding": [0.3]
         ([0, 1], [["a", "b"]], "b"),
         pytest.param(["__class__"], {"a": 1}, None, id="T50-class"),
         pytest.param(["__class__"], "text", None, id="T50-class of text"),
-        pytest.param([-1], [1, 2], None, id="T50-negative"),
-        pytest.param(["a", -1], {"a": [1]}, None, id="T50-negative inside"),
+        pytest.param([-1], [1, 2], 2, id="the last element"),
+        pytest.param([-3], [1, 2], None, id="T50-before the first element"),
+        pytest.param(["a", -1, "b"], {"a": [{}, {"b": 1}]}, 1, id="from the end"),
         pytest.param([10**9], [1], None, id="T50-huge"),
         pytest.param(["a"], [{"a": 1}], None, id="T50-name on a list"),
         pytest.param(["0"], [1], None, id="T50-digits on a list"),
@@ -81,6 +82,36 @@ def test_all_values_are_one_flat_list(source: Any, document: Any, expected: list
     assert expected == Selector.from_json(source).find_all(document)
 
 
+HEADERS = {"headers": [{"name": "From", "value": "a"}, {"name": "Subject", "value": "b"}, {"name": "Subject"}, 5]}
+SUBJECT = {"name": "Subject"}
+BY_ID = {"pages": {"1": {"id": 1}, "2": {"id": 2, "tags": ["x"]}}}
+
+
+@pytest.mark.parametrize(
+    ("source", "document", "one", "every"),
+    [
+        (["headers", SUBJECT, 0, "value"], HEADERS, "b", ["b", None]),
+        (["headers", SUBJECT, "value"], HEADERS, "b", ["b", None]),
+        (["headers", SUBJECT, -1, "name"], HEADERS, "Subject", ["Subject", "Subject"]),
+        (["headers", SUBJECT, "*", "value"], HEADERS, ["b", None], ["b", None]),
+        (["headers", SUBJECT], HEADERS, HEADERS["headers"][1:3], HEADERS["headers"][1:3]),
+        (["headers", {"name": "To"}, "value"], HEADERS, None, []),
+        (["headers", SUBJECT, "value"], {"headers": {"name": "Subject"}}, None, []),
+        ([{"a": 1, "b": True}], [{"a": 1, "b": 1}, {"a": 1, "b": True}, {"a": True, "b": True}], [{"a": 1, "b": True}],
+         [{"a": 1, "b": True}]),
+        (["pages", "*"], BY_ID, [{"id": 1}, {"id": 2, "tags": ["x"]}], [{"id": 1}, {"id": 2, "tags": ["x"]}]),
+        (["pages", "*", "id"], BY_ID, [1, 2], [1, 2]),
+        (["pages", "*", "tags", "*"], BY_ID, [None, ["x"]], ["x"]),
+        (["pages", 0], BY_ID, None, []),
+    ],
+)  # fmt: skip
+def test_elements_are_kept_by_their_members_and_members_are_taken_like_elements(
+    source: Any, document: Any, one: Any, every: list[Any]
+) -> None:
+    selector = Selector.from_json(source)
+    assert (selector.find_one(document), selector.find_all(document)) == (one, every)
+
+
 @pytest.mark.parametrize(
     ("source", "text", "levels"),
     [
@@ -89,6 +120,7 @@ def test_all_values_are_one_flat_list(source: Any, document: Any, expected: list
         ("$.a[*].b[*]", "$.a[*].b[*]", 2),
         ("$..id", "$..id", 1),
         ("$.a[-1]", "$.a[-1]", 0),
+        (["a", {"b": "c'", "d e": 1}, -1], """$.a[?@.b=="c'" && @['d e']==1][-1]""", 0),
     ],
 )
 def test_a_selector_is_shown_as_jsonpath(source: Any, text: str, levels: int) -> None:
@@ -136,6 +168,7 @@ def test_T47_jsonpath_descends_into_the_deepest_answer() -> None:
         pytest.param("$..a..b", id="T51-two descents"),
         pytest.param("$." + "a." * 500 + "*", id="T51-long"),
         pytest.param(["*"] * 33, id="T50-33 levels"),
+        pytest.param([{"a": 1}, {"b": 1}], id="two objects in a row"),
         "$[",
         "$.",
         "",
@@ -145,7 +178,7 @@ def test_T47_jsonpath_descends_into_the_deepest_answer() -> None:
     ],
 )
 def test_what_cannot_be_read_or_could_hang_is_refused(source: Any) -> None:
-    with pytest.raises(ValueError, match="JSONPath|dotted|'\\*'|digits"):
+    with pytest.raises(ValueError, match="JSONPath|dotted|'\\*'|digits|two objects"):
         Selector.from_json(source)
 
 

@@ -132,7 +132,6 @@ CASES: list[tuple[str, Files, str, str]] = [
         "resources.json",
         "",
     ),
-    ("W_SELECTOR", demo(things={"fields": [{"name": "a", "selector": ["a", -1]}]}), "resources.json", "["),
     ("W_PLAIN_HTTP", demo(service={"baseURL": "http://demo.example", "auth": BEARER}), "service.json", '"http:'),
     (
         "W_SECRET_OUTSIDE_AUTH",

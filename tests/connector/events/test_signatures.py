@@ -259,7 +259,8 @@ def test_a_recipe_that_means_nothing_is_refused(signature: dict[str, Any], optio
             {"scheme": "hmac", "header": "X", "signed": "{{body|upper}}"},
             [("E_SIGNATURE_SCHEME", "/service/signature/signed")],
         ),
-        ({"scheme": "bearer", "idSelector": ["*", -1, "*", {}]}, [("E_SHAPE", "/service/signature/idSelector/3")]),
+        ({"scheme": "bearer", "idSelector": ["*", -1, 1.5]}, [("E_SHAPE", "/service/signature/idSelector/2")]),
+        ({"scheme": "bearer", "idSelector": ["*", {}]}, [("E_SELECTOR", "/service/signature/idSelector")]),
     ],
 )
 def test_a_misshapen_block_is_pointed_at(signature: Any, expected: list[tuple[str, str]]) -> None:

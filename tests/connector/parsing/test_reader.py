@@ -391,10 +391,3 @@ def test_a_field_is_described_by_its_meta() -> None:
         AT,
     )
     assert [(each.name, each.multivalue, each.description) for each in fields] == [("a", True, "d"), ("b", False, "s")]
-
-
-def test_T50_an_index_below_zero_is_a_lint() -> None:
-    reader = Reader()
-    [field] = reader.fields([{"name": "a", "type": "Int", "selector": ["x", -1]}], AT)
-    assert field.selector.find_one({"x": [1]}) is None
-    assert codes(reader) == [("W_SELECTOR", (*AT, 0, "selector"))]

@@ -334,7 +334,7 @@ def test_the_fast_check_agrees_with_json_schema(name: str, data: st.DataObject) 
         (
             "resources",
             [{"handle": "a", "endpoint": "", "fields": [{"name": "x", "type": "ID", "selector": [1.0]}]}],
-            ("E_SHAPE", "expected text or an integer, got a number", (0, "fields", 0, "selector", 0)),
+            ("E_SHAPE", "expected text or an integer or an object, got a number", (0, "fields", 0, "selector", 0)),
         ),
         (
             "resources",
