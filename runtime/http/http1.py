@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import h11
 
@@ -16,6 +16,19 @@ from runtime.http.guard import Destination
 from runtime.http.transport import MAYBE_SENT, Attempt, Fields, Route
 from runtime.http.uploads import ends_early, pieces_of
 from runtime.http.wire import STORE, Wire
+
+#: What h11 is told of a request whose head is written here: validating and framing one took it a tenth of the time of
+#: a whole call. Only its method matters for what follows, which is to read the answer. All else goes through h11.
+_PLAIN_REQUESTS: Final = {
+    method: h11.Request(method=method, target="/", headers=[("Host", "-")])
+    for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+}
+_END: Final = h11.EndOfMessage()
+#: Fields on which h11 acts, and of which it allows one only.
+_OF_THE_CONNECTION: Final = frozenset({b"connection", b"expect", b"host", b"proxy-connection", b"te", b"upgrade"})
+_MOST_NAMES: Final = 4096
+#: Names of no such fields.
+_plain_names: set[bytes] = set()
 
 
 class Http1:
@@ -33,19 +46,32 @@ class Http1:
         self, request: Request, destination: Destination, fields: Fields, attempt: Attempt
     ) -> tuple[int, Fields, AsyncGenerator[bytes, None]]:
         """Sends a request; returns the head of its answer, and its body yet to be read."""
-        if "host" not in request.headers:
+        own_host = "host" in request.headers
+        if not own_host:
             fields.insert(0, (b"Host", destination.origin.authority.encode("ascii")))
-        head = h11.Request(method=request.method, target=destination.target, headers=fields)
         body, wire, send = request.body, self.wire, self._protocol.send
+        small = not isinstance(body, Stream) and len(body or b"") <= STORE
+        plain = _PLAIN_REQUESTS.get(request.method) if small and not own_host else None
+        written = b"" if plain is None else _write_head(request.method, destination.target, fields)
+        if not written:
+            head = h11.Request(method=request.method, target=destination.target, headers=fields)
         wire.sent = False
         attempt.waits("waiting for the source of its body", "caller")
         try:
-            if isinstance(body, Stream) or len(body or b"") > STORE:
+            if written:
+                send(cast("h11.Request", plain))
+                send(_END)
+                wire.begin(written)
+                with contextlib.suppress(ConnectionResetError):  # who closes the connection may have answered before
+                    await wire.write(cast("bytes", body or b""))
+                answer = await self._read_head()
+            elif not small:
                 answer = await self._upload(head, request)
             else:
                 wire.begin(send(head) or b"")
-                with contextlib.suppress(ConnectionResetError):  # who closes the connection may have answered before
-                    await wire.write((send(h11.Data(body)) or b"" if body else b"") + (send(h11.EndOfMessage()) or b""))
+                content = send(h11.Data(cast("bytes", body))) or b"" if body else b""
+                with contextlib.suppress(ConnectionResetError):
+                    await wire.write(content + (send(_END) or b""))
                 answer = await self._read_head()
         except (TransportError, ConnectionResetError) as error:
             raise self._explain(error) from None
@@ -144,6 +170,19 @@ class Http1:
         """Ends the connection."""
         self._closed = True
         self.wire.close()
+
+
+def _write_head(method: str, target: str, fields: Fields) -> bytes:
+    """The head of a request with valid fields; empty if one of them says something of the connection."""
+    names = [name for name, _ in fields]
+    if not _plain_names.issuperset(names):
+        if len(_plain_names) > _MOST_NAMES:
+            _plain_names.clear()
+        _plain_names.update(name for name in names if name == b"Host" or name.lower() not in _OF_THE_CONNECTION)
+        if not _plain_names.issuperset(names):
+            return b""
+    lines = b"".join([b"%s: %s\r\n" % field for field in fields])
+    return b"%s %s HTTP/1.1\r\n%s\r\n" % (method.encode("ascii"), target.encode("ascii"), lines)
 
 
 def _switched() -> TransportError:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Final, Literal
@@ -32,7 +31,6 @@ from h2.settings import SettingCodes, Settings
 
 from connector.errors import TransportError
 from connector.messages import Request
-from runtime.http.fields import INVALID
 from runtime.http.guard import Destination
 from runtime.http.transport import MAYBE_SENT, NOT_SENT, Attempt, Fields
 from runtime.http.uploads import ends_early, pieces_of
@@ -50,8 +48,6 @@ _CONTENT: Final = 16 * 1024
 _GOAWAY: Final = 7
 #: Answers to frames of the host that it does not read; a host with more of them wants to fill our memory.
 _UNREAD: Final = 1024 * 1024
-_BREAKS: Final = re.compile(rb"[\0-\x08\x0a-\x1f\x7f]")
-_TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
 #: Fields that HTTP/2 does not have, or has elsewhere (RFC 9113, section 8.2.2).
 _OF_HTTP1: Final = frozenset(
     {b"connection", b"host", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade"}
@@ -181,10 +177,6 @@ class Http2:
             (b":path", destination.target.encode("ascii")),
         ]
         head += [(name.lower(), value) for name, value in fields if name.lower() not in _OF_HTTP1]
-        # h2 sends them as they are, and the next server could read two fields (hazard T26).
-        if any(_BREAKS.search(value) for _, value in head) or not all(_TOKEN.fullmatch(name) for name, _ in head[4:]):
-            message = "the request is not valid HTTP/2"
-            raise TransportError(message, hint=INVALID, sent=False, temporary=False, blame="caller")
         try:
             exchange = _Exchange(self._h2.get_next_available_stream_id())
             self._h2.send_headers(exchange.id, head, end_stream=not has_body)

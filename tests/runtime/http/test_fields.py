@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import h11
 import pytest
 
 from connector.errors import TransportError
@@ -61,3 +62,44 @@ def test_text_outside_ascii_is_refused_and_not_shown() -> None:
         header_fields(Request("GET", "https://a.example", headers=Headers({"X-A": "canary-é"})))
     assert "canary" not in f"{caught.value} {caught.value.hint}"
     assert (caught.value.sent, caught.value.temporary, caught.value.blame) == (False, False, "caller")
+
+
+VALID = {"X-A": "b", "Authorization": "Bearer x", "X-Empty": ""}
+
+
+@pytest.mark.parametrize("declared", [VALID, {"X-Odd": "a\tb"}, {"Connection": "close"}, {"Host": "elsewhere.example"}])
+async def test_heads_that_are_written_here_are_those_that_h11_would_write(declared: dict[str, str]) -> None:
+    """And a field that says something of the connection is left to h11, which acts on it."""
+    seen = []
+
+    async def play(peer: Peer) -> None:
+        while True:
+            seen.append(b"".join(await peer.request()))
+            await peer.answer()
+
+    async with serving(play) as server, Client(Guard([server.url])) as client:
+        for method, body in (("POST", b"{}"), ("POST", None), ("GET", None), ("PURGE", None)):
+            request = Request(method, f"{server.url}/a?b=c", headers=Headers(declared), body=body)
+            await client.send(request, operation="a.b")
+            fields = header_fields(request)
+            if "Host" not in declared:
+                fields.insert(0, (b"Host", server.url.removeprefix("http://").encode()))
+            protocol = h11.Connection(h11.CLIENT)
+            head = protocol.send(h11.Request(method=method, target="/a?b=c", headers=fields))
+            assert seen.pop() == (head or b"") + (body or b"")
+        assert server.connections == (4 if "Connection" in declared else 1)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"X-A": "a\r\nX-Evil: 1"}, {"X A": "b"}, {"X:A": "b"}, {"X-A": "a\nb"}, {"": "b"}, {"X-A": "a\0"}]
+)
+async def test_T26_what_would_break_a_head_is_refused_however_it_is_written(fields: dict[str, str]) -> None:
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.answer()
+
+    async with serving(play) as server, Client(Guard([server.url])) as client:
+        for method in ("GET", "PURGE"):
+            with pytest.raises((TransportError, ValueError)):
+                await client.send(Request(method, server.url, headers=Headers(fields)), operation="a.b")
+        assert server.connections == 0
