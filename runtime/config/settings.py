@@ -29,6 +29,8 @@ TABLES = {
     "certs": "CONNECTOR_CERT",
     "http2": "CONNECTOR_HTTP2",
 }
+#: Those of files, whose paths in `connector.toml` begin where it is.
+_PATHS = ("cas", "certs")
 #: The file of the encrypted store, in `home`.
 STORE_NAME = "secrets.json"
 #: The file of the journal, in `home`.
@@ -187,6 +189,8 @@ def load_settings(
     if not isinstance(from_files, list):
         raise ConfigurationError(f"{file}: definitions is a list of folders")
     tables = {name: _read_table(name, table.get(name, {}), variables, file) for name in TABLES}
+    for name in _PATHS:
+        tables[name] = {key: str(folder / path) if path else "" for key, path in tables[name].items()}
     tables["base_urls"] |= dict(base_urls or {})
     named = variables.get("CONNECTOR_SUBSCRIBER_ORIGINS")
     origins = named.split() if named is not None else table.get("subscriber_origins", [])

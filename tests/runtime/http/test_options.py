@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from connector.errors import ConfigurationError
 from runtime.config.settings import Settings, load_settings
@@ -44,6 +45,13 @@ def test_connector_toml_has_tables_which_yield_to_variables_and_to_the_host(tmp_
     found = Routes(options.applied_to(settings), tuple)
     assert [found.of(name).http2 for name in ("demo", "other")] == [False, True]
     assert found.of("demo").proxy == Proxy("host", 3)
+
+
+def test_files_that_connector_toml_names_are_found_next_to_it(tmp_path: Path) -> None:
+    (tmp_path / "connector.toml").write_text('[cas]\ndemo = "ca.pem"\n"demo:a" = ""\n', "utf-8")
+    trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
+    found = Routes(load_settings({}, tmp_path), tuple)
+    assert (found.of("demo").trust, found.of("demo:a").trust) == (str(tmp_path / "ca.pem"), "")
 
 
 def test_a_variable_that_could_be_meant_for_two_connections_is_refused() -> None:
