@@ -12,12 +12,12 @@ import secrets
 import uuid
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from connector.answers.failures import provider_message
 from connector.answers.mapping import map_turns, read_leniently
 from connector.auth.methods import GrantAuth
-from connector.errors import MappingError, MissingCredentials, RateLimited, ResponseError
+from connector.errors import MappingError, MissingCredentials, RateLimited, ResponseError, TransportError
 from connector.messages import Chunk, Request, Response, Result, Stream, without_query
 from connector.model.definition import Connector, Operation
 from connector.model.service import SHORTEST_TOKEN, Config, missing_value
@@ -35,14 +35,19 @@ from runtime.config.vault import Vault
 from runtime.http.guard import Guard
 from runtime.http.options import Routes
 from runtime.http.threads import Threads
+from runtime.http.transport import MAYBE_SENT
 
 if TYPE_CHECKING:
     import httpx2
 
     from runtime.http.client import Client
 
+T = TypeVar("T")
+
 #: Bytes of an answer beyond which it is read and mapped in a thread.
 LARGE: Final = 512 * 1024
+#: Bytes of the answer of a token endpoint.
+_TOKEN_BYTES: Final = 256 * 1024
 #: Few, since each holds all values of an answer; the answers beyond wait.
 _ANSWERS: Final = Threads("connector-answers", 2)
 
@@ -163,7 +168,8 @@ class Exchange:
         result = await map_answer(operation, config, sent.request, sent.response, call.label)
         result = replace(result, request=sent.request.masked(), attempts=sent.attempts, run=uuid.uuid4().hex)
         if not result.ok:
-            raise self._failure(call, result, sent.response.masked(sent.request.secrets))
+            masked = await _apart(sent.response, lambda: sent.response.masked(sent.request.secrets))
+            raise self._failure(call, result, masked)
         return result, sent.response
 
     async def stream(self, call: PreparedCall) -> AsyncGenerator[Chunk, None]:
@@ -215,7 +221,11 @@ class Exchange:
     async def ask_for_token(self, request: Request, *, connection: str, purpose: str, origin: str | None) -> Response:
         """The answer to a token request of a connection; raises TransportError or MappingError."""
         label, client = f"{connection} {purpose}", self.client_of(connection)
-        return await self._sender.ask(client, request, label=label, connection=connection, origin=origin)
+        response = await self._sender.ask(client, request, label=label, connection=connection, origin=origin)
+        if len(response.body) > _TOKEN_BYTES:  # it is read in one go, and its values are not counted
+            message = f"the answer of the token endpoint is larger than {_TOKEN_BYTES} bytes"
+            raise TransportError(message, hint=MAYBE_SENT, operation=label, request=request.masked(), temporary=False)
+        return response
 
     def client_of(self, connection: str) -> Client:
         """The client of one connection, which sends requests through the guard and along the connection's route.
@@ -287,7 +297,12 @@ async def document_of(result: Result, response: Response, config: Config) -> Any
             return read_leniently(response)
         return result.raw
 
-    return await _ANSWERS.run(read) if len(response.body) > LARGE else read()
+    return await _apart(response, read)
+
+
+async def _apart(response: Response, work: Callable[[], T]) -> T:
+    """The result of work on an answer, which is done in a thread if the answer is large."""
+    return await _ANSWERS.run(work) if len(response.body) > LARGE else work()
 
 
 async def map_answer(operation: Operation, config: Config, request: Request, response: Response, label: str) -> Result:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from click.testing import CliRunner
 
@@ -536,3 +537,20 @@ async def test_an_answer_that_is_no_grant_at_all_is_a_refusal(bench: Bench, serv
         server.instead = lambda _: (200, b"\x00" * 10)
         with pytest.raises(NeedsReauthorization, match="no token, and no reason"):
             await rt.call("demo", "things.read", {})
+
+
+async def test_T44_a_token_endpoint_that_answers_with_a_flood_is_refused(tmp_path: Path) -> None:
+    """It is read in one go, so it may not be large."""
+    asked = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request.url.path)
+        return httpx2.Response(200, json={"access_token": "t", "padding": ["x"] * 100_000})
+
+    (tmp_path / "demo.json").write_text(json.dumps(definition(CREDENTIALS)), "utf-8")
+    values = {"clientID": "a", "clientSecret": "b", "tokenURL": "https://login.example.com/token"}
+    transport = httpx2.MockTransport(answer)
+    async with Runtime(tmp_path, secrets={"demo": values}, transport=transport, environ={}) as rt:
+        with pytest.raises(TransportError, match="token endpoint is larger than 262144 bytes"):
+            await rt.call("demo", "things.read", {})
+    assert asked == ["/token"]
