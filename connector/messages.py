@@ -205,8 +205,8 @@ def mask_answer(body: bytes, secrets: Iterable[str]) -> bytes:
     hidden = [_encode(each) for each in secrets]
     if any(each in body for each in hidden):
         body = mask_bytes(body, secrets)
-    for escape, spell_out in _ESCAPES:
-        if escape.search(body):
+    for mark, escape, spell_out in _ESCAPES:
+        if hidden and mark in body:
             plain = escape.sub(spell_out, body)
             if any(each in plain for each in hidden):
                 body = mask_bytes(plain, secrets)
@@ -214,7 +214,12 @@ def mask_answer(body: bytes, secrets: Iterable[str]) -> bytes:
 
 
 def _spell_out_json(found: re.Match[bytes]) -> bytes:
-    return found[1] + json.dumps(chr(int(found[2], 16)))[1:-1].encode()
+    # After an odd number of backslashes it is no escape. They are counted here, since an expression that begins with
+    # what is fixed is found in a fiftieth of the time.
+    start = before = found.start()
+    while before and found.string[before - 1] == 0x5C:
+        before -= 1
+    return found[0] if (start - before) % 2 else json.dumps(chr(int(found[1], 16)))[1:-1].encode()
 
 
 def _spell_out_xml(found: re.Match[bytes]) -> bytes:
@@ -225,8 +230,8 @@ def _spell_out_xml(found: re.Match[bytes]) -> bytes:
 
 #: Escapes of printable ASCII, and what they stand for: in JSON, after whole pairs of backslashes, and in XML.
 _ESCAPES = (
-    (re.compile(rb"((?<!\\)(?:\\\\)*)\\u00([2-7][0-9A-Fa-f])"), _spell_out_json),
-    (re.compile(rb"&#(?:[xX]0*([2-7][0-9A-Fa-f])|0*([0-9]{2,3}));"), _spell_out_xml),
+    (b"\\u00", re.compile(rb"\\u00([2-7][0-9A-Fa-f])"), _spell_out_json),
+    (b"&#", re.compile(rb"&#(?:[xX]0*([2-7][0-9A-Fa-f])|0*([0-9]{2,3}));"), _spell_out_xml),
 )
 
 
