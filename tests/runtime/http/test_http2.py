@@ -512,3 +512,31 @@ async def test_T46_what_is_not_http2_ends_the_connection_and_the_call(
         with pytest.raises(TransportError):
             await call(rt)
         assert server.connections == 1
+
+
+async def test_transport_16_answers_that_are_left_unread_give_their_part_of_the_window_back(
+    authority: trustme.CA, environ: dict[str, str]
+) -> None:
+    """All of them together are more than the window of the connection."""
+    sent = asyncio.Event()
+
+    async def play(peer: Http2Peer) -> None:
+        await peer.begin()
+        async for asked in peer.requests():
+            assert peer.h2.local_flow_control_window(asked.stream) > 200_000
+            peer.h2.send_headers(asked.stream, [(":status", "200")])
+            for _ in range(12):
+                peer.h2.send_data(asked.stream, bytes(16384))
+            await peer.flush()
+            sent.set()
+
+    async with serving_http2(play, authority) as server, Client(Guard([server.url])) as client:
+        way = client.along(Route(trust=environ["CONNECTOR_CA"], http2=True))
+        async with asyncio.timeout(20):
+            for _ in range(200):
+                sent.clear()
+                async with way.stream(Request("GET", server.url), operation="a.b"):
+                    await sent.wait()
+                    for _ in range(20):
+                        await asyncio.sleep(0)
+        assert server.connections == 1
