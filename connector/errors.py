@@ -27,9 +27,9 @@ No error holds an unmasked secret: its request and response are masked before it
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
     from connector.messages import Request, Response, Result
@@ -349,6 +349,31 @@ class OptionError(ValueError):
     def __init__(self, option: str, message: str) -> None:
         super().__init__(message)
         self.option = option
+
+
+Row = TypeVar("Row", bound=Callable[..., Any])
+
+
+class UnknownOption(OptionError):
+    """An option that its kind does not know."""
+
+
+def takes(*options: str) -> Callable[[Row], Row]:
+    """Returns a decorator for a row of a table of kinds, which declares the options that the kind knows."""
+
+    def declare(row: Row) -> Row:
+        row.options = options  # type: ignore[attr-defined]
+        return row
+
+    return declare
+
+
+def check_options(source: Iterable[str], known: Collection[str], kind: str, also: Collection[str] = ()) -> None:
+    """Raises UnknownOption for the first name that a kind does not know; names in `also` belong to every kind."""
+    for name in source:
+        if name not in known and name not in also:
+            hint = did_you_mean(name, list(known))
+            raise UnknownOption(name, f"{kind} has no option {name[:70]!r}; {hint}")
 
 
 def known_row(name: str, table: Collection[str], option: str) -> str:

@@ -13,7 +13,7 @@ _HEADER_VALUE = re.compile(r"[\x20-\x7e]*\Z")
 #: A header value may have this many bytes.
 MAX_HEADER = 16 * 1024
 #: More of a Link header than this is not read.
-_MAX_LINK = 8 * 1024
+_MAX_LINK = 64 * 1024
 _LINK = re.compile(r'<([^<>]*)>((?:\s*;\s*[\w!#$&+.^`|~*-]+\s*(?:=\s*(?:"(?:[^"\\]|\\.)*"|[^",;\s]*))?)*)')
 _LINK_PARAM = re.compile(r';\s*([\w!#$&+.^`|~*-]+)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|([^",;\s]*)))?')
 

@@ -14,6 +14,7 @@ _HOST = re.compile(r"[a-z0-9_](?:[a-z0-9_\-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9
 _HOST_PART = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.\-]*[A-Za-z0-9])?\Z")
 #: Controls of C0 and C1, and characters that reorder text: none is allowed in a path (hazard T23).
 _HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_LONE_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 _UNRESERVED_LITERAL = "/%:@!$&'()*+,;=~-._"
 
 
@@ -112,6 +113,17 @@ def encode_path(value: str) -> str:
 def encode_query(value: str) -> str:
     """Returns a value as one query name or value; a space becomes `%20`."""
     return urllib.parse.quote(value, safe="")
+
+
+def encode_reference(text: str) -> str:
+    """Returns an address as servers write it with what is not allowed in it percent-encoded (RFC 3986, section 2.1).
+
+    Existing escapes and reserved characters are kept. Raises ValueError for unpaired surrogates.
+
+    >>> encode_reference("/things?q=a b&p=100%")
+    '/things?q=a%20b&p=100%25'
+    """
+    return urllib.parse.quote(_LONE_PERCENT.sub("%25", text), safe="%:/?#[]@!$&'()*+,;=~")
 
 
 def encode_literal(text: str) -> str:

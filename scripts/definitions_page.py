@@ -76,12 +76,12 @@ PARTS: Sequence[tuple[str, str, Sequence[str]]] = (
     (
         "Bodies and answers",
         "[Rule 23](language.md#rule-23) explains conditions and lists in JSON bodies.\nThe kinds are explained under [Body kinds](reference.md#body-kinds), [Response kinds](reference.md#response-kinds) and [Pagination styles](reference.md#pagination-styles).",
-        ["BodyTemplate", "FormStyle", "Response", "Pagination", "Idempotent"],
+        ["BodyTemplate", "FormStyle", "Response", "Pagination", "ListEnd", "Idempotent"],
     ),
     (
         "Values from answers",
         "A field names a value of an answer.\n[Rule 10](language.md#rule-10) explains selectors in full.",
-        ["Fields", "Field", "Selector"],
+        ["Fields", "Field", "Selector", "Pick"],
     ),
     (
         "Conversions of values",

@@ -11,19 +11,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
-from connector.errors import BlockedAddress, MappingError
+from connector.answers.picks import Pick
+from connector.errors import BlockedAddress, MappingError, OptionError, check_options, takes
 from connector.headers import Headers, find_link
 from connector.messages import Request, Response, without_query
 from connector.protocols import Pagination
 from connector.selectors import Selector
+from connector.strict_json import same_json
 from connector.types import to_text
-from connector.urls import encode_query, origin_of
+from connector.urls import encode_query, encode_reference, origin_of
 
-#: Compiles the selector at a key of a definition; None where there is none.
-ReadSelector = Callable[[str], Selector | None]
+#: Compiles the pick at a key of the block, or of a block within it; None where there is none.
+ReadSelector = Callable[..., Pick | None]
 #: The usual members of answers for the number of records, for the flag that there are more, and for an object of these.
 TOTALS = ("total", "total_count", "totalCount", "total_results", "totalResults")
 MORE = ("has_more", "hasMore", "has_next", "hasNext", "has_next_page", "hasNextPage", "is_truncated", "IsTruncated")
+_FLAGS = {"true": True, "false": False, "1": True, "0": False}
 BLOCKS = ("pagination", "paging", "meta", "page_info", "pageInfo", "response_metadata")
 
 
@@ -42,58 +45,173 @@ class Page:
     seen: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counted:
-    """Paging by number: `style: page` counts pages from `start`, `style: offset` counts records from 0.
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """What chooses a page: a query parameter, a header, or a member of the body (dots lead into its objects)."""
 
-    `param` and `size_param` are query parameters. The signs of the last page are, in this order: `has_more`, a page
-    without records, the `total`, a page with fewer than `size`.
+    name: str
+    place: str = "query"
+
+    PLACES: ClassVar = ("query", "body", "header")
+
+    @classmethod
+    def from_json(cls, source: Mapping[str, Any], key: str = "param") -> Self:
+        """Reads the name at a key, and the place at `in`; raises ValueError."""
+        place = source.get("in", "query")
+        if place not in cls.PLACES:
+            raise ValueError(f"`in` is one of {', '.join(cls.PLACES)}")
+        return cls(_text(source, key), place)
+
+    def read(self, request: Request) -> Any:
+        """Returns the value in a request, or None."""
+        if self.place == "query":
+            return read_query(request.url, self.name)
+        if self.place == "header":
+            return request.headers.get(self.name)
+        if _is_form(request):
+            return read_query(f"?{request.text or ''}", self.name)
+        return Selector.from_json(self.name.split(".")).find_one(request.json) if request.body else None
+
+    def put(self, page: Page, value: Any) -> Request:
+        """Returns the request of a page with a value; any JSON value fits into a JSON body. Raises MappingError."""
+        request = page.request
+        if self.place == "body" and not _is_form(request):
+            return replace(request, body=to_text(self._filled(page, value)).encode())
+        if not isinstance(value, (str, int, float)) or isinstance(value, bool):
+            raise _unusable(page, "the cursor is neither text nor a number")
+        text = to_text(value)
+        if self.place == "query":
+            return replace(request, url=set_query(request.url, self.name, text))
+        if self.place == "body":
+            return replace(request, body=_set_pair(request.text or "", self.name, text).encode())
+        if not text.isascii() or not text.isprintable():
+            raise _unusable(page, "the cursor cannot stand in a header")
+        return replace(request, headers=request.headers.replacing(self.name, text))
+
+    def _filled(self, page: Page, value: Any) -> Any:
+        document = {} if page.request.body is None else page.request.json
+        if not isinstance(document, dict):
+            raise _unusable(page, "the body of the request is not a JSON object, so no cursor can be put into it")
+        *outer, name = self.name.split(".")
+        inside = document
+        for step in outer:
+            inside = inside.setdefault(step, {})
+            if not isinstance(inside, dict):
+                raise _unusable(page, f"{step!r} in the body of the request is not an object")
+        inside[name] = value
+        return document
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListEnd:
+    """The signs of a last page that every style knows: `hasMore`, and what `end` declares.
+
+    `statuses` are those of the answer to a request beyond the last page. `flag` selects a value that equals `value` on
+    the last page. With `empty` a page without records is the last one, whatever else it holds.
     """
 
-    param: str
+    has_more: Pick | None = None
+    statuses: frozenset[int] = frozenset()
+    flag: Pick | None = None
+    value: Any = True
+    empty: bool = False
+
+    KEYS: ClassVar = ("statuses", "flag", "is", "empty")
+
+    @classmethod
+    def from_json(cls, source: Mapping[str, Any], read: ReadSelector) -> Self:
+        """Reads `hasMore` and `end` of a pagination block; raises OptionError."""
+        end = source.get("end")
+        end = end if isinstance(end, Mapping) else {}
+        check_options(end, cls.KEYS, "end")
+        statuses = end.get("statuses")
+        statuses = frozenset(each for each in statuses if isinstance(each, int)) if isinstance(statuses, list) else ()
+        flag = read("flag", "end")
+        if "is" in end and flag is None:
+            raise OptionError("end", "`is` is the value of a `flag`, which is missing")
+        return cls(
+            has_more=read("hasMore"),
+            statuses=frozenset(statuses),
+            flag=flag,
+            value=end.get("is", True),
+            empty=end.get("empty") is True,
+        )
+
+    def is_met(self, page: Page) -> bool | None:
+        """Returns True for the last page, False if there are more, None if neither is known."""
+        if self.empty and not page.records:
+            return True
+        more = read_flag(self.has_more.find(page)) if self.has_more is not None else None
+        if more is False:
+            return True
+        if self.flag is not None:
+            found = self.flag.find(page)
+            if isinstance(self.value, bool):
+                found = read_flag(found)
+            if same_json(found, self.value):
+                return True
+            more = more or found is not None
+        return False if more else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """Paging by number: `style: page` counts pages from `start`, `style: offset` counts records from `start`.
+
+    The signs of the last page are, in this order: `end`, a page without records, the `total`, the number of all pages,
+    a page with fewer than `size` records.
+    """
+
+    param: Parameter
     start: int
     by_records: bool
-    size_param: str = ""
+    size_param: Parameter | None = None
     size: int | None = None
-    total_at: Selector | None = None
-    has_more: Selector | None = None
+    total_at: Pick | None = None
+    pages_at: Pick | None = None
+    end: ListEnd = ListEnd()
 
     @classmethod
+    @takes("param", "in", "start", "sizeParam", "size", "total", "totalPages", "hasMore", "end")
     def pages(cls, source: Mapping[str, Any], read: ReadSelector) -> Self:
         """`style: page`; raises ValueError."""
-        start = source.get("start", 1)
-        if start not in (0, 1):
-            raise ValueError("`start` is the number of the first page: 0 or 1")
-        return cls._read(source, read, start=start, by_records=False)
+        return cls._read(source, read, start=1, by_records=False)
 
     @classmethod
+    @takes("param", "in", "start", "sizeParam", "size", "total", "hasMore", "end")
     def offsets(cls, source: Mapping[str, Any], read: ReadSelector) -> Self:
         """`style: offset`; raises ValueError."""
         return cls._read(source, read, start=0, by_records=True)
 
     @classmethod
     def _read(cls, source: Mapping[str, Any], read: ReadSelector, *, start: int, by_records: bool) -> Self:
-        size = source.get("size")
+        size, start = source.get("size"), source.get("start", start)
+        if start not in (0, 1):
+            raise ValueError(f"`start` is the number of the first {'record' if by_records else 'page'}: 0 or 1")
         return cls(
-            param=_text(source, "param"),
+            param=Parameter.from_json(source),
             start=start,
             by_records=by_records,
-            size_param=_text(source, "sizeParam", ""),
+            size_param=Parameter.from_json(source, "sizeParam") if source.get("sizeParam", "") != "" else None,
             size=size if isinstance(size, int) and size > 0 else None,
             total_at=read("total"),
-            has_more=read("hasMore"),
+            pages_at=read("totalPages"),
+            end=ListEnd.from_json(source, read),
         )
 
     def next_request(self, page: Page) -> Request | None:
         """Returns the request with the next number, or None after the last page."""
         if self._is_last(page):
             return None
-        number = self._number(page.request) + (len(page.records) if self.by_records else 1)
-        return replace(page.request, url=set_query(page.request.url, self.param, str(number)))
+        return self.param.put(page, self._number(page.request) + (len(page.records) if self.by_records else 1))
 
     def total(self, document: Any) -> int | None:
-        """Returns the selected number."""
+        """Returns the selected number; None if it is not in the body."""
         return _count(self.total_at.find_one(document)) if self.total_at is not None else None
+
+    def total_of(self, page: Page) -> int | None:
+        """Returns the number of all records that a page or its head specifies, or None."""
+        return _count(self.total_at.find(page)) if self.total_at is not None else None
 
     def at_start(self, request: Request) -> bool:
         """Returns True for the first number, or none."""
@@ -102,26 +220,29 @@ class Counted:
     def window(self, request: Request) -> slice:
         """Returns which records of a whole list are in the answer to a request."""
         size = self._requested_size(request) or self.size
-        number = self._number(request) - (0 if self.by_records else self.start)
+        number = self._number(request) - self.start
         first = number if self.by_records else number * (size or 0)
         return slice(first, None if size is None else first + size)
 
     def _number(self, request: Request) -> int:
-        number = _count(read_query(request.url, self.param))
+        number = _count(self.param.read(request))
         return self.start if number is None else number
 
     def _requested_size(self, request: Request) -> int | None:
-        return _count(read_query(request.url, self.size_param)) if self.size_param else None
+        return _count(self.size_param.read(request)) if self.size_param is not None else None
 
     def _is_last(self, page: Page) -> bool:
-        more = self.has_more.find_one(page.document) if self.has_more is not None else None
-        if isinstance(more, bool):
-            return not more
+        met = self.end.is_met(page)
+        if met is not None:
+            return met
         if not page.records:
             return True
-        total = self.total(page.document)
+        total = self.total_of(page)
         if total is not None:
             return page.seen >= total
+        pages = _count(self.pages_at.find(page)) if self.pages_at is not None else None
+        if pages is not None:
+            return self._number(page.request) - self.start + 1 >= pages
         # A provider may return fewer than requested, so the smaller size decides, and no page is missed.
         sizes = [size for size in (self._requested_size(page.request), self.size) if size]
         return bool(sizes) and len(page.records) < min(sizes)
@@ -143,107 +264,80 @@ class _Uncounted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cursor(_Uncounted):
-    """Paging by a mark: the value at `following` in the answer, or at `last` in its last record, is sent as `param`.
+    """Paging by a mark: the value at `following` in the answer, or at `last` in its last record, is sent as `param`."""
 
-    `place` is query, body or header; in a body dotted text leads into objects (`variables.after`).
-    """
-
-    param: str
-    place: str
-    following: Selector | None = None
-    last: Selector | None = None
-    has_more: Selector | None = None
-
-    PLACES: ClassVar = ("query", "body", "header")
+    param: Parameter
+    following: Pick | None = None
+    last: Pick | None = None
+    end: ListEnd = ListEnd()
 
     @classmethod
+    @takes("param", "in", "next", "last", "hasMore", "end")
     def from_json(cls, source: Mapping[str, Any], read: ReadSelector) -> Self:
         """`style: cursor`; raises ValueError."""
         following, last = read("next"), read("last")
         if (following is None) == (last is None):
             raise ValueError("a cursor is at `next` in the answer or at `last` in its last record: name one of them")
-        place = source.get("in", "query")
-        if place not in cls.PLACES:
-            raise ValueError(f"`in` is one of {', '.join(cls.PLACES)}")
-        return cls(param=_text(source, "param"), place=place, following=following, last=last, has_more=read("hasMore"))
+        param = Parameter.from_json(source)
+        return cls(param=param, following=following, last=last, end=ListEnd.from_json(source, read))
 
     def next_request(self, page: Page) -> Request | None:
         """The request with the next mark."""
-        more = self.has_more.find_one(page.document) if self.has_more is not None else None
-        if more is False or (self.last is not None and not page.records):
+        met = self.end.is_met(page)
+        if met or (self.last is not None and not page.records):
             return None
         if self.following is not None:
-            mark = self.following.find_one(page.document)
+            mark = self.following.find(page)
         else:
             assert self.last is not None  # noqa: S101 - one of the two is there (`from_json`)
             mark = self.last.find_one(page.records[-1])
-        if mark in (None, "", False):
-            if self.following is not None and more is not True:
+        if mark in (None, "", False, [], {}):
+            if self.following is not None and met is None:
                 return None
             raise _unusable(page, "there is more, but the answer holds no cursor that leads to it")
-        if not isinstance(mark, (str, int, float)) or isinstance(mark, bool):
-            raise _unusable(page, "the cursor is neither text nor a number")
-        return self._placed(page, mark)
-
-    def _placed(self, page: Page, mark: str | float) -> Request:
-        request = page.request
-        if self.place == "query":
-            return replace(request, url=set_query(request.url, self.param, to_text(mark)))
-        if self.place == "header":
-            text = to_text(mark)
-            if not text.isascii() or not text.isprintable():
-                raise _unusable(page, "the cursor cannot stand in a header")
-            return replace(request, headers=request.headers.replacing(self.param, text))
-        if request.headers.get("content-type", "").lower().startswith("application/x-www-form-urlencoded"):
-            return replace(request, body=_set_pair(request.text or "", self.param, to_text(mark)).encode())
-        document = {} if request.body is None else request.json
-        if not isinstance(document, dict):
-            raise _unusable(page, "the body of the request is not a JSON object, so no cursor can be put into it")
-        *outer, name = self.param.split(".")
-        inside = document
-        for step in outer:
-            inside = inside.setdefault(step, {})
-            if not isinstance(inside, dict):
-                raise _unusable(page, f"{step!r} in the body of the request is not an object")
-        inside[name] = mark
-        return replace(request, body=to_text(document).encode())
+        return self.param.put(page, mark)
 
 
 @dataclass(frozen=True, slots=True)
 class NextURL(_Uncounted):
-    """Paging by address: the URL of the next page is in the Link header of an answer or at `selector` in its body.
+    """Paging by address: the URL of the next page is in the Link header of an answer or at `place` in it.
 
     The URL must have the origin of the request (hazard T38).
     """
 
     #: None for the Link header.
-    selector: Selector | None = None
+    place: Pick | None = None
+    end: ListEnd = ListEnd()
 
     @classmethod
-    def link(cls, source: Mapping[str, Any], read: ReadSelector) -> Self:  # noqa: ARG003 - one signature for all rows
+    @takes("hasMore", "end")
+    def link(cls, source: Mapping[str, Any], read: ReadSelector) -> Self:
         """`style: link` (RFC 8288)."""
-        return cls()
+        return cls(end=ListEnd.from_json(source, read))
 
     @classmethod
-    def from_json(cls, source: Mapping[str, Any], read: ReadSelector) -> Self:  # noqa: ARG003 - one signature for all rows
+    @takes("next", "hasMore", "end")
+    def from_json(cls, source: Mapping[str, Any], read: ReadSelector) -> Self:
         """`style: next_url`; raises ValueError."""
-        selector = read("next")
-        if selector is None:
+        place = read("next")
+        if place is None:
             raise ValueError("`next` selects the address of the next page")
-        return cls(selector)
+        return cls(place, ListEnd.from_json(source, read))
 
     def next_request(self, page: Page) -> Request | None:
         """Returns the same request to the next URL, or None after the last page."""
-        if self.selector is None:
+        if self.end.is_met(page):
+            return None
+        if self.place is None:
             target: Any = find_link(page.response.headers, "next")
         else:
-            target = self.selector.find_one(page.document)
+            target = self.place.find(page)
         if target in (None, "", False):
             return None
         if not isinstance(target, str):
             raise _unusable(page, "the address of the next page is not a text")
         try:
-            url = urllib.parse.urldefrag(urllib.parse.urljoin(page.request.url, target)).url
+            url = urllib.parse.urldefrag(urllib.parse.urljoin(page.request.url, encode_reference(target.strip()))).url
             away = origin_of(url) != origin_of(page.request.url)
         except ValueError as error:
             raise _unusable(page, f"the address of the next page cannot be used: {error}") from None
@@ -254,6 +348,21 @@ class NextURL(_Uncounted):
                 request=page.request.masked(),
             )
         return replace(page.request, url=url)
+
+
+def next_page(pagination: Pagination, page: Page) -> Request | None:
+    """Returns the request for the next page, or None after the last one; raises as `Pagination.next_request`.
+
+    A page without records that leads to itself is the last one: some providers repeat the cursor at the end.
+    """
+    following = pagination.next_request(page)
+    return None if following == page.request and not page.records else following
+
+
+def end_of(pagination: Pagination) -> ListEnd:
+    """Returns the signs of the last page that a style knows; a plug-in's may have none."""
+    end = getattr(pagination, "end", None)
+    return end if isinstance(end, ListEnd) else ListEnd()
 
 
 #: Every style by its name in a definition.
@@ -279,13 +388,20 @@ def explain_more(document: Any, headers: Headers, shown: int) -> str:
     for prefix, block in blocks:
         if isinstance(block, dict):
             for name in MORE:
-                if block.get(name) is True:
+                if read_flag(block.get(name)):
                     return f"{prefix}{name} is true"
             for name in TOTALS:
                 total = _count(block.get(name))
                 if total is not None and total > shown:
                     return f"{prefix}{name} is {total}"
     return ""
+
+
+def read_flag(value: Any) -> bool | None:
+    """Returns a flag as providers write it: a boolean, `true` and `false` as text, 1 and 0; None for other values."""
+    if isinstance(value, str):
+        value = _FLAGS.get(value.strip().lower())
+    return bool(value) if isinstance(value, (bool, int)) else None
 
 
 def read_query(url: str, name: str) -> str | None:
@@ -313,6 +429,10 @@ def _set_pair(text: str, name: str, value: str) -> str:
         else:
             pairs.append(pair)
     return "&".join(pairs if put in pairs else [*pairs, put])
+
+
+def _is_form(request: Request) -> bool:
+    return request.headers.get("content-type", "").lower().startswith("application/x-www-form-urlencoded")
 
 
 def _text(source: Mapping[str, Any], key: str, default: str | None = None) -> str:

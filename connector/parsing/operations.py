@@ -12,7 +12,8 @@ from typing import Any
 
 from connector.answers.kinds import RESPONSE_KINDS
 from connector.answers.pagination import PAGINATION_STYLES
-from connector.errors import did_you_mean, unknown_kind
+from connector.answers.picks import Pick
+from connector.errors import UnknownOption, check_options, did_you_mean, unknown_kind
 from connector.headers import check_header_name
 from connector.model.definition import Field, Operation
 from connector.model.policies import Policies, read_idempotency
@@ -145,11 +146,23 @@ def _pagination(reader: Reader, source: Mapping[str, Any], path: Path) -> Pagina
         hint = unknown_kind(style, PAGINATION_STYLES)
         reader.complain("E_PAGINATION", f"unknown style of pagination {style[:70]!r}", (*where, "style"), hint)
         return None
+
+    def read(key: str, *within: str) -> Pick | None:
+        inner: Any = block
+        for name in within:
+            inner = reader.get(inner, name, dict, {})
+        return reader.pick(inner[key], (*where, *within, key)) if key in inner else None
+
     try:
-        return row(block, lambda key: reader.selector(block[key], (*where, key)) if key in block else None)
+        # The row of a plug-in may not declare its options.
+        check_options(block, getattr(row, "options", block), f"the style {style}", also=("style", "options"))
+        return row(block, read)
+    except UnknownOption as error:
+        inside = () if error.option in block else ("end",)
+        reader.complain("E_UNKNOWN_OPTION", str(error), (*where, *inside, error.option), "leave it out", at_key=True)
     except ValueError as error:
         reader.complain("E_PAGINATION", str(error), where, f"see the style {style}")
-        return None
+    return None
 
 
 def check_path(reader: Reader, template: Template, path: Path, service: Service, *, before: Parts = ()) -> None:

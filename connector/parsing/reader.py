@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from connector.answers.picks import PLACES, Pick
 from connector.conversions.pipeline import AN, MENDS, Pipeline, PipelineError
 from connector.conversions.row import Kind
 from connector.errors import did_you_mean, unknown_kind
@@ -236,6 +237,24 @@ class Reader:
         except ValueError as error:
             self.complain("E_SELECTOR", str(error), path, 'write a list of names and indexes: ["data", 0, "id"]')
             return None
+
+    def pick(self, source: Any, path: Path) -> Pick | None:
+        """Returns the compiled pick, or None where it cannot be read: a selector, or `{from, selector}`."""
+        if not isinstance(source, Mapping):
+            selector = self.selector(source, path)
+            return None if selector is None else Pick(selector)
+        place = self.get(source, "from", str, "body")
+        if place not in PLACES:
+            where = (*path, "from")
+            self.complain("E_SELECTOR", f"there is no {place[:70]!r} here", where, did_you_mean(place, list(PLACES)))
+            return None
+        if place == "status":
+            return Pick(None, place)
+        selector = self.selector(source.get("selector"), (*path, "selector"))
+        if place == "headers" and selector is not None and len(selector.members) != 1:
+            self.complain("E_SELECTOR", "a header has one name", (*path, "selector"), 'write ["X-Total-Count"]')
+            return None
+        return None if selector is None else Pick(selector, place)
 
     def fields(self, source: Any, path: Path) -> tuple[Field, ...]:
         """Returns the fields in order; a field without a selector is the member of its name."""

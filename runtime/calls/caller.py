@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, M
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
+from connector.answers.pagination import next_page
 from connector.auth.methods import GrantAuth
 from connector.auth.oauth import AuthorizationCode, authorization_url, code_request
 from connector.auth.tokens import Grant, read_grant
@@ -234,7 +235,7 @@ class Caller:
             return result
         page = read_page(call.operation, call.request, response, await document_of(result, response, call.config))
         try:
-            truncated = pagination.next_request(page) is not None
+            truncated = next_page(pagination, page) is not None
         except (MappingError, BlockedAddress):
             truncated = True
         return replace(result, truncated=truncated)

@@ -97,6 +97,12 @@ CASES: list[tuple[str, Files, str, str]] = [
     ("E_BODY_KEY", post({"{{b}}": 1}), "resources.json", "{"),
     ("E_BODY_KIND", post("x", **{"Content-Type": "application/x-nonsense"}), "resources.json", ""),
     ("E_PAGINATION", demo(things=list_(pagination={"style": "nonsense"})), "resources.json", '"nonsense"'),
+    (
+        "E_UNKNOWN_OPTION",
+        demo(things=list_(pagination={"style": "page", "param": "p", "last": ["id"]})),
+        "resources.json",
+        '"last"',
+    ),
     ("E_AUTOMATION", {"automations/a.json": {**AUTOMATION, "on": "nonsense"}}, "a.json", '"nonsense"'),
     ("E_POLL", demo(things=webhook(poll={"operation": "things.list", "when": {"in": ["a"]}})), "resources.json", "{"),
     ("E_RESPONSE_KIND", read(response="nonsense"), "resources.json", '"nonsense"'),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,12 @@ import pytest
 from connector.answers.pagination import (
     PAGINATION_STYLES,
     Counted,
+    ListEnd,
     Page,
     Pagination,
+    end_of,
     explain_more,
+    next_page,
     read_query,
     set_query,
 )
@@ -58,9 +62,9 @@ def test_a_page_leads_to_the_next(case: dict[str, Any]) -> None:
     expected = case["next"]
     if expected in ("refused", "blocked"):
         with pytest.raises(MappingError if expected == "refused" else BlockedAddress, match=r"page|cursor|body"):
-            pagination.next_request(page)
+            next_page(pagination, page)
         return
-    following = pagination.next_request(page)
+    following = next_page(pagination, page)
     if expected is None:
         assert following is None
         return
@@ -81,7 +85,7 @@ def test_a_cursor_goes_into_a_form() -> None:
         request = Request("POST", URL, headers=headers, body=body)
         page = Page(request=request, response=Response(200), document={"next": "m&"}, records=(), seen=0)
         assert pagination is not None
-        following = pagination.next_request(page)
+        following = next_page(pagination, page)
         assert following is not None
         assert following.body == expected
 
@@ -98,6 +102,7 @@ def test_a_cursor_goes_into_a_form() -> None:
         ({"style": "cursor", "param": "c", "next": ["a"], "last": ["b"]}, "a cursor is at `next`"),
         ({"style": "cursor", "param": "c", "next": ["a"], "in": "path"}, "`in` is one of query, body, header"),
         ({"style": "next_url"}, "`next` selects the address"),
+        ({"style": "link", "end": {"is": 5}}, "`is` is the value of a `flag`"),
     ],
 )
 def test_a_pagination_that_cannot_work_is_refused_at_load(source: dict[str, Any], message: str) -> None:
@@ -106,6 +111,84 @@ def test_a_pagination_that_cannot_work_is_refused_at_load(source: dict[str, Any]
     found = [problem for problem in caught.value.problems if problem.code == "E_PAGINATION"]
     assert [problem.message[: len(message)] for problem in found] == [message]
     assert found[0].pointer.startswith("/resources/0/operations/list/pagination")
+
+
+@pytest.mark.parametrize(
+    ("source", "option", "nearest"),
+    [
+        ({"style": "page", "param": "p", "cursor": ["next"]}, "cursor", "known: param, in, start"),
+        ({"style": "page", "param": "p", "last": ["id"]}, "last", "known: param"),
+        ({"style": "offset", "param": "p", "totalPages": ["n"]}, "totalPages", "did you mean 'total'?"),
+        ({"style": "link", "param": "p"}, "param", "known: hasMore, end"),
+        ({"style": "next_url", "next": ["n"], "size": 3}, "size", "known: next"),
+        ({"style": "cursor", "param": "c", "next": ["n"], "total": ["n"]}, "total", "known: param"),
+        ({"style": "link", "end": {"status": [404]}}, "status", "did you mean 'statuses'?"),
+    ],
+)
+def test_an_option_that_a_style_does_not_know_is_refused(source: dict[str, Any], option: str, nearest: str) -> None:
+    with pytest.raises(InvalidDefinition) as caught:
+        read_pagination(source)
+    (found,) = (problem for problem in caught.value.problems if problem.code == "E_UNKNOWN_OPTION")
+    assert found.pointer.endswith(f"/{option}")
+    assert f"no option {option!r}; {nearest}" in found.message
+
+
+@pytest.mark.parametrize(
+    ("pick", "said"),
+    [
+        ({"from": "header", "selector": ["X-N"]}, "there is no 'header' here"),
+        ({"from": "headers", "selector": ["a", "b"]}, "a header has one name"),
+    ],
+)
+def test_a_pick_that_finds_nothing_is_refused(pick: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidDefinition) as caught:
+        read_pagination({"style": "page", "param": "p", "total": pick})
+    assert said in [problem.message for problem in caught.value.problems if problem.code == "E_SELECTOR"]
+
+
+def test_a_pick_without_a_selector_is_a_matter_of_shape() -> None:
+    for pick in ({"from": "headers"}, {"from": "body", "selector": 5}):
+        with contextlib.suppress(InvalidDefinition):
+            counted = read_pagination({"style": "page", "param": "p", "total": pick})
+            assert isinstance(counted, Counted)
+            assert counted.total_at is None
+
+
+def test_the_total_in_a_header_is_not_in_the_document() -> None:
+    counted = read_pagination({"style": "page", "param": "p", "total": {"from": "headers", "selector": ["X-N"]}})
+    assert isinstance(counted, Counted)
+    assert counted.total({"X-N": 5}) is None
+
+
+def test_a_number_goes_into_a_form_and_is_read_from_it() -> None:
+    counted = read_pagination({"style": "page", "param": "page", "in": "body", "sizeParam": "n"})
+    headers = Headers({"Content-Type": "application/x-www-form-urlencoded"})
+    assert isinstance(counted, Counted)
+    for body, expected in ((b"page=4&n=1", b"page=5&n=1"), (None, b"page=2")):
+        request = Request("POST", URL, headers=headers, body=body)
+        page = Page(request=request, response=Response(200), document={}, records=("a",), seen=1)
+        following = counted.next_request(page)
+        assert following is not None
+        assert following.body == expected
+
+
+def test_the_end_of_a_style_of_a_plug_in_is_its_own() -> None:
+    class Range:
+        """A style that declares no `end`."""
+
+        def next_request(self, page: Page) -> Request | None:
+            return page.request
+
+        def total(self, document: Any) -> int | None:
+            return None
+
+        def at_start(self, request: Request) -> bool:
+            return True
+
+    assert end_of(Range()) == ListEnd()
+    counted = read_pagination({"style": "page", "param": "p", "end": {"statuses": [404]}})
+    assert counted is not None
+    assert end_of(counted).statuses == {404}
 
 
 def test_a_pagination_that_is_no_object_is_a_matter_of_shape() -> None:

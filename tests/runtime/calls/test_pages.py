@@ -137,6 +137,72 @@ async def test_a_page_that_leads_back_is_an_error(demo: Demo) -> None:
     assert len(demo.asked) == 3
 
 
+async def test_report_10_a_cursor_that_is_still_there_at_the_end_ends_the_walk(demo: Demo) -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        data = [] if "after" in request.url.params else [{"id": "a"}]
+        return httpx2.Response(200, json={"data": data, "next": ">7"})
+
+    by_cursor = {"style": "cursor", "param": "after", "next": ["next"]}
+    assert await read(demo.open(answer, pagination=by_cursor)) == ["a"]
+
+
+@pytest.mark.parametrize("style", ["query", "body"])
+async def test_report_11_a_scroll_with_one_cursor_is_read_to_its_end(demo: Demo, style: str) -> None:
+    left = [{"data": [{"id": str(number)}], "scroll": "abc"} for number in (1, 2, 3)] + [{"data": [], "scroll": "abc"}]
+    scroll = {"style": "cursor", "param": "scroll", "next": ["scroll"], "in": style}
+    answer = demo.open(lambda _: httpx2.Response(200, json=left.pop(0)), pagination=scroll, method="POST")
+    assert await read(answer) == ["1", "2", "3"]
+
+
+async def test_a_circle_whose_bytes_differ_is_noticed_by_its_records(demo: Demo) -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        number = int(request.url.params.get("n", "0"))
+        document = {"data": [{"id": str(number)}], "next": f"/things?n={1 - number}", "at": len(demo.asked)}
+        return httpx2.Response(200, json=document)
+
+    with pytest.raises(MappingError, match="it leads to a page that was read already"):
+        await read(demo.open(answer, pagination=BY_URL))
+    assert len(demo.asked) == 5
+
+
+async def test_report_35_a_status_beyond_the_last_page_ends_the_walk(demo: Demo) -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        page = int(request.url.params.get("page", "1"))
+        return httpx2.Response(404) if page > 2 else httpx2.Response(200, json={"data": [{"id": f"{page}a"}]})
+
+    paging = {"style": "page", "param": "page", "end": {"statuses": [404]}}
+    assert await read(demo.open(answer, pagination=paging)) == ["1a", "2a"]
+    with pytest.raises(ResponseError, match="404"):
+        await read(demo.open(answer, pagination={"style": "page", "param": "page"}))
+    with pytest.raises(ResponseError, match="404"):  # a first page that is not there is not the end of a list
+        await read(demo.open(lambda _: httpx2.Response(404), pagination=paging))
+
+
+async def test_report_35_fewer_records_than_a_header_counts_are_reported(demo: Demo) -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        data = [{"id": "a"}] if "page" not in request.url.params else []
+        return httpx2.Response(200, json={"data": data}, headers={"X-Total-Count": "9"})
+
+    paging = {"style": "page", "param": "page", "total": {"from": "headers", "selector": ["X-Total-Count"]}}
+    async with demo.open(answer, pagination=paging) as rt:
+        results = [result async for result in rt.pages("demo", "things.list", {})]
+    assert results[-1].warnings == ("1 records came, where the provider counts 9",)
+
+
+@pytest.mark.parametrize(
+    ("following", "error"), [("ftp://x", MappingError), ("https://evil.example/", BlockedAddress), (5, MappingError)]
+)
+async def test_report_32_the_records_of_a_page_come_before_the_error_of_the_next(
+    demo: Demo, following: Any, error: type[Exception]
+) -> None:
+    answer = httpx2.Response(200, json={"data": [{"id": "a"}], "next": following})
+    async with demo.open(lambda _: answer, pagination=BY_URL) as rt:
+        records = rt.records("demo", "things.list", {})
+        assert (await anext(records))["id"] == "a"
+        with pytest.raises(error):
+            await anext(records)
+
+
 async def test_a_provider_that_does_not_know_the_parameter_is_noticed(demo: Demo) -> None:
     answer = httpx2.Response(200, json={"data": [{"id": "a"}, {"id": "b"}]})
     with pytest.raises(MappingError, match="two pages that follow each other are the same"):
