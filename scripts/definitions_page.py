@@ -76,7 +76,7 @@ PARTS: Sequence[tuple[str, str, Sequence[str]]] = (
     (
         "Bodies and answers",
         "[Rule 23](language.md#rule-23) explains conditions and lists in JSON bodies.\nThe kinds are explained under [Body kinds](reference.md#body-kinds), [Response kinds](reference.md#response-kinds) and [Pagination styles](reference.md#pagination-styles).",
-        ["BodyTemplate", "FormStyle", "Response", "Pagination", "ListEnd", "Idempotent"],
+        ["BodyTemplate", "FormStyle", "Response", "Ignored", "Pagination", "ListEnd", "Idempotent"],
     ),
     (
         "Values from answers",

@@ -60,7 +60,8 @@ def map_response(operation: Operation, response: Response) -> Result:
     For a stream, `raw` is the list of its messages, and the fields are those of all messages together (`combine`).
     Raises MappingError (`E_RESPONSE`) for a success that cannot be read: not JSON, not UTF-8, duplicate keys, numbers
     beyond a float, a scalar where fields are selected, an unfinished stream, more values than one result may have.
-    A failure (status outside 200–299) is never refused: its `raw` is whatever could be read.
+    A failure (status outside 200–299) is never refused: its `raw` is whatever could be read. A 304 is a success without
+    fields.
     """
     return _last(map_turns(operation, response))
 
@@ -70,6 +71,8 @@ def map_turns(operation: Operation, response: Response) -> Generator[None, None,
 
     The work between two turns is bounded, since a provider chooses how many records and messages its bytes hold.
     """
+    if response.status == 304:  # RFC 9110, section 15.4.5: what the caller has is still valid
+        return Result(ok=True, status=304, warnings=("it has not been modified",))
     if not 200 <= response.status < 300:
         return Result(ok=False, status=response.status, raw=read_leniently(response))
     declared = kind_of(operation.response, response.content_type)
@@ -186,6 +189,7 @@ class ChunkReader:
         self._hidden = tuple(hidden)
         self._done = frozenset(text.encode() for text in operation.done or ("[DONE]",))
         self._last = frozenset(operation.done)
+        self._ignored = operation.ignored_events
         errors = operation.policies.errors
         self._errors = errors if errors.when else None
         self._report = _Report()
@@ -209,6 +213,10 @@ class ChunkReader:
             for message in messages:
                 if self.ended or message.data.strip() in self._done:
                     self.ended = True
+                    return
+                if message.event in self._ignored or not (message.data.strip() or message.event in self._last):
+                    continue  # it keeps the connection alive
+                if not (message.whole or _is_document(message.data)):
                     return
                 chunk = self._read(message)
                 self.ended = not chunk.ok or message.event in self._last
@@ -240,6 +248,14 @@ class ChunkReader:
             return Chunk(fields=mapped, raw=document, event=message.event, id=message.id)
         self._report = _Report()
         return Chunk(fields=mapped, raw=document, event=message.event, id=message.id, warnings=tuple(report.warnings()))
+
+
+def _is_document(data: bytes) -> bool:
+    """True for a whole JSON text; a number may have lost digits."""
+    try:
+        return not isinstance(parse_json(data), (int, float))
+    except ValueError:
+        return False
 
 
 def check_stream_type(operation: Operation, response: Response) -> None:

@@ -22,11 +22,15 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class Message(NamedTuple):
-    """One message of a stream: its data, and the event name and last id where the kind has them."""
+    """One message of a stream: its data, and the event name and last id where the kind has them.
+
+    It is not `whole` if the stream ended before the message did.
+    """
 
     data: bytes
     event: str = ""
     id: str = ""
+    whole: bool = True
 
 
 def cut(data: bytes) -> Iterator[bytes]:
@@ -72,7 +76,7 @@ class _Lines:
 class SseDecoder:
     """Server-sent events (WHATWG HTML, section 9.2.6).
 
-    A message ends with an empty line; an unfinished one at the end of the stream is dropped. Comments and retry times
+    A message ends with an empty line; one that the end of the stream cuts off is not `whole`. Comments and retry times
     are left out.
     """
 
@@ -91,8 +95,12 @@ class SseDecoder:
             yield from self._feed(part)
 
     def finish(self) -> Iterator[Message]:
-        """Yields nothing: a message without its empty line is not complete."""
-        return iter(())
+        """Yields the last message if it has no empty line: the standard drops it, and many servers forget that line."""
+        line = self._lines.rest()
+        if line and line[0] != _COLON:
+            self._read(line)
+        if (message := self._dispatch()) is not None:
+            yield message._replace(whole=False)
 
     def _feed(self, data: bytes) -> Iterator[Message]:
         if self._after_cr and data:

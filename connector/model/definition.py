@@ -198,6 +198,8 @@ class Operation:
     idempotency_header: str = ""
     #: What ends a stream, if declared: messages (`[DONE]`), or names of events that are its last.
     done: tuple[str, ...] = ()
+    #: The names of events of a stream that are not messages.
+    ignored_events: frozenset[str] = frozenset()
     #: The fields whose texts are concatenated over the messages of a stream.
     join: frozenset[str] = frozenset()
     #: Which of several steps of a custom operation makes this call, counted from 1; 0 for any other call.

@@ -87,7 +87,7 @@ def read_operation(
     if "fields" in source:
         fields = reader.fields(reader.get(source, "fields", list, []), (*path, "fields"))
     records = reader.selector(source["records"], (*path, "records")) if "records" in source else None
-    response, fields, done, join = _response(reader, source, path, fields)
+    response, fields, done, join, ignored = _response(reader, source, path, fields)
     broken = any(finding.code.startswith("E_") for finding in reader.findings[known:])
     inputs, places, bound, shadowed = find_namespace(reader, usage, service, broken=broken)
     short, description = reader.meta(source)
@@ -120,6 +120,7 @@ def read_operation(
         idempotent=idempotent,
         idempotency_header=idempotency_header,
         done=done,
+        ignored_events=ignored,
         join=join,
         deprecated=reader.get(source, "deprecated", bool, default=False),
         header_inputs=tuple(exploded),
@@ -353,8 +354,8 @@ def _check_key(reader: Reader, use: SlotUse, usage: Usage, where: Path) -> None:
 
 def _response(
     reader: Reader, source: Mapping[str, Any], path: Path, fields: tuple[Field, ...]
-) -> tuple[str, tuple[Field, ...], tuple[str, ...], frozenset[str]]:
-    """Returns the kind of answer, its fields (its own if it has any), what ends a stream, and the joined fields."""
+) -> tuple[str, tuple[Field, ...], tuple[str, ...], frozenset[str], frozenset[str]]:
+    """Returns the kind of answer, its fields (its own if any), what ends a stream, joined fields and ignored events."""
     declared = reader.get(source, "response", (str, dict), "json")
     where: Path = (*path, "response")
     block: Mapping[str, Any] = {} if isinstance(declared, str) else declared
@@ -375,7 +376,9 @@ def _response(
             reader.complain("E_RESPONSE_KIND", message, at, did_you_mean(name, sorted(names)))
     done = reader.get(block, "done", (str, list), [])
     ends = [done] if isinstance(done, str) else [each for each in done if isinstance(each, str)]
-    return declared, fields, tuple(ends), frozenset(joined)
+    ignored = reader.get(reader.get(block, "ignore", dict, {}), "events", list, [])
+    events = frozenset(name for name in ignored if isinstance(name, str))
+    return declared, fields, tuple(ends), frozenset(joined), events
 
 
 def _repeating(pair: QueryPair, inputs: Mapping[str, Placeholder], pairs: Sequence[QueryPair]) -> QueryPair:

@@ -51,6 +51,8 @@ _TOKEN_BYTES: Final = 256 * 1024
 #: Few, since each holds all values of an answer; the answers beyond wait.
 _ANSWERS: Final = Threads("connector-answers", 2)
 
+#: RFC 9110, section 15.4; a 300 is a choice, and a 304 reports that nothing has changed.
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _HINTS = {
     401: "check the credentials of the connection: connector doctor",
     403: "the credentials are known but may not do this",
@@ -266,7 +268,7 @@ def failure_of(found: Operation, operation: str, result: Result, response: Respo
     said = errors.message.find_one(result.raw) if errors.message is not None else None
     words = provider_message(said) or provider_message(result.raw) or "the provider gave no reason"
     message = f"{words} ({operation} answered {response.status})"
-    if 300 <= response.status < 400:  # RFC 9110, section 15.4
+    if response.status in _REDIRECTS:
         where = without_query(response.headers.get("location", "nowhere"))
         message = f"{operation} answered {response.status}: a redirect to {where}, which is not followed"
     meaning = errors.statuses.get(response.status, "")

@@ -228,13 +228,13 @@ class Client:
         answer = await self._transport.open(request, self._route, attempt)
         try:
             headers = _read_headers(answer)
-            return Response(answer.status, headers, await self._read_body(answer.stream, headers))
+            return Response(answer.status, headers, await self._read_body(answer.stream, headers, answer.status))
         finally:
             # An answer that was not read to its end takes its connection with it: limits, errors, a cancelled call.
             await answer.stream.aclose()
 
-    async def _read_body(self, stream: ByteStream, headers: Headers) -> bytes:
-        inflater = find_inflater(headers)
+    async def _read_body(self, stream: ByteStream, headers: Headers, status: int) -> bytes:
+        inflater = find_inflater(headers, status)
         body = bytearray()  # not a list of pieces: 32 MiB in chunks of two bytes would be a gigabyte of them
         received, turns = 0, Turns()
         chunks = aiter(stream)
@@ -350,7 +350,7 @@ class StreamedResponse:
                 await close()
 
     async def _inflate(self, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-        inflater = find_inflater(self.headers)
+        inflater = find_inflater(self.headers, self.status)
         received, given, turns = 0, 0, Turns()
         try:
             while (chunk := await self._next(chunks)) is not None:

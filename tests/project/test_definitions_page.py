@@ -95,6 +95,7 @@ PLACES: Mapping[str, Callable[[Any], Placed]] = {
     "Pick": lambda value: operation(pagination={**LIST, "total": value}),
     "Idempotent": lambda value: operation(idempotent=value),
     "Response": lambda value: operation(response=value),
+    "Ignored": lambda value: operation(response={"kind": "sse", "ignore": value}),
     "Fields": lambda value: resource(fields=value),
     "Field": lambda value: resource(fields=[value]),
     "Conversions": lambda value: resource(fields=[{"name": "id", "type": "Any", "convert": value}]),

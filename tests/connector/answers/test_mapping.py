@@ -429,3 +429,48 @@ def test_long_lists_are_mapped_in_turns() -> None:
         yielded += 1
     assert yielded == 3
     assert [record["id"] for record in result.records] == [str(row["id"]) for row in rows]
+
+
+def read_stream(text: bytes, **response: Any) -> Any:
+    fields = [{"name": "t", "type": "String"}]
+    declared = {"kind": "sse", "join": ["t"], "fields": fields, **response}
+    operation = {"method": "GET", "response": declared}
+    resource = {"handle": "things", "endpoint": "/things", "operations": {"do": operation}}
+    definition = {"handle": "demo", "service": {"baseURL": "https://api.example.com"}, "resources": [resource]}
+    found = parse_connector(definition).operation("things.do")
+    return map_response(found, Response(200, Headers({"Content-Type": "text/event-stream"}), text))
+
+
+@pytest.mark.parametrize(
+    ("text", "response"),
+    [
+        pytest.param(b'data: {"t":"ab"}\n\ndata: [DONE]', {"done": "[DONE]"}, id="the end"),
+        pytest.param(b'data: {"t":"ab"}\n\nevent: over\ndata: {}', {"done": "over"}, id="the event of the end"),
+        pytest.param(b'data: {"t":"a"}\n\ndata: {"t":"b"}\n', {}, id="a message"),
+        pytest.param(b'data: {"t":"ab"}\n\ndata: {"t":"c', {}, id="a message that is cut off is left out"),
+        pytest.param(b'data: {"t":"ab"}\n\ndata: 12', {}, id="a number may be cut off"),
+    ],
+)
+def test_report_09_the_last_message_counts_if_it_is_whole(text: bytes, response: dict[str, Any]) -> None:
+    assert read_stream(text, **response).fields == {"t": "ab"}
+
+
+def test_report_33_what_keeps_a_stream_alive_is_not_a_message() -> None:
+    text = b'data: {"t":"a"}\n\ndata:\n\nevent: ping\ndata: pong\n\ndata: {"t":"b"}\n\ndata: [DONE]\n\n'
+    result = read_stream(text, done="[DONE]", ignore={"events": ["ping"]})
+    assert (result.fields, result.raw) == ({"t": "ab"}, [{"t": "a"}, {"t": "b"}])
+    with pytest.raises(MappingError, match="not JSON"):
+        read_stream(text, done="[DONE]")
+
+
+def test_report_30_an_answer_that_has_not_been_modified_is_a_success_without_fields() -> None:
+    operation = parse_connector(
+        {
+            "handle": "demo",
+            "service": {"baseURL": "https://api.example.com"},
+            "resources": [{"handle": "things", "endpoint": "/things", "operations": {"do": {"method": "GET"}}}],
+        }
+    ).operation("things.do")
+    result = map_response(operation, Response(304))
+    assert (result.ok, result.status, result.fields, result.raw) == (True, 304, None, None)
+    assert result.warnings == ("it has not been modified",)

@@ -32,7 +32,13 @@ def decode(kind: str, data: bytes, cuts: tuple[int, ...] = (), limit: int = 1000
         pytest.param(b"id: a\0b\ndata: a\n\n", [Message(b"a")], id="an id with NUL"),
         pytest.param(b": comment\nretry: 5\n\nevent: x\n\ndata: a\n\n", [Message(b"a")], id="no data"),
         pytest.param(b"\xef\xbb\xbfdata: a\n\n", [Message(b"a")], id="byte order mark"),
-        pytest.param(b"data: a\n\ndata: b\n", [Message(b"a")], id="the last one is not complete"),
+        pytest.param(
+            b"data: a\n\ndata: b\n",
+            [Message(b"a"), Message(b"b", whole=False)],
+            id="report_09, the last one lacks its end",
+        ),
+        pytest.param(b"event: x\ndata: b", [Message(b"b", "x", whole=False)], id="report_09, no end of line"),
+        pytest.param(b"data: a\n\n: comment", [Message(b"a")], id="a last comment"),
         pytest.param(b"", [], id="nothing"),
     ],
 )

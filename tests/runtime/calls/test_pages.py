@@ -326,6 +326,23 @@ async def test_a_429_says_what_it_means_here_too(demo: Demo) -> None:
     assert (caught.value.retry_after, caught.value.result.attempts) == (900.0, 1)
 
 
+async def test_report_14_a_status_that_may_pass_is_tried_again_whatever_its_coding(demo: Demo) -> None:
+    answers = [
+        httpx2.Response(503, headers={"Content-Encoding": "br"}, stream=httpx2.ByteStream(b"x")),
+        httpx2.Response(200, json={"data": []}),
+    ]
+    async with demo.open(lambda _: answers.pop(0)) as rt:
+        assert (await rt.call("demo", "things.list", {})).attempts == 2
+
+
+async def test_report_30_only_a_redirect_is_called_one(demo: Demo) -> None:
+    async with demo.open(lambda _: httpx2.Response(304)) as rt:
+        assert (await rt.call("demo", "things.list", {})).status == 304
+    async with demo.open(lambda _: httpx2.Response(300, json={"message": "choose"})) as rt:
+        with pytest.raises(ResponseError, match=r"choose \(demo things.list answered 300\)"):
+            await rt.call("demo", "things.list", {})
+
+
 async def test_T53_a_failure_inside_a_200_raises_and_hides_what_it_echoes(demo: Demo) -> None:
     errors = {"message": ["error"], "when": {"selector": ["ok"], "in": [False]}}
     # A user name is hidden in failures only, since in a success it is often data.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import os
 import sys
 import textwrap
 import time
 import traceback
 import tracemalloc
+import zlib
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from connector.messages import Request, Response
 from runtime.config.settings import Limits
 from runtime.http.client import DEFAULT_LIMITS, Client
 from runtime.http.guard import Guard
+from runtime.http.inflate import find_inflater
 from tests.doubles.faults import MIB, TEXT, FaultServer
 
 pytestmark = pytest.mark.anyio
@@ -207,3 +210,50 @@ async def test_T44_a_body_that_does_not_end_ends_at_the_limit(provider: FaultSer
         error = await failure_of(client, provider.url(path))
         assert "larger than" in error.message
         await provider.all_closed()
+
+
+def inflate(coding: str, data: bytes, status: int = 200, step: int = 100) -> bytes:
+    inflater = find_inflater(Headers({"Content-Encoding": coding}), status)
+    if inflater is None:
+        return data
+    pieces = [data[start : start + step] for start in range(0, len(data), step)]
+    found = b"".join(piece for each in pieces for piece in inflater.feed(each))
+    if data:
+        inflater.finish()
+    return found
+
+
+def raw_deflate(data: bytes) -> bytes:
+    coder = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return coder.compress(data) + coder.flush()
+
+
+@pytest.mark.parametrize("step", [1, 100])
+@pytest.mark.parametrize(
+    ("coding", "data"),
+    [
+        pytest.param("deflate", raw_deflate(TEXT), id="without the zlib header"),
+        pytest.param("deflate", zlib.compress(TEXT), id="with it"),
+        pytest.param("gzip", gzip.compress(TEXT) + bytes(1000), id="padded"),
+        pytest.param("gzip", gzip.compress(TEXT) + bytes(9) + gzip.compress(b""), id="padded between members"),
+        pytest.param("utf-8", TEXT, id="a charset"),
+    ],
+)
+def test_report_14_what_every_client_reads_is_read(coding: str, data: bytes, step: int) -> None:
+    assert inflate(coding, data, step=step) == TEXT
+
+
+@pytest.mark.parametrize("status", [304, 400, 503])
+@pytest.mark.parametrize(
+    ("coding", "data"), [("br", b"\x0b\x02"), ("gzip, gzip", b"x"), ("gzip", b"nonsense"), ("deflate", b"x")]
+)
+def test_report_14_the_status_of_a_failure_counts_whatever_its_body(coding: str, data: bytes, status: int) -> None:
+    assert inflate(coding, data, status) == b""
+    with pytest.raises(MappingError):
+        inflate(coding, data, 200)
+
+
+def test_report_14_an_answer_without_a_body_has_nothing_to_undo() -> None:
+    assert inflate("br", b"", 204) == b""
+    with pytest.raises(MappingError, match="an answer of 200 has a Content-Encoding"):
+        inflate("br", b"x", 200)
