@@ -6,7 +6,7 @@ values are None, values that do not fit their type stay raw and are reported). T
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from operator import itemgetter
@@ -71,6 +71,13 @@ def map_turns(operation: Operation, response: Response) -> Generator[None, None,
 
     The work between two turns is bounded, since a provider chooses how many records and messages its bytes hold.
     """
+    result = yield from _map_body(operation, response)
+    if result.ok and len(operation.body_fields) != len(operation.fields):
+        return add_outer(operation.fields, result, {"headers": response.headers, "status": response.status})
+    return result
+
+
+def _map_body(operation: Operation, response: Response) -> Generator[None, None, Result]:
     if response.status == 304:  # RFC 9110, section 15.4.5: what the caller has is still valid
         return Result(ok=True, status=304, warnings=("it has not been modified",))
     if not 200 <= response.status < 300:
@@ -91,7 +98,7 @@ def map_turns(operation: Operation, response: Response) -> Generator[None, None,
         reason = str(error) or "its values are not valid"
     if reason:
         raise _unreadable(response, reason, expected="XML" if declared == "xml" else "JSON")
-    if operation.fields and not isinstance(document, (dict, list)):
+    if operation.body_fields and not isinstance(document, (dict, list)):
         raise _unreadable(response, SCALAR)
     errors = operation.policies.errors
     if errors.is_failure(document):
@@ -109,7 +116,7 @@ def _map_stream(operation: Operation, response: Response, kind: str) -> Generato
     """A whole stream; raises MappingError if its values would take many times the memory of its bytes."""
     check_stream_type(operation, response)
     status = response.status
-    limit = MAX_VALUES // max(_MESSAGE_FIELDS, len(operation.fields))
+    limit = MAX_VALUES // max(_MESSAGE_FIELDS, len(operation.body_fields))
     reader = ChunkReader(operation, kind, limit=len(response.body), status=status)
     whole, count = _Whole(operation), 0
     for part in chain(cut(response.body), [None]):
@@ -136,29 +143,31 @@ def map_document(operation: Operation, status: int, document: Any) -> Result:
 
 def _map_document(operation: Operation, status: int, document: Any) -> Generator[None, None, Result]:
     report = _Report()
-    if not operation.fields:
+    if not operation.body_fields:
         return Result(ok=True, status=status, raw=document)
     if not isinstance(document, (dict, list)):
         raise MappingError(SCALAR)
     if operation.lists:
         rows, said = find_records(operation, document)
-        if len(rows) * len(operation.fields) > MAX_VALUES:
-            message = f"the answer has {len(rows)} records of {len(operation.fields)} fields, too many for one result"
+        if len(rows) * len(operation.body_fields) > MAX_VALUES:
+            message = (
+                f"the answer has {len(rows)} records of {len(operation.body_fields)} fields, too many for one result"
+            )
             raise MappingError(
                 message, hint="call for fewer at a time, if the provider has pages, or select fewer fields"
             )
         records: list[dict[str, Any]] = []
         for start in range(0, len(rows), RECORDS_PER_TURN):
-            records += map_records(operation.fields, rows[start : start + RECORDS_PER_TURN], report)
+            records += map_records(operation.body_fields, rows[start : start + RECORDS_PER_TURN], report)
             yield
         warnings = [*([said] if said else []), *report.warnings()]
         if rows and not any(_matched(record) for record in records):
-            warnings.append(explain_nothing(operation.fields, rows[0], f"{len(rows)} records"))
+            warnings.append(explain_nothing(operation.body_fields, rows[0], f"{len(rows)} records"))
         return Result(ok=True, status=status, records=records, raw=document, warnings=tuple(warnings))
-    fields = map_fields(operation.fields, document, report)
+    fields = map_fields(operation.body_fields, document, report)
     warnings = list(report.warnings())
     if not _matched(fields):
-        warnings.insert(0, explain_nothing(operation.fields, document))
+        warnings.insert(0, explain_nothing(operation.body_fields, document))
     return Result(ok=True, status=status, fields=fields, raw=document, warnings=tuple(warnings))
 
 
@@ -229,7 +238,7 @@ class ChunkReader:
         if self._hidden:
             data = mask_answer(data, self._hidden)
             message = Message(data, mask(message.event, self._hidden), mask(message.id, self._hidden))
-        fields = self._operation.fields
+        fields = self._operation.body_fields
         try:
             document = parse_json(data)
         except ValueError as error:
@@ -283,7 +292,7 @@ class _Whole:
         self._operation = operation
         self._raw: list[Any] = []
         self._records: list[dict[str, Any]] = []
-        self._fields: dict[str, Any] = {each.name: None for each in operation.fields}
+        self._fields: dict[str, Any] = {each.name: None for each in operation.body_fields}
         self._texts: dict[str, list[str]] = {name: [] for name in self._fields if name in operation.join}
         self._warnings: dict[str, None] = {}
 
@@ -308,12 +317,45 @@ class _Whole:
     def result(self, status: int) -> Result:
         """Returns the combined result."""
         warnings = tuple(self._warnings)
-        if not self._operation.fields:
+        if not self._operation.body_fields:
             return Result(ok=True, status=status, raw=self._raw, warnings=warnings)
         if self._operation.lists:
             return Result(ok=True, status=status, records=self._records, raw=self._raw, warnings=warnings)
         joined = {name: "".join(texts) for name, texts in self._texts.items() if texts}
         return Result(ok=True, status=status, fields=self._fields | joined, raw=self._raw, warnings=warnings)
+
+
+#: Where a value may be beside the body, and how it is found there by the selector of its field.
+ORIGINS: Mapping[str, Callable[[Field, Any], Any]] = {
+    "headers": lambda field, headers: field.plan[2]({name: headers.get(name) for name in field.selector.members}),
+    "status": lambda field, status: field.plan[2](status),
+    "query": lambda field, query: field.plan[2](query),
+    "path": lambda field, path: field.plan[2](path),
+}
+
+
+def add_outer(fields: Sequence[Field], result: Result, outer: Mapping[str, Any]) -> Result:
+    """Returns the result with the values of those fields that are not in the body, each in its place."""
+    report = _Report()
+    found = find_outer(fields, outer, report)
+    names = [each.name for each in fields]
+
+    def complete(known: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: found[name] if name in found else known.get(name) for name in names}
+
+    warnings = (*result.warnings, *report.warnings())
+    if result.records is not None:
+        return replace(result, records=[complete(each) for each in result.records], warnings=warnings)
+    return replace(result, fields=complete(result.fields or {}), warnings=warnings)
+
+
+def find_outer(fields: Sequence[Field], outer: Mapping[str, Any], report: _Report | None = None) -> dict[str, Any]:
+    """Returns the values of the fields that are not in the body, by name; `outer` has what there is by its origin."""
+    return {
+        each.name: _fit(each, ORIGINS[each.origin](each, outer[each.origin]) if each.origin in outer else None, report)
+        for each in fields
+        if each.origin != "body"
+    }
 
 
 def map_fields(fields: Sequence[Field], document: Any, report: _Report | None = None) -> dict[str, Any]:

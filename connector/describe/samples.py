@@ -255,7 +255,7 @@ def _shape_of(operation: Operation, progress: Progress | None) -> _Shape:
     elif operation.lists and operation.response not in STREAM_KINDS:
         # Without `records`, a bare array is the simplest answer that is understood (language rule 11).
         row = root.at((Every(),))
-    for each, walk in _walks(operation.fields):
+    for each, walk in _walks(operation.body_fields):
         part = row.at(walk, every=each.multivalue)
         part.leaf = part.leaf or each
         is_text = each.type in ("String", "Any")

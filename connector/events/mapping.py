@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import datetime
 import re
+import urllib.parse
+from collections.abc import Mapping
 from typing import Any
 
-from connector.answers.mapping import SCALAR, explain_nothing, map_fields
+from connector.answers.mapping import SCALAR, explain_nothing, find_outer, map_fields
 from connector.errors import MappingError
-from connector.events.messages import MESSAGE_KINDS, Fields, decode_members, find_kind
+from connector.events.messages import MESSAGE_KINDS, Fields, decode_members, find_kind, read_form
 from connector.messages import Event, Request
 from connector.model.definition import Webhook
 from connector.types import to_text
 
+_NO_HEAD: Mapping[str, Any] = {}
 _EVENT_ID = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
 
 
@@ -33,7 +36,7 @@ def map_event(webhook: Webhook, request: Request, *, now: datetime.datetime) -> 
     body = request.body if isinstance(request.body, bytes) else b""
     made = hashlib.sha256(b"\0".join((webhook.path.encode(), body, now.isoformat().encode())))
     id = given if _EVENT_ID.match(given) else f"evt_{made.hexdigest()[:32]}"
-    return make_event(webhook, document, id=id, connection="default", now=now)
+    return make_event(webhook, document, id=id, connection="default", now=now, request=request)
 
 
 def read_message(webhook: Webhook, request: Request) -> Any:
@@ -51,7 +54,7 @@ def read_message(webhook: Webhook, request: Request) -> Any:
         raise MappingError(f"the body of the message cannot be read: {error}", operation=webhook.id) from None
     # A handshake may sign any token, and some tokens are JSON as well, so a token is never a message there.
     signs = webhook.challenge is not None and webhook.challenge.signs
-    if (webhook.payload or signs) and not isinstance(document, (dict, list)):
+    if (webhook.body_payload or signs) and not isinstance(document, (dict, list)):
         raise MappingError(f"the body of the message cannot be used: {SCALAR}", operation=webhook.id)
     return document
 
@@ -84,14 +87,26 @@ def find_events(webhook: Webhook, document: Any) -> list[Any]:
 
 def explain_event(webhook: Webhook, document: Any, event: Event) -> str:
     """Returns a warning if not one payload field was found in the document; empty otherwise (language rule 13)."""
-    if not webhook.payload or any(value not in (None, []) for value in event.data.values()):
+    if not webhook.body_payload or any(value not in (None, []) for value in event.data.values()):
         return ""
-    return explain_nothing(webhook.payload, document)
+    return explain_nothing(webhook.body_payload, document)
 
 
-def make_event(webhook: Webhook, document: Any, *, id: str, connection: str, now: datetime.datetime) -> Event:
-    """Returns the Event in a document, for a connection of that name (`default` for the connector's own)."""
-    return _event(webhook, document, f"/{webhook.connector}/{connection}", id, None, now)
+def make_event(
+    webhook: Webhook, document: Any, *, id: str, connection: str, now: datetime.datetime, request: Request | None = None
+) -> Event:
+    """Returns the Event in a document, for a connection of that name (`default` for the connector's own).
+
+    `request` is the message that it came in, for what is in its head.
+    """
+    outer = {} if request is None or len(webhook.payload) == len(webhook.body_payload) else _head_of(request)
+    return _event(webhook, document, f"/{webhook.connector}/{connection}", id, None, now=now, outer=outer)
+
+
+def _head_of(request: Request) -> dict[str, Any]:
+    target = urllib.parse.urlsplit(request.url)
+    query = read_form(urllib.parse.parse_qsl(target.query, keep_blank_values=True))
+    return {"headers": request.headers, "query": query, "path": [*target.path.strip("/").split("/")]}
 
 
 def after_call(webhook: Webhook, document: Any, *, source: str, run: str, now: datetime.datetime) -> Event | None:
@@ -100,25 +115,37 @@ def after_call(webhook: Webhook, document: Any, *, source: str, run: str, now: d
     `source` is `/<connector>/<connection>`, `run` identifies the call. If the event can be polled as well, it is the
     same as the poll's, with key and transition as its id; otherwise its id is `run`.
     """
-    if not isinstance(document, (dict, list)) and webhook.payload:
+    if not isinstance(document, (dict, list)) and webhook.body_payload:
         return None
     if webhook.poll is None:
-        return _event(webhook, document, source, run, None, now)
+        return _event(webhook, document, source, run, None, now=now)
     key, transition = webhook.poll.find_key(document), webhook.poll.find_transition(document)
     if key is None or transition is None:
         return None
-    return _event(webhook, document, source, f"{key}:{transition}", key, now)
+    return _event(webhook, document, source, f"{key}:{transition}", key, now=now)
 
 
 def after_poll(
     webhook: Webhook, record: Any, *, source: str, key: str, transition: str, now: datetime.datetime
 ) -> Event:
     """Returns the event of a polled record: what happened (`transition`) to the object with that `key`."""
-    return _event(webhook, record, source, f"{key}:{transition}", key, now)
+    return _event(webhook, record, source, f"{key}:{transition}", key, now=now)
 
 
-def _event(webhook: Webhook, document: Any, source: str, id: str, key: str | None, now: datetime.datetime) -> Event:
-    data = map_fields(webhook.payload, document)
+def _event(
+    webhook: Webhook,
+    document: Any,
+    source: str,
+    id: str,
+    key: str | None,
+    *,
+    now: datetime.datetime,
+    outer: Mapping[str, Any] = _NO_HEAD,
+) -> Event:
+    data = map_fields(webhook.body_payload, document)
+    if len(webhook.payload) != len(data):
+        found = find_outer(webhook.payload, outer)
+        data = {each.name: found[each.name] if each.name in found else data[each.name] for each in webhook.payload}
     subject = key if key is not None else data.get("id")
     return Event(
         id=id,

@@ -43,6 +43,8 @@ class Field:
     join: Selector | None = None
     convert: Pipeline | None = None
     others: tuple[Field, ...] = ()
+    #: Where the value is: `body`, or another row of ORIGINS.
+    origin: str = "body"
     #: What mapping needs, in one tuple for speed: name, the one member that the selector is (if it is one), finder,
     #: Python types that pass unchanged (None's included), multivalue.
     plan: FieldPlan = field(init=False, repr=False, compare=False)
@@ -84,6 +86,11 @@ def _joining(find: Callable[[Any], Any], join: Selector, *, multivalue: bool) ->
         return [text_of(each) for each in found] if multivalue else text_of(found)
 
     return find_joined
+
+
+def in_body(fields: Sequence[Field]) -> tuple[Field, ...]:
+    """Returns the fields whose values are in the body of an answer or a message."""
+    return tuple(each for each in fields if each.origin == "body")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +158,18 @@ class Webhook:
     match: Sign | None = None
     #: The fields of a form that hold JSON.
     json_fields: frozenset[str] = frozenset()
+    #: The payload that is in the body of a message; the rest is in its head.
+    body_payload: tuple[Field, ...] = field(init=False, repr=False, compare=False)
     #: True if a message with a known id and another body is refused, and not taken for a repetition.
     refuses_conflicts: bool = False
     #: The handshake before the provider sends anything; None if there is none.
     challenge: Challenge | None = None
     #: The calls that subscribe a connection to the messages, renew the subscription and end it.
     registration: Registration | None = None
+
+    def __post_init__(self) -> None:
+        """Tells apart what mapping looks for in the body."""
+        object.__setattr__(self, "body_payload", in_body(self.payload))
 
     @property
     def id(self) -> str:
@@ -208,6 +221,12 @@ class Operation:
     deprecated: bool = False
     #: The inputs whose members are headers of their own.
     header_inputs: tuple[str, ...] = ()
+    #: The fields that are in the body; all others are in the head of the answer.
+    body_fields: tuple[Field, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Tells apart what mapping looks for in the body."""
+        object.__setattr__(self, "body_fields", in_body(self.fields))
 
     @property
     def name(self) -> str:

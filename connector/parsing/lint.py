@@ -94,7 +94,7 @@ class _Tried:
     bodies: list[str] = field(default_factory=list)
 
     def unmatched(self) -> Iterator[Problem]:
-        names = ", ".join(each.name for each in self.operation.fields if each.name not in self.matched)
+        names = ", ".join(each.name for each in self.operation.body_fields if each.name not in self.matched)
         if self.bodies and names:
             hint = "correct the selectors, or give the operation its own `fields`"
             file = f"examples/{self.operation.id}.json"

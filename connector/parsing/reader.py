@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -256,19 +256,25 @@ class Reader:
             return None
         return None if selector is None else Pick(selector, place)
 
-    def fields(self, source: Any, path: Path) -> tuple[Field, ...]:
-        """Returns the fields in order; a field without a selector is the member of its name."""
+    def fields(self, source: Any, path: Path, *, origins: Collection[str] = ("headers", "status")) -> tuple[Field, ...]:
+        """Returns the fields in order; a field without a selector is the member of its name.
+
+        `origins` are where a value may be beside the body.
+        """
         fields: list[Field] = []
         places: dict[str, Path] = {}
         for name, item, where in self.items(source, path, "name"):
             short, description = self.meta(item)
             steps = item.get("selector") or [name]
+            if item.get("from") == "status":
+                steps = []
             selector = self.selector(steps, (*where, "selector"))
             multivalue = self.get(item, "multivalue", bool, default=False)
             convertor = self.convertor(item, where)
             if selector is None:
                 continue
             join = self.selector(item["join"], (*where, "join")) if "join" in item else None
+            origin = self._origin(item, where, selector, origins)
             convert = self.pipeline(item, where, Field(name, convertor, selector, multivalue=multivalue))
             fields.append(
                 Field(
@@ -279,10 +285,22 @@ class Reader:
                     description=description or short,
                     join=join,
                     convert=convert,
+                    origin=origin,
                 )
             )
             places[name] = where
         return tuple(self._with_others(field, fields, places) for field in fields)
+
+    def _origin(self, source: Mapping[str, Any], path: Path, selector: Selector, known: Collection[str]) -> str:
+        origin: str = self.get(source, "from", str, "body")
+        if origin != "body" and origin not in known:
+            message = f"unknown origin {origin[:70]!r}"
+            self.complain("E_FROM", message, (*path, "from"), f"known here: {', '.join(('body', *known))}")
+            return "body"
+        if origin == "headers" and len(selector.members) != 1:
+            self.complain("E_FROM", "a header is selected by its name", (*path, "selector"), 'write ["ETag"]')
+            return "body"
+        return origin
 
     def pipeline(self, source: Mapping[str, Any], path: Path, target: Field) -> Pipeline | None:
         """Returns the compiled `convert` of a field; None if there is none or it cannot be used."""

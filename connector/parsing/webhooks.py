@@ -34,8 +34,8 @@ def read_webhooks(
 
     `routes` has the paths known so far, each with whether its events have a `match`.
     """
-    listed = reader.get(source, "webhooks", list, [])
-    for event, item, where in reader.items(listed, (*path, "webhooks"), "event"):
+    hooks = reader.get(source, "webhooks", list, [])
+    for event, item, where in reader.items(hooks, (*path, "webhooks"), "event"):
         route = reader.get(item, "path", str, None)
         if route is not None and not _is_route(route):
             hint = "it begins with /webhooks/ and holds no dot segment, '{' or escape"
@@ -48,7 +48,8 @@ def read_webhooks(
         elif route:
             routes[route] = match is not None
         short, description = reader.meta(item)
-        payload = reader.fields(reader.get(item, "payload", list, []), (*where, "payload"))
+        listed = reader.get(item, "payload", list, [])
+        payload = reader.fields(listed, (*where, "payload"), origins=("headers", "query", "path"))
         after = tuple(reader.get(item, "after", list, []))
         poll = _read_poll(reader, item, (*where, "poll"))
         form, accepts = reader.get(item, "form", dict, {}), _accepted(reader, item, where)

@@ -262,7 +262,9 @@ class Ingress:
         events, warnings = [], []
         for webhook in route.webhooks:
             for place, record in enumerate(find_events(webhook, document)):
-                event = make_event(webhook, record, id="", connection=name, now=now)  # the journal makes the id
+                event = make_event(
+                    webhook, record, id="", connection=name, now=now, request=request
+                )  # the journal makes the id
                 key, part = message_key, raw
                 if webhook.records is not None:
                     # Another message may hold the same event among others.

@@ -117,6 +117,12 @@ CASES: list[tuple[str, Files, str, str]] = [
         "resources.json",
         '"trimm"',
     ),
+    (
+        "E_FROM",
+        demo(things={"fields": [{"name": "a", "type": "Any", "from": "query"}]}),
+        "resources.json",
+        '"query"',
+    ),
     ("E_CONTENT_TYPE", demo(things=webhook(contentType=["json", "yaml"])), "resources.json", '"yaml"'),
     ("E_CHALLENGE", demo(things=webhook(challenge={"query": "c", "algorithm": "md5"})), "resources.json", "{"),
     ("E_METHOD", custom(method="{{verb}}"), "operations.json", '"{{verb}}"'),
