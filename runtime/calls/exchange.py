@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from connector.answers.failures import provider_message
+from connector.answers.failures import provider_message, show_body
 from connector.answers.mapping import map_turns, read_leniently
 from connector.auth.methods import GrantAuth
 from connector.errors import MappingError, MissingCredentials, RateLimited, ResponseError, TransportError
@@ -266,7 +266,8 @@ def failure_of(found: Operation, operation: str, result: Result, response: Respo
     """The error of a failure, with the provider's own words first; `now` is seconds since the epoch."""
     errors = found.policies.errors
     said = errors.message.find_one(result.raw) if errors.message is not None else None
-    words = provider_message(said) or provider_message(result.raw) or "the provider gave no reason"
+    words = provider_message(said) or provider_message(result.raw) or show_body(result.raw)
+    words = words or "the provider gave no reason"
     message = f"{words} ({operation} answered {response.status})"
     if response.status in _REDIRECTS:
         where = without_query(response.headers.get("location", "nowhere"))

@@ -61,6 +61,8 @@ class _Tally:
     keyless: int = 0
     events: int = 0
     states: Counter[str] = field(default_factory=Counter)
+    #: Why no list was found.
+    lacking: str = ""
 
 
 class Poller:
@@ -164,7 +166,10 @@ class Poller:
         tallies = {webhook.id: _Tally() for webhook in poll.webhooks}
         left, said = MAX_EVENTS, ""
         async for page in self._caller.pages(poll.connection, poll.operation.id, poll.inputs):
-            rows = find_records(poll.operation, page.raw)[0] if isinstance(page.raw, (dict, list)) else []
+            rows, lacking = find_records(poll.operation, page.raw) if isinstance(page.raw, (dict, list)) else ([], "")
+            if not rows and lacking:
+                for tally in tallies.values():
+                    tally.lacking = lacking
             if page.truncated:
                 said = page.warnings[-1]
             for webhook, declared in poll.declared():
@@ -272,13 +277,15 @@ def _age(poll: Poll, state: Mapping[str, Any], whole: float | None) -> dict[str,
 
 def _explain(declared: Declared, tally: _Tally) -> str:
     """Why a poll made its events, or none."""
-    if tally.events:
-        return f"{tally.events} of {tally.records} records were news"
     if not tally.records:
-        return "the list is empty"
+        return tally.lacking or "the list is empty"
     if tally.keyless == tally.records:
         return f"none of {tally.records} records has a key at {declared.key.text}"
+    keyless = f"; {tally.keyless} of them have no key at {declared.key.text}" if tally.keyless else ""
+    if tally.events:
+        return f"{tally.events} of {tally.records} records were news{keyless}"
     if declared.state is None:
-        return f"none of {tally.records} records is news"
+        return f"none of {tally.records} records is news{keyless}"
     seen = ", ".join(f"{state} {count}" for state, count in tally.states.most_common(10))
-    return f"of {tally.records} records none reached {', '.join(map(to_text, declared.states))} anew; they are: {seen}"
+    states = ", ".join(map(to_text, declared.states))
+    return f"of {tally.records} records none reached {states} anew; they are: {seen}{keyless}"

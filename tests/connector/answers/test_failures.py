@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from connector.answers.failures import provider_message
+from connector.answers.failures import provider_message, show_body
 from tests.doubles.answers import JSON
 
 
@@ -49,6 +49,40 @@ from tests.doubles.answers import JSON
             id="Rails",
         ),
         pytest.param({"errors": {"x": []}}, "", id="Rails, nothing"),
+        pytest.param(
+            {"errorMessages": [], "errors": {"summary": "You must specify a summary."}},
+            "summary: You must specify a summary.",
+            id="report_24, Jira by name",
+        ),
+        pytest.param({"errors": {"name": "is blank"}}, "name: is blank", id="report_24, a text by name"),
+        pytest.param({"errors": {"message": "No", "field": "x"}}, "No", id="errors as one object"),
+        pytest.param({"name": ["This field is required."]}, "name: This field is required.", id="report_24, Django"),
+        pytest.param({"errcode": 40013, "errmsg": "invalid appid"}, "invalid appid", id="report_24, errmsg"),
+        pytest.param({"error": {"code": "token_expired"}}, "token_expired", id="report_24, a code alone"),
+        pytest.param({"errors": [{"code": "x"}], "error": {"a": 1}}, "x", id="a code in a list"),
+        pytest.param({"code": 17}, "17", id="a number alone"),
+        pytest.param(
+            {"message": "Validation Failed", "errors": [{"field": "title", "code": "missing_field"}]},
+            "Validation Failed: title: missing_field",
+            id="report_24, GitHub",
+        ),
+        pytest.param(
+            {"message": "The given data was invalid.", "errors": {"email": ["is taken"]}},
+            "The given data was invalid.: email: is taken",
+            id="report_24, Laravel",
+        ),
+        pytest.param(
+            {"Message": "A validation exception", "Elements": [{"ValidationErrors": [{"Message": "Bad email"}]}]},
+            "A validation exception: Bad email",
+            id="report_24, Xero",
+        ),
+        pytest.param({"message": "is taken", "errors": ["is taken"]}, "is taken", id="the same words twice"),
+        pytest.param(
+            "<?xml version='1.0'?><s:Fault><faultstring xml:lang='en'>Bad key</faultstring></s:Fault>",
+            "Bad key",
+            id="report_24, an XML fault",
+        ),
+        pytest.param("<Error><Code>7</Code></Error>", "<Error><Code>7</Code></Error>", id="XML without words"),
         pytest.param({"title": "Invalid", "detail": "Look here", "status": 400}, "Look here", id="RFC 9457"),
         pytest.param({"title": "Invalid Resource"}, "Invalid Resource", id="title alone"),
         pytest.param({"errorMessages": ["No issue"], "errors": {}}, "No issue", id="Jira"),
@@ -65,7 +99,7 @@ from tests.doubles.answers import JSON
         pytest.param("invalid  id\n", "invalid id", id="Trello, text"),
         pytest.param("<html><head><TITLE>502 Bad\nGateway</TITLE>", "502 Bad Gateway", id="proxy"),
         pytest.param("x" * 500, "x" * 200, id="long"),
-        pytest.param({"code": 5}, "", id="none"),
+        pytest.param({"number": 5}, "", id="none"),
         pytest.param({"message": None, "error": ""}, "", id="empty"),
         pytest.param(None, "", id="nothing"),
         pytest.param(5, "", id="number"),
@@ -86,3 +120,9 @@ def test_words_are_looked_for_in_bounds() -> None:
 @given(JSON)
 def test_any_failure_has_words_or_none(raw: Any) -> None:
     assert isinstance(provider_message(raw), str)
+
+
+def test_report_24_a_body_without_words_is_shown_itself() -> None:
+    assert show_body({"a": [1, 2]}) == '{"a":[1,2]}'
+    assert show_body("x" * 999) == "x" * 300
+    assert [show_body(raw) for raw in (None, "", {}, [])] == [""] * 4

@@ -324,6 +324,13 @@ async def test_it_says_why_nothing_was_found(world: World) -> None:
     assert await said(jobs) == ["2 of 2 records were news", waiting]
     assert await said(jobs) == ["none of 2 records is news", waiting]
     assert await said([{"no": 1}]) == ["none of 1 records has a key at $.id"] * 2
+    mixed = [*jobs, {"no": 1}, {"no": 2}]  # report_36
+    keyless = "2 of them have no key at $.id"
+    assert (await said(mixed))[0] == f"none of 4 records is news; {keyless}"
+    assert (await said([*mixed, {"id": "c"}]))[0] == f"1 of 5 records were news; {keyless}"
+    world.provider.answer = lambda _: httpx2.Response(200, json={"data": {"1": {"id": 1}}})
+    found = await said([])
+    assert [each.partition(" at ")[0] for each in found] == ["records: no list"] * 2
 
 
 async def test_every_poll_is_put_in_line_once_and_handed_out(world: World) -> None:
