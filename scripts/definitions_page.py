@@ -96,7 +96,7 @@ PARTS: Sequence[tuple[str, str, Sequence[str]]] = (
     (
         "Limits and failures",
         "These members may be written in the service and in an operation.",
-        ["RateLimit", "Retry", "ErrorMap", "Sign"],
+        ["RateLimit", "Retry", "ErrorMap", "LimitSign", "Sign"],
     ),
     (
         "Events",

@@ -5,6 +5,7 @@ These are values; those of an operation win over those of its service, key by ke
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -61,6 +62,40 @@ class Sign:
         return any(same_json(found, each) for each in self.values)
 
 
+#: The units in which a time to wait, or its end, is written.
+WAIT_UNITS = ("s", "ms", "unix", "unix_ms")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitSign:
+    """Which answers refuse for now: those with one of `statuses` and, if there are any, one of the signs in `when`.
+
+    `retry_after` selects the time to wait in the body, in `unit`; `wait` are the seconds to wait if there is none.
+    """
+
+    statuses: frozenset[int]
+    when: tuple[Sign, ...] = ()
+    retry_after: Selector | None = None
+    unit: str = "s"
+    wait: float | None = None
+
+    def is_in(self, status: int, document: Any) -> bool:
+        """True for an answer that refuses for now."""
+        return status in self.statuses and (not self.when or any(sign.is_in(document) for sign in self.when))
+
+    def read_wait(self, document: Any, now: float) -> float | None:
+        """Returns the seconds to wait from `now` on (seconds since the epoch), or None if they are not known."""
+        found = self.retry_after.find_one(document) if self.retry_after is not None else None
+        try:
+            number = float(found) if isinstance(found, (str, int, float)) else math.nan
+        except (ValueError, OverflowError):
+            number = math.nan
+        if not math.isfinite(number):
+            return self.wait
+        number = number / 1000 if self.unit in ("ms", "unix_ms") else number
+        return max(0.0, number - now if self.unit.startswith("unix") else number)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorMap:
     """What the provider's failures mean.
@@ -75,6 +110,8 @@ class ErrorMap:
     retry_after: str = ""
     when: tuple[Sign, ...] = ()
     statuses: Mapping[int, str] = field(default_factory=dict)
+    #: Which answers are limits, in addition to a 429.
+    limit: LimitSign | None = None
 
     def is_failure(self, document: Any) -> bool:
         """True for the document of a failure that came with a status of success."""
@@ -141,13 +178,28 @@ def _read_errors(source: Mapping[str, Any], known: ErrorMap, read: ReadSelectorA
         statuses={int(status): text for status, text in statuses.items() if isinstance(text, str) and status.isdigit()}
         if isinstance(statuses, Mapping)
         else known.statuses,
+        limit=_read_limit(source["limit"], read) if isinstance(source.get("limit"), Mapping) else known.limit,
     )
 
 
-def _read_signs(source: Any, read: ReadSelectorAt) -> Iterator[Sign]:
+def _read_limit(source: Mapping[str, Any], read: ReadSelectorAt) -> LimitSign:
+    statuses = source.get("statuses")
+    unit = source.get("unit")
+    return LimitSign(
+        statuses=frozenset(statuses if isinstance(statuses, list) else (429,)),
+        when=tuple(_read_signs(source["when"], read, "limit")) if "when" in source else (),
+        retry_after=read(source, "retryAfter", "limit"),
+        unit=unit if unit in WAIT_UNITS else "s",
+        wait=_number(source, "wait", 0, None),
+    )
+
+
+def _read_signs(source: Any, read: ReadSelectorAt, *within: str) -> Iterator[Sign]:
     listed = isinstance(source, list)
     for index, block in enumerate(source if isinstance(source, list) else [source]):
-        selector = read(block, "selector", "when", *([index] if listed else [])) if isinstance(block, Mapping) else None
+        selector = None
+        if isinstance(block, Mapping):
+            selector = read(block, "selector", *within, "when", *([index] if listed else []))
         if selector is not None:
             values = block.get("in")
             yield Sign(selector, tuple(values) if isinstance(values, list) else None)

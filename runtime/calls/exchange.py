@@ -25,7 +25,7 @@ from connector.protocols import Auth, Moment
 from connector.templates import Unrenderable
 from connector.urls import origin_of
 from runtime.calls.loops import PerLoop
-from runtime.calls.retries import is_limit, read_wait
+from runtime.calls.retries import find_limit, is_limit, read_wait
 from runtime.calls.sender import Authorise, Sender, Sent, Sleep, Transmits
 from runtime.calls.streams import Opening, chunks_of, read_chunks, streams
 from runtime.calls.tokens import Authoriser, unusable_value
@@ -169,6 +169,8 @@ class Exchange:
             config = replace(config, tokens=config.tokens | grant.secrets)
         result = await map_answer(operation, config, sent.request, sent.response, call.label)
         result = replace(result, request=sent.request.masked(), attempts=sent.attempts, run=uuid.uuid4().hex)
+        if result.ok and find_limit(sent.response, operation.policies.errors.limit, 0.0)[0]:
+            result = replace(result, ok=False, fields=None, records=None)
         if not result.ok:
             masked = await _apart(sent.response, lambda: sent.response.masked(sent.request.secrets))
             raise self._failure(call, result, masked)
@@ -274,12 +276,14 @@ def failure_of(found: Operation, operation: str, result: Result, response: Respo
         message = f"{operation} answered {response.status}: a redirect to {where}, which is not followed"
     meaning = errors.statuses.get(response.status, "")
     code = errors.code_in(result.raw)
-    if not is_limit(response):
+    limited, wait_told = find_limit(response, errors.limit, now)
+    if not limited and not is_limit(response):
         hint = meaning or _HINTS.get(response.status, "")
         return ResponseError(
             message, hint=hint, operation=operation, result=result, response=response, provider_code=code
         )
     after = read_wait(response, now, errors.retry_after)
+    after = wait_told if after is None else after
     wait = f"wait {after:g} s" if after is not None else "wait before calling again"
     return RateLimited(
         message,

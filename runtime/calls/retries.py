@@ -11,11 +11,14 @@ import email.utils
 import re
 from dataclasses import dataclass
 
+from connector.answers.mapping import read_leniently
 from connector.errors import TransportError
 from connector.headers import Headers
 from connector.messages import Response
-from connector.model.policies import Retry
+from connector.model.policies import LimitSign, Retry
 
+#: Bytes of an answer beyond which it is not a limit: those are short.
+_LIMIT_BYTES = 64 * 1024
 #: The longest first wait in seconds, if the provider names none; each further one is twice as long.
 FIRST_DELAY = 0.5
 #: Numbers beyond these are a time since the epoch, in seconds and in milliseconds; below, they are a time to wait.
@@ -82,6 +85,14 @@ def is_limit(response: Response) -> bool:
     headers = response.headers
     told = "retry-after" in headers or headers.get("x-ratelimit-remaining") == "0"
     return response.status == 429 or (response.status == 403 and told)
+
+
+def find_limit(response: Response, sign: LimitSign | None, now: float) -> tuple[bool, float | None]:
+    """Whether an answer is a limit as its definition describes it, and the seconds to wait, if they are known."""
+    if sign is None or response.status not in sign.statuses or len(response.body) > _LIMIT_BYTES:
+        return False, None
+    document = read_leniently(response)
+    return (True, sign.read_wait(document, now)) if sign.is_in(response.status, document) else (False, None)
 
 
 def read_wait(response: Response, now: float, header: str = "") -> float | None:

@@ -10,16 +10,16 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from connector.errors import TransportError, UnknownOutcome
 from connector.messages import Request, Response, Stream
 from connector.model.definition import Operation
-from connector.model.policies import SAFE_METHODS, RateLimit, Retry
+from connector.model.policies import SAFE_METHODS, LimitSign, RateLimit, Retry
 from connector.urls import origin_of
 from runtime.calls.limits import OriginBreaker, Pace
-from runtime.calls.retries import GiveUp, decide, is_limit, read_wait
+from runtime.calls.retries import GiveUp, decide, find_limit, is_limit, read_wait
 from runtime.http.transport import NOT_SENT
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -61,6 +61,7 @@ class _Task:
     retry: Retry
     idempotent: bool
     header: str = ""
+    limit: LimitSign | None = None
     patient: bool = False
 
 
@@ -121,6 +122,7 @@ class Sender:
             retry=operation.policies.retry,
             idempotent=operation.idempotent,
             header=operation.policies.errors.retry_after,
+            limit=operation.policies.errors.limit,
         )
         outcome, sent, attempts = await self._repeat(task, request)
         return Sent(response=_final(outcome, idempotent=operation.idempotent), request=sent, attempts=attempts)
@@ -163,10 +165,15 @@ class Sender:
             elapsed += self._monotonic() - started
             told = None
             again = task.idempotent
+            limited, retry = False, task.retry
             if isinstance(outcome, Response):
-                if outcome.status < 400:
+                limited, wait = find_limit(outcome, task.limit, self._clock())
+                if outcome.status < 400 and not limited:
                     return outcome, sent, attempt
                 told = read_wait(outcome, self._clock(), task.header)
+                told = wait if told is None else told
+                if limited:  # it was refused, so it surely did not happen
+                    again, retry = True, replace(retry, statuses=retry.statuses | {outcome.status})
                 again |= task.patient and outcome.status == 503 and told is not None
             elif outcome.blame == "connection" and (task.idempotent or not outcome.sent) and repeatable and not renewed:
                 # A kept connection had ended; over a new one it goes at once (RFC 9110, section 9.2.2).
@@ -174,7 +181,7 @@ class Sender:
                 continue
             decision = decide(
                 outcome,
-                task.retry,
+                retry,
                 idempotent=again,
                 attempt=attempt - renewed,
                 elapsed=elapsed,
@@ -184,7 +191,7 @@ class Sender:
             )
             if isinstance(decision, GiveUp) or not repeatable:
                 return outcome, sent, attempt
-            if decision.told and isinstance(outcome, Response) and is_limit(outcome):
+            if decision.told and isinstance(outcome, Response) and (limited or is_limit(outcome)):
                 task.pace.hold(self._monotonic() + decision.delay)
             if not await self._wait(self._sleep(decision.delay)):
                 return outcome, sent, attempt

@@ -218,7 +218,8 @@ class Poller:
         lacking = isinstance(error, InputError) and not isinstance(error, MissingCredentials)
         now, failures = self._clock(), state["failures"] + (not lacking)
         pause = min(MAX_PAUSE, poll.interval * 2 ** min(failures, 20)) * (0.9 + 0.2 * self._chance())
-        refused = isinstance(error, ResponseError) and error.status in (401, 403)
+        limited = isinstance(error, RateLimited)
+        refused = isinstance(error, ResponseError) and error.status in (401, 403) and not limited
         if isinstance(error, RateLimited):
             pause = max(pause, min(MAX_PAUSE * 24, error.retry_after or 0.0))
         if refused or isinstance(error, MissingCredentials):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +13,9 @@ from connector.errors import InvalidDefinition
 from connector.headers import Headers
 from connector.messages import Response
 from connector.model.definition import Operation
-from connector.model.policies import Policies, RateLimit, Retry
+from connector.model.policies import LimitSign, Policies, RateLimit, Retry
 from connector.parsing.connectors import parse_connector
+from connector.selectors import Selector
 
 FIELDS = [{"name": "id", "type": "String"}]
 
@@ -164,3 +167,57 @@ def test_a_list_that_shows_less_than_there_is_and_declares_no_pagination_is_said
 def test_a_failure_inside_a_200_is_known_by_any_sign_that_is_there(document: dict[str, Any], failed: bool) -> None:
     signs = [{"selector": ["errors"]}, {"selector": "$.data.*.userErrors[*]"}]
     assert read_operation({"errors": {"when": signs}}).policies.errors.is_failure(document) is failed
+
+
+def test_report_15_a_limit_is_read_with_its_wait() -> None:
+    def read(block: Any, key: str, *within: Any) -> Selector | None:
+        return Selector.from_json(block[key]) if key in block else None
+
+    def limit(**source: Any) -> LimitSign:
+        found = Policies().overlaid({"errors": {"limit": source}}, read).errors.limit
+        assert found is not None
+        return found
+
+    plain = limit(statuses=[403], wait=60)
+    assert [plain.is_in(status, {}) for status in (403, 429)] == [True, False]
+    assert plain.read_wait({}, 0.0) == 60
+    signed = limit(statuses=[200], when=[{"selector": ["code"], "in": [4]}], retryAfter=["rest"], unit="ms")
+    assert [signed.is_in(200, document) for document in ({"code": 4}, {"code": 5})] == [True, False]
+    assert [signed.read_wait({"rest": rest}, 0.0) for rest in (1500, "500", "x", None, 10**400)] == [
+        1.5,
+        0.5,
+        None,
+        None,
+        None,
+    ]
+    ends = limit(statuses="x", retryAfter=["at"], unit="unix")
+    assert (ends.is_in(429, {}), ends.read_wait({"at": 130}, 100.0), ends.read_wait({"at": 1}, 100.0)) == (True, 30, 0)
+    service = Policies().overlaid({"errors": {"limit": {"statuses": [403]}}}, read)
+    assert service.overlaid({"errors": {"code": ["x"]}}, read).errors.limit == service.errors.limit
+
+
+@pytest.mark.parametrize(
+    ("connector", "status", "document"),
+    [
+        (
+            "github",
+            403,
+            {
+                "documentation_url": "https://docs.github.com/rest/overview/rate-limits-for-the-rest-api#about-secondary-rate-limits"
+            },
+        ),
+        ("google-calendar", 403, {"error": {"errors": [{"reason": "userRateLimitExceeded"}]}}),
+        ("slack", 200, {"ok": False, "error": "ratelimited"}),
+        ("shopify", 200, {"errors": [{"extensions": {"code": "THROTTLED"}}]}),
+    ],
+)
+def test_report_15_shipped_connectors_know_the_limits_of_their_providers(
+    connector: str, status: int, document: dict[str, Any]
+) -> None:
+    folder = Path(__file__).parents[3] / "definitions" / connector
+    service = json.loads((folder / "service.json").read_text("utf-8"))
+    found = parse_connector(service, []).service.policies.errors.limit
+    assert found is not None
+    assert found.is_in(status, document)
+    assert not found.is_in(status, {"ok": True})
+    assert found.read_wait(document, 0.0) == found.wait

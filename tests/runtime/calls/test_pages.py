@@ -343,6 +343,26 @@ async def test_report_30_only_a_redirect_is_called_one(demo: Demo) -> None:
             await rt.call("demo", "things.list", {})
 
 
+@pytest.mark.parametrize("status", [200, 400, 403])
+async def test_report_15_a_limit_that_the_body_reports_is_waited_for(demo: Demo, status: int) -> None:
+    sign = {"selector": ["error", "errors", 0, "reason"], "in": ["rateLimitExceeded"]}
+    limit = {"statuses": [200, 400, 403], "when": sign, "retryAfter": ["rest"], "unit": "ms", "wait": 9}
+    refusal = {"error": {"errors": [{"reason": "rateLimitExceeded"}], "message": "slow down"}, "rest": 2000}
+    answers = [httpx2.Response(status, json=refusal), httpx2.Response(200, json={"id": "a"})]
+    async with demo.open(lambda _: answers.pop(0), service={"errors": {"limit": limit}}) as rt:
+        assert (await rt.call("demo", "things.create", {})).fields == {"id": "a"}
+    assert demo.waits == [2.0]
+    async with demo.open(lambda _: httpx2.Response(status, json=refusal), service={"errors": {"limit": limit}}) as rt:
+        with pytest.raises(RateLimited, match="slow down") as caught:
+            await rt.call("demo", "things.create", {})
+    assert caught.value.retry_after == 2.0
+    other = httpx2.Response(403, json={"error": {"errors": [{"reason": "forbidden"}]}})
+    async with demo.open(lambda _: other, service={"errors": {"limit": limit}}) as rt:
+        with pytest.raises(ResponseError) as refused:
+            await rt.call("demo", "things.create", {})
+    assert not isinstance(refused.value, RateLimited)
+
+
 async def test_T53_a_failure_inside_a_200_raises_and_hides_what_it_echoes(demo: Demo) -> None:
     errors = {"message": ["error"], "when": {"selector": ["ok"], "in": [False]}}
     # A user name is hidden in failures only, since in a success it is often data.

@@ -297,6 +297,13 @@ async def test_P3_a_refused_credential_is_said_and_asked_about_once_in_fifteen_m
     assert KEY not in json.dumps(state)
 
 
+async def test_report_15_a_403_that_is_a_limit_is_waited_for(world: World) -> None:
+    world.provider.refusal = lambda: httpx2.Response(403, headers={"Retry-After": "5000"}, json={"message": "slow"})
+    await world.poll()
+    state = await world.state()
+    assert (state["state"], state["due"] - world.now) == ("failing", 5000)
+
+
 async def test_P5_five_failures_in_a_row_are_an_event_and_move_nothing(world: World) -> None:
     world.provider.refusal = lambda: httpx2.Response(200, content=b"<html>")
     for _ in range(4):
