@@ -17,6 +17,9 @@ from connector.types import to_text
 #: Compiles the selector at a key of a block; None if there is none. Further arguments are the path of the block within
 #: the one that is read.
 ReadSelectorAt = Callable[..., Selector | None]
+#: The methods that an operation may have: those of RFC 9110 and RFC 5789, without CONNECT, which belongs to proxies
+#: (RFC 9110, section 9.3.6), and TRACE, which would have credentials sent back (section 9.3.8).
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 #: Methods that change nothing, and may be repeated (RFC 9110, section 9.2.1).
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 #: The largest number of attempts.

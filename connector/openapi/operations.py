@@ -26,7 +26,7 @@ from connector.openapi.names import NamedPath
 from connector.openapi.pages import find_pagination
 from connector.openapi.requests import find_body, read_parameters, read_request
 
-METHODS = ("get", "post", "put", "patch", "delete", "head", "options", "trace")
+METHODS = ("get", "post", "put", "patch", "delete", "head", "options")
 #: How much of a description is kept, in characters.
 DESCRIPTION = 500
 #: The members of an operation, in this order.
@@ -57,6 +57,8 @@ def find_operations(spec: Specification) -> Iterator[FoundOperation]:
                 spec.report.add("lost", path[:100], "a path begins with '/'")
             continue
         resolved = spec.resolve(item, path)
+        if "trace" in resolved:
+            spec.report.add("lost", f"TRACE {path[:200]}", "a definition has no method TRACE")
         for method in METHODS:
             source = resolved.get(method)
             if isinstance(source, Mapping):

@@ -25,12 +25,13 @@ class Usage:
 
     `declared` has one entry for each declaration with the place it belongs to; `used` one for each place a name lands
     in, with the type that an undeclared name gets there. `variables` are declared outside of the operation, `filled`
-    are the names that the connection fills (None: those of its values), and `shared` are the names in the headers of
-    the service.
+    are the names that the connection fills (None: those of its values), `given` those that the runtime fills without a
+    declaration, and `shared` are the names in the headers of the service.
     """
 
     variables: Declarations = field(default_factory=dict)
     filled: Collection[str] | None = None
+    given: Collection[str] = ()
     declared: list[tuple[str, Declaration]] = field(default_factory=list)
     used: list[tuple[str, str, str, Path]] = field(default_factory=list)
     shared: set[str] = field(default_factory=set)
@@ -39,6 +40,12 @@ class Usage:
         """Adds the names of one template that lands in `place`."""
         self.declared += [(place, declaration) for declaration in declared.values()]
         self.used += [(place, name, "String", path) for name in template.names]
+
+    def report_undeclared(self, reader: Reader, name: str, kind: str, path: Path) -> None:
+        """Warns of a name that is used and not declared, unless the runtime fills it."""
+        if name not in self.given:
+            hint = f"declare it; it is taken as a required {kind}"
+            reader.complain("W_UNDECLARED", f"{name!r} is used and declared nowhere", path, hint)
 
     def known(self) -> list[tuple[str, Declaration]]:
         """Returns every declaration with its place, the variables last: of several of one name the first counts."""
@@ -95,6 +102,5 @@ def find_namespace(
             reader.complain("W_SECRET_OUTSIDE_AUTH", message, path, "rename the input")
         elif name not in bound and name not in inputs:
             inputs[name] = Placeholder(name, CONVERTORS[kind.lower()], required=True)
-            hint = f"declare it; it is taken as a required {kind}"
-            reader.complain("W_UNDECLARED", f"{name!r} is used and declared nowhere", path, hint)
+            usage.report_undeclared(reader, name, kind, path)
     return inputs, places, bound, shadowed

@@ -16,7 +16,7 @@ from connector.answers.picks import Pick
 from connector.errors import UnknownOption, check_options, did_you_mean, unknown_kind
 from connector.headers import check_header_name
 from connector.model.definition import Field, Operation
-from connector.model.policies import Policies, read_idempotency
+from connector.model.policies import METHODS, Policies, read_idempotency
 from connector.model.service import Service
 from connector.parsing.namespaces import Usage, find_namespace
 from connector.parsing.reader import Declarations, Reader, text_path
@@ -91,7 +91,7 @@ def read_operation(
     broken = any(finding.code.startswith("E_") for finding in reader.findings[known:])
     inputs, places, bound, shadowed = find_namespace(reader, usage, service, broken=broken)
     short, description = reader.meta(source)
-    method = reader.get(source, "method", str, "GET").upper()
+    method = _method(reader, reader.get(source, "method", str, "GET"), (*path, "method"))
     idempotent, idempotency_header = read_idempotency(source.get("idempotent"), method)
     try:
         check_header_name(idempotency_header or "X")
@@ -125,6 +125,13 @@ def read_operation(
         deprecated=reader.get(source, "deprecated", bool, default=False),
         header_inputs=tuple(exploded),
     )
+
+
+def _method(reader: Reader, written: str, path: Path) -> str:
+    if (method := written.upper()) in METHODS:
+        return method
+    reader.complain("E_METHOD", f"unknown HTTP method {written[:20]!r}", path, did_you_mean(method, list(METHODS)))
+    return "GET"
 
 
 def read_policies(reader: Reader, source: Mapping[str, Any], path: Path, over: Policies) -> Policies:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from connector.model.definition import CustomOperation, Field, Step
+from connector.model.policies import METHODS
 from connector.model.service import Service
 from connector.parsing.namespaces import Usage
 from connector.parsing.operations import read_operation
@@ -19,7 +19,6 @@ from connector.requests.steps import HttpStep, MimeStep, check_mail_header
 from connector.templates import NAME, Placeholder, Template
 from connector.types import CONVERTORS, to_text
 
-_METHOD = re.compile(r"[A-Za-z]{1,20}\Z")
 _STRING = CONVERTORS["string"]
 
 
@@ -111,7 +110,7 @@ def _read_method(source: Mapping[str, Any], path: Path, scope: Scope) -> tuple[s
     """Returns the fixed method, or GET and the variable that chooses among several."""
     template, declared = scope.reader.template(source.get("method", "GET"), path)
     path = text_path(source.get("method"), path)
-    if template.literal is not None and (not template.parts or _METHOD.match(template.literal)):
+    if template.literal is not None and (not template.parts or template.literal.isalpha()):
         return template.literal or "GET", None
     name = template.only_slot
     if name is None:
@@ -120,7 +119,7 @@ def _read_method(source: Mapping[str, Any], path: Path, scope: Scope) -> tuple[s
     chooser = scope.find(name, declared) or Placeholder(name, _STRING)
     if not chooser.options and name in scope.variables:
         chooser = replace(chooser, options=scope.variables[name].placeholder.options)
-    if not chooser.options or not all(_METHOD.match(to_text(option)) for option in chooser.options):
+    if not chooser.options or not all(to_text(option).upper() in METHODS for option in chooser.options):
         message = f"{name!r} is used as the method, and no methods are declared as its options"
         scope.reader.complain("E_METHOD", message, path, 'declare its options: ["GET", "POST"]')
     return "GET", replace(chooser, required=True)

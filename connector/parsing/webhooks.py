@@ -12,12 +12,17 @@ from connector.model.definition import Operation, Registration, Webhook
 from connector.model.policies import Sign
 from connector.model.polls import Poll
 from connector.model.service import Service
+from connector.parsing.namespaces import Usage
 from connector.parsing.operations import Endpoint, read_operation
 from connector.parsing.reader import Reader
 from connector.parsing.schema import Path
 from connector.selectors import Selector
 from connector.templates import Slot, Template
 from connector.urls import has_dot_segment
+
+#: The inputs of a call that registers a webhook which the runtime fills; later calls get the fields of the first answer
+#: too.
+GIVEN = ("webhookUrl", "webhookSecret")
 
 
 def read_webhooks(
@@ -103,14 +108,18 @@ def _read_registration(
 ) -> Registration | None:
     """Returns the calls that register a webhook: operations like any other, whose ids begin with the trigger's."""
     found: dict[str, Operation] = {}
+    given = set(GIVEN)
     for name in ("subscribe", "unsubscribe", "renew"):
         block = reader.get(source, name, dict, None)
         if block is None:
             continue
         fields = reader.fields(reader.get(block, "fields", list, []), (*path, name, "fields"))
+        usage = Usage(given=frozenset(given))
         found[name] = read_operation(
-            reader, f"{trigger}.{name}", block, (*path, name), service, endpoint=endpoint, fields=fields
+            reader, f"{trigger}.{name}", block, (*path, name), service, endpoint=endpoint, fields=fields, usage=usage
         )
+        if name == "subscribe":
+            given |= {field.name for field in fields}
     if not found:
         return None
     if "subscribe" not in found:

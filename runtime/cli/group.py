@@ -88,6 +88,10 @@ class ReaderGone(Exception):
     """The reader of stdout or stderr has closed it, as `head` does."""
 
 
+class OutputLost(click.ClickException):
+    """Stdout cannot be written, as on a full disk."""
+
+
 @contextlib.contextmanager
 def _noticing_readers() -> Iterator[None]:
     # Click would exit 1 for a broken pipe by itself, before `main` sees it.

@@ -83,3 +83,9 @@ def test_a_summary_and_a_description_are_kept_once(source: Any, meta: Any) -> No
 def test_an_operation_is_written_in_one_order() -> None:
     imported = call({"deprecated": True, "summary": "Go", **query({"type": "string"}), **body(OBJECT)})
     assert list(only(imported)) == ["meta", "deprecated", "method", "path", "queryParams", "bodyTemplate"]
+
+
+def test_an_operation_of_the_method_trace_is_lost() -> None:
+    read = Specification(spec({"/a": {"get": {}, "trace": {}}}))
+    assert [each.named.method for each in find_operations(read)] == ["GET"]
+    assert ("lost", "TRACE /a") in [(note.kind, note.where) for note in read.report.notes]

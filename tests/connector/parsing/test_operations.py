@@ -409,3 +409,16 @@ def test_an_operation_may_be_deprecated_and_an_input_may_keep_the_schema_of_its_
     assert (operation.deprecated, operation.inputs["near"].schema, operation.inputs["to"].schema) == (True, shape, {})
     assert found == []
     assert ("E_SHAPE", "/operations/do/deprecated") in refusals({"deprecated": "yes"})
+
+
+# Methods
+
+
+@pytest.mark.parametrize("method", ["GOT", "FETCH", "TRACE", "connect"])
+def test_an_unknown_method_and_one_that_must_not_carry_credentials_are_refused(method: str) -> None:
+    assert refusals({"method": method}) == [("E_METHOD", "/operations/do/method")]
+
+
+def test_the_hint_for_an_unknown_method_names_the_most_similar_one() -> None:
+    _, [problem] = read_connector(document({"method": "GOT"}))
+    assert problem.hint == "did you mean 'GET'?"

@@ -87,6 +87,7 @@ def test_a_method_that_could_be_anything_is_refused(method: Any) -> None:
 
 def test_an_option_that_is_no_method_is_refused() -> None:
     assert ("E_METHOD", "/steps/0/http/method") in problems(http("{{how}}"), input=[needs("how", options=["G T"])])
+    assert ("E_METHOD", "/steps/0/http/method") in problems(http("{{how}}"), input=[needs("how", options=["TRACE"])])
 
 
 @pytest.mark.parametrize(

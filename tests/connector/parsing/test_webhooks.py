@@ -126,3 +126,11 @@ def test_a_kind_of_message_that_is_not_text_is_a_problem_of_the_shape(kind: Any)
     with pytest.raises(InvalidDefinition) as caught:
         parse_connector(service, [resource])
     assert [each.code for each in caught.value.problems] == ["E_SHAPE"]
+
+
+def test_what_the_runtime_fills_in_calls_that_register_a_webhook_needs_no_declaration() -> None:
+    calls = {**REGISTRATION, "unsubscribe": {"method": "DELETE", "path": "/hooks/{{hookId}}/{{other}}"}}
+    resource = {**THINGS, "webhooks": [{"event": "made", "path": "/webhooks/demo/things/made", **calls}]}
+    problems = find_problems(json.dumps({**SERVICE, "resources": [resource]}), kind="connector")
+    undeclared = [each.message for each in problems if each.code == "W_UNDECLARED" and "/webhooks/" in each.pointer]
+    assert undeclared == ["'other' is used and declared nowhere"]
