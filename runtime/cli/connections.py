@@ -67,7 +67,7 @@ def set_(
     elif sys.stdin.isatty():
         values = desk.ask()
     else:
-        raise click.UsageError("there is no terminal to ask on: use --values - or --env")
+        raise click.UsageError("stdin is not a terminal: use --values - or --env")
     desk.enter(values)
 
 
@@ -307,8 +307,10 @@ def _read_value(connection: str, name: str, variable: str | None) -> str:
 def _read_object(source: IO[bytes]) -> dict[str, Any]:
     import json
 
+    from connector.strict_json import read_members
+
     try:
-        table = json.loads(source.read())
+        table = json.loads(source.read(), object_pairs_hook=read_members)
     except (ValueError, RecursionError):
         _refuse_object()
     if not isinstance(table, dict):

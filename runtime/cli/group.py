@@ -8,6 +8,7 @@ is used.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -139,14 +140,20 @@ class CommandGroup(click.Group):
             except (ReaderGone, BrokenPipeError):
                 raise
             except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, it becomes an exit code
+                if isinstance(error, OSError) and _is_of_stdout(error):
+                    return _leave(_end_unwritten(error), standalone_mode=standalone_mode)
                 # Asked of the words themselves, since a command line that cannot be read has no options yet.
                 code = _report(error, as_json="--json" in words[: words.index("--") if "--" in words else None])
                 sys.stdout.flush()
         except (ReaderGone, BrokenPipeError):
             code = _end_unread()
-        if standalone_mode:
-            sys.exit(code)
-        return code
+        return _leave(code, standalone_mode=standalone_mode)
+
+
+def _leave(code: int, *, standalone_mode: bool) -> int:
+    if standalone_mode:
+        sys.exit(code)
+    return code
 
 
 def _accept_any_text() -> None:
@@ -165,6 +172,22 @@ def _end_unread() -> int:
     for stream in (sys.stdout, sys.stderr):
         os.dup2(nowhere, stream.fileno())
     return EXIT_CODES[BrokenPipeError]
+
+
+def _is_of_stdout(error: OSError) -> bool:
+    """Returns True where the disk behind stdout is full or broken; an error of a file carries its name."""
+    return error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
+def _end_unwritten(error: OSError) -> int:
+    """Reports that the output cannot be written; returns the exit code."""
+    from runtime.cli import printing
+
+    printing.say("error", f"the output cannot be written: {(error.strerror or 'unknown reason').lower()}")
+    printing.say("hint", "write it to another place, or make room")
+    # What is left has nowhere to go, and Python would complain at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
 
 
 def _report(error: BaseException, *, as_json: bool) -> int:

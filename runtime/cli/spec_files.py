@@ -141,7 +141,7 @@ def _read_known(folder: Path) -> dict[str, str]:
     try:
         known = {path.relative_to(folder).as_posix(): path.read_text("utf-8") for path in paths}
         head = json.loads(known.get("service.json", "{}"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         head = {}
     meta = head.get("meta") if isinstance(head, Mapping) else None
     if not (isinstance(meta, Mapping) and isinstance(meta.get("source"), str)) and any(folder.iterdir()):

@@ -208,11 +208,11 @@ def _choose(found: list[Automation], handle: str) -> Automation:
 def _event(runtime: Runtime, automation: Automation, data: bytes | None) -> Event:
     import dataclasses
     import datetime
-    import json
 
     from connector.describe.samples import sample_message
     from connector.errors import ConfigurationError
     from connector.events.mapping import make_event
+    from runtime.cli.inputs import read_json
     from runtime.config.connections import ConnectionName
 
     connector = runtime.catalog.of(automation.connection)
@@ -225,7 +225,7 @@ def _event(runtime: Runtime, automation: Automation, data: bytes | None) -> Even
     if data is None:
         return sample
     try:
-        given = json.loads(data)
+        given = read_json(data.decode("utf-8-sig"))
     except ValueError:
         given = None
     if not isinstance(given, dict):

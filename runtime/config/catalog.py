@@ -25,7 +25,7 @@ from connector.model.definition import Connector
 from connector.parsing.connectors import find_problems, merge_documents, read_connector
 from connector.parsing.lint import find_lints, place_lints
 from connector.parsing.schema import MAX_BYTES, Document, Kind
-from connector.strict_json import MAX_DEPTH, nesting
+from connector.strict_json import MAX_DEPTH, DuplicateKey, nesting, read_members
 from runtime.config.connections import ConnectionName
 from runtime.config.plugins import load_plugins
 
@@ -193,7 +193,7 @@ def _example_documents(place: Path) -> dict[str, Document]:
     for file in sorted(folder.glob("*.json")) if folder.is_dir() else ():
         text = _read_text(file, _MAX_EXAMPLE_BYTES)
         try:
-            value = json.loads(text)
+            value = json.loads(text, object_pairs_hook=read_members)
             too_deep = nesting(value) > MAX_DEPTH
         except RecursionError:
             too_deep = True
@@ -206,6 +206,9 @@ def _example_documents(place: Path) -> dict[str, Document]:
                 column=error.colno,
             )
             raise InvalidDefinition([problem]) from None
+        except ValueError as error:
+            message = "duplicate key" if isinstance(error, DuplicateKey) else "a number has too many digits"
+            raise InvalidDefinition([Problem("E_JSON", message, file=str(file), line=1, column=1)]) from None
         if too_deep:
             message = f"the example nests deeper than {MAX_DEPTH}"
             raise InvalidDefinition([Problem("E_LIMIT", message, file=str(file), line=1, column=1)])

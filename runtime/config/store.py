@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from connector.errors import ConfigurationError
+from connector.strict_json import read_members
 from runtime.config.files import make_home, sync_folder, try_lock, unlock
 from runtime.config.keys import HOW_TO, KEY_VARIABLE, OLD_KEY_VARIABLE, Key, Keys
 
@@ -356,7 +357,7 @@ def _unreadable(path: Path, why: str) -> ConfigurationError:
 
 def _read_document(path: Path) -> _Document:
     try:
-        table = json.loads(path.read_text("utf-8"))
+        table = json.loads(path.read_text("utf-8"), object_pairs_hook=read_members)
         if table["version"] != VERSION:
             raise _unreadable(path, f"written by another version of this program ({table['version']!r})")
         entries = [Entry(**each) for each in table["entries"]]
@@ -367,5 +368,5 @@ def _read_document(path: Path) -> _Document:
         )
     except OSError as error:
         raise _unreadable(path, (error.strerror or "it cannot be read").lower()) from None
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         raise _unreadable(path, "not a store of connections") from None

@@ -27,6 +27,7 @@ from connector.errors import (
     did_you_mean,
 )
 from connector.model.service import Config, Service, missing_value
+from connector.strict_json import DuplicateKey, read_members
 from connector.templates import Unrenderable, render_url
 from connector.urls import origin_of
 from runtime.config.connections import DEDUPES, INBOUND, hint_to_set, read_variable, variable_name
@@ -206,10 +207,12 @@ def read_secrets_file(path: Path) -> dict[str, dict[str, Any]]:
     """The values in a JSON (or `.toml`) file, by connection; raises ConfigurationError, which quotes nothing."""
     try:
         text = path.read_text("utf-8")
-        table = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+        table = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text, object_pairs_hook=read_members)
     except OSError as error:
         raise ConfigurationError(f"secrets file {path}: {error.strerror}") from None
-    except ValueError:
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, DuplicateKey):
+            raise ConfigurationError(f"secrets file {path}: a key is duplicated") from None
         # The parser's message may quote the line, and the line may hold a secret.
         raise ConfigurationError(f"secrets file {path}: neither JSON nor, if it ends in .toml, TOML") from None
     if not isinstance(table, dict) or not all(isinstance(values, dict) for values in table.values()):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import random
 import time
 from collections.abc import AsyncIterator, Callable
@@ -51,6 +52,7 @@ _LONG: Final = 60.0
 #: Deliveries that start at once, and the seconds after which a delivery without an answer lets another one start.
 #: So the event loop has time for all else, however much is due and however slow the subscribers are.
 _BEGIN, _TURN = 32, 0.02
+_LOG = logging.getLogger(__name__)
 _EXCERPT: Final = 200
 _CONTENT_TYPE: Final = "application/cloudevents+json"  # CloudEvents, HTTP protocol binding 1.0.2, section 3.2
 
@@ -241,6 +243,9 @@ class Deliverer:
         memory = dict(known.memory)
         if answer.retry_after is not None:
             memory["held_until"] = max(memory.get("held_until", 0.0), now + clamp_wait(answer.retry_after))
+        if "failing_since" not in memory:
+            words = " ".join(answer.error.split())
+            _LOG.warning("%s: deliveries fail: %s", subscription.id, words)
         since = memory.setdefault("failing_since", now)
         if memory != known.memory:
             known.memory = memory
@@ -260,6 +265,8 @@ class Deliverer:
         if not known.memory:
             return
         since = known.memory.get("failing_since")
+        if since is not None:
+            _LOG.warning("%s: deliveries succeed again", subscription.id)
         known.memory = {}
         await self._outbox.remember(subscription.id, {})
         if since is not None and self._journal.now() - since >= OUTAGE:

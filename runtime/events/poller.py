@@ -7,6 +7,7 @@ Each page of a poll is kept with its events in one commit, so that a kill leaves
 from __future__ import annotations
 
 import datetime
+import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -35,6 +36,7 @@ from runtime.events.polls import Poll, Polls
 from runtime.journal.entries import Checkpoint, NewEvent, Sightings, Work
 from runtime.journal.journal import Journal
 
+_LOG = logging.getLogger(__name__)
 #: The most events of one poll; the next poll, which follows at once, makes the rest (hazard P6).
 MAX_EVENTS = 1000
 #: The longest wait after failures, in seconds; each wait is twice as long as the one before.
@@ -128,6 +130,8 @@ class Poller:
             for webhook, declared in poll.declared()
         }
         due = now if more else now + poll.interval * (0.9 + 0.2 * self._chance())
+        if state["state"] in ("failing", *_LACKING):
+            _LOG.warning("%s: polls succeed again", poll.id)
         fresh = {"started": started, "failures": 0, "at": now, "due": due, "state": "ok", "triggers": triggers}
         fresh |= _age(poll, state, begun if not more and not said else None)
         await self._save(poll, fresh, ())
@@ -238,6 +242,8 @@ class Poller:
             "state": reason,
             "error": f"{error.message}; {hint}" if hint else error.message,
         }
+        if state["state"] != reason:
+            _LOG.warning("%s: polls fail (%s): %s", poll.id, reason, " ".join(kept["error"].split()))
         alarms = [self._alarm(poll, kept["error"], now)] if failures == ALARM and not lacking else []
         await self._save(poll, kept, alarms)
 

@@ -73,6 +73,6 @@ def find_announcement(home: Path) -> Announcement | None:
     try:
         table = json.loads((home / SERVER_FILE).read_text("utf-8"))
         url, key = table["url"], table["key"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return Announcement(url, StartKey(key)) if isinstance(url, str) and isinstance(key, str) and key else None

@@ -29,6 +29,8 @@ class Reloader:
         self._catalog = catalog
         self._ingress = ingress
         self._seen = catalog.editions()
+        #: The connectors whose last edit could not be used.
+        self._refused: set[str] = set()
 
     async def look(self) -> list[str]:
         """Uses the valid definitions that were edited since the last time; returns their handles, sorted.
@@ -70,8 +72,13 @@ class Reloader:
         else:
             catalog.take(handle, edition.place, outcome)
             self._ingress.routes = routes
-            _LOG.info("%s: the edited definition is in use", handle)
+            if handle in self._refused:
+                self._refused.discard(handle)
+                _LOG.warning("%s: its definition is valid again and in use", handle)
+            else:
+                _LOG.info("%s: the edited definition is in use", handle)
             return True
+        self._refused.add(handle)
         if handle not in catalog.handles():
             catalog.take(handle, edition.place, None)
         return False

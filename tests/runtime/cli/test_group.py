@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.doubles.commands import CHAT, GOOD, HELLO, TOKEN, run, run_json, start, without_note, write
+from tests.doubles.processes import ROOT
 
 MESSAGES = 'messages:=[{"role": "user", "content": "Hello"}]'
 
@@ -117,3 +119,19 @@ def test_one_line_of_a_long_answer_is_enough() -> None:
         # All of it may have been in the pipe before the reader left.
         assert process.wait(timeout=20) in (0, 141)
     assert err == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+@pytest.mark.parametrize("words", [("list",), ("list", "--json"), ("describe", *CHAT), ("--help",)])
+def test_output_that_cannot_be_written_is_reported_in_one_sentence(words: tuple[str, ...], tmp_path: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-m", "runtime", *words]
+        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=env, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "error: the output cannot be written: no space left on device",
+        "hint: write it to another place, or make room",
+    ]

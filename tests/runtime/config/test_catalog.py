@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from connector.errors import ConfigurationError, InvalidDefinition, UnknownConnector
-from runtime.config.catalog import Catalog, find_problems_in, shipped_definitions
+from runtime.config.catalog import Catalog, find_problems_in, read_examples, shipped_definitions
 
 SERVICE: dict[str, Any] = {"handle": "demo", "service": {"baseURL": "https://demo.example/v1"}}
 RESOURCES: list[Any] = [
@@ -170,3 +170,14 @@ def test_an_unknown_handle_names_the_nearest() -> None:
 
 def test_the_shipped_folder_holds_the_first_connector() -> None:
     assert (shipped_definitions() / "mistral-ai" / "service.json").is_file()
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"body": ' + "7" * 5000 + "}", '{"a": 1, "a": 2}'], ids=["deep", "digits", "doubled"]
+)
+def test_an_example_that_no_reader_can_use_is_a_problem_of_its_file(tmp_path: Path, text: str) -> None:
+    (tmp_path / "examples").mkdir()
+    (tmp_path / "examples" / "things.read.json").write_text(text, "utf-8")
+    with pytest.raises(InvalidDefinition) as caught:
+        read_examples(tmp_path)
+    assert (caught.value.problems[0].file or "").endswith("things.read.json")

@@ -11,7 +11,7 @@ from connector.errors import ConfigurationError, OriginChanged
 from runtime.config.connections import variable_name
 from runtime.config.keys import KEY_VARIABLE, Keys
 from runtime.config.store import Store
-from runtime.config.vault import Vault
+from runtime.config.vault import Vault, read_secrets_file
 
 NAMES = ["apiToken", "host"]
 
@@ -157,3 +157,13 @@ async def test_without_a_key_a_grant_is_kept_in_memory(tmp_path: Path) -> None:
         assert vault.grant("mistral-ai") == {"token": "t"}
         assert vault.grant("mistral-ai:team-b") == {}
         assert not vault.values("mistral-ai", NAMES)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"a": {"b": ' + "7" * 5000 + "}}", '{"a": {}, "a": {}}'], ids=["deep", "digits", "doubled"]
+)
+def test_a_secrets_file_that_no_reader_can_use_is_named(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "secrets.json"
+    file.write_text(text, "utf-8")
+    with pytest.raises(ConfigurationError, match=r"secrets\.json"):
+        read_secrets_file(file)

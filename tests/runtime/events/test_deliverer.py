@@ -276,7 +276,9 @@ async def test_S1_what_failed_in_an_outage_is_delivered_soon_after_it_in_order(w
     assert len(world.names()) == count + 20
 
 
-async def test_a_single_failure_is_no_outage(world: World) -> None:
+async def test_a_single_failure_is_no_outage_and_is_logged_with_its_end(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     await world.subscribe()
     poisoned = lambda request: json.loads(request.content)["data"]["name"] == "poison"  # noqa: E731
     world.answer = lambda request: httpx2.Response(500 if poisoned(request) else 200)
@@ -285,6 +287,8 @@ async def test_a_single_failure_is_no_outage(world: World) -> None:
     await world.journal.append([new("good")])
     await world.run_until(world.now + 20)
     assert world.names() == ["poison", "poison", "good"]
+    said = [each.getMessage().partition(": ")[2] for each in caplog.records if "deliveries" in each.getMessage()]
+    assert said == ["deliveries fail: answered 500", "deliveries succeed again"]
 
 
 async def test_S3_an_endpoint_that_fails_for_five_days_is_disabled_and_a_replay_brings_what_it_missed(

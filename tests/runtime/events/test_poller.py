@@ -459,3 +459,19 @@ async def test_an_edited_interval_brings_the_next_poll_forward_and_a_longer_one_
     assert due == []
     await world.poller.follow(["demo"])
     assert due == [("demo jobs.list", world.now + 60)]
+
+
+async def test_the_log_has_one_line_when_polls_begin_to_fail_and_one_when_they_succeed_again(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.provider.refusal = lambda: httpx2.Response(503, json={"message": "out\nof order"})
+    await world.poll()
+    world.now += 4000
+    await world.poll()
+    [line] = [each.getMessage() for each in caplog.records]
+    assert line.startswith("demo jobs.list: polls fail (failing): ")
+    assert "\n" not in line
+    world.provider.refusal = None
+    world.now += 4000
+    await world.poll()
+    assert caplog.records[-1].getMessage() == "demo jobs.list: polls succeed again"

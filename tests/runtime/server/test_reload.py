@@ -266,3 +266,12 @@ def test_a_server_takes_an_edited_definition_and_keeps_the_one_before_while_it_i
     assert httpx2.post(f"{url}/webhooks/demo/renamed", json={}, trust_env=False).status_code == 401
     assert httpx2.post(f"{url}/webhooks/demo/made", json={}, trust_env=False).status_code == 404
     assert operations(other) == before
+
+
+async def test_a_definition_that_is_repaired_is_logged_as_in_use_again(world: World) -> None:
+    world.write("{")
+    await world.reloader.look()
+    world.logged()
+    world.write(demo("/webhooks/demo/other"))
+    await world.reloader.look()
+    assert world.logged() == ["WARNING demo: its definition is valid again and in use"]
