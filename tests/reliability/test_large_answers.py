@@ -19,7 +19,8 @@ from tests.doubles.faults import MIB
 
 pytestmark = pytest.mark.anyio
 
-#: No turn of the event loop may come later than this, in seconds, when the machine has nothing else to do.
+#: No turn of the event loop may come later than this, in seconds of this process's CPU, since what else the machine does
+#: says nothing about the code.
 AT_MOST = 0.05
 RECORDS = json.dumps([{"id": number, "name": f"name {number}"} for number in range(100_000)]).encode()
 ANSWERS: dict[str, tuple[str, bytes, str]] = {
@@ -39,16 +40,16 @@ def anyio_backend() -> str:
 
 
 class Lag:
-    """How late the turns of the event loop are."""
+    """How late the turns of the event loop are: the CPU that all threads of the process use between two of them."""
 
     def __init__(self) -> None:
         self.worst = 0.0
 
     async def watch(self) -> None:
         while True:
-            before = time.monotonic()
+            before = time.process_time()
             await asyncio.sleep(0.001)
-            self.worst = max(self.worst, time.monotonic() - before - 0.001)
+            self.worst = max(self.worst, time.process_time() - before)
 
     async def measured(self, awaitable: Any) -> Any:
         watching = asyncio.create_task(self.watch())
@@ -83,7 +84,7 @@ def runtime_for(folder: Path, kind: str, body: bytes) -> Runtime:
 async def test_T44_large_answers_do_not_stop_the_event_loop(
     kind: str, body: bytes, refusal: str, tmp_path: Path
 ) -> None:
-    """The best of three, since the machine does other things as well."""
+    """The best of a few, since another process can keep the loop waiting while a thread of this one works."""
     lags = []
     async with runtime_for(tmp_path, kind, body) as rt:
 
@@ -94,7 +95,7 @@ async def test_T44_large_answers_do_not_stop_the_event_loop(
             else:
                 assert (await rt.call("demo", "s.read", {})).ok
 
-        for _ in range(3):
+        for _ in range(5):
             lag = Lag()
             await lag.measured(read())
             lags.append(lag.worst)
