@@ -340,7 +340,7 @@ def did_you_mean(name: str, known: list[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     if near:
         return f"did you mean {near[0]!r}?"
-    return "known: " + ", ".join(known) if known else "nothing is known here"
+    return "known: " + ", ".join(known) if known else "none exist"
 
 
 class OptionError(ValueError):

@@ -111,7 +111,7 @@ def call(  # noqa: PLR0913 - one for each option
     if mock and base_url is not None:
         raise click.UsageError("--mock and --base-url exclude each other")
     if max_pages is not None and not everything:
-        raise click.UsageError("--max-pages goes with --all")
+        raise click.UsageError("--max-pages needs --all")
     if out is not None and not out.parent.is_dir():
         raise click.BadParameter(f"{out.parent} is not a folder", param_hint="--out")
     runtime = _open_mock_runtime(everywhere, connector) if mock else _open_runtime(everywhere, connector, base_url)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.argument("connector", shell_complete=complete_connector, metavar="[CONNECTOR]", required=False)
 @click.pass_obj
 def list_(everywhere: GlobalOptions, connector: str | None) -> None:
-    """Show the connectors, or one's operations and triggers."""
+    """Show the connectors, or the operations and triggers of one."""
     from runtime import documents
     from runtime.cli import descriptions, printing
 
@@ -108,7 +108,7 @@ def lint(everywhere: GlobalOptions, paths: tuple[Path, ...]) -> int:
 @click.option("--vscode", is_flag=True, help="Print the lines for the settings.json of VS Code.")
 @click.pass_obj
 def schema(everywhere: GlobalOptions, *, vscode: bool) -> None:
-    """Print where the JSON Schema of definitions is.
+    """Print the path of the JSON Schema of definitions.
 
     It is for editors: they check a definition with it, complete its members and explain them.
     """
@@ -152,7 +152,7 @@ def _patterns(kind: str, folders: list[str]) -> list[str]:
 @click.command(cls=Command)
 @click.pass_obj
 def doctor(everywhere: GlobalOptions) -> int:
-    """Check whether everything is in place.
+    """Check the installation, secrets and state folder.
 
     It checks Python, libraries, plug-ins, catalogue, secrets (only their names), state folder and clock.
     Nothing is sent or changed.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _connection = click.argument("connection", shell_complete=complete_connector, metavar="CONNECTION")
 _base_url = click.option(
-    "--base-url", metavar="URL", help="The base URL that the values are for, if not the usual one."
+    "--base-url", metavar="URL", help="The base URL that the values are for, if not the definition's."
 )
 
 
@@ -161,7 +161,7 @@ async def _log_in(runtime: Runtime, connection: str, port: int, wait: float) -> 
 @_connection
 @click.argument("name", metavar="NAME")
 @click.argument("surplus", nargs=-1, metavar="")
-@click.option("--env", "variable", metavar="VARIABLE", help="Take the value from this variable.")
+@click.option("--env", "variable", metavar="VARIABLE", help="Take the value from this environment variable.")
 @_base_url
 @click.pass_obj
 def set_secret(

@@ -53,7 +53,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     help="Show the version and exit.",
 )
 def cli() -> None:
-    """Call the APIs that connectors describe, and inspect the connectors."""
+    """Call the APIs that connectors describe, receive webhooks, poll, deliver events."""
 
 
 @click.command(cls=Command)

@@ -79,7 +79,7 @@ def poll_now(everywhere: GlobalOptions, connection: str, trigger: str) -> None:
 def enable(everywhere: GlobalOptions, connection: str, trigger: str, inputs: tuple[str, ...]) -> None:
     """Start to poll for a trigger.
 
-    Inputs (name=text, name:=json) are those that its operation needs. Without any the previous ones are kept.
+    Inputs (name=text, name:=json) are those that its operation needs. Without inputs, the previous inputs are kept.
     """
     from runtime.cli.inputs import Item, gather_inputs
 

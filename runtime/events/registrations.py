@@ -88,7 +88,7 @@ class Registrations:
     ) -> dict[str, Any]:
         """Calls an operation with the inputs that it declares; returns the fields of the answer, secrets masked."""
         if not self._caller.settings.public_url:
-            hint = "set CONNECTOR_PUBLIC_URL, or public_url of connector.toml"
+            hint = "set CONNECTOR_PUBLIC_URL for the server, or public_url of its connector.toml"
             raise ConfigurationError("there is no public URL for providers to send to", hint=hint)
         route = self._ingress.routes[webhook.path.encode()]
         found = self._ingress.verifications.find(connection)

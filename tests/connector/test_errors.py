@@ -142,7 +142,7 @@ def test_a_request_to_us_that_is_refused_has_the_status_and_the_fields_of_its_an
     [
         ("lits", ["list", "read"], "did you mean 'list'?"),
         ("zzz", ["list", "read"], "known: list, read"),
-        ("zzz", [], "nothing is known here"),
+        ("zzz", [], "none exist"),
     ],
 )
 def test_a_hint_names_the_nearest_or_lists_the_known(name: str, known: list[str], hint: str) -> None:

@@ -170,7 +170,7 @@ class SQLite:
                 who = f" (process {was_there.decode()})" if was_there else ""
                 raise ConfigurationError(
                     f"journal {path}: another process{who} has it open",
-                    hint="stop that one, or ask it over its API; several processes can share a PostgreSQL",
+                    hint="stop that one, or use its API; several processes can share a PostgreSQL",
                 )
             if not there and was_there:
                 raise ConfigurationError(
