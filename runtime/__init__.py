@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         UnknownOutcome,
     )
     from runtime.config.catalog import Catalog
+    from runtime.config.credentials import Credentials
     from runtime.config.settings import Limits, Settings, load_settings
     from runtime.config.vault import Vault
     from runtime.http.options import HttpOptions
@@ -46,6 +47,7 @@ __all__ = [
     "Catalog",
     "ConfigurationError",
     "ConnectorError",
+    "Credentials",
     "HttpOptions",
     "InputError",
     "InputProblem",
@@ -77,6 +79,7 @@ __all__ = [
 #: Where the names are that are not errors.
 _HOMES = {
     "Catalog": "runtime.config.catalog",
+    "Credentials": "runtime.config.credentials",
     "HttpOptions": "runtime.http.options",
     "Limits": "runtime.config.settings",
     "Runtime": "runtime.runtime",

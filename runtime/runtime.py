@@ -21,6 +21,7 @@ from runtime.calls.caller import Caller
 from runtime.calls.loops import Place, leave_to_parent
 from runtime.calls.sender import Sleep
 from runtime.config.catalog import Catalog
+from runtime.config.credentials import Credentials
 from runtime.config.settings import Settings, load_settings
 from runtime.config.store import open_store
 from runtime.config.vault import Vault
@@ -51,6 +52,7 @@ class Runtime(Caller):
         definitions: str | Path | Iterable[str | Path] = (),
         *,
         secrets: Mapping[str, Mapping[str, Any]] | None = None,
+        credentials: Credentials | None = None,
         base_urls: Mapping[str, str] | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
         clock: Callable[[], float] = time.time,
@@ -60,8 +62,9 @@ class Runtime(Caller):
         journal: Journal | str | None = None,
         http: HttpOptions | None = None,
     ) -> None:
-        """`definitions` are folders in addition to the shipped one. `secrets` are values by connection and name.
+        """`definitions` are folders in addition to the shipped one; `secrets` are values by connection and name.
 
+        `secrets` are looked up when a call needs them. `credentials` is the store of a host, in place of our own one.
         `base_urls` move connections to other origins, which may then be private ones. `transport` replaces the network,
         `clock` (seconds since the epoch) the time, `sleep` the wait before a call is sent again, `environ` the
         environment, and `settings` what environment and files specify. `journal` keeps the events of calls: an open
@@ -77,6 +80,8 @@ class Runtime(Caller):
             file=found.secrets_file,
             store=open_store(found.store, found.environment),
             handles=catalog.handles,
+            credentials=credentials,
+            clock=clock,
         )
         found = replace(found, base_urls={**found.base_urls, **(base_urls or {})})
         if http is not None:
@@ -100,7 +105,8 @@ class Runtime(Caller):
                 from runtime.journal.journal import Journal
 
                 self.journal = self._opened = await Journal.open(self._journal_url)
-            self._journal_place = Place.here()
+                self._journal_place = Place.here()
+            self._journal_place = self._journal_place or Place.here()
             self._listen()
             if self._lifespan is not None and not self._lifespan.has_begun:
                 # An application that is mounted has no lifespan of its own, so its work begins with the runtime.

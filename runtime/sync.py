@@ -168,6 +168,8 @@ class SyncRuntime:
     map = _runs(Runtime.map)
     connections = _runs(Runtime.connections)
     forget = _runs(Runtime.forget)
+    load = _waits(Runtime.load)
+    set_values = _waits(Runtime.set_values)
 
     def open_thread(self) -> _Thread:
         """The thread of the loop, begun if it does not run in this process."""

@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from connector.answers.pagination import next_page
 from connector.auth.methods import GrantAuth
@@ -41,7 +41,7 @@ from runtime.calls.tokens import login_step
 from runtime.config.catalog import Catalog
 from runtime.config.connections import connections_of, hint_to_set
 from runtime.config.settings import Settings
-from runtime.config.vault import Vault, destination
+from runtime.config.vault import Vault, destination, enter_values
 from runtime.http.uploads import load_files
 
 if TYPE_CHECKING:
@@ -50,6 +50,14 @@ if TYPE_CHECKING:
     from runtime.journal.journal import Journal
 
 Inputs = Mapping[str, Any]
+
+
+class _Configured(NamedTuple):
+    """The values of a connection, checked against its connector; `given` are those of Python and of a host's store."""
+
+    connector: Connector
+    config: Config
+    given: Mapping[str, Any]
 
 
 class Caller:
@@ -77,7 +85,7 @@ class Caller:
         #: How many `async with` are open.
         self._holds = 0
         self._process = os.getpid()
-        self._configs: dict[str, tuple[Connector, Config]] = {}
+        self._configs: dict[str, _Configured] = {}
         self._configured = vault.version()
 
     async def __aenter__(self) -> Self:
@@ -130,6 +138,25 @@ class Caller:
         """Reads the values of a connection again at its next call, since they were changed."""
         self._configs.pop(connection, None)
         self._exchange.authoriser.forget(connection)
+
+    async def load(self, connection: str) -> None:
+        """Reads the values and the grant of a connection from the host's store, as each call does by itself.
+
+        `render`, `authorization_url` and `connections`, which do not wait for anything, use what was read last.
+        """
+        await self.vault.load(connection, grant=True)
+
+    async def set_values(self, connection: str, values: Mapping[str, Any]) -> str:
+        """Stores values of a connection in the encrypted store; returns the origin that its secrets are bound to.
+
+        Raises InputError for names and values that its connector does not take, ConfigurationError without a store or
+        its key, and where values come from the store of a host.
+        """
+        service = self.catalog.of(connection).service
+        store = self.vault.open_store(self.settings)
+        origin = await asyncio.to_thread(enter_values, service, connection, values, self.settings, self.vault, store)
+        self.forget(connection)
+        return origin
 
     def find(self, connection: str, operation: str) -> tuple[Connector, AnyOperation]:
         """The connector of a connection and one of its operations; raises UnknownConnector, UnknownOperation."""
@@ -201,6 +228,7 @@ class Caller:
 
         Raises NeedsReauthorization for a code that is refused, TransportError where no usable answer came.
         """
+        await self.vault.load(connection)
         grantor, values = self._login(connection)
         request = login_step(connection, lambda: code_request(grantor, values, code, redirect_uri, verifier))
         # A renewal of the previous grant would otherwise overwrite the grant of this login.
@@ -211,7 +239,9 @@ class Caller:
             except NeedsReauthorization as error:
                 hint = f"run again: connector connections login {connection}"
                 raise NeedsReauthorization(connection, error.errors, hint=hint) from None
-            await self.vault.save_grant(connection, grant.to_json())
+            while not await self.vault.save_grant(connection, grant.to_json()):
+                # What a person just allowed counts, whatever was saved meanwhile.
+                await self.vault.read_grant(connection)
         self._exchange.authoriser.forget(connection)
 
     async def call(
@@ -303,6 +333,7 @@ class Caller:
         If a custom operation does not end with a call, its result is returned. `key` is the caller's idempotency key.
         """
         connector, found = self.find(connection, operation)
+        await self.vault.load(connection)
         config = self._config(connection, connector)
         inputs = load_files(found, inputs)
 
@@ -336,10 +367,15 @@ class Caller:
             # A command, or another process, entered or removed a value.
             self._configs, self._configured = {}, version
         known = self._configs.get(connection)
-        if known is None or known[0] is not connector:
-            # The values were not read yet, or an edited definition replaced the one they were read for.
-            known = self._configs[connection] = connector, self._configure(connection, connector, {})
-        return known[1]
+        given = self.vault.given(connection)
+        if known is None or known.connector is not connector or known.given != given:
+            # The values were not read yet, a host has changed them, or an edited definition replaced the one they were
+            # read for.
+            if known is not None and known.given != given:
+                self._exchange.authoriser.forget(connection)
+            known = _Configured(connector, self._configure(connection, connector, {}), given)
+            self._configs[connection] = known
+        return known.config
 
     def _known_names(self) -> set[str]:
         # A vault that a host made may not know the catalogue.

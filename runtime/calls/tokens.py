@@ -117,17 +117,24 @@ class Authoriser:
 
     async def _renew(self, connection: str, auth: GrantAuth, config: Config, refused: Grant | None) -> Grant:
         # Another process, or a login, may have saved a newer one.
-        if connection not in self._unsaved and (saved := self._saved(connection, refused)) is not None:
+        if connection not in self._unsaved and (saved := await self._saved(connection, refused)) is not None:
             return saved
-        async with self._vault.renewing(connection):
+
+        def is_usable(stored: Mapping[str, Any]) -> bool:
+            return connection not in self._unsaved and self._usable(stored, refused) is not None
+
+        async with self._vault.renewing(connection, is_usable):
             return await self._renew_alone(connection, auth, config, refused)
 
-    def _saved(self, connection: str, refused: Grant | None) -> Grant | None:
+    def _usable(self, stored: Mapping[str, Any], refused: Grant | None) -> Grant | None:
+        """A stored grant, if it can be used as it is."""
+        grant = Grant.from_json(stored)
+        return grant if grant is not None and _differs(grant, refused) and grant.is_fresh(self._clock()) else None
+
+    async def _saved(self, connection: str, refused: Grant | None) -> Grant | None:
         """The grant that was saved last, if it can be used as it is."""
-        grant = Grant.from_json(self._vault.grant(connection))
-        if grant is None or not _differs(grant, refused) or not grant.is_fresh(self._clock()):
-            return None
-        self._known[connection] = grant
+        if (grant := self._usable(await self._vault.read_grant(connection), refused)) is not None:
+            self._known[connection] = grant
         return grant
 
     async def _renew_alone(self, connection: str, auth: GrantAuth, config: Config, refused: Grant | None) -> Grant:
@@ -135,7 +142,8 @@ class Authoriser:
         if connection in self._unsaved:
             return await self._keep(connection, self._unsaved[connection])
         # Read again, since the process that was waited for has renewed it.
-        if (saved := self._saved(connection, refused)) is not None:
+        if (saved := self._usable(self._vault.grant(connection), refused)) is not None:
+            self._known[connection] = saved
             return saved
         now = self._clock()
         stored = self._vault.grant(connection)
@@ -167,7 +175,12 @@ class Authoriser:
     async def _keep(self, connection: str, grant: Grant) -> Grant:
         """Saves a grant before it is used; if that fails it is kept, and saved before another one is requested."""
         self._unsaved[connection] = grant
-        await self._vault.save_grant(connection, grant.to_json())
+        while not await self._vault.save_grant(connection, grant.to_json()):
+            # Someone else has saved one, such as a login: that is the one to use, if it can be used.
+            saved = self._usable(await self._vault.read_grant(connection), None)
+            if saved is not None and saved.issued_at >= grant.issued_at:
+                grant = saved
+                break
         del self._unsaved[connection]
         self._failures.pop(connection, None)
         self._known[connection] = grant

@@ -12,6 +12,7 @@ import contextlib
 import datetime
 import hashlib
 import json
+import time
 import tomllib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
@@ -31,9 +32,10 @@ from connector.strict_json import DuplicateKey, read_members
 from connector.templates import Unrenderable, render_url
 from connector.urls import origin_of
 from runtime.config.connections import DEDUPES, INBOUND, hint_to_set, read_variable, variable_name
+from runtime.config.credentials import Credentials, HostGrants
 from runtime.config.files import try_lock, unlock
 from runtime.config.settings import Settings
-from runtime.config.store import Entry, Kind, Store
+from runtime.config.store import Entry, Kind, Store, open_store
 
 #: The name of a connection's grant in the store; no value is named so.
 GRANT = ""
@@ -52,21 +54,29 @@ class Vault:
         file: Path | None = None,
         store: Store | None = None,
         handles: Callable[[], Iterable[str]] = tuple,
+        credentials: Credentials | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         """`secrets` are values given in Python, `environment` the variables, `file` a JSON or TOML file.
 
+        `secrets` is queried whenever a call needs a value, so it may be a mapping that looks values up. `credentials`
+        is the store of a host, in place of `store`; `clock` returns seconds since the epoch.
         `handles` returns those of the catalogue: a variable that could be meant for two of them is refused.
 
         Raises ConfigurationError for a file that cannot be read, and for a store that holds something when its key is
         missing (hazard T57).
         """
-        self._given = {connection: dict(values) for connection, values in (secrets or {}).items()}
+        self._given = secrets if secrets is not None else {}
+        self._credentials = credentials
+        #: The values of the host's store, as they were read last.
+        self._provided: dict[str, dict[str, Any]] = {}
+        self._host_grants = None if credentials is None else HostGrants(credentials, clock)
         self._environment = dict(environment or {})
         self._filed = read_secrets_file(file) if file is not None else {}
-        self._store = store
+        self._store = store if credentials is None else None
         self._handles = handles
-        if store is not None:
-            store.check()
+        if self._store is not None:
+            self._store.check()
         self._origins: dict[str, str] = {}
         self._grants: dict[str, dict[str, Any]] = {}
 
@@ -84,7 +94,39 @@ class Vault:
                 found[name] = self._filed[connection][name]
             elif self._store is not None and (entry := self._stored(connection, name)) is not None:
                 found[name] = self._store.read(entry)
-        return found | self._given.get(connection, {})
+        return {**self._provided.get(connection, {}), **found, **self._secrets_of(connection)}
+
+    def given(self, connection: str) -> dict[str, Any]:
+        """What Python has of a connection now: `secrets` of the runtime, and the host's store as it was read last."""
+        return {**self._provided.get(connection, {}), **self._secrets_of(connection)}
+
+    def _secrets_of(self, connection: str) -> dict[str, Any]:
+        try:
+            return dict(self._given[connection])
+        except KeyError:
+            return {}
+
+    def open_store(self, settings: Settings) -> Store:
+        """The encrypted store, to be written; raises ConfigurationError without one."""
+        if self._credentials is not None:
+            raise ConfigurationError("values come from the store of the host", hint="change them there")
+        store = open_store(settings.store, settings.environment)
+        if store is None:
+            raise ConfigurationError("there is no store of connections", hint="set CONNECTOR_HOME")
+        return store
+
+    async def load(self, connection: str, *, grant: bool = False) -> None:
+        """Reads the values of a connection from the host's store, if there is one, and its grant as well."""
+        if self._credentials is None:
+            return
+        values = dict(await self._credentials.get(connection))
+        if values:
+            self._provided[connection] = values
+        else:
+            # A name that anyone may have made up takes no memory.
+            self._provided.pop(connection, None)
+        if grant and self._host_grants is not None:
+            await self._host_grants.read(connection)
 
     def version(self) -> object:
         """What is another one as soon as anybody, in whatever process, changed a stored value."""
@@ -102,7 +144,7 @@ class Vault:
         A variable tells the value that it sets, but not how its connection is spelt.
         """
         stored = set() if self._store is None else {entry.connection for entry in self._store.entries()}
-        return {*self._given, *self._filed, *stored}
+        return {*self._given, *self._filed, *self._provided, *stored}
 
     def names(self) -> set[str]:
         """The connectors and connections of this installation, which a variable could be meant for."""
@@ -110,7 +152,7 @@ class Vault:
 
     def has(self, connection: str, name: str) -> bool:
         """True if the connection has a value of that name, which is not read for it."""
-        if variable_name(connection, name) in self._environment or name in self._given.get(connection, {}):
+        if variable_name(connection, name) in self._environment or name in self.given(connection):
             return True
         return name in self._filed.get(connection, {}) or self._stored(connection, name) is not None
 
@@ -132,6 +174,8 @@ class Vault:
 
         Raises OriginChanged if they were saved for another origin than the one `bind` named.
         """
+        if self._host_grants is not None:
+            return self._host_grants.seen(connection)
         if connection in self._grants:
             return dict(self._grants[connection])
         entry = self._store.find(connection, GRANT) if self._store is not None else None
@@ -142,26 +186,43 @@ class Vault:
             raise OriginChanged(connection, {"grant": entry.origin}, origin, hint=hint)
         return dict(self._store.read(entry))
 
-    async def save_grant(self, connection: str, grant: Mapping[str, Any]) -> None:
-        """Keeps the tokens of a connection: on the disk before it returns if the store has a key, else in memory."""
+    async def read_grant(self, connection: str) -> dict[str, Any]:
+        """As `grant`, but what the host's store has now."""
+        return self.grant(connection) if self._host_grants is None else await self._host_grants.read(connection)
+
+    async def save_grant(self, connection: str, grant: Mapping[str, Any]) -> bool:
+        """Keeps the tokens of a connection: on the disk before it returns if the store has a key, else in memory.
+
+        Returns False, and saves nothing, if the host's store has got another grant since it was read.
+        """
         import asyncio
 
+        if self._host_grants is not None:
+            return await self._host_grants.save(connection, grant)
         if self._store is None or not await asyncio.to_thread(self._store.can_write):
             self._grants[connection] = dict(grant)
-            return
+            return True
         write, origin = self._store.write, self._origins.get(connection, "")
         await asyncio.to_thread(write, connection, {GRANT: dict(grant)}, origin=origin, kinds={GRANT: "grant"})
+        return True
 
     @contextlib.asynccontextmanager
-    async def renewing(self, connection: str) -> AsyncIterator[None]:
+    async def renewing(
+        self, connection: str, is_usable: Callable[[Mapping[str, Any]], bool] = lambda _: False
+    ) -> AsyncIterator[None]:
         """Holds a connection's grant against every other process, from reading it to saving it; waits its turn.
 
         A provider that rotates refresh tokens takes each of them once, and may revoke the grant at the second time. A
         kill lets go of it. Without a store, grants are this process's and nothing is held. Raises TransportError where
         another process holds it for too long.
+        In the store of a host it is claimed, unless it `is_usable` when the process that was waited for has saved it.
         """
         import asyncio
 
+        if self._host_grants is not None:
+            async with self._host_grants.renewing(connection, is_usable):
+                yield
+            return
         if self._store is None or not await asyncio.to_thread(self._store.can_write):
             yield
             return
@@ -180,7 +241,7 @@ class Vault:
 
     def _stored(self, connection: str, name: str) -> Entry | None:
         """The entry of a value that comes from the store, because nothing before it has one."""
-        if self._store is None or name in self._given.get(connection, {}) or name in self._filed.get(connection, {}):
+        if self._store is None or name in self.given(connection) or name in self._filed.get(connection, {}):
             return None
         return None if variable_name(connection, name) in self._environment else self._store.find(connection, name)
 

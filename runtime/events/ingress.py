@@ -178,7 +178,7 @@ class Ingress:
         webhook = route.webhook
         asked_with = scope["query_string"].decode("latin-1")
         query = dict(urllib.parse.parse_qsl(asked_with, keep_blank_values=True)) if asked_with else {}
-        sender = self._find_verification(route, token, query)
+        sender = await self._find_verification(route, token, query)
         keys = sender.secrets
         if (asked := webhook.challenge) and (challenge := asked.find_in_query(query, keys)) is not None:
             return _show(asked.reply(challenge, keys))
@@ -207,12 +207,12 @@ class Ingress:
             return _show(asked.reply(challenge, keys))
         return await self._keep(route, sender, request, document, verified)
 
-    def _find_verification(self, route: Route, token: str, query: Mapping[str, str]) -> Verification:
+    async def _find_verification(self, route: Route, token: str, query: Mapping[str, str]) -> Verification:
         name = ConnectionName(route.connector.handle, query.get("connection", ""))
         if not name.is_valid:
             raise InvalidSignature.refused()
         try:
-            sender = self.verifications.find(str(name))
+            sender = await self.verifications.load(str(name))
         except ConfigurationError as error:
             # The store is at fault, not the message, which may come again.
             _LOG.error("the values of a connection cannot be read: %s", error.message)

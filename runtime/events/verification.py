@@ -58,6 +58,13 @@ class Verifications:
         self._clock = clock
         self._known: dict[str, Verification] = {}
 
+    async def load(self, connection: str) -> Verification:
+        """As `find`, with what the store of a host has now."""
+        found, now = self._known.get(connection), self._clock()
+        if found is None or not now <= found.until <= now + _FRESH:
+            await self._vault.load(connection)
+        return self.find(connection)
+
     def find(self, connection: str) -> Verification:
         """How messages for a connection are verified; without secrets, and not unsigned, none can be."""
         now = self._clock()

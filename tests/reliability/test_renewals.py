@@ -19,7 +19,9 @@ from runtime.config.keys import KEY_VARIABLE, Key
 from tests.doubles.authorization_server import Server, serving
 from tests.doubles.processes import ROOT
 from tests.doubles.renewing import open_runtime
+from tests.doubles.rotating import rotating
 from tests.runtime.calls.test_tokens import CODE, definition
+from tests.soak.grants import run
 
 pytestmark = pytest.mark.anyio
 
@@ -181,3 +183,12 @@ async def test_a_token_that_can_be_used_needs_no_lock(folder: Path, server: Serv
         async with open_runtime(folder, server.url).vault.renewing("demo"):
             assert (await asyncio.wait_for(rt.call("demo", "things.read", {}), 30)).ok
     assert server.asked == []
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+async def test_E2_processes_of_a_host_lose_no_grant_of_its_own_store(tmp_path: Path, processes: int) -> None:
+    # `python -m tests.soak.grants` makes 10,000 calls.
+    with rotating(30) as rotator:
+        failed = await run(tmp_path, rotator, processes=processes, calls=150)
+    assert (failed, rotator.reuses) == ({}, 0)
+    assert rotator.renewals >= 5

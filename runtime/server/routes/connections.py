@@ -7,12 +7,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body
 
-from connector.errors import ConfigurationError, InvalidDefinition, RequestRefused
+from connector.errors import InvalidDefinition, RequestRefused
 from runtime import documents
 from runtime.calls.caller import Caller
 from runtime.config.connections import connections_of
 from runtime.config.store import open_store
-from runtime.config.vault import enter_values
 from runtime.server.routing import Find, JsonResponse, connector_of
 
 
@@ -41,14 +40,8 @@ def add_routes(router: APIRouter, services: Find) -> None:
         connection: str, values: Annotated[dict[str, Any], Body(description="Values by name.")]
     ) -> JsonResponse:
         """Stores values of a connection, encrypted and bound to its origin. They can be replaced, and never read."""
-        caller = services().caller
-        settings = caller.settings
-        service = caller.catalog.get(connector_of(connection)).service
-        store = open_store(settings.store, settings.environment)
-        if store is None:
-            raise ConfigurationError("there is no store of connections", hint="set CONNECTOR_HOME")
-        origin = await asyncio.to_thread(enter_values, service, connection, values, settings, caller.vault, store)
-        caller.forget(connection)
+        connector_of(connection)
+        origin = await services().caller.set_values(connection, values)
         await services().journal.audit("connection.set", connection, {"names": sorted(values)})
         return JsonResponse({"connection": connection, "set": sorted(values), "origin": origin})
 
