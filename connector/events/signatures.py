@@ -23,7 +23,7 @@ from connector.digests import (
     keyed_hash,
     to_base64,
 )
-from connector.errors import InvalidSignature, OptionError, known_row, unknown_kind
+from connector.errors import InvalidSignature, OptionError, check_options, known_row, takes, unknown_kind
 from connector.events.public_keys import PUBLIC_KEYS, Check, read_public_key
 from connector.messages import Request
 from connector.protocols import Scheme
@@ -53,6 +53,11 @@ _SECRET_PREFIX = "whsec_"
 _VERSION = "v1"
 
 Source = Mapping[str, Any]
+#: The options of a Recipe.
+RECIPE_OPTIONS = (
+    *("header", "encoding", "prefix", "signed", "idHeader", "tolerance"),
+    *("timestampHeader", "timestampPrefix", "timestamp"),
+)
 #: Compiles the template in a member of the block; None where there is none.
 ReadTemplate = Callable[[str], Template | None]
 
@@ -68,6 +73,7 @@ class Verified(NamedTuple):
     timestamp: float | None = None
 
 
+@takes("header", "idHeader", "timestampHeader", "tolerance")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StandardWebhooks:
     """Standard Webhooks 1.0: `v1` signatures over `id.timestamp.body`; the names of its three headers may differ."""
@@ -159,6 +165,7 @@ class Recipe:
         return given, content, Verified(message_id, timestamp)
 
 
+@takes(*RECIPE_OPTIONS, "algorithm", "keyEncoding")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hmac:
     """A keyed hash over the `signed` text, in a header, as most providers send it."""
@@ -184,6 +191,7 @@ class Hmac:
         return verified
 
 
+@takes(*RECIPE_OPTIONS, "algorithm")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asymmetric:
     """A signature made with a private key over what `signed` says; the secrets are public keys.
@@ -210,6 +218,7 @@ class Asymmetric:
         raise InvalidSignature.refused()
 
 
+@takes(*RECIPE_OPTIONS)
 class Ed25519(Asymmetric):
     """Asymmetric with an Ed25519 key (RFC 8032), by its older name."""
 
@@ -219,6 +228,7 @@ class Ed25519(Asymmetric):
         return super().from_json({**source, "algorithm": "ed25519"}, template)
 
 
+@takes("header", "prefix", "idHeader")
 @dataclass(frozen=True, slots=True)
 class Bearer:
     """The secret itself, in a header, by default `Authorization: Bearer <secret>`; it does not cover the body."""
@@ -276,7 +286,10 @@ def read_signature(source: Source, template: ReadTemplate) -> Scheme:
     name = source.get("scheme", "")
     if name not in SIGNATURE_SCHEMES:
         raise OptionError("scheme", f"unknown scheme {name[:70]!r}; {unknown_kind(name, SIGNATURE_SCHEMES)}")
-    return SIGNATURE_SCHEMES[name].from_json(source, template)
+    row = SIGNATURE_SCHEMES[name]
+    # The row of a plug-in may not declare its options. Where the id is in the body does not depend on the scheme.
+    check_options(source, getattr(row, "options", source), f"the scheme {name}", also=("scheme", "idSelector"))
+    return row.from_json(source, template)
 
 
 def split_secrets(text: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from connector.auth.methods import AUTH_METHODS, find_auth_method
 from connector.auth.oauth import URL_PARAMS, TokenRequest, param_name
-from connector.errors import OptionError, unknown_kind
+from connector.errors import OptionError, UnknownOption, unknown_kind
 from connector.events.signatures import read_signature
 from connector.headers import check_header_name
 from connector.model.policies import Policies
@@ -98,6 +98,9 @@ def _read_signature(reader: Reader, block: Mapping[str, Any]) -> Scheme | None:
 
     try:
         return read_signature(known | ({"tolerance": tolerance} if tolerance > 0 else {}), read)
+    except UnknownOption as error:
+        reader.complain("E_UNKNOWN_OPTION", str(error), (*path, error.option), "leave it out", at_key=True)
+        return None
     except ValueError as error:
         where = (*path, error.option) if isinstance(error, OptionError) and error.option in source else path
         reader.complain("E_SIGNATURE_SCHEME", str(error), where, "see Signature in docs/definitions.md")

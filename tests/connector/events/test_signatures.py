@@ -254,7 +254,19 @@ def test_a_recipe_that_means_nothing_is_refused(signature: dict[str, Any], optio
         ({}, [("E_MISSING", "/service/signature")]),
         ("hmac", [("E_SHAPE", "/service/signature")]),
         ({"scheme": "bearer", "tolerance": 0}, [("E_SHAPE", "/service/signature/tolerance")]),
-        ({"scheme": "bearer", "headr": "X"}, [("W_UNKNOWN_KEY", "/service/signature/headr")]),
+        (
+            {"scheme": "bearer", "headr": "X"},
+            [("E_UNKNOWN_OPTION", "/service/signature/headr"), ("W_UNKNOWN_KEY", "/service/signature/headr")],
+        ),
+        ({"scheme": "bearer", "algorithm": "sha1"}, [("E_UNKNOWN_OPTION", "/service/signature/algorithm")]),
+        (
+            {"scheme": "ed25519", "header": "X", "keyEncoding": "hex"},
+            [("E_UNKNOWN_OPTION", "/service/signature/keyEncoding")],
+        ),
+        (
+            {"scheme": "standard-webhooks", "signed": "{{body}}"},
+            [("E_UNKNOWN_OPTION", "/service/signature/signed")],
+        ),
         (
             {"scheme": "hmac", "header": "X", "signed": "{{body|upper}}"},
             [("E_SIGNATURE_SCHEME", "/service/signature/signed")],
