@@ -11,8 +11,8 @@ import contextlib
 import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Self
 
 from connector.answers.pagination import next_page
 from connector.auth.methods import GrantAuth
@@ -52,12 +52,13 @@ if TYPE_CHECKING:
 Inputs = Mapping[str, Any]
 
 
-class _Configured(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Configured:
     """The values of a connection, checked against its connector; `given` are those of Python and of a host's store."""
 
     connector: Connector
     config: Config
-    given: Mapping[str, Any]
+    given: Mapping[str, Any] = field(repr=False)
 
 
 class Caller:

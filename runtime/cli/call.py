@@ -1,8 +1,7 @@
-"""The verbs `render` and `call`: a request that is shown, and one that is sent.
+"""The commands `render` and `call`: show a request, and send one.
 
-What is sent and how an answer is mapped are the runtime's; here the words of a command line become inputs, a runtime
-or one whose network is the built-in provider is opened, and the answer goes to a screen, a pipe or a file. As in `cli`,
-what a verb needs is imported by the verb.
+They turn the words of a command line into inputs, open a runtime (or one whose network is the built-in mock provider),
+and write the answer to a screen, a pipe or a file. What a command needs is imported by the command.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The verbs that look and change nothing: `list`, `describe`, `lint`, `schema`, `doctor`.
+"""The commands that only read: `list`, `describe`, `lint`, `schema`, `doctor`.
 
-As in `cli`, what a verb needs is imported by the verb.
+What a command needs is imported by the command.
 """
 
 from __future__ import annotations

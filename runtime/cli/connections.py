@@ -1,8 +1,8 @@
-"""The verbs `connector connections` and `connector secrets`: what an operator enters, and what may be shown of it.
+"""The commands `connector connections` and `connector secrets`: enter values, and show which ones are set.
 
-A value comes from a prompt without echo, from stdin or from a variable, and never from the command line, where a shell
-keeps it. What was entered is checked against the service, bound to the origin that the connection leads to now, and
-stored; no verb reads a secret back (hazard T56). As in `cli`, what a verb needs is imported by the verb.
+A value is read from a prompt without echo, from stdin or from a variable, never from the command line, where a shell
+would keep it. It is checked against the service, bound to the origin of the connection, and stored; no command shows a
+secret again (hazard T56). What a command needs is imported by the command.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def login(everywhere: GlobalOptions, connection: str, port: int, wait: float) ->
     from runtime.runtime import Runtime
 
     settings = everywhere.settings()
-    # Tokens that nobody keeps would be asked for in vain.
+    # Without a store, the tokens would be lost as soon as they are received.
     _open_store(settings).prepare()
     asyncio.run(_log_in(Runtime(settings=settings), connection, port, wait))
     if everywhere.json:
@@ -252,7 +252,7 @@ class ConnectionForm:
         return {name: answer for name, answer in answers.items() if answer}
 
     def enter(self, values: Mapping[str, Any]) -> None:
-        """Checks the values and stores them, all or none; says what is left to do.
+        """Checks the values and stores all or none of them; prints the remaining steps.
 
         Raises InputError for names and values that the service does not take, MissingCredentials while a part of the
         base URL is missing, since a secret is bound to an origin.

@@ -1,6 +1,6 @@
-"""How connectors, operations, triggers and checks are laid out for a person: tables made from their JSON forms.
+"""Lays out connectors, operations, triggers and checks for people, as tables made from their JSON forms.
 
-What is told is `documents`' business, how it reaches the screen `printing`'s; both forms of a command so say the same.
+`documents` decides what is shown and `printing` how it is written, so both forms of a command show the same.
 """
 
 from __future__ import annotations

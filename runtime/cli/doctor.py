@@ -1,4 +1,4 @@
-"""What `connector doctor` looks at: each check is a function that yields rows of ok, warn or fail, and changes nothing.
+"""The checks of `connector doctor`: each is a function that yields rows of ok, warn or fail, and changes nothing.
 
 Names of secrets are shown, never their values. Nothing is sent anywhere.
 """

@@ -1,6 +1,6 @@
-"""What a failure is to whoever started a command: an exit code, words on stderr, a problem document.
+"""What a failure looks like for the caller of a command: an exit code, text on stderr, a problem document.
 
-Errors themselves are the language's (`connector.errors`) and Click's. Nothing here prints; `printing` does.
+The errors are those of the language (`connector.errors`) and of Click. Nothing here prints; `printing` does.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ EXIT_CODES: Mapping[type[BaseException], int] = {
     TransportError: 7,
     click.Abort: 130,
     KeyboardInterrupt: 130,
-    #: What a shell says of a program that SIGPIPE ended (128 + 13).
+    #: The exit code that a shell reports for a program ended by SIGPIPE (128 + 13).
     BrokenPipeError: 141,
 }
 #: What the provider's own failures (5xx) exit with.

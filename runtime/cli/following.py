@@ -1,6 +1,6 @@
-"""Answers that come piece by piece, on their way to a screen, a pipe or a file.
+"""Writes answers that arrive piece by piece to a screen, a pipe or a file.
 
-Each piece is passed on as it comes and then forgotten, so an answer may be longer than memory.
+Each piece is passed on as it arrives and then dropped, so an answer may be larger than memory.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ async def print_bytes(runtime: Runtime, connection: str, operation: AnyOperation
 async def save_bytes(
     runtime: Runtime, connection: str, operation: AnyOperation, values: Mapping[str, Any], path: Path
 ) -> tuple[Result, int]:
-    """Writes a binary answer to a file as it comes; gives its result without the content, and how many bytes it had.
+    """Writes a binary answer to a file as it arrives; returns its result without the content, and its size in bytes.
 
     The file only takes its name when the answer is complete. Raises ConfigurationError where it cannot be written.
     """

@@ -1,8 +1,7 @@
-"""What every verb of the `connector` command shares: its options, its names that complete, how its failures end.
+"""What every command of `connector` shares: its options, the completion of names, and how failures end.
 
-`Verbs.main` is the one place where an exception becomes words and an exit code. What single verbs do is in `cli`,
-`calling`, `inspecting` and `connections`. As there, whatever is not needed to read a command line is imported where it
-is used.
+`CommandGroup.main` is the one place where an exception becomes text and an exit code. Anything that is not needed to
+read a command line is imported where it is used.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ PROGRAM = "connector"
 
 @dataclass(slots=True)
 class GlobalOptions:
-    """What the options say that stand before or after any verb."""
+    """The values of the options that may stand before or after any command."""
 
     definitions: list[Path] = field(default_factory=list)
     json: bool = False
@@ -56,7 +55,7 @@ def _choose_json(ctx: click.Context, _: click.Parameter, value: bool) -> None:  
 
 
 def _everywhere() -> list[click.Parameter]:
-    """The options of every verb; they tell the context, not the verb."""
+    """Returns the options of every command; their values go to the context, not to the command."""
     return [
         click.Option(
             ["--definitions"],
@@ -78,7 +77,7 @@ def _everywhere() -> list[click.Parameter]:
 
 
 class Command(click.Command):
-    """A command that knows the options of every verb."""
+    """A command with the options that every command has."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -103,7 +102,7 @@ def _noticing_readers() -> Iterator[None]:
 
 
 class CommandGroup(click.Group):
-    """The group of all verbs. Its `main` is the one place where failures become words and exit codes."""
+    """The group of all commands. Its `main` is the one place where failures become text and exit codes."""
 
     command_class = Command
 
@@ -142,7 +141,7 @@ class CommandGroup(click.Group):
             except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, it becomes an exit code
                 if isinstance(error, OSError) and _is_of_stdout(error):
                     return _leave(_end_unwritten(error), standalone_mode=standalone_mode)
-                # Asked of the words themselves, since a command line that cannot be read has no options yet.
+                # Looked up in the words themselves, since a command line that cannot be read has no options yet.
                 code = _report(error, as_json="--json" in words[: words.index("--") if "--" in words else None])
                 sys.stdout.flush()
         except (ReaderGone, BrokenPipeError):
@@ -191,7 +190,7 @@ def _end_unwritten(error: OSError) -> int:
 
 
 def _report(error: BaseException, *, as_json: bool) -> int:
-    """Says what failed, on stderr and, `as_json`, as one document on stdout; returns the exit code."""
+    """Reports a failure on stderr and, with `as_json`, as one document on stdout; returns the exit code."""
     if isinstance(error, click.ClickException) and not as_json:
         error.show()
         return 2

@@ -1,7 +1,7 @@
-"""The inputs of a call as they are written on a command line: `name=text`, `name:=json`, `name=@file`, `--inputs -`.
+"""The inputs of a call as a command line has them: `name=text`, `name:=json`, `name=@file`, `--inputs -`.
 
-Here words become values by name, with the declared types only asked where the spelling depends on them (a File gets
-a path, an Array gathers what is repeated). Whether a value is right for its input is the language's to say.
+Words become values by name. Declared types are only used where the spelling depends on them: a File takes a path, and
+an Array collects repeated values. The language checks whether a value fits its input.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Item:
 
     @classmethod
     def from_text(cls, word: str) -> Item:
-        """The word split at its first `=`; raises ValueError for a word that is no item.
+        """Returns the word split at its first `=`; raises ValueError for a word without one.
 
         >>> Item.from_text("content=a=b")
         Item(name='content', kind='text', text='a=b')
@@ -96,7 +96,7 @@ def gather_inputs(
 
 
 def read_json(text: str) -> Any:
-    """The text as JSON in which no key stands twice; raises ValueError with a sentence that does not repeat it."""
+    """Returns the text as JSON without duplicate keys; raises ValueError, which does not repeat the text."""
 
     def pairs(members: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(members)
@@ -120,14 +120,14 @@ def read_json(text: str) -> Any:
 
 def _decode(content: bytes) -> str:
     try:
-        # Windows editors put a byte order mark in front, which nobody means to send.
+        # Windows editors put a byte order mark in front, which is never meant to be sent.
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError("what is in the file is not UTF-8 text") from None
 
 
 def _check_readable(path: Path) -> None:
-    """Raises ValueError for a path that is no file that can be read; its content is read when it is sent."""
+    """Raises ValueError for a path that is not a readable file; its content is read when it is sent."""
     try:
         with path.open("rb"):
             return

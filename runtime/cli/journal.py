@@ -1,6 +1,6 @@
-"""The verbs `connector journal …`: what an operator does with the journal beside running it.
+"""The commands `connector journal …`, which operators use in addition to `serve`.
 
-As in `cli`, what a verb needs is imported by the verb.
+What a command needs is imported by the command.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def migrate(everywhere: GlobalOptions) -> None:
     from runtime.cli.remote import is_running
     from runtime.journal.storage.migrations import HEAD
 
-    # The tables of a server that runs are of its version, and a file of its own is nobody else's to change.
+    # A running server has tables of its own version, and no other process may change its file.
     running = is_running(everywhere.settings())
 
     async def run() -> str | None:

@@ -1,9 +1,8 @@
-"""What a command shows: JSON documents and tables on stdout, everything else (warnings, notes, failures) on stderr.
+"""Writes what a command shows: JSON and tables to stdout, everything else (warnings, notes, failures) to stderr.
 
-On a terminal tables are fitted to its width; into a file or a pipe every value is written whole, and rows are as long
-as they need to be. What a provider or a definition wrote is shown as text: control characters, which a terminal would
-obey, are written as escapes. Colours stay away from files, pipes and `NO_COLOR`. Rich takes 60 ms to import, so only
-what draws with it does.
+On a terminal, tables fit its width; in a file or a pipe every value is written whole. Text from providers and
+definitions is shown as text: control characters, which a terminal would obey, are written as escapes. Files, pipes and
+`NO_COLOR` receive no colours. Rich takes 60 ms to import, so only what draws with it imports it.
 """
 
 from __future__ import annotations
@@ -170,7 +169,7 @@ def print_problems(problems: Iterable[Problem]) -> None:
 
 
 def print_failure(lines: Iterable[tuple[str, str]]) -> None:
-    """What `failures.describe_failure` says, on stderr."""
+    """Writes the text of `failures.describe_failure` to stderr."""
     for margin, text in lines:
         say(margin, text)
 
@@ -193,9 +192,9 @@ def progress(text: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def progress_bar(text: str) -> Iterator[Callable[[int, int | None], None]]:
-    """Shows on stderr how much is done of how much (None where nobody knows), if stderr is a terminal.
+    """Shows progress on stderr (done, and total or None if unknown), if stderr is a terminal.
 
-    It gives the function that is told both.
+    Yields the function that takes both numbers.
     """
     if not sys.stderr.isatty():
         yield lambda _done, _total: None
@@ -239,7 +238,7 @@ def clean(text: str) -> str:
 def http_text(request: Request) -> str:
     """The request as an HTTP message, its whole URL in the first line (RFC 9112, section 3.2.2).
 
-    A body that is no text is named by its length.
+    A body that is not text is shown by its length.
     """
     head = [
         f"{request.method} {request.url} HTTP/1.1",
@@ -271,7 +270,7 @@ def curl_text(request: Request) -> str:
 
 
 def _pipe(body: bytes | Stream) -> str:
-    """What writes a body that is no text to stdout, piece by piece; an iterator cannot be written."""
+    """Writes a body that is not text to stdout, piece by piece; an iterator cannot be written."""
     pieces = body.pieces if isinstance(body, Stream) else (body,)
     commands = []
     for piece in pieces:
@@ -335,7 +334,7 @@ def _write(stream: TextIO, text: str, kind: str, marked: str) -> None:
 def _console(stream: TextIO, width: int | None = None) -> Console:
     from rich.console import Console
 
-    # NO_COLOR asks for no colour; with no colour system there is no other escape sequence either.
+    # NO_COLOR requests no colour; with no colour system there is no other escape sequence either.
     colours: Any = None if os.environ.get("NO_COLOR") else "auto"
     return Console(file=stream, width=width, color_system=colours, highlight=False, markup=False, emoji=False)
 

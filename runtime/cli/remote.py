@@ -1,10 +1,10 @@
-"""The HTTP interface that commands use: that of the running server, or else of this very process.
+"""The HTTP interface that commands use: that of the running server, or of this process if no server runs.
 
-A journal in a file belongs to one process, so a command turns to the server of its home if one runs, and otherwise
-opens the journal itself and uses the same routes without a socket. So every command is written once.
+A journal in a file belongs to one process. A command therefore uses the server of its home if one runs; otherwise it
+opens the journal itself and uses the same routes without a socket, so every command is written once.
 
-A server gets the admin token only after it has proved, on the same connection, that it is the one that the home
-announces; anything else that listens on its port is as good as no server.
+A server receives the admin token only after it has proved, on the same connection, that it is the announced server of
+the home; any other program on that port counts as no server.
 """
 
 from __future__ import annotations

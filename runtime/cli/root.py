@@ -1,8 +1,8 @@
-"""The `connector` command: the group of all its verbs, and those of them that are about the command itself.
+"""The `connector` command: the group of all commands, and the commands about the program itself.
 
-A verb gathers what it needs, asks, and hands the answer to `printing`; what all verbs share is in `verbs`, and a family
-of verbs has a module of its own. Started for `--help` or a completion, the command must be quick, so whatever is not
-needed to read a command line is imported by the verb that uses it.
+A command collects its inputs, calls the runtime, and passes the answer to `printing`; `group` has what all commands
+share, and each family of commands has a module. `--help` and completion have to be quick, so anything that is not
+needed to read a command line is imported by the command that uses it.
 """
 
 from __future__ import annotations

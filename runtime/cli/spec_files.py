@@ -1,7 +1,7 @@
-"""Specifications and the folders made from them: read from a file or a URL, written so that hand edits are kept.
+"""Specifications and the folders made from them: read from a file or a URL, written so that manual edits are kept.
 
-What a specification means is the language's to say (`connector.openapi.importer`). A folder that an import wrote is the
-import's, but for `overlay.json`, which it never touches: corrections by hand live there.
+`connector.openapi.importer` interprets a specification. A folder that an import has written belongs to the import,
+except for `overlay.json`, which holds manual corrections and is never changed.
 """
 
 from __future__ import annotations

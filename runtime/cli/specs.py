@@ -1,7 +1,7 @@
-"""The verbs `connector import` and `connector export`: from a specification to a connector, and from one to others.
+"""The commands `connector import` and `connector export`: from a specification to a connector, and back.
 
-What is read and written is `specs`', what it means is the language's; here is what is asked and what is shown. As in
-`cli`, what a verb needs is imported by the verb.
+`spec_files` reads and writes the files, and the language interprets them; this module has options and output. What a
+command needs is imported by the command.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The verbs `connector subscriptions` and `connector deliveries`: who gets events, and what became of each.
+"""The commands `connector subscriptions` and `connector deliveries`: who receives events, and with what outcome.
 
-As in `cli`, what a verb needs is imported by the verb. Verbs that change something ask the HTTP interface (`remote`),
-so they do and say the same whether a server runs or not; those that look open the journal beside whoever uses it.
+Commands that change something use the HTTP interface (`remote`), so they behave the same whether a server runs or not;
+those that only read open the journal next to the process that uses it. What a command needs is imported by the command.
 """
 
 from __future__ import annotations

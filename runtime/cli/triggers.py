@@ -1,6 +1,6 @@
-"""The verbs `connector triggers` and `connector automations`: what makes events, and what is done when one comes.
+"""The commands `connector triggers` and `connector automations`: what makes events, and what each event starts.
 
-As in `cli`, what a verb needs is imported by the verb.
+What a command needs is imported by the command.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which connectors there are: the shipped ones, then those of the operator's folders, each read when first asked for.
+"""Which connectors there are: the shipped ones, then those of the operator's folders, each read when first needed for.
 
 A connector is a file `<handle>.json` or a folder `<handle>/` as language rule 22 lays it out. Files are read and
 handed to the language; what they mean is its business. A handle that stands in a later folder replaces the earlier
@@ -157,7 +157,7 @@ def _read_shipped(place: Path, handle: str) -> Connector:
 
 
 def shipped_definitions() -> Path:
-    """The folder of the connectors that come with the product: inside the wheel, or beside the source."""
+    """The folder of the connectors that come with the product: inside the wheel, or next to the source."""
     inside = Path(__file__).parents[1] / "definitions"
     return inside if inside.is_dir() else Path(__file__).parents[2] / "definitions"
 
@@ -183,7 +183,7 @@ def find_problems_in(path: Path) -> list[Problem]:
 
 
 def read_examples(place: Path) -> dict[str, Any]:
-    """The recorded answers beside a definition, by operation id; raises InvalidDefinition for one that is not JSON."""
+    """The recorded answers next to a definition, by operation id; raises InvalidDefinition for one that is not JSON."""
     return {name: document.value for name, document in _example_documents(place).items()}
 
 

@@ -21,7 +21,7 @@ SECRET, BASE_URL = "CONNECTOR_SECRET", "CONNECTOR_BASE_URL"
 #: Values that every connection may have, whatever its definition declares: they say how its messages are verified, and
 #: whether those without an id collapse.
 INBOUND: Mapping[str, Kind] = {"webhookSecret": "secret", "unsigned": "value", "dedupe": "value"}
-#: What tells messages without an id apart: nothing, so that each is an event, or their bodies.
+#: What distinguishes messages without an id: nothing, so that each is an event, or their bodies.
 DEDUPES = ("none", "body")
 #: What a connection of a connector may be called.
 NAME = r"[A-Za-z0-9_.-]{1,64}"
@@ -127,7 +127,7 @@ def read_variable(
         other = ConnectionName.parse(each)
         begins = f"{prefix}__{environment_name(other.handle)}"
         shared = other.handle != own.handle and (variable == begins or variable.startswith(f"{begins}__"))
-        # The connections of one connector are told apart by their names.
+        # The connections of one connector are distinguished by their names.
         same_name = environment_name(other.name) == environment_name(own.name)
         if shared or (other.handle == own.handle and other.name != own.name and same_name):
             raise _shared(variable, connection, each)

@@ -153,5 +153,5 @@ class Keys:
 
 
 def _refused(error: Exception) -> ConfigurationError:
-    # Nobody knows what the words of a backend quote.
+    # The words of a backend may quote anything.
     return ConfigurationError(f"the keyring of the system refused: {type(error).__name__}", hint=HOW_TO)

@@ -66,7 +66,7 @@ class Loopback:
         return f"http://127.0.0.1:{self._port}{PATH}"
 
     async def code(self) -> str:
-        """The code; raises NeedsReauthorization if it was refused, or if nobody came in time."""
+        """The code; raises NeedsReauthorization if it was refused, or if it did not arrive in time."""
         try:
             async with asyncio.timeout(self._patience):
                 return await self._code
@@ -88,7 +88,7 @@ class Loopback:
         with contextlib.suppress(OSError):
             await writer.wait_closed()
         self._open.discard(writer)
-        # The page comes first: whoever waits for the code stops this server.
+        # The page comes first: the task that waits for the code stops this server.
         if finish is not None and not self._code.done():
             finish()
 

@@ -32,13 +32,13 @@ class Plugin:
     table: str
     name: str
     distribution: str
-    #: Where the row is, as the entry point says: `package.module:name`.
+    #: Where the row is, as in the entry point: `package.module:name`.
     value: str
 
 
 def find_plugins() -> list[tuple[Plugin, EntryPoint]]:
     """The plug-ins that are installed, without importing them."""
-    # 25 ms to import, and only whoever reads a definition needs it.
+    # 25 ms to import, and only reading a definition needs it.
     import importlib.metadata
 
     found = []

@@ -35,7 +35,7 @@ _PATHS = ("cas", "certs")
 STORE_NAME = "secrets.json"
 #: The file of the journal, in `home`.
 JOURNAL_NAME = "journal.db"
-#: What the journal keeps unless told: days, and events.
+#: What the journal keeps by default: days, and events.
 KEEP_DAYS = 30.0
 KEEP_EVENTS = 10_000_000
 
@@ -82,7 +82,7 @@ class Limits:
 class Settings:
     """Where definitions, state and secrets are, which origins the operator named, and what a call may take."""
 
-    #: Folders of connectors, or of one connector, beside the shipped ones.
+    #: Folders of connectors, or of one connector, in addition to the shipped ones.
     definitions: tuple[Path, ...] = ()
     #: Base URLs by connection (`mistral-ai` or `mistral-ai:team-b`), in place of the definitions' own.
     base_urls: Mapping[str, str] = field(default_factory=dict)
@@ -111,7 +111,7 @@ class Settings:
     #: Origins of subscribers that may be internal, or plain http.
     subscriber_origins: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
-    #: What whoever uses the HTTP interface must show; None for nobody but this machine.
+    #: The token for the HTTP interface; None if only this machine may use it.
     admin_token: str | None = field(default=None, repr=False)
     #: Where providers reach us, such as `https://hooks.example.com`; empty if they do not say.
     public_url: str = ""

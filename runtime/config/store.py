@@ -82,7 +82,7 @@ class Store:
     ) -> None:
         """`path` is the file, which need not be there; nothing is read yet.
 
-        `clock` gives seconds since the epoch, `patience` are the seconds to wait for another writer.
+        `clock` returns seconds since the epoch, `patience` are the seconds to wait for another writer.
         """
         self.path = path
         self._keys = keys
@@ -127,7 +127,7 @@ class Store:
                 self._save(prepared)
 
     def write(self, connection: str, values: Mapping[str, Any], *, origin: str, kinds: Mapping[str, Kind]) -> None:
-        """Stores values of one connection, all or none; `kinds` says what each is.
+        """Stores values of one connection, all or none; `kinds` has the kind of each.
 
         Raises ConfigurationError without a key, and without the keys of what is there already: a mistyped key must not
         begin a second life beside the first.
@@ -145,7 +145,7 @@ class Store:
             self._save(replace(document, entries={**document.entries, **{entry.place: entry for entry in made}}))
 
     def remove(self, connection: str, name: str | None = None) -> list[Entry]:
-        """Removes one value of a connection, or everything of it; gives what was removed. Needs no key."""
+        """Removes one value of a connection, or everything of it; returns what was removed. Needs no key."""
         with self._locked():
             document = self._document()
             kept, gone = {}, []
@@ -159,7 +159,7 @@ class Store:
         return gone
 
     def rotate(self) -> int:
-        """Encrypts everything with another key; gives how many entries that were. A kill leaves all old or all new.
+        """Encrypts everything with another key; returns how many entries there are. A kill leaves all old or all new.
 
         The new key is `CONNECTOR_KEY`; without it one is made and kept in the keyring, and the old one is removed from
         there. After a kill the next rotation goes on where this one ended (hazard K13).
@@ -266,7 +266,7 @@ class Store:
         }
         beside = self.path.with_name(self.path.name + ".new")
         try:
-            # What a killed writer left; whoever holds the lock is the only writer.
+            # What a killed writer left; the holder of the lock is the only writer.
             beside.unlink(missing_ok=True)
             handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(handle, "w", encoding="utf-8") as file:

@@ -141,7 +141,7 @@ class Vault:
     def connections(self) -> set[str]:
         """The connections that something was given for in Python, in the file or in the store.
 
-        A variable tells the value that it sets, but not how its connection is spelt.
+        A variable shows which value it sets, but not how its connection is spelt.
         """
         stored = set() if self._store is None else {entry.connection for entry in self._store.entries()}
         return {*self._given, *self._filed, *self._provided, *stored}
@@ -157,7 +157,7 @@ class Vault:
         return name in self._filed.get(connection, {}) or self._stored(connection, name) is not None
 
     def bind(self, connection: str, names: Iterable[str], origin: str) -> None:
-        """Says where the named values of a connection lead (`destination`); an empty origin leads nowhere.
+        """Records where the named values of a connection lead (`destination`); an empty origin leads nowhere.
 
         Raises OriginChanged if one of them is a stored secret that was entered for another origin (hazard T42): the
         definition changed its base URL, another definition took its handle, or the operator named another base URL.
@@ -259,7 +259,7 @@ def destination(config: Config) -> str:
         return config.origin
     try:
         token_origin = origin_of(render_url(client.token_url, client.open(config.values)))
-    except (Unrenderable, ValueError):  # it is not set yet, or cannot be used; then no token is asked for
+    except (Unrenderable, ValueError):  # it is not set yet, or cannot be used; then no token is requested
         return config.origin
     return config.origin if token_origin == config.origin else f"{config.origin} and {token_origin}"
 
@@ -292,7 +292,7 @@ def check_names(service: Service, connection: str, names: Iterable[str]) -> None
 def enter_values(
     service: Service, connection: str, values: Mapping[str, Any], settings: Settings, vault: Vault, store: Store
 ) -> str:
-    """Checks the values of a connection and stores them, all or none; gives the origin that they are bound to.
+    """Checks the values of a connection and stores all or none of them; returns the origin that they are bound to.
 
     Raises InputError for names and values that the service does not take, MissingCredentials while a part of the base
     URL is missing, since a secret is bound to an origin.

@@ -24,7 +24,7 @@ class OwnCalls:
     def events(
         self, connector: Connector, connection: str, operation: str, result: Result, now: float
     ) -> Sequence[NewEvent]:
-        """The events that a successful call tells; `now` is seconds since the epoch."""
+        """Returns the events of a successful call; `now` is seconds since the epoch."""
         webhooks = self._find(connector).get(operation, ())
         if not webhooks or not result.ok:
             return ()

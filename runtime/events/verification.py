@@ -16,7 +16,7 @@ from runtime.config.connections import DEDUPES
 from runtime.config.files import create_file, make_home
 from runtime.config.vault import Vault
 
-#: The values of a connection: how its messages are verified, and how messages without an id are told apart.
+#: The values of a connection: how its messages are verified, and how messages without an id are distinguished.
 SECRET, UNSIGNED, DEDUPE = "webhookSecret", "unsigned", "dedupe"
 #: Seconds for which the values of a connection are not read again.
 _FRESH = 5.0

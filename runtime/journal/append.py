@@ -32,7 +32,7 @@ from runtime.journal.queries import from_run, to_subscription
 from runtime.journal.storage.statements import Prepared, among, listed, prepare_insert, upsert
 from runtime.journal.storage.tables import CHECKPOINTS, COUNTERS, EVENTS, RUNS, SIGHTINGS, SUBSCRIPTIONS, to_json
 
-#: Says which automations run on an event: one pending run for each.
+#: Returns the automations that run on an event: one pending run for each.
 Planner = Callable[[StoredEvent], Iterable[Run]]
 
 
@@ -50,7 +50,7 @@ _ONLY = COUNTERS.c.id == text("1")
 _COUNT = Prepared(select(COUNTERS.c.events, COUNTERS.c.subscriptions).where(_ONLY).with_for_update())
 _FORWARD = update(COUNTERS).where(_ONLY).values(events=bindparam("to"), at=bindparam("now"))
 _ADVANCE = Prepared(_FORWARD)
-#: The same on PostgreSQL, where other processes follow the journal: the commit tells them, once for all of a group.
+#: The same on PostgreSQL, where other processes follow the journal: the commit notifies them, once for all of a group.
 _ADVANCE_AND_TELL = Prepared(_FORWARD.returning(text(f"pg_notify('{CHANNEL}', '')")))
 _KNOWN = Prepared(select(EVENTS.c.id, EVENTS.c.seq, EVENTS.c.digest).where(among(EVENTS.c.id, bindparam("ids"))))
 _INSERT = prepare_insert(EVENTS, EVENTS.c.keys())
@@ -67,8 +67,8 @@ class Appending:
         self.planners: list[Planner] = []
 
     def append(self, connection: Connection, appends: Sequence[Append]) -> list[Outcome]:
-        """Does several appends at once; gives for each the list of Appended."""
-        # Whoever appends has this row to itself until the commit, so the order of numbers is the order of commits.
+        """Does several appends at once; returns a list of Appended for each."""
+        # An append has this row to itself until the commit, so the order of numbers is the order of commits.
         ((seq, version),) = _COUNT.rows(connection)
         known = self._known(connection, appends)
         rows: list[tuple[Any, ...]] = []
@@ -97,7 +97,7 @@ class Appending:
         self._remember(connection, appends)
         if work:
             self._dispatcher.enqueue(connection, work)
-        # Whoever wakes the dispatcher does it once for all.
+        # The dispatcher is woken once for all of them.
         return [(answer, work if index == 0 else ()) for index, answer in enumerate(answers)]
 
     def _known(self, connection: Connection, appends: Sequence[Append]) -> dict[str, tuple[int, bytes]]:
@@ -106,7 +106,7 @@ class Appending:
         return {id: (seq, bytes(digest)) for id, seq, digest in rows}
 
     def _deliver(self, connection: Connection, stored: Sequence[tuple[int, str, NewEvent]], version: int) -> list[Work]:
-        """Makes the deliveries of new events; gives the work of those that are next in line."""
+        """Makes the deliveries of new events; returns the work of those that are next in order."""
         if self._subscriptions[0] != version:
             enabled = connection.execute(select(SUBSCRIPTIONS).where(SUBSCRIPTIONS.c.state == "enabled"))
             self._subscriptions = version, [to_subscription(row) for row in enabled]
@@ -152,7 +152,7 @@ class Appending:
 
 
 def identify(new: NewEvent) -> tuple[str, NewEvent, bytes]:
-    """The event with its id, and what tells whether two arrivals of it say the same.
+    """The event with its id, and the digest by which two arrivals are compared.
 
     That is a digest of the bytes as they came, or of the fields where there are none.
     """

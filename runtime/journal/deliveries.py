@@ -53,7 +53,7 @@ class DeliveryWrites:
         self._now = now
 
     def record(self, connection: Connection, given: Sequence[Recorded], *, appends: bool) -> list[Outcome]:
-        """Records attempts; `appends` says that events are appended after it. Raises NotInJournal."""
+        """Records attempts; `appends` is True if events are appended after it. Raises NotInJournal."""
         found = _FIND.rows(connection, listed(connection, (each[0] for each in given)))
         rows: dict[str, tuple[str, Any]] = {id: (to, key and json.loads(key)) for id, to, key in found}
         if missing := [each[0] for each in given if each[0] not in rows]:
@@ -61,8 +61,8 @@ class DeliveryWrites:
         ended = [id for id, _, _, due, _ in given if due is None]
         keys = {rows[id] for id in ended if rows[id][1] is not None}
         if keys or appends:
-            # As everybody takes it before the rows of deliveries, nobody waits for anybody in a circle. And nobody may
-            # append between the look for the next one and the commit: it would be in nobody's line.
+            # Every transaction takes it before rows of deliveries, so none waits for another in a circle. And none may
+            # append between the query for the next one and the commit: that delivery would never be enqueued.
             _lock(connection)
         now = self._now()
         _RECORD.run(
@@ -83,7 +83,7 @@ class DeliveryWrites:
         return [(None, work if index == 0 else ()) for index in range(len(given))]
 
     def _next_in_line(self, connection: Connection, keys: set[tuple[str, str]]) -> list[Work]:
-        """Puts in line what waited for the delivery before it."""
+        """Enqueues what waited for the delivery before it."""
         heads = [(find_head(connection, subscription, key), subscription) for subscription, key in keys]
         work = [Work("delivery", id, self._now(), subscription) for id, subscription in heads if id is not None]
         self._dispatcher.enqueue(connection, work, replace=False)
@@ -94,7 +94,7 @@ class DeliveryWrites:
         connection: Connection,
         given: Sequence[tuple[Sequence[StoredEvent], Subscription | None, DeliveryState | None]],
     ) -> list[Outcome]:
-        """Replays events, (events, only this subscription, only in this state) each; says how many deliveries."""
+        """Replays events, (events, only this subscription, only in this state) each; returns how many deliveries."""
         _lock(connection)
         outcomes: list[Outcome] = []
         table, now = DELIVERIES.c, self._now()
@@ -126,7 +126,7 @@ class DeliveryWrites:
         return outcomes
 
     def remove(self, connection: Connection, id: str) -> None:
-        """Removes a subscription, and gives up what is on its way to it; raises NotInJournal."""
+        """Removes a subscription, and marks its pending deliveries as dead; raises NotInJournal."""
         table = DELIVERIES.c
         gone = connection.execute(delete(SUBSCRIPTIONS).where(SUBSCRIPTIONS.c.id == id)).rowcount
         if not gone:
@@ -164,7 +164,7 @@ def delivery_row(subscription: Subscription, event_id: str, event: Event, now: f
 
 
 def add_deliveries(connection: Connection, rows: Sequence[dict[str, Any]]) -> list[Work]:
-    """Inserts deliveries; gives the work of those that are next in line."""
+    """Inserts deliveries; returns the work of those that are next in order."""
     if not rows:
         return []
     _INSERT.run(

@@ -1,7 +1,7 @@
 """Who does what when: work that is due is handed to a handler, one at a time for each unit, again if it was not done.
 
 `Dispatcher` is the interface; `Embedded` is the one of a single process, over the journal's own `work` table;
-`pgqueue` has PgQueuer's. Work is put in line in the transaction of whatever makes it necessary.
+`pgqueue` has PgQueuer's. Work is enqueued in the transaction that makes it necessary.
 What the work is, its handlers know: a handler is given an id, and records in the journal what became of it and when it
 is due next.
 """
@@ -36,14 +36,14 @@ LANE_LIMIT = 32
 PAUSE = 5.0
 #: Seconds for what is cut off to tidy up.
 _TIDYING = 5.0
-#: Seconds between two looks at the table, if nobody says that there is something new.
+#: Seconds between two queries of the table without a notification.
 _LOOK = 1.0
 #: Seconds ahead that anything is due at most: somewhat more than the longest pause between two attempts, 24 hours.
 FARTHEST = 30 * 3600.0
 #: Seconds by which clocks differ without anything being wrong with them.
 _STEP = 60.0
 
-#: Work put in line, with what is there already left as it is, or moved; and taken out again.
+#: Statements that enqueue work (existing work stays, or is moved), and that remove it.
 PUT, PUT_OR_MOVE = prepare_upsert(WORK, replace=False), prepare_upsert(WORK)
 TAKE_OUT = Prepared(delete(WORK).where(WORK.c.kind == bindparam("of"), among(WORK.c.id, bindparam("ids"))))
 _DUE = Prepared(text("SELECT id, due FROM work WHERE kind = :kind AND lane = :lane ORDER BY due LIMIT :most"))
@@ -59,10 +59,10 @@ class Dispatcher(Protocol):
         """
 
     def finish(self, connection: Connection, kind: WorkKind, ids: Sequence[str]) -> None:
-        """Takes units out of the line, within the transaction."""
+        """Removes units from the queue, within the transaction."""
 
     def wake(self, work: Sequence[Work]) -> None:
-        """Says that this work is in line now: its transaction was committed."""
+        """Reports work that is enqueued now: its transaction was committed."""
 
     async def run(self, handlers: Mapping[WorkKind, Handler], *, concurrency: int = 64, grace: float = 0.0) -> None:
         """Hands out what is due of the kinds that have a handler, until cancelled.
@@ -169,7 +169,7 @@ class DispatchLoop:
             self._lanes[lane] = min(due, self._lanes.get(lane, due))
 
     async def _hand_out(self) -> int:
-        """Starts handlers of what is due; gives how many."""
+        """Starts handlers of what is due; returns how many."""
         now = self._now()
         self._paused = {unit: until for unit, until in self._paused.items() if until > now}
         asked = [
@@ -180,7 +180,7 @@ class DispatchLoop:
         if not asked:
             return 0
         for lane, _, _ in asked:
-            # What is put in line from here on says so itself.
+            # What is enqueued from here on reports itself.
             self._lanes[lane] = float("inf")
         self._ended.clear()
         found = await self._insist(self._database.read, lambda connection: _find_due(connection, asked, now))
@@ -264,7 +264,7 @@ def _find_lanes(connection: Connection) -> list[tuple[WorkKind, str, float, floa
 
 
 def _is_late(connection: Connection, lanes: Sequence[tuple[WorkKind, str, float, float]], now: float) -> bool:
-    """Whether the clock went back while nobody was there, so that what is due would wait for too long (hazard C1)."""
+    """True if the clock went back while no process ran, so that due work would wait for too long (hazard C1)."""
     written = connection.scalar(select(COUNTERS.c.at)) or 0.0
     return written > now + _STEP or any(last > now + FARTHEST for _, _, _, last in lanes)
 
@@ -286,7 +286,7 @@ def _find_due(
     for lane, wanted, at_work in asked:
         limit = wanted + at_work + 1
         rows = _DUE.rows(connection, *lane, limit)
-        # The one beyond what is wanted, or the first that is not due yet, says when to look again.
+        # The unit after the last wanted one, or the first that is not due yet, determines the next query.
         count = next((index for index, (_, due) in enumerate(rows) if due > now), len(rows))
         count = min(count, limit - 1)
         found.append(_Found(lane, rows[:count], rows[count][1] if count < len(rows) else float("inf")))

@@ -99,7 +99,7 @@ class Appended(NamedTuple):
     seq: int
     #: False for a duplicate.
     created: bool
-    #: True for a duplicate that says something else than the event that is kept (hazard T64).
+    #: True for a duplicate with another content than the stored event (hazard T64).
     conflict: bool = False
 
 
@@ -132,7 +132,7 @@ class Sighting:
 class Work:
     """One unit of work for a dispatcher: handled when `due`, by one handler at a time.
 
-    Work of one `lane` shares a limit, so that a slow subscriber holds up nobody else.
+    Work of one `lane` shares a limit, so that a slow subscriber delays no other.
     """
 
     kind: WorkKind
@@ -143,7 +143,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which events a subscription wants; what is empty is not asked."""
+    """The events that a subscription receives; an empty member matches all."""
 
     #: `mistral-ai` or `mistral-ai:team-b`: that connection and no other, since connections are tenants.
     connection: str = ""
@@ -195,7 +195,7 @@ class Delivery:
     event_id: str
     subscription: str
     state: DeliveryState
-    #: How many attempts were made since it was last put in line.
+    #: How many attempts were made since it was last enqueued.
     attempts: int
     #: When the next attempt is due; None if there is none.
     due: float | None

@@ -97,7 +97,7 @@ class Journal:
         self.space = Space(database.path, usage) if database.path is not None else None
         self._wall = wall
         self._skewed = False
-        #: Tells who follows that there are new events.
+        #: Notifies followers of new events.
         self.news = Notifier(database.dsn if isinstance(database, PostgreSQL) else None)
         #: What hands out the work that is in line here.
         self.dispatcher = dispatcher
@@ -115,7 +115,7 @@ class Journal:
     ) -> Self:
         """The journal of a URL: `sqlite:///path`, `sqlite://` (in memory), `postgresql://…`.
 
-        `clock` gives seconds since the epoch, for due times and for when an event was received; without one due times
+        `clock` returns seconds since the epoch, for due times and for when an event was received; without one due times
         follow a steady clock. `read_only` looks at a SQLite file beside the process that has it open. `usage`
         gives the size of a disk. Raises ConfigurationError.
         """
@@ -135,7 +135,7 @@ class Journal:
         await self.close()
 
     async def close(self) -> None:
-        """Commits what was asked for, and lets go of the database."""
+        """Commits what is pending, and closes the database."""
         await self.news.close()
         await self._commits.close()
         await self.database.close()
@@ -155,7 +155,7 @@ class Journal:
         sightings: Sightings | None = None,
         then: Sequence[Work] = (),
     ) -> list[Appended]:
-        """Keeps events, and all that follows from them, in one durable commit; says of each what became of it.
+        """Keeps events, and all that follows from them, in one durable commit; returns the outcome of each.
 
         That is: the deliveries of the subscriptions that want it, the runs of automations and the work of both. The
         checkpoint, the sightings and the work of `then` belong to the same commit. Duplicates collapse. Raises
@@ -226,7 +226,7 @@ class Journal:
         await self.write(write, work)
 
     async def unschedule(self, kind: WorkKind, ids: Sequence[str]) -> None:
-        """Takes work out of the line."""
+        """Removes work from the queue."""
 
         def write(connection: Connection, given: Sequence[Sequence[str]]) -> list[Outcome]:
             for each in given:
@@ -255,7 +255,7 @@ class Journal:
         )
 
     async def change_subscription(self, id: str, **state: Any) -> Subscription:
-        """Changes some attributes of a subscription; gives what it is now. Raises NotInJournal."""
+        """Changes some attributes of a subscription; returns the subscription. Raises NotInJournal."""
         changed = replace(await self.subscription(id), **state)
         row = {name: value for name, value in from_subscription(changed).items() if name in state}
         statement = update(SUBSCRIPTIONS).where(SUBSCRIPTIONS.c.id == id).values(row)
@@ -349,7 +349,7 @@ class Journal:
         until: float | None = None,
         state: DeliveryState | None = None,
     ) -> int:
-        """Replays events, all that fit what is asked: their deliveries are pending again, and due; gives how many.
+        """Replays events, all that fit what is asked: their deliveries are pending again, and due; returns how many.
 
         `state` replays only deliveries of that state, such as the dead. A named subscription gets the events that its
         filter wants also if they came before it. Raises NotInJournal for a subscription that is not there.
@@ -456,7 +456,7 @@ class Journal:
         return Removed(removed[0], removed[1], None, removed[2])
 
     async def back_up(self, target: Path) -> int:
-        """Writes a copy, as of one moment, while the journal is in use; gives its size in bytes.
+        """Writes a copy, as of one moment, while the journal is in use; returns its size in bytes.
 
         Raises ConfigurationError where there is a file already, and for a PostgreSQL.
         """
@@ -472,7 +472,7 @@ class Journal:
     # How it is done
 
     async def write(self, write: Write[A, Outcome], argument: A) -> Any:
-        """Commits a write with whatever else waits, and wakes who does the work that it gives; gives its result.
+        """Commits a write with whatever else waits, and wakes the dispatcher for its work; returns its result.
 
         Raises JournalUnavailable.
         """

@@ -11,27 +11,27 @@ import asyncio
 import contextlib
 from typing import Any, Final
 
-#: The channel of PostgreSQL's NOTIFY; a notification says nothing but that there are new events.
+#: The channel of PostgreSQL's NOTIFY; a notification only means that there are new events.
 CHANNEL: Final = "connector_events"
 #: What the listening connection is called among PostgreSQL's.
 NAME: Final = "connector news"
-#: Seconds between two looks while nobody would tell.
+#: Seconds between two queries without notifications.
 _LOOK: Final = 0.5
-#: Seconds between two looks while somebody tells: a connection may be dead without anybody knowing.
+#: Seconds between two queries with notifications: a connection may be dead without a sign of it.
 SELDOM: Final = 15.0
 #: Seconds before a lost connection is tried again.
 _PAUSE: Final = 1.0
 
 
 class Notifier:
-    """Tells everyone who waits that there are new events. It lives on the event loop that first waits."""
+    """Notifies all waiting tasks of new events. It lives on the event loop that first waits."""
 
     def __init__(self, dsn: str | None = None) -> None:
         """`dsn` is that of the PostgreSQL that other processes append to; without one there are no others."""
         self._dsn = dsn
         self._next = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        #: True while nothing can be new that is not told here.
+        #: True while every new event is reported here.
         self.listening = dsn is None
 
     def next(self) -> asyncio.Event:
@@ -39,7 +39,7 @@ class Notifier:
         return self._next
 
     def tell(self) -> None:
-        """Says that there are new events, or may be."""
+        """Reports that there are, or may be, new events."""
         told, self._next = self._next, asyncio.Event()
         told.set()
 
@@ -77,7 +77,7 @@ class Notifier:
         connection.add_termination_listener(lambda _: lost.set())
         await connection.add_listener(CHANNEL, lambda *_: self.tell())
         self.listening = not lost.is_set()
-        # What came before it listened was told to nobody.
+        # What came before it listened was not reported.
         self.tell()
         await lost.wait()
         self.listening = False

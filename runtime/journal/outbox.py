@@ -1,4 +1,4 @@
-"""Deliveries on their way: read in batches, hastened after an outage, buried with their endpoint.
+"""Deliveries on their way: read in batches, rescheduled after an outage, marked as dead with their endpoint.
 
 What an attempt brought is recorded by `Journal.record_attempt`; `delivery` decides what that is. Whoever asks for a
 delivery while others do is answered with them, from one look at the database.
@@ -22,7 +22,7 @@ from runtime.journal.queries import to_subscription
 from runtime.journal.storage.statements import Prepared, among, listed
 from runtime.journal.storage.tables import COUNTERS, DELIVERIES, EVENTS, SUBSCRIPTIONS
 
-#: Deliveries that one transaction hastens or buries, so that none takes for ever.
+#: Deliveries that one transaction reschedules or marks as dead, so that none takes too long.
 _STEP = 2000
 
 
@@ -37,7 +37,7 @@ class PendingDelivery:
 
 
 class Outbox:
-    """The deliveries of one journal, for whoever delivers them."""
+    """The deliveries of one journal, for the deliverer."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -68,7 +68,7 @@ class Outbox:
         version, known = self._known
         try:
             found, newer, rows = await self._journal.read(lambda connection: _read(connection, list(asked), version))
-        except Exception as error:  # noqa: BLE001 - it belongs to whoever asked
+        except Exception as error:  # noqa: BLE001 - it belongs to the caller
             for answer in asked.values():
                 if not answer.done():
                     answer.set_exception(error)
@@ -129,7 +129,7 @@ class Outbox:
         return outcomes
 
     async def remember(self, subscription: str, memory: Mapping[str, Any]) -> None:
-        """Keeps what delivery remembers of an endpoint; whoever appends need not know."""
+        """Stores what delivery knows of an endpoint; appending does not depend on it."""
         await self._journal.write(_remember, (subscription, memory))
 
 

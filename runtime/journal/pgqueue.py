@@ -50,7 +50,7 @@ _BATCH = 32
 _PROBE, _LOST_PROBES = 10.0, 3
 #: Seconds before the database is tried again, doubled up to the second number.
 _PAUSES = 0.25, 4.0
-#: Any number that nobody else takes a lock of in this database.
+#: A number for locks that no other program uses in this database.
 _LOCK = 7264114
 
 _LANES = text("""
@@ -139,7 +139,7 @@ class PgQueue:
         TAKE_OUT.rows(connection, kind, listed(connection, ids))
 
     def wake(self, work: Sequence[Work]) -> None:
-        """See Dispatcher. PostgreSQL itself tells the workers; what they cannot know yet is a new lane."""
+        """See Dispatcher. PostgreSQL notifies the workers itself; only a new lane is unknown to them."""
         if self._worker is not None:
             for each in work:
                 self._worker.register(each.kind, each.lane)
@@ -371,7 +371,7 @@ class _Locks:
             query, asked = self._waiting.popitem()
             try:
                 rows = await self._connection.fetch(query, [kind for kind, _ in asked], [id for _, id in asked])
-            except Exception as error:  # noqa: BLE001 - it belongs to whoever asked
+            except Exception as error:  # noqa: BLE001 - it belongs to the caller
                 self._fail(asked, error)
                 continue
             for kind, id, due, locked in rows:

@@ -34,14 +34,14 @@ from runtime.journal.storage.tables import (
 )
 
 R = TypeVar("R")
-#: Keys that one statement asks for; both databases have a limit on parameters.
+#: Keys in one statement; both databases have a limit on parameters.
 _MOST = 5000
 
 
 def find_row(
     connection: Connection, table: Table, columns: Sequence[Any], convert: Callable[[Any], R], kind: str, id: str
 ) -> R:
-    """The row of that id; raises NotInJournal, which says of what `kind` it is."""
+    """The row of that id; raises NotInJournal, which names its `kind`."""
     row = connection.execute(select(*columns).where(table.c.id == id)).one_or_none()
     if row is None:
         raise NotInJournal(kind, id)
@@ -77,7 +77,7 @@ def where(**chosen: tuple[Any, Any]) -> list[ColumnElement[bool]]:
 def events_where(
     *, connection: str | None, trigger: str | None, since: float | None, until: float | None
 ) -> list[ColumnElement[bool]]:
-    """Which events are asked for; times are when they were received."""
+    """The events that a query selects; times are when they were received."""
     chosen = where(connection=(EVENTS.c.connection, connection), trigger=(EVENTS.c.trigger, trigger))
     if since is not None:
         chosen.append(EVENTS.c.received >= since)

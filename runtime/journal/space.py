@@ -20,7 +20,7 @@ BALLAST = 16 * 1024 * 1024
 PART = 0.05
 ENOUGH = 1024 * 1024 * 1024
 
-#: Gives (bytes in all, bytes free) of the disk that a folder is on.
+#: Returns (bytes in all, bytes free) of the disk of a folder.
 Usage = Callable[[Path], tuple[int, int]]
 
 
@@ -66,7 +66,7 @@ class Space:
         self._enough_until = now + self.pause
 
     def release(self) -> bool:
-        """Gives the ballast back to the disk; False if that was done already."""
+        """Releases the ballast; returns False if that was done before."""
         try:
             self._ballast.unlink()
         except OSError:

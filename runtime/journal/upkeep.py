@@ -1,4 +1,4 @@
-"""What keeps a journal small and sound: old events removed in small steps, a backup, a look for damage.
+"""Keeps a journal small and sound: removes old events in small steps, makes backups, checks for damage.
 
 Each step is a transaction of its own, so nothing waits long and a kill leaves no half of one (hazard K13).
 """
@@ -102,7 +102,7 @@ def find_forgotten(connection: Connection) -> list[Forgotten]:
 
 
 def forget(connection: Connection, given: Sequence[Sequence[Forgotten]]) -> list[Outcome]:
-    """Removes sightings, unless they were noted anew meanwhile; gives how many."""
+    """Removes sightings, unless they were noted again meanwhile; returns how many."""
     outcomes: list[Outcome] = []
     for forgotten in given:
         keys: dict[tuple[str, float], list[str]] = {}
@@ -118,7 +118,7 @@ def forget(connection: Connection, given: Sequence[Sequence[Forgotten]]) -> list
 
 
 async def back_up(database: Database, target: Path) -> int:
-    """Writes a copy of a SQLite journal, as of one moment, while it is in use; gives its size in bytes.
+    """Writes a copy of a SQLite journal, as of one moment, while it is in use; returns its size in bytes.
 
     Raises ConfigurationError for a PostgreSQL, which has tools of its own, and for a file that is there already.
     """

@@ -331,7 +331,7 @@ class _Check:
                 yield Complaint((*where, name), "no such field", "extra_forbidden")
 
     def _chosen_key(self, key: Slot, node: ObjectNode, value: Mapping[str, Any]) -> str:
-        """The key that a slot stands for: what a sibling with the same slot says, else the first option there is."""
+        """The key that a slot stands for: that of a sibling with the same slot, else the first option."""
         options = self._keys(key)
         for sibling, child in node.members:
             if isinstance(child, (BareSlot, QuotedSlot)) and child.name == key.name and isinstance(sibling, str):

@@ -1,4 +1,4 @@
-"""What is wrong with a value that was sent: Complaint, and one text or JSON value beside what it should be.
+"""What is wrong with a value that was sent: Complaint, which compares a text or JSON value with the expected one.
 
 `expectations` walks a whole request along the templates of its operation and asks here. Everything is pure.
 """
@@ -27,7 +27,7 @@ Pairs = Sequence[tuple[str, str]]
 
 
 class Unreadable(ValueError):
-    """The body is not of the kind it says it is."""
+    """The body is not of its declared kind."""
 
 
 @dataclass(frozen=True, slots=True)

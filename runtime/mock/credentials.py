@@ -1,6 +1,6 @@
-"""Which credential a provider asks for: learned from the auth method itself, so a new one needs no word here.
+"""The credential that a provider requires: derived from the auth method itself, so a new method needs no change here.
 
-The mock asks for it and takes any that is well-formed. Everything here is pure.
+The mock requires it and accepts any that is well-formed. Everything here is pure.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Credential:
     in_query: bool = False
 
     def is_well_formed(self, headers: Headers, query: Pairs) -> bool:
-        """True if a credential stands there in the right form; whether it is the right one is not asked.
+        """True if there is a credential in the right form; whether it is the right one is not checked.
 
         Any scheme will do in place of Bearer, since a token may bring its own; Basic has to hold `user:password`.
         """
@@ -61,7 +61,7 @@ class Credential:
 def find_credentials(service: Service, auth: Auth) -> tuple[Credential, ...]:
     """Where the method puts its secrets, learned by letting it authenticate a sample request.
 
-    So a new method needs no word here. One that cannot work with samples (it signs with a real key, say) is taken to
+    So a new method needs no change here. One that cannot work with samples (it signs with a real key, say) is taken to
     end in a Bearer token, as all of those do. A header whose name only the connection knows is not asked for.
     """
     values = {

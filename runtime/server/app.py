@@ -66,7 +66,7 @@ _LOOK = 2.0
 _RELOAD = 1.0
 #: Seconds between two removals of what is old.
 _TIDY = 3600.0
-#: Seconds that deliveries, polls and steps which have begun may take after the server was told to stop (hazard K14).
+#: Seconds that deliveries, polls and steps which have begun may take after the order to stop (hazard K14).
 _GRACE = 5.0
 
 
@@ -142,7 +142,7 @@ class Lifespan:
                 await self.stop()
 
     async def ready(self) -> None:
-        """Starts before a request of an application whose lifespan nobody runs, such as one that is mounted.
+        """Starts before a request of an application whose lifespan does not run, such as a mounted application.
 
         Only the host's own `async with` shows then when it has to end.
         """
@@ -338,7 +338,7 @@ def _route_name(lifespan: Lifespan, path: bytes) -> str:
 
 
 async def _end(running: Sequence[asyncio.Task[None]], stopping: asyncio.Event) -> None:
-    """Ends the work as soon as the server is told to stop, while it still answers requests."""
+    """Ends the work as soon as the server receives the order to stop, while it still answers requests."""
     await stopping.wait()
     for task in running:
         task.cancel()

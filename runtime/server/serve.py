@@ -29,7 +29,7 @@ except ImportError:  # a platform without wheels of it
 from connector.errors import ConfigurationError
 from runtime.config.settings import Limits
 
-#: Seconds that answers in progress may take after the server was told to stop (hazard K14).
+#: Seconds that answers in progress may take after the order to stop (hazard K14).
 GRACE = 20
 #: Seconds after which a waiting thread gets the interpreter. The thread that commits waits for it after each statement;
 #: with Python's default of 5 ms the 99th percentile of a webhook's answer is several times as long.
@@ -303,7 +303,7 @@ async def serve(
     on_ready: Callable[[], None] = lambda: None,
     fast: bool = True,
 ) -> bool:
-    """Serves an application until the process is told to stop; returns True if it was interrupted.
+    """Serves an application until the process receives the order to stop; returns True if it was interrupted.
 
     The caller runs the lifespan, and so sees its errors. `on_ready` is called as soon as requests are answered; for
     `fast` see `make_protocol`.

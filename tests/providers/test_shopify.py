@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runtime import MissingCredentials, ResponseError, Runtime
+from runtime import MissingCredentials, RateLimited, ResponseError, Runtime
 from tests.doubles.standins import Answer, Call, Standin
 
 pytestmark = pytest.mark.anyio
@@ -39,20 +39,29 @@ async def test_a_list_goes_on_with_the_cursor_among_its_variables() -> None:
     assert len({call.json["query"] for call in shopify.calls}) == 1
 
 
-async def refusal(document: dict[str, Any], operation: str, inputs: dict[str, Any], status: int = 200) -> ResponseError:
+async def refusal(
+    document: dict[str, Any], operation: str, inputs: dict[str, Any], status: int = 200, *, calls: int = 1
+) -> ResponseError:
     async with Standin(lambda _: Answer(document, status)) as shopify, shopify.runtime("shopify", VALUES, BASE) as rt:
         with pytest.raises(ResponseError) as caught:
             await rt.call("shopify", operation, inputs)
-    assert len(shopify.calls) == 1
+    assert len(shopify.calls) == calls
     assert caught.value.result.raw == document
     return caught.value
 
 
 async def test_errors_of_graphql_in_a_200_are_a_failure() -> None:
-    said = {"message": "Throttled", "extensions": {"code": "THROTTLED"}}
+    said = {"message": "Access denied", "extensions": {"code": "ACCESS_DENIED"}}
     error = await refusal({"errors": [said]}, "orders.read", {"orderId": "gid://shopify/Order/1"})
-    assert error.message == "Throttled (shopify orders.read answered 200)"
-    assert (error.provider_code, error.status) == ("THROTTLED", 200)
+    assert error.message == "Access denied (shopify orders.read answered 200)"
+    assert (error.provider_code, error.status) == ("ACCESS_DENIED", 200)
+
+
+async def test_report_15_a_limit_in_a_200_is_waited_for() -> None:
+    said = {"message": "Throttled", "extensions": {"code": "THROTTLED"}}
+    error = await refusal({"errors": [said]}, "orders.read", {"orderId": "gid://shopify/Order/1"}, calls=4)
+    assert isinstance(error, RateLimited)
+    assert error.provider_code == "THROTTLED"
 
 
 async def test_what_a_mutation_complains_about_in_a_200_is_a_failure_in_its_words() -> None:

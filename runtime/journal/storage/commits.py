@@ -1,4 +1,4 @@
-"""The one writer of a database: what is asked for at the same time is committed together (group commit).
+"""The one writer of a database: writes that wait at the same time are committed together (group commit).
 
 A write is a function of a connection and of a list of arguments, and gives a list of results; whatever waits for the
 same function is handed to it in one list, and whatever waits at all shares one transaction, so that fifty concurrent
@@ -45,13 +45,13 @@ class GroupCommit:
     def __init__(self, transact: Transact) -> None:
         self._transact = transact
         self._waiting: list[_Job] = []
-        #: How many are waited for, and what says that they are there.
+        #: How many are expected, and the event that reports them.
         self._wanted = 0
         self._enough = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def write(self, write: Write[A, R], argument: A) -> R:
-        """Commits one write, together with whatever else is waiting; gives its result, after the commit.
+        """Commits one write, together with all that wait; returns its result after the commit.
 
         Raises what the write raises or the database says; then nothing of it was committed, or nobody knows
         (a failed flush), and the same write may be asked for again.
@@ -65,7 +65,7 @@ class GroupCommit:
         return await answer
 
     async def close(self) -> None:
-        """Waits until everything that was asked for is committed."""
+        """Waits until every pending write is committed."""
         while self._task is not None:
             await asyncio.wait([self._task])
 
@@ -105,7 +105,7 @@ class GroupCommit:
 
         try:
             results = await self._transact(run)
-        except Exception as error:  # noqa: BLE001 - it belongs to whoever asked
+        except Exception as error:  # noqa: BLE001 - it belongs to the caller
             if len(jobs) == 1 or (isinstance(error, DBAPIError) and _is_nobodys_fault(error)):
                 _fail(jobs, error)
             else:
@@ -116,7 +116,7 @@ class GroupCommit:
             raise
         else:
             for job, result in zip(ordered, results, strict=True):
-                # Whoever asked may have gone; what it asked for is committed all the same.
+                # The caller may have been cancelled; its write is committed all the same.
                 with contextlib.suppress(asyncio.InvalidStateError):
                     job.answer.set_result(result)
 

@@ -30,7 +30,7 @@ class Database(Protocol):
         """Runs the function in one transaction and commits it durably; one at a time. Raises what it raises."""
 
     async def read(self, run: Callable[[Connection], R]) -> R:
-        """Runs a function that only reads, in one snapshot, beside whatever is written."""
+        """Runs a function that only reads, in one snapshot, concurrently with writes."""
 
     async def close(self) -> None:
         """Lets go of everything."""
@@ -40,7 +40,7 @@ async def open_database(url: str, *, read_only: bool = False) -> Database:
     """The database of a URL: `sqlite:///relative`, `sqlite:////absolute`, `sqlite://` (in memory), `postgresql://…`.
 
     Tables are made or brought to this version first. `read_only` looks at a SQLite file that another process may be
-    writing. Raises ConfigurationError, which says what to do.
+    writing. Raises ConfigurationError with what to do.
     """
     scheme, _, rest = url.partition("://")
     if scheme == "sqlite":

@@ -34,7 +34,7 @@ class PostgreSQL:
 
         self.engine = create_async_engine(url, pool_size=_CONNECTIONS, hide_parameters=True)
         event.listen(self.engine.sync_engine, "checkout", _refuse_closed)
-        # A look needs neither a BEGIN nor a ROLLBACK, which would take as long as the look.
+        # A query needs neither a BEGIN nor a ROLLBACK, which would take as long as the query.
         self._reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self.migrated_from: str | None = None
         #: As asyncpg wants it, with the password.
@@ -74,6 +74,6 @@ class PostgreSQL:
 
 
 def _refuse_closed(connection: Any, *_: Any) -> None:
-    """Has the pool replace a connection that the server closed; the driver knows, so the server need not be asked."""
+    """Has the pool replace a connection that the server closed; the driver knows, so no query is needed."""
     if connection.driver_connection.is_closed():
         raise DisconnectionError

@@ -69,7 +69,7 @@ class SQLite:
                         hint="connector journal migrate, or connector serve, brings it to this one",
                     )
             if self._lock is not None:
-                # From now on a missing file was lost, and is no fresh start.
+                # From now on a missing file is a loss and not a fresh start.
                 os.ftruncate(self._lock, 0)
                 os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
         except DBAPIError as error:
@@ -100,7 +100,7 @@ class SQLite:
             with self._writing.begin():
                 result = run(self._writing)
         except DBAPIError:
-            # After a failed write or flush nobody knows what the connection still believes, so it is opened anew.
+            # After a failed write or flush the state of the connection is unknown, so it is opened anew.
             writing, self._writing = self._writing, None
             if self.path is not None:
                 writing.invalidate()
