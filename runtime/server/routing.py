@@ -142,12 +142,12 @@ class _StrictRequest(Request):
             raise self.refused from None
 
 
-def connector_of(connection: str) -> str:
-    """The handle of a connection; raises RequestRefused for a name that is not valid."""
+def find_connector(caller: Caller, connection: str) -> Connector:
+    """The connector of a connection; raises RequestRefused for a name that is not valid, UnknownConnector."""
     name = ConnectionName.parse(connection)
     if not name.is_valid:
         raise RequestRefused(404, "there is no such connection", hint="a connection is CONNECTOR or CONNECTOR:NAME")
-    return name.handle
+    return caller.catalog.get(name.handle)
 
 
 def find_operation(caller: Caller, handle: str, operation: str) -> tuple[Connector, AnyOperation]:

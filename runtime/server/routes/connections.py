@@ -12,7 +12,7 @@ from runtime import documents
 from runtime.calls.caller import Caller
 from runtime.config.connections import connections_of
 from runtime.config.store import open_store
-from runtime.server.routing import Find, JsonResponse, connector_of
+from runtime.server.routing import Find, JsonResponse, find_connector
 
 
 def add_routes(router: APIRouter, services: Find) -> None:
@@ -40,7 +40,7 @@ def add_routes(router: APIRouter, services: Find) -> None:
         connection: str, values: Annotated[dict[str, Any], Body(description="Values by name.")]
     ) -> JsonResponse:
         """Stores values of a connection, encrypted and bound to its origin. They can be replaced, and never read."""
-        connector_of(connection)
+        find_connector(services().caller, connection)
         origin = await services().caller.set_values(connection, values)
         await services().journal.audit("connection.set", connection, {"names": sorted(values)})
         return JsonResponse({"connection": connection, "set": sorted(values), "origin": origin})
@@ -49,7 +49,7 @@ def add_routes(router: APIRouter, services: Find) -> None:
     async def remove_connection(connection: str) -> JsonResponse:
         """Removes what is stored of a connection."""
         caller = services().caller
-        caller.catalog.get(connector_of(connection))
+        find_connector(caller, connection)
         store = open_store(caller.settings.store, caller.settings.environment)
         gone = await asyncio.to_thread(store.remove, connection) if store is not None else []
         if not gone:
@@ -60,5 +60,5 @@ def add_routes(router: APIRouter, services: Find) -> None:
 
 
 def _document(caller: Caller, connection: str) -> documents.Document:
-    connector = caller.catalog.get(connector_of(connection))
+    connector = find_connector(caller, connection)
     return documents.connection_document(connector, connection, lambda name: caller.vault.has(connection, name))

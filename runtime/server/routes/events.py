@@ -18,7 +18,7 @@ from runtime import documents
 from runtime.config.connections import ConnectionName
 from runtime.journal.entries import Filter, NewEvent, StoredEvent
 from runtime.journal.journal import Journal
-from runtime.server.routing import After, ConnectionBody, Find, JsonResponse, Limit, connector_of, stream_response
+from runtime.server.routing import After, ConnectionBody, Find, JsonResponse, Limit, find_connector, stream_response
 
 #: Seconds of silence after which a stream sends a comment (HTML Standard, server-sent events).
 KEEP_ALIVE: Final = 15.0
@@ -71,7 +71,7 @@ def add_routes(router: APIRouter, services: Find) -> None:
     ) -> JsonResponse:
         """Makes a sample event of the shape that real ones have, and keeps it like them; its origin is `test`."""
         caller, journal = services().caller, services().journal
-        connector = caller.catalog.get(connector_of(connection))
+        connector = find_connector(caller, connection)
         webhook = next((each for each in connector.webhooks if each.id == trigger), None)
         if webhook is None:
             known = sorted(each.id for each in connector.webhooks)

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Body
 
 from runtime import documents
 from runtime.events.poller import Poller
-from runtime.server.routing import ConnectionBody, Find, JsonResponse, Limit, connector_of
+from runtime.server.routing import ConnectionBody, Find, JsonResponse, Limit, find_connector
 
 PolledTrigger = Annotated[str, Body(description="A trigger that is polled.")]
 NewInputs = Annotated[
@@ -24,14 +24,14 @@ def add_routes(router: APIRouter, services: Find) -> None:
         """The triggers of each complete connection: how each arises, and the outcome of its last poll."""
         caller, poller = services().caller, services().poller
         if connection is not None:
-            caller.catalog.get(connector_of(connection))
+            find_connector(caller, connection)
         names = caller.connections() if connection is None else [connection]
         return JsonResponse([row for name in names for row in await poller.documents(name)])
 
     @router.post("/triggers/poll-now", tags=["triggers"])
     async def poll_now(connection: ConnectionBody, trigger: PolledTrigger) -> JsonResponse:
         """Polls a trigger at once, and answers with the outcome."""
-        services().caller.catalog.get(connector_of(connection))
+        find_connector(services().caller, connection)
         await services().poller.poll_now(connection, trigger)
         return await _answer(services().poller, connection, trigger)
 
@@ -40,14 +40,14 @@ def add_routes(router: APIRouter, services: Find) -> None:
         connection: ConnectionBody, trigger: PolledTrigger, inputs: NewInputs = None
     ) -> JsonResponse:
         """Polls a trigger from now on, with inputs where its operation needs some."""
-        services().caller.catalog.get(connector_of(connection))
+        find_connector(services().caller, connection)
         await services().poller.polls.choose(connection, trigger, enabled=True, inputs=inputs)
         return await _answer(services().poller, connection, trigger)
 
     @router.post("/triggers/disable", tags=["triggers"])
     async def disable_trigger(connection: ConnectionBody, trigger: PolledTrigger) -> JsonResponse:
         """Stops polling a trigger; its inputs and what it has seen are kept."""
-        services().caller.catalog.get(connector_of(connection))
+        find_connector(services().caller, connection)
         await services().poller.polls.choose(connection, trigger, enabled=False)
         return await _answer(services().poller, connection, trigger)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Request
 
-from runtime.server.routing import ConnectionBody, Find, JsonResponse, connector_of
+from runtime.server.routing import ConnectionBody, Find, JsonResponse, find_connector
 
 Registered = Annotated[str, Body(description="A trigger whose definition has a call to subscribe to it.")]
 
@@ -23,14 +23,14 @@ def add_routes(router: APIRouter, services: Find) -> None:
     @router.post("/webhooks/subscribe", tags=["events"])
     async def subscribe(request: Request, connection: ConnectionBody, trigger: Registered) -> JsonResponse:
         """Subscribes to a webhook at its provider; the subscription is renewed as the definition specifies."""
-        connector_of(connection)
+        find_connector(services().caller, connection)
         services().ingress.prefix = _prefix(request, "/api/webhooks/subscribe")
         return JsonResponse(await services().registrations.subscribe(connection, trigger))
 
     @router.post("/webhooks/unsubscribe", tags=["events"])
     async def unsubscribe(connection: ConnectionBody, trigger: Registered) -> JsonResponse:
         """Unsubscribes from a webhook at its provider."""
-        connector_of(connection)
+        find_connector(services().caller, connection)
         return JsonResponse(await services().registrations.unsubscribe(connection, trigger))
 
 
