@@ -1,7 +1,7 @@
-"""What an append does within its transaction: number the events, collapse duplicates, put deliveries and runs in line.
+"""What an append does within its transaction: number events, collapse duplicates, enqueue deliveries and runs.
 
 Everything that follows from an event is committed with it, so that no event is ever without its deliveries (hazards
-K2, K10). It is a function of a connection; who runs it and when it is committed is `commits`'s and `databases`'s.
+K2, K10). `storage.commits` runs it on a connection and commits.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ _ONLY = COUNTERS.c.id == text("1")
 _COUNT = Prepared(select(COUNTERS.c.events, COUNTERS.c.subscriptions).where(_ONLY).with_for_update())
 _FORWARD = update(COUNTERS).where(_ONLY).values(events=bindparam("to"), at=bindparam("now"))
 _ADVANCE = Prepared(_FORWARD)
-#: The same on PostgreSQL, where other processes follow the journal: the commit notifies them, once for all of a group.
-_ADVANCE_AND_TELL = Prepared(_FORWARD.returning(text(f"pg_notify('{CHANNEL}', '')")))
+#: The same on PostgreSQL, where other processes follow the journal: the commit notifies them, once per group.
+_ADVANCE_AND_NOTIFY = Prepared(_FORWARD.returning(text(f"pg_notify('{CHANNEL}', '')")))
 _KNOWN = Prepared(select(EVENTS.c.id, EVENTS.c.seq, EVENTS.c.digest).where(among(EVENTS.c.id, bindparam("ids"))))
 _INSERT = prepare_insert(EVENTS, EVENTS.c.keys())
 
 
 class Appending:
-    """Appends in the transaction that it is given; knows the subscriptions as of their version in `counters`."""
+    """Appends within a given transaction; caches the subscriptions as of their version in `counters`."""
 
     def __init__(self, dispatcher: Dispatcher, now: Callable[[], float], wall: Callable[[], float]) -> None:
         self._dispatcher = dispatcher
@@ -67,8 +67,8 @@ class Appending:
         self.planners: list[Planner] = []
 
     def append(self, connection: Connection, appends: Sequence[Append]) -> list[Outcome]:
-        """Does several appends at once; returns a list of Appended for each."""
-        # An append has this row to itself until the commit, so the order of numbers is the order of commits.
+        """Does several appends at once; returns the list of Appended of each."""
+        # An append locks this row until its commit, so the order of numbers is the order of commits.
         ((seq, version),) = _COUNT.rows(connection)
         known = self._known(connection, appends)
         rows: list[tuple[Any, ...]] = []
@@ -92,12 +92,12 @@ class Appending:
             _INSERT.run(connection, rows)
             work += self._deliver(connection, stored, version)
             work += self._plan(connection, stored, received)
-        tells = rows and connection.dialect.name == "postgresql"
-        (_ADVANCE_AND_TELL if tells else _ADVANCE).run(connection, [(seq, max(received, self._now()))])
+        notifies = rows and connection.dialect.name == "postgresql"
+        (_ADVANCE_AND_NOTIFY if notifies else _ADVANCE).run(connection, [(seq, max(received, self._now()))])
         self._remember(connection, appends)
         if work:
             self._dispatcher.enqueue(connection, work)
-        # The dispatcher is woken once for all of them.
+        # The work is reported once, so the dispatcher is woken once for all appends.
         return [(answer, work if index == 0 else ()) for index, answer in enumerate(answers)]
 
     def _known(self, connection: Connection, appends: Sequence[Append]) -> dict[str, tuple[int, bytes]]:
@@ -106,7 +106,7 @@ class Appending:
         return {id: (seq, bytes(digest)) for id, seq, digest in rows}
 
     def _deliver(self, connection: Connection, stored: Sequence[tuple[int, str, NewEvent]], version: int) -> list[Work]:
-        """Makes the deliveries of new events; returns the work of those that are next in order."""
+        """Creates the deliveries of new events; returns the work of those that are next in the queue."""
         if self._subscriptions[0] != version:
             enabled = connection.execute(select(SUBSCRIPTIONS).where(SUBSCRIPTIONS.c.state == "enabled"))
             self._subscriptions = version, [to_subscription(row) for row in enabled]
@@ -152,12 +152,12 @@ class Appending:
 
 
 def identify(new: NewEvent) -> tuple[str, NewEvent, bytes]:
-    """The event with its id, and the digest by which two arrivals are compared.
+    """Returns the event with its id, and a digest that differs if two arrivals of it have different content.
 
-    That is a digest of the bytes as they came, or of the fields where there are none.
+    The digest is of the bytes as they came, or of the fields where there are none.
     """
-    said = new.raw or json.dumps([new.event.subject, dict(new.event.data)], sort_keys=True).encode()
-    return event_id(new.connection, new.event.type, new.dedupe), new, hashlib.sha256(said).digest()
+    content = new.raw or json.dumps([new.event.subject, dict(new.event.data)], sort_keys=True).encode()
+    return event_id(new.connection, new.event.type, new.dedupe), new, hashlib.sha256(content).digest()
 
 
 def _stored(seq: int, id: str, new: NewEvent, received: float) -> StoredEvent:

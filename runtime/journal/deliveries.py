@@ -1,7 +1,7 @@
-"""Deliveries within a transaction: made, recorded, replayed, given up, and which of them are in line.
+"""Deliveries within a transaction: created, recorded, replayed, abandoned, and which of them are queued.
 
-An ordered subscription has of each key only its oldest pending delivery in line; the outcome of one puts the next one
-there. Who runs the transaction, and what is read outside of one, is `journal`'s.
+Of an ordered subscription only the oldest pending delivery of each key is queued; its outcome enqueues the next one.
+`journal` runs the transactions, and reads outside of them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from runtime.journal.entries import Attempt, DeliveryState, StoredEvent, Subscri
 from runtime.journal.storage.statements import Prepared, among, listed, prepare_insert
 from runtime.journal.storage.tables import ATTEMPTS, COUNTERS, DELIVERIES, SUBSCRIPTIONS, to_json
 
-#: What a write did, and the work that is in line once it is committed.
+#: What a write did, and the work that is queued once it is committed.
 Outcome = tuple[Any, Sequence[Work]]
 #: An attempt to record: delivery, attempt, state, due, reason.
 Recorded = tuple[str, Attempt | None, DeliveryState, float | None, str]
@@ -46,14 +46,14 @@ _INSERT = prepare_insert(DELIVERIES, _DELIVERY)
 
 
 class DeliveryWrites:
-    """Changes deliveries in the transaction that it is given, and their work with them."""
+    """Changes deliveries, and their work with them, within a given transaction."""
 
     def __init__(self, dispatcher: Dispatcher, now: Callable[[], float]) -> None:
         self._dispatcher = dispatcher
         self._now = now
 
     def record(self, connection: Connection, given: Sequence[Recorded], *, appends: bool) -> list[Outcome]:
-        """Records attempts; `appends` is True if events are appended after it. Raises NotInJournal."""
+        """Records attempts; `appends` if events are appended after it. Raises NotInJournal."""
         found = _FIND.rows(connection, listed(connection, (each[0] for each in given)))
         rows: dict[str, tuple[str, Any]] = {id: (to, key and json.loads(key)) for id, to, key in found}
         if missing := [each[0] for each in given if each[0] not in rows]:
@@ -61,8 +61,8 @@ class DeliveryWrites:
         ended = [id for id, _, _, due, _ in given if due is None]
         keys = {rows[id] for id in ended if rows[id][1] is not None}
         if keys or appends:
-            # Every transaction takes it before rows of deliveries, so none waits for another in a circle. And none may
-            # append between the query for the next one and the commit: that delivery would never be enqueued.
+            # Every writer takes this lock before rows of deliveries, so there is no deadlock. And it keeps out appends
+            # until the commit; otherwise a new delivery could be missed by the queue.
             _lock(connection)
         now = self._now()
         _RECORD.run(
@@ -83,7 +83,7 @@ class DeliveryWrites:
         return [(None, work if index == 0 else ()) for index in range(len(given))]
 
     def _next_in_line(self, connection: Connection, keys: set[tuple[str, str]]) -> list[Work]:
-        """Enqueues what waited for the delivery before it."""
+        """Enqueues the deliveries that waited for an earlier one."""
         heads = [(find_head(connection, subscription, key), subscription) for subscription, key in keys]
         work = [Work("delivery", id, self._now(), subscription) for id, subscription in heads if id is not None]
         self._dispatcher.enqueue(connection, work, replace=False)
@@ -143,7 +143,7 @@ class DeliveryWrites:
 
 
 def _lock(connection: Connection) -> None:
-    """Keeps everybody from appending until the commit."""
+    """Locks out appends until the commit."""
     connection.execute(select(COUNTERS.c.id).where(COUNTERS.c.id == 1).with_for_update())
 
 
@@ -164,7 +164,7 @@ def delivery_row(subscription: Subscription, event_id: str, event: Event, now: f
 
 
 def add_deliveries(connection: Connection, rows: Sequence[dict[str, Any]]) -> list[Work]:
-    """Inserts deliveries; returns the work of those that are next in order."""
+    """Inserts deliveries; returns the work of those that are next in the queue."""
     if not rows:
         return []
     _INSERT.run(
@@ -178,7 +178,7 @@ def add_deliveries(connection: Connection, rows: Sequence[dict[str, Any]]) -> li
 
 
 def line_up(connection: Connection, pending: Sequence[tuple[str, str, str | None, float]]) -> list[Work]:
-    """The work of pending deliveries (id, subscription, key, due): of each key only the oldest, to keep their order."""
+    """Returns the work of pending deliveries (id, subscription, key, due): of each key only the oldest, in order."""
     work = [Work("delivery", id, due, subscription) for id, subscription, key, due in pending if key is None]
     keys = {(subscription, key) for _, subscription, key, _ in pending if key is not None}
     heads = {find_head(connection, subscription, key) for subscription, key in keys}
@@ -190,7 +190,7 @@ def line_up(connection: Connection, pending: Sequence[tuple[str, str, str | None
 
 
 def find_head(connection: Connection, subscription: str, key: str) -> str | None:
-    """The oldest pending delivery of a key, by its id."""
+    """Returns the id of the oldest pending delivery of a key, or None."""
     table = DELIVERIES.c
     found: str | None = connection.scalar(
         select(table.id)

@@ -1,9 +1,8 @@
-"""Who does what when: work that is due is handed to a handler, one at a time for each unit, again if it was not done.
+"""Hands due work to handlers: each unit to one handler at a time, and again if it was not done.
 
-`Dispatcher` is the interface; `Embedded` is the one of a single process, over the journal's own `work` table;
-`pgqueue` has PgQueuer's. Work is enqueued in the transaction that makes it necessary.
-What the work is, its handlers know: a handler is given an id, and records in the journal what became of it and when it
-is due next.
+`Dispatcher` is the interface; `Embedded` implements it for a single process, over the journal's own `work` table;
+`pgqueue` implements it with PgQueuer. Work is enqueued in the transaction that makes it necessary.
+A handler receives the id of a unit, and records in the journal its outcome and when it is due next.
 """
 
 from __future__ import annotations
@@ -29,45 +28,45 @@ R = TypeVar("R")
 #: Handles one unit of work, by its id.
 Handler = Callable[[str], Awaitable[None]]
 
-#: Units of one lane at work at once. Of deliveries some wait for their turn, and some for the commit of their outcome,
-#: so there are more of them than an endpoint gets at once (`delivery.PLACES`), and more share a commit.
+#: Units of one lane at work at once. Some deliveries wait for their turn, others for the commit of their outcome, so
+#: this is more than an endpoint receives at once, and more of them share a commit.
 LANE_LIMIT = 32
 #: Seconds until a unit whose handler failed, of which nothing was recorded, is handed out again.
 PAUSE = 5.0
-#: Seconds for what is cut off to tidy up.
+#: Seconds for cancelled handlers to clean up.
 _TIDYING = 5.0
-#: Seconds between two queries of the table without a notification.
+#: Seconds between two queries of the table, if no notification arrives.
 _LOOK = 1.0
-#: Seconds ahead that anything is due at most: somewhat more than the longest pause between two attempts, 24 hours.
+#: Seconds ahead that a due time may be: somewhat more than the longest pause between two attempts, 24 hours.
 FARTHEST = 30 * 3600.0
-#: Seconds by which clocks differ without anything being wrong with them.
+#: Seconds by which clocks may differ.
 _STEP = 60.0
 
-#: Statements that enqueue work (existing work stays, or is moved), and that remove it.
+#: Enqueue, with units already queued left as they are, or rescheduled; and remove from the queue.
 PUT, PUT_OR_MOVE = prepare_upsert(WORK, replace=False), prepare_upsert(WORK)
 TAKE_OUT = Prepared(delete(WORK).where(WORK.c.kind == bindparam("of"), among(WORK.c.id, bindparam("ids"))))
 _DUE = Prepared(text("SELECT id, due FROM work WHERE kind = :kind AND lane = :lane ORDER BY due LIMIT :most"))
 
 
 class Dispatcher(Protocol):
-    """Puts work in line, and hands out what is due."""
+    """Enqueues work, and hands out what is due."""
 
     def enqueue(self, connection: Connection, work: Sequence[Work], *, replace: bool = True) -> None:
-        """Puts work in line, within the transaction of that connection.
+        """Enqueues work, within the transaction of that connection.
 
-        A unit that is in line already gets the new due time, or keeps its own if not `replace`.
+        A unit that is already queued is rescheduled, or keeps its due time if not `replace`.
         """
 
     def finish(self, connection: Connection, kind: WorkKind, ids: Sequence[str]) -> None:
         """Removes units from the queue, within the transaction."""
 
     def wake(self, work: Sequence[Work]) -> None:
-        """Reports work that is enqueued now: its transaction was committed."""
+        """Notifies the dispatcher that this work is queued: its transaction was committed."""
 
     async def run(self, handlers: Mapping[WorkKind, Handler], *, concurrency: int = 64, grace: float = 0.0) -> None:
         """Hands out what is due of the kinds that have a handler, until cancelled.
 
-        What is at work then may go on for so many seconds of `grace`; what is cut off is handed out again later.
+        Handlers at work then have `grace` seconds to finish; those that are cancelled get their unit again later.
         """
 
 
@@ -80,10 +79,10 @@ class _Found:
 
 
 class Embedded:
-    """The dispatcher of a single process: what is at work is known in memory, and a kill forgets it (hazard K5).
+    """The dispatcher of a single process: units at work are known in memory, and a kill forgets them (hazard K5).
 
-    So nothing is leased and nothing expires: a unit stays in the table until its outcome is recorded, and whatever is
-    there when a process starts is handed out. The lock file of `databases` sees to it that there is one process.
+    So there are no leases that expire: a unit stays in the table until its outcome is recorded, and all units in it
+    are handed out when a process starts. The lock file of the database ensures that there is one process.
     """
 
     def __init__(self, database: Database, now: Callable[[], float]) -> None:
@@ -117,7 +116,7 @@ class Embedded:
 
 
 class DispatchLoop:
-    """What one `run` knows: lanes and when each is next due, units at work, units that have to wait after a failure."""
+    """The state of one `run`: lanes and when each is next due, units at work, units that wait after a failure."""
 
     def __init__(
         self,
@@ -142,7 +141,7 @@ class DispatchLoop:
         self._paused: dict[tuple[WorkKind, str], float] = {}
 
     async def run(self) -> None:
-        """Hands out what is due until it is cancelled."""
+        """Hands out due work until it is cancelled."""
         lanes = await self._insist(self._database.read, _find_lanes)
         if await self._insist(self._database.read, lambda connection: _is_late(connection, lanes, self._now())):
             await self._insist(self._database.transact, lambda connection: _bring_forward(connection, self._now()))
@@ -159,7 +158,7 @@ class DispatchLoop:
             await end(self._at_work.values(), self._grace)
 
     def expect(self, work: Sequence[Work]) -> None:
-        """Looks at the lanes of this work when it is due."""
+        """Queries the lanes of this work when it is due."""
         for each in work:
             self._note((each.kind, each.lane), each.due)
         self._wake.set()
@@ -169,7 +168,7 @@ class DispatchLoop:
             self._lanes[lane] = min(due, self._lanes.get(lane, due))
 
     async def _hand_out(self) -> int:
-        """Starts handlers of what is due; returns how many."""
+        """Starts handlers of due work; returns how many."""
         now = self._now()
         self._paused = {unit: until for unit, until in self._paused.items() if until > now}
         asked = [
@@ -180,7 +179,7 @@ class DispatchLoop:
         if not asked:
             return 0
         for lane, _, _ in asked:
-            # What is enqueued from here on reports itself.
+            # Work enqueued from here on calls `expect`.
             self._lanes[lane] = float("inf")
         self._ended.clear()
         found = await self._insist(self._database.read, lambda connection: _find_due(connection, asked, now))
@@ -203,13 +202,13 @@ class DispatchLoop:
     async def _insist(
         self, ask: Callable[[Callable[[Connection], R]], Awaitable[R]], run: Callable[[Connection], R]
     ) -> R:
-        """What the database says, as soon as it says anything: a disk that failed is no reason to end (hazard F2)."""
+        """Retries until the database answers, and returns its answer: a disk may recover (hazard F2)."""
         while True:
             try:
                 return await ask(run)
             except (SQLAlchemyError, OSError) as error:
                 words = str(getattr(error, "orig", None) or error)
-                _LOG.warning("what is due cannot be read (%s); it is tried again in %.0f s", words, self._pause)
+                _LOG.warning("due work cannot be read (%s); retrying in %.0f s", words, self._pause)
                 await asyncio.sleep(self._pause)
 
     def _start(self, unit: tuple[WorkKind, str], lane: tuple[WorkKind, str]) -> None:
@@ -220,15 +219,15 @@ class DispatchLoop:
         kind, id = unit
         try:
             await self._handlers[kind](id)
-        except Exception:  # noqa: BLE001 - whatever it is, others must be handed out
-            _LOG.exception("the handler of %s %s failed; it is tried again in %.0f s", kind, id, self._pause)
+        except Exception:  # noqa: BLE001 - other units must be handed out after any failure
+            _LOG.exception("the handler of %s %s failed; retrying in %.0f s", kind, id, self._pause)
             self._paused[unit] = self._now() + self._pause
         finally:
-            # Usually there is nothing to see then. A handler that recorded nothing is called again.
+            # Usually nothing is due then. A handler that recorded nothing is called again.
             self._note(lane, self._now() + self._pause)
             del self._at_work[unit]
             self._by_lane[lane] -= 1
-            # Whatever is being read about it right now is older than its outcome.
+            # A query that is running now may have read the unit before its outcome.
             self._ended.add(unit)
             self._wake.set()
 
@@ -244,7 +243,7 @@ class DispatchLoop:
 
 
 async def end(at_work: Iterable[asyncio.Task[Any]], grace: float) -> None:
-    """Lets tasks finish within so many seconds, and cuts off those that do not."""
+    """Waits `grace` seconds for tasks to finish, and cancels the rest."""
     tasks = list(at_work)
     try:
         if tasks:
@@ -257,14 +256,14 @@ async def end(at_work: Iterable[asyncio.Task[Any]], grace: float) -> None:
 
 
 def _find_lanes(connection: Connection) -> list[tuple[WorkKind, str, float, float]]:
-    """Every lane, and when its first and its last unit is due."""
+    """Returns every lane, and when its first and its last unit is due."""
     table = WORK.c
     query = select(table.kind, table.lane, func.min(table.due), func.max(table.due)).group_by(table.kind, table.lane)
     return [(kind, lane, first, last) for kind, lane, first, last in connection.execute(query)]
 
 
 def _is_late(connection: Connection, lanes: Sequence[tuple[WorkKind, str, float, float]], now: float) -> bool:
-    """True if the clock went back while no process ran, so that due work would wait for too long (hazard C1)."""
+    """Returns True if the clock went back while no process ran, so that due work would wait too long (hazard C1)."""
     written = connection.scalar(select(COUNTERS.c.at)) or 0.0
     return written > now + _STEP or any(last > now + FARTHEST for _, _, _, last in lanes)
 
@@ -281,12 +280,12 @@ def _bring_forward(connection: Connection, now: float) -> None:
 def _find_due(
     connection: Connection, asked: Sequence[tuple[tuple[WorkKind, str], int, int]], now: float
 ) -> list[_Found]:
-    """What is due of each lane that is asked for: as many units as wanted, beside as many as are at work already."""
+    """Returns due units of each requested lane: as many as wanted, in addition to as many as are at work."""
     found = []
     for lane, wanted, at_work in asked:
         limit = wanted + at_work + 1
         rows = _DUE.rows(connection, *lane, limit)
-        # The unit after the last wanted one, or the first that is not due yet, determines the next query.
+        # The unit after the wanted ones, or the first that is not due yet, determines the next query.
         count = next((index for index, (_, due) in enumerate(rows) if due > now), len(rows))
         count = min(count, limit - 1)
         found.append(_Found(lane, rows[:count], rows[count][1] if count < len(rows) else float("inf")))

@@ -1,7 +1,7 @@
-"""What the journal holds and is handed, as frozen values: events, deliveries, subscriptions, checkpoints, runs, work.
+"""The entries of the journal as frozen values: events, deliveries, subscriptions, checkpoints, runs, work.
 
-Nothing here knows a database. Times are seconds since the epoch; ids are made here and match `[A-Za-z0-9_-]{1,128}`
-(hazard T78), so that no id of a provider ever stands in a signature or a URL of ours.
+Nothing here uses a database. Times are seconds since the epoch; ids are made here and match `[A-Za-z0-9_-]{1,128}`
+(hazard T78), so that signatures and URLs never contain an id of a provider.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 from connector.messages import Event
 from connector.strict_json import same_json
 
-#: Which door an event came in by: the provider's webhook, a call of ours, a poll, `send-test`, the runtime itself.
+#: Where an event came from: the provider's webhook, a call of ours, a poll, `send-test`, the runtime itself.
 Origin = Literal["webhook", "after", "poll", "test", "system"]
 #: `pending`: waits for its next attempt. `delivered`: the subscriber took it. `dead`: given up, with a reason.
 DeliveryState = Literal["pending", "delivered", "dead"]
@@ -31,12 +31,12 @@ EXHAUSTED = "delivery.exhausted"
 SYSTEM_TRIGGERS = frozenset({EXHAUSTED})
 
 _ID_DIGITS = 32
-#: A text as JSON. It is what `json.dumps` writes of it, which would make an encoder anew each time.
+#: Encodes a text as JSON like `json.dumps`, which would create an encoder each time.
 _encode = json.encoder.encode_basestring_ascii
 
 
 def event_id(connection: str, trigger: str, dedupe: str | None) -> str:
-    """The id of an event: derived from what makes two arrivals one event, or random where nothing does.
+    """Returns the id of an event: derived from what makes two arrivals one event, or random where nothing does.
 
     `dedupe` is the provider's message id, or key and transition of a synthetic event; None never collapses.
     """
@@ -44,17 +44,17 @@ def event_id(connection: str, trigger: str, dedupe: str | None) -> str:
 
 
 def delivery_id(subscription: str, event: str) -> str:
-    """The id of the delivery of an event to a subscription: there is one of each pair."""
+    """Returns the id of the delivery of an event to a subscription: each pair has one."""
     return _derived("dlv", subscription, event)
 
 
 def new_id(prefix: str) -> str:
-    """A random id: `sub_…`, `run_…`."""
+    """Returns a random id: `sub_…`, `run_…`."""
     return f"{prefix}_{secrets.token_hex(16)}"
 
 
 def _derived(prefix: str, *parts: str) -> str:
-    # As JSON, so that no two lists of parts are one text, whatever is in them.
+    # As JSON, so that different lists of parts are always different texts.
     text = f"[{', '.join(map(_encode, parts))}]"
     return f"{prefix}_{hashlib.sha256(text.encode()).hexdigest()[:_ID_DIGITS]}"
 
@@ -93,19 +93,19 @@ class StoredEvent:
 
 
 class Appended(NamedTuple):
-    """What became of an event that was to be kept."""
+    """The outcome of appending an event."""
 
     event_id: str
     seq: int
     #: False for a duplicate.
     created: bool
-    #: True for a duplicate with another content than the stored event (hazard T64).
+    #: True for a duplicate whose content differs from the event that is kept (hazard T64).
     conflict: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How far something has come, under a name of its own; `state` is any JSON value."""
+    """How far something has come, by name; `state` is any JSON value."""
 
     name: str
     state: Any
@@ -122,7 +122,7 @@ class Sightings:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """The state in which a poll saw a thing last, and when that, or that it is still there, was noted."""
+    """The state in which a poll last saw an item, and when it was last noted."""
 
     state: str
     at: float
@@ -132,7 +132,7 @@ class Sighting:
 class Work:
     """One unit of work for a dispatcher: handled when `due`, by one handler at a time.
 
-    Work of one `lane` shares a limit, so that a slow subscriber delays no other.
+    Work of one `lane` shares a limit, so that a slow subscriber does not hold up others.
     """
 
     kind: WorkKind
@@ -143,7 +143,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """The events that a subscription receives; an empty member matches all."""
+    """Which events a subscription wants; an empty condition matches all."""
 
     #: `mistral-ai` or `mistral-ai:team-b`: that connection and no other, since connections are tenants.
     connection: str = ""
@@ -153,7 +153,7 @@ class Filter:
     where: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
     def matches(self, connection: str, event: Event) -> bool:
-        """True if the event is wanted."""
+        """Returns True if the event is wanted."""
         if self.connection and self.connection != connection:
             return False
         if event.type not in self.triggers and (event.type in SYSTEM_TRIGGERS or "*" not in (self.triggers or "*")):
@@ -166,7 +166,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """Who wants which events. What is secret of it (`subscriptions.Endpoint`) is in the encrypted store, never here."""
+    """A subscription to events. Its secrets (`subscriptions.Endpoint`) are in the encrypted store, never here."""
 
     id: str
     #: Where they are sent, without its query.
@@ -174,7 +174,7 @@ class Subscription:
     filter: Filter = Filter()
     #: True to deliver the events of one subject one after the other.
     ordered: bool = False
-    #: At most so many deliveries begin in a second; None for as many as the endpoint takes.
+    #: How many deliveries may begin in a second; None for no limit.
     rate: int | None = None
     #: Names of the header fields that go with each.
     headers: tuple[str, ...] = ()
@@ -182,7 +182,7 @@ class Subscription:
     #: Why it is disabled.
     reason: str = ""
     created: float = 0.0
-    #: What delivery remembers of it; any JSON object.
+    #: The state that the deliverer keeps of the endpoint; any JSON object.
     memory: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -199,7 +199,7 @@ class Delivery:
     attempts: int
     #: When the next attempt is due; None if there is none.
     due: float | None
-    #: Why it is dead, or what the last attempt met with.
+    #: Why it is dead, or why the last attempt failed.
     reason: str
     #: The event's subject where the subscription is ordered, else None.
     key: str | None
@@ -216,7 +216,7 @@ class Attempt:
     duration: float
     #: The HTTP status, or None where no answer came.
     status: int | None
-    #: What went wrong, in words; empty if nothing did.
+    #: What went wrong, as a sentence; empty if nothing did.
     error: str = ""
 
 
@@ -252,7 +252,7 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How the journal is."""
+    """The health of the journal."""
 
     #: True if it takes events.
     ready: bool

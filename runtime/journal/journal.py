@@ -1,8 +1,8 @@
-"""The journal: what happened, what has to be done about it and what became of that, kept through kills and power cuts.
+"""The journal keeps events, the work that they cause and its outcomes through kills and power cuts.
 
-A method that changes something returns after a durable commit, and what belongs together is committed together. Order
-is that of sequence numbers. Statements that change something stand here and in `appending`, those that read in
-`queries`; `databases` knows where they run, `commits` when, `dispatching` hands out the work that they put in line.
+A method that changes something returns after a durable commit; related changes share one commit. Sequence numbers
+define the order. Writes are here, in `append` and in `deliveries`, reads in `queries`; `storage` runs and commits
+them, and `dispatcher` hands out the work that they enqueue.
 """
 
 from __future__ import annotations
@@ -71,14 +71,14 @@ R = TypeVar("R")
 A = TypeVar("A")
 
 _LOG = logging.getLogger(__name__)
-#: Seconds by which the wall clock may leave the steady one before that is said (hazard C1).
+#: Seconds by which the wall clock may leave the steady one before a warning (hazard C1).
 _SKEW = 60.0
-#: Events that a replay works on in one transaction.
+#: Events that a replay handles in one transaction.
 _STEP = 500
 
 
 class Journal:
-    """What happened and what is to be done; open it with `Journal.open`, and close it."""
+    """Events and the work that they cause; open it with `Journal.open`, and close it."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class Journal:
         self._skewed = False
         #: Notifies followers of new events.
         self.news = Notifier(database.dsn if isinstance(database, PostgreSQL) else None)
-        #: What hands out the work that is in line here.
+        #: Hands out the work that is queued here.
         self.dispatcher = dispatcher
         #: The clock of due times, in seconds since the epoch.
         self.now = now
@@ -113,11 +113,11 @@ class Journal:
         read_only: bool = False,
         usage: Usage = disk_usage,
     ) -> Self:
-        """The journal of a URL: `sqlite:///path`, `sqlite://` (in memory), `postgresql://…`.
+        """Opens the journal of a URL: `sqlite:///path`, `sqlite://` (in memory), `postgresql://…`.
 
-        `clock` returns seconds since the epoch, for due times and for when an event was received; without one due times
-        follow a steady clock. `read_only` looks at a SQLite file beside the process that has it open. `usage`
-        gives the size of a disk. Raises ConfigurationError.
+        `clock` returns seconds since the epoch, for due times and for when an event was received; by default due times
+        follow a steady clock. `read_only` reads a SQLite file while another process has it open. `usage`
+        returns the size of a disk. Raises ConfigurationError.
         """
         database = await open_database(url, read_only=read_only)
         now = clock or SteadyClock()
@@ -135,7 +135,7 @@ class Journal:
         await self.close()
 
     async def close(self) -> None:
-        """Commits what is pending, and closes the database."""
+        """Commits pending writes, and closes the database."""
         await self.news.close()
         await self._commits.close()
         await self.database.close()
@@ -144,7 +144,7 @@ class Journal:
 
     @property
     def planners(self) -> list[Planner]:
-        """What says which automations run on an event; whoever runs them adds to it before events come."""
+        """The functions that choose the automations of an event; `Automations` adds to it before events come."""
         return self._appending.planners
 
     async def append(
@@ -184,7 +184,7 @@ class Journal:
         until: float | None = None,
         newest_first: bool = False,
     ) -> list[StoredEvent]:
-        """Events in order of sequence; those behind the number `after`, which is an upper end if `newest_first`.
+        """Returns events in order of sequence, after the number `after`, or before it if `newest_first`.
 
         `since` and `until` are when they were received, in seconds since the epoch.
         """
@@ -194,7 +194,7 @@ class Journal:
         )
 
     async def tail(self, after: int) -> AsyncIterator[StoredEvent]:
-        """What comes after a sequence number, as it comes, without end."""
+        """Yields events after a sequence number as they come, without end."""
         while True:
             news = self.news.next()
             events = await self.events(after=after)
@@ -209,14 +209,14 @@ class Journal:
         return await self.read(lambda connection: find_checkpoint(connection, name))
 
     async def sightings(self, poll: str, keys: Iterable[str]) -> dict[str, Sighting]:
-        """How a poll saw each of these keys last; unseen ones are left out."""
+        """Returns how a poll last saw each of these keys; unseen ones are left out."""
         wanted = list(dict.fromkeys(keys))
         return await self.read(lambda connection: find_sightings(connection, poll, wanted))
 
     # Work
 
     async def schedule(self, work: Sequence[Work], *, replace: bool = False) -> None:
-        """Puts work in line; what is there already keeps its due time, unless `replace`."""
+        """Enqueues work; work that is already queued keeps its due time, unless `replace`."""
 
         def write(connection: Connection, given: Sequence[Sequence[Work]]) -> list[Outcome]:
             for each in given:
@@ -238,12 +238,12 @@ class Journal:
     # Subscriptions
 
     async def add_subscription(self, subscription: Subscription) -> None:
-        """Adds or replaces a subscription; it gets the events that are appended from then on."""
+        """Adds or replaces a subscription; it receives the events that are appended from then on."""
         row = from_subscription(replace(subscription, created=subscription.created or self._wall()))
         await self._change_subscriptions(lambda connection: upsert(connection, SUBSCRIPTIONS, [row]))
 
     async def subscriptions(self) -> list[Subscription]:
-        """All of them, the oldest first."""
+        """Returns all subscriptions, oldest first."""
         query = select(SUBSCRIPTIONS).order_by(SUBSCRIPTIONS.c.created, SUBSCRIPTIONS.c.id)
         return await self.read(lambda connection: [to_subscription(row) for row in connection.execute(query)])
 
@@ -255,7 +255,7 @@ class Journal:
         )
 
     async def change_subscription(self, id: str, **state: Any) -> Subscription:
-        """Changes some attributes of a subscription; returns the subscription. Raises NotInJournal."""
+        """Changes attributes of a subscription; returns the changed one. Raises NotInJournal."""
         changed = replace(await self.subscription(id), **state)
         row = {name: value for name, value in from_subscription(changed).items() if name in state}
         statement = update(SUBSCRIPTIONS).where(SUBSCRIPTIONS.c.id == id).values(row)
@@ -263,14 +263,14 @@ class Journal:
         return changed
 
     async def remove_subscription(self, id: str) -> None:
-        """Removes a subscription; what was still on its way to it is dead. Raises NotInJournal."""
+        """Removes a subscription; its pending deliveries are dead. Raises NotInJournal."""
         await self._change_subscriptions(lambda connection: self._lines.remove(connection, id))
 
     async def _change_subscriptions(self, change: Callable[[Connection], Any]) -> None:
         def write(connection: Connection, changes: Sequence[Callable[[Connection], Any]]) -> list[Outcome]:
             for each in changes:
                 each(connection)
-            # Whoever appends, in whatever process, sees the number there and reads them anew.
+            # Appends of every process see the new number and read the subscriptions again.
             connection.execute(
                 update(COUNTERS).where(COUNTERS.c.id == 1).values(subscriptions=COUNTERS.c.subscriptions + 1)
             )
@@ -290,7 +290,7 @@ class Journal:
         limit: int = 100,
         newest_first: bool = False,
     ) -> list[Delivery]:
-        """Deliveries in the order in which they were made."""
+        """Returns deliveries in the order in which they were created."""
         table = DELIVERIES.c
         wanted = where(
             state=(table.state, state), subscription=(table.subscription, subscription), event=(table.event_id, event)
@@ -320,7 +320,7 @@ class Journal:
         reason: str = "",
         events: Sequence[NewEvent] = (),
     ) -> None:
-        """Records an attempt, what the delivery is now and, while it is pending, when the next one is due.
+        """Records an attempt, the new state of the delivery and, while it is pending, when the next attempt is due.
 
         All in one commit (hazard K8), with the `events` that it makes. Without an `attempt` only the state changes.
         Raises NotInJournal.
@@ -349,10 +349,10 @@ class Journal:
         until: float | None = None,
         state: DeliveryState | None = None,
     ) -> int:
-        """Replays events, all that fit what is asked: their deliveries are pending again, and due; returns how many.
+        """Replays all events that match: their deliveries are pending again, and due; returns how many.
 
-        `state` replays only deliveries of that state, such as the dead. A named subscription gets the events that its
-        filter wants also if they came before it. Raises NotInJournal for a subscription that is not there.
+        `state` replays only deliveries in that state. A named subscription also receives the events that its
+        filter matches and that came before it. Raises NotInJournal for an unknown subscription.
         """
         only = None if subscription is None else await self.subscription(subscription)
         wanted = events_where(connection=connection, trigger=trigger, since=since, until=until)
@@ -392,7 +392,7 @@ class Journal:
         return await self.read(lambda connection: find_row(connection, RUNS, RUN_COLUMNS, to_run, "run", id))
 
     async def save_run(self, run: Run, *, then: Sequence[Work] = ()) -> None:
-        """Keeps what a run is now, and puts its next step in line if it has a due time; in one commit with `then`."""
+        """Keeps the state of a run, and enqueues its next step if it has a due time; in one commit with `then`."""
 
         def write(connection: Connection, given: Sequence[tuple[Run, Sequence[Work]]]) -> list[Outcome]:
             outcomes: list[Outcome] = []
@@ -415,16 +415,16 @@ class Journal:
     # Everything else
 
     async def audit(self, action: str, target: str, detail: dict[str, Any] | None = None) -> None:
-        """Notes that something was done; `detail` never holds a secret."""
+        """Records that something was done; `detail` never holds a secret."""
         row = {"at": self._wall(), "action": action, "target": target, "detail": detail or {}}
         await self.write(_insert_audit, row)
 
     async def audits(self, *, limit: int = 100) -> list[AuditEntry]:
-        """What was noted, the newest first."""
+        """Returns what was recorded, newest first."""
         return await self._page(AUDIT, list(AUDIT.c), to_audit_entry, (), limit=limit, newest_first=True)
 
     async def health(self) -> Health:
-        """How the journal is; it is not ready if it cannot be read."""
+        """Returns the health of the journal; it is not ready if it cannot be read."""
         now = self.now()
         skew = self._wall() - now
         if (skewed := abs(skew) > _SKEW) and not self._skewed:
@@ -439,10 +439,10 @@ class Journal:
         return Health(not full, full, last, pending, age, dead, skew)
 
     async def retain(self, *, days: float | None = None, events: int | None = None) -> Removed:
-        """Removes events that are older than so many days or beyond the newest so many, with all that came of them.
+        """Removes events older than so many days or beyond the newest so many, with their deliveries and runs.
 
-        What is still being worked on stays; what polls may forget is forgotten. In small steps, between which others
-        have their turn.
+        Events with pending work stay; sightings that polls no longer need are removed. It works in small steps, so
+        that other writes can run in between.
         """
         keep = Keep(None if days is None else self._wall() - days * 86400, events)
         after: int | None = 0
@@ -456,14 +456,14 @@ class Journal:
         return Removed(removed[0], removed[1], None, removed[2])
 
     async def back_up(self, target: Path) -> int:
-        """Writes a copy, as of one moment, while the journal is in use; returns its size in bytes.
+        """Writes a consistent copy while the journal is in use; returns its size in bytes.
 
-        Raises ConfigurationError where there is a file already, and for a PostgreSQL.
+        Raises ConfigurationError for a file that exists, and for PostgreSQL.
         """
         return await back_up(self.database, target)
 
     async def check(self) -> list[str]:
-        """What is wrong with it, in words; empty if nothing is. It reads everything."""
+        """Reads the whole journal and returns its problems as sentences; empty if there are none."""
         try:
             return await find_damage(self.database)
         except SQLAlchemyError as error:
@@ -472,7 +472,7 @@ class Journal:
     # How it is done
 
     async def write(self, write: Write[A, Outcome], argument: A) -> Any:
-        """Commits a write with whatever else waits, and wakes the dispatcher for its work; returns its result.
+        """Commits a write together with other waiting writes, and wakes the dispatcher; returns its result.
 
         Raises JournalUnavailable.
         """
@@ -480,7 +480,7 @@ class Journal:
             try:
                 result, work = await self._commits.write(write, argument)
             except OperationalError as error:
-                # On a full disk what comes of events has the reserve; once it is gone, room is made by hand.
+                # On a full disk the outcomes of events use the reserve; after that the operator must make room.
                 if self.space is None or "disk is full" not in str(error.orig) or not self.space.release():
                     raise
                 result, work = await self._commits.write(write, argument)
@@ -491,7 +491,7 @@ class Journal:
         return result
 
     async def read(self, read: Callable[[Connection], R]) -> R:
-        """What a function reads of one snapshot; raises JournalUnavailable."""
+        """Runs a function that reads one snapshot, and returns its result; raises JournalUnavailable."""
         try:
             return await self.database.read(read)
         except (SQLAlchemyError, OSError) as error:
@@ -511,7 +511,7 @@ class Journal:
 async def _make_dispatcher(database: Database, now: Callable[[], float]) -> Dispatcher:
     if not isinstance(database, PostgreSQL):
         return Embedded(database, now)
-    # Not needed, and perhaps not installed, without a PostgreSQL.
+    # Not needed, and perhaps not installed, without PostgreSQL.
     from runtime.journal.pgqueue import PgQueue
 
     return await PgQueue.open(database, now)

@@ -1,8 +1,8 @@
-"""How whoever follows the journal learns that it has grown: at once, whoever appended.
+"""Notifies followers of the journal at once when this or another process has appended events.
 
-What this process appends it says itself. On PostgreSQL the transaction that appends notifies (`CHANNEL`), and one
-connection of each process listens, from the first time that somebody waits. While that connection is lost those who
-wait look by themselves, twice a second, until it is there again. What is new is read by whoever was told.
+Appends of this process call `tell`. On PostgreSQL each append also sends a notification (`CHANNEL`), and one connection
+of each process listens, from the first wait on. While that connection is lost, followers query the journal twice a
+second instead. A notification has no content: followers read the new events themselves.
 """
 
 from __future__ import annotations
@@ -13,38 +13,38 @@ from typing import Any, Final
 
 #: The channel of PostgreSQL's NOTIFY; a notification only means that there are new events.
 CHANNEL: Final = "connector_events"
-#: What the listening connection is called among PostgreSQL's.
+#: The application name of the listening connection.
 NAME: Final = "connector news"
-#: Seconds between two queries without notifications.
+#: Seconds between two queries while no notifications arrive.
 _LOOK: Final = 0.5
-#: Seconds between two queries with notifications: a connection may be dead without a sign of it.
+#: Seconds between two queries while they do: a dead connection may go unnoticed.
 SELDOM: Final = 15.0
-#: Seconds before a lost connection is tried again.
+#: Seconds before a lost connection is opened again.
 _PAUSE: Final = 1.0
 
 
 class Notifier:
-    """Notifies all waiting tasks of new events. It lives on the event loop that first waits."""
+    """Wakes all followers when there are new events. It lives on the event loop that first waits."""
 
     def __init__(self, dsn: str | None = None) -> None:
-        """`dsn` is that of the PostgreSQL that other processes append to; without one there are no others."""
+        """`dsn` names the PostgreSQL that other processes append to; without it there are no others."""
         self._dsn = dsn
         self._next = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        #: True while every new event is reported here.
+        #: True while every append leads to a notification.
         self.listening = dsn is None
 
     def next(self) -> asyncio.Event:
-        """Is set at the next news; taken before one looks, nothing is missed between the look and the wait."""
+        """Returns the event that is set at the next append; taken before a query, no append is missed after it."""
         return self._next
 
     def tell(self) -> None:
-        """Reports that there are, or may be, new events."""
+        """Notifies followers that there are, or may be, new events."""
         told, self._next = self._next, asyncio.Event()
         told.set()
 
     async def wait(self, news: asyncio.Event) -> None:
-        """Returns at the news, or when it is time to look all the same."""
+        """Waits for new events, or until it is time to query anyway."""
         if self._dsn is not None and self._task is None:
             self._task = asyncio.create_task(self._listen(self._dsn))
         with contextlib.suppress(TimeoutError):
@@ -52,7 +52,7 @@ class Notifier:
                 await news.wait()
 
     async def close(self) -> None:
-        """Listens no more."""
+        """Stops listening."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -72,12 +72,12 @@ class Notifier:
             await asyncio.sleep(_PAUSE)
 
     async def _follow(self, connection: Any) -> None:
-        """Tells what the connection is told, for as long as it lives."""
+        """Passes on the notifications of a connection, for as long as it lives."""
         lost = asyncio.Event()
         connection.add_termination_listener(lambda _: lost.set())
         await connection.add_listener(CHANNEL, lambda *_: self.tell())
         self.listening = not lost.is_set()
-        # What came before it listened was not reported.
+        # There was no notification of what came before it listened.
         self.tell()
         await lost.wait()
         self.listening = False

@@ -1,7 +1,7 @@
-"""Deliveries on their way: read in batches, rescheduled after an outage, marked as dead with their endpoint.
+"""Pending deliveries: read in batches, rescheduled after an outage, marked as dead with their endpoint.
 
-What an attempt brought is recorded by `Journal.record_attempt`; `delivery` decides what that is. Whoever asks for a
-delivery while others do is answered with them, from one look at the database.
+`events.deliverer` decides the outcome of an attempt, and `Journal.record_attempt` records it. Concurrent reads of
+deliveries share one query.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _STEP = 2000
 
 @dataclass(frozen=True, slots=True)
 class PendingDelivery:
-    """A delivery with what is delivered and to whom."""
+    """A delivery with its event and its subscription."""
 
     delivery: Delivery
     stored: StoredEvent
@@ -37,13 +37,13 @@ class PendingDelivery:
 
 
 class Outbox:
-    """The deliveries of one journal, for the deliverer."""
+    """The pending deliveries of one journal."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._asked: dict[str, asyncio.Future[PendingDelivery | None]] = {}
         self._reading: asyncio.Task[None] | None = None
-        #: The subscriptions, and the version of all of them as which they were read.
+        #: The subscriptions, and their common version when they were read.
         self._known: tuple[int, dict[str, Subscription]] = (-1, {})
 
     async def find(self, id: str) -> PendingDelivery | None:
@@ -56,7 +56,7 @@ class Outbox:
         return await answer
 
     async def _read_all(self) -> None:
-        """Reads what is asked for, at once what was asked for while the look before was under way."""
+        """Reads requested deliveries; those requested during one query are read together by the next."""
         try:
             while self._asked:
                 asked, self._asked = self._asked, {}
@@ -68,7 +68,7 @@ class Outbox:
         version, known = self._known
         try:
             found, newer, rows = await self._journal.read(lambda connection: _read(connection, list(asked), version))
-        except Exception as error:  # noqa: BLE001 - it belongs to the caller
+        except Exception as error:  # noqa: BLE001 - it belongs to the callers
             for answer in asked.values():
                 if not answer.done():
                     answer.set_exception(error)
@@ -81,7 +81,7 @@ class Outbox:
                 answer.set_result(_parcel(rows[id], known) if id in rows else None)
 
     async def hasten(self, subscription: Subscription) -> None:
-        """Makes what is pending due now, the oldest first, at the rate of the subscription if it has one."""
+        """Reschedules pending deliveries for now, oldest first, at the rate of the subscription if it has one."""
         now, count, after = self._journal.now(), 0, 0
         space = 0.0 if subscription.rate is None else 1.0 / subscription.rate
 
@@ -110,7 +110,7 @@ class Outbox:
         return [row.seq for row in rows], work
 
     async def disable(self, subscription: str, reason: str) -> None:
-        """Sends a subscription nothing more; what is pending for it is dead, and can be replayed."""
+        """Disables a subscription; its pending deliveries are dead, and can be replayed."""
         await self._journal.change_subscription(subscription, state="disabled", reason=reason)
         await self._journal.audit("subscription.disabled", subscription, {"reason": reason})
         while await self._journal.write(self._bury, (subscription, f"the subscription was disabled: {reason}")):
@@ -129,7 +129,7 @@ class Outbox:
         return outcomes
 
     async def remember(self, subscription: str, memory: Mapping[str, Any]) -> None:
-        """Stores what delivery knows of an endpoint; appending does not depend on it."""
+        """Keeps the state of an endpoint; appends need not see it, so the version does not change."""
         await self._journal.write(_remember, (subscription, memory))
 
 
@@ -143,7 +143,7 @@ def _remember(connection: Connection, given: Sequence[tuple[str, Mapping[str, An
 def _read(
     connection: Connection, ids: Sequence[str], version: int
 ) -> tuple[int, dict[str, Subscription] | None, dict[str, Sequence[Any]]]:
-    """The deliveries with their events, and the subscriptions if they are of another version."""
+    """Returns the deliveries with their events, and the subscriptions if their version changed."""
     rows = {row[1]: row for row in _FIND.rows(connection, listed(connection, ids))}
     current = next((row[-1] for row in rows.values()), version)
     known = None
@@ -172,7 +172,7 @@ def _parcel(row: Sequence[Any], subscriptions: Mapping[str, Subscription]) -> Pe
 
 _DELIVERY = len(DELIVERIES.c)
 _VERSION = select(COUNTERS.c.subscriptions).where(COUNTERS.c.id == text("1")).scalar_subquery()
-# What was received stays where it is: it can be large, and no subscriber gets it.
+# The raw message is not read: it can be large, and no subscriber receives it.
 _COLUMNS: list[Any] = [
     *DELIVERIES.c,
     *(column for column in EVENTS.c if column.name not in ("raw", "digest", "content_type")),

@@ -1,10 +1,10 @@
 """The dispatcher of any number of processes: PgQueuer on the PostgreSQL that the journal is in.
 
-The `work` table says what is due when, as with the embedded dispatcher; a job of PgQueuer carries each unit to one of
-the processes. A carrier that finds its unit done, put off or at work elsewhere changes nothing, so there may be more of
-them than needed, and a look now and then finds units that have lost theirs. While a unit is at work, its process holds
-an advisory lock, which PostgreSQL lets go of when the process dies; its job goes to another one when its heartbeat
-stops. The extra `postgres` brings PgQueuer.
+The `work` table holds what is due when, as with the embedded dispatcher; a job of PgQueuer carries each unit to one of
+the processes. A job whose unit is done, postponed or at work elsewhere changes nothing, so surplus jobs are harmless,
+and a periodic query finds units that have lost theirs. While a unit is at work, its process holds an advisory lock,
+which PostgreSQL releases when the process dies; its job goes to another process when its heartbeat stops. The extra
+`postgres` installs PgQueuer.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ _LOG = logging.getLogger(__name__)
 HEARTBEAT = 5.0
 #: Seconds by which clocks of two machines may differ without anything being handled late.
 SKEW = 2.0
-#: Seconds between two looks for lanes that other processes began.
+#: Seconds between two queries for lanes that other processes began.
 _LOOK = 1.0
-#: Seconds between two looks for units that have no carrier, and how long overdue they are by then.
+#: Seconds between two queries for units without a job, and how long overdue they are by then.
 _SWEEP = 60.0
 #: Seconds for which PgQueuer's log is kept.
 _LOG_KEPT = 3600
 #: Jobs fetched at once.
 _BATCH = 32
-#: Seconds in which a notice of our own has to come back, and how many in a row may be lost. The first one may be sent
-#: before anybody listens, and a busy machine is late; meanwhile the queue is looked at every second anyway.
+#: Seconds in which our own notification has to come back, and how many in a row may be lost. The first may be sent
+#: before the listener is ready, and a busy machine is late; meanwhile the queue is queried every second anyway.
 _PROBE, _LOST_PROBES = 10.0, 3
 #: Seconds before the database is tried again, doubled up to the second number.
 _PAUSES = 0.25, 4.0
-#: A number for locks that no other program uses in this database.
+#: A number that no other program uses for a lock in this database.
 _LOCK = 7264114
 
 _LANES = text("""
@@ -87,7 +87,7 @@ FROM unnest($1::text[], $2::text[]) AS sought (kind, id)
 
 
 class PgQueue:
-    """Puts work in line in the journal's transaction, and hands it out through PgQueuer."""
+    """Enqueues work in the journal's transaction, and hands it out through PgQueuer."""
 
     def __init__(self, database: PostgreSQL, now: Callable[[], float]) -> None:
         self._database = database
@@ -95,12 +95,12 @@ class PgQueue:
         self._worker: _Worker | None = None
         #: Seconds until a unit whose handler failed is handed out again.
         self.pause = PAUSE
-        #: Seconds in which a notice has to come back.
+        #: Seconds in which a notification has to come back.
         self.probe = _PROBE
 
     @classmethod
     async def open(cls, database: PostgreSQL, now: Callable[[], float]) -> PgQueue:
-        """Sees to it that PgQueuer's tables are there; raises ConfigurationError without the extra `postgres`."""
+        """Creates PgQueuer's tables if they are missing; raises ConfigurationError without the extra `postgres`."""
         try:
             from pgqueuer import Queries
         except ImportError:
@@ -139,20 +139,20 @@ class PgQueue:
         TAKE_OUT.rows(connection, kind, listed(connection, ids))
 
     def wake(self, work: Sequence[Work]) -> None:
-        """See Dispatcher. PostgreSQL notifies the workers itself; only a new lane is unknown to them."""
+        """See Dispatcher. PostgreSQL notifies the workers; only a new lane has to be announced."""
         if self._worker is not None:
             for each in work:
                 self._worker.register(each.kind, each.lane)
 
     async def run(self, handlers: Mapping[WorkKind, Handler], *, concurrency: int = 64, grace: float = 0.0) -> None:
-        """See Dispatcher. While the database is away it is tried again and again."""
+        """See Dispatcher. While the database is unreachable, it keeps retrying."""
         pause, longest = _PAUSES
         while True:
             began = self._now()
             try:
                 async with self._work(handlers) as worker:
                     await worker.run(max(concurrency, 4 * _BATCH), grace)
-            except Exception as error:  # noqa: BLE001 - whatever it is, due work has to be handed out
+            except Exception as error:  # noqa: BLE001 - due work has to be handed out after any failure
                 _LOG.warning("the database does not answer (%s); it is tried again", type(error).__name__)
             pause = _PAUSES[0] if self._now() - began > longest else min(2 * pause, longest)
             await asyncio.sleep(pause)
@@ -180,7 +180,7 @@ class PgQueue:
         from pgqueuer import Queries, QueueManager
         from pgqueuer.db import AsyncpgPoolDriver
 
-        # What a crash of the database takes back of PgQueuer's own notes does no harm: the work decides.
+        # It does no harm if a crash of the database undoes PgQueuer's own records: the `work` table decides.
         careless = {"synchronous_commit": "off"}
         pool = await asyncpg.create_pool(self._database.dsn, min_size=2, max_size=6, server_settings=careless)
         try:
@@ -201,8 +201,8 @@ class PgQueue:
             pool.terminate()
 
     async def _look(self, worker: _Worker) -> None:
-        """Finds lanes that other processes began, and now and then units without a carrier."""
-        # Overdue by then is what an earlier worker lost together with the database.
+        """Finds lanes that other processes began and, less often, units without a job."""
+        # Overdue by then are units that an earlier worker lost together with the database.
         sweep_at = self._now() + HEARTBEAT + 1
         while True:
             with contextlib.suppress(Exception):
@@ -225,7 +225,7 @@ class PgQueue:
 
 
 class _Worker:
-    """One connection's worth of work: lanes are entrypoints, and one that is full is not asked for."""
+    """Works over one connection: lanes are entrypoints, and a full lane is not queried."""
 
     def __init__(
         self,
@@ -244,11 +244,11 @@ class _Worker:
         self._probe = timedelta(seconds=probe)
         self._at_work: dict[tuple[WorkKind, str], asyncio.Task[Any] | None] = {}
         self._by_lane: Counter[str] = Counter()
-        # PgQueuer's own limits, which count over all processes, take several times as long as all the rest.
+        # PgQueuer's own limits count over all processes, and would take several times as long as all the rest.
         manager.entrypoints_below_capacity_limits = self._open_lanes  # type: ignore[method-assign]
 
     def register(self, kind: WorkKind, lane: str) -> None:
-        """Takes on a lane, if there is a handler for it."""
+        """Starts a lane, if there is a handler for it."""
         name = f"{kind}/{lane}"
         if kind in self._handlers and name not in self._manager.entrypoint_registry:
 
@@ -285,7 +285,7 @@ class _Worker:
             raise
         finally:
             self._manager.shutdown.set()
-            # What is cut off is handed back while there is still a connection to do it with.
+            # Cancelled jobs are returned while there is still a connection.
             await end([task for task in self._at_work.values() if task is not None], left)
             await asyncio.wait([running], timeout=HEARTBEAT)
             for each in ends:
@@ -296,9 +296,9 @@ class _Worker:
                 raise error
 
     async def _probe_listener(self) -> None:
-        """Raises FailingListenerError once notices come no more, as over a connection that was cut.
+        """Raises FailingListenerError once notifications stop, as over a connection that was cut.
 
-        PgQueuer's own probe sends the first one before it listens, and takes a lost one for the end.
+        PgQueuer's own probe sends the first one before it listens, and fails as soon as one is lost.
         """
         from pgqueuer.errors import FailingListenerError
 
@@ -315,7 +315,7 @@ class _Worker:
                 await asyncio.sleep(self._probe.total_seconds())
 
     async def _carry(self, kind: WorkKind, id: str, name: str) -> None:
-        """Handles a unit, unless it is done, put off, or at work elsewhere."""
+        """Handles a unit, unless it is done, postponed, or at work elsewhere."""
         from pgqueuer.errors import RetryRequested
 
         unit = kind, id
@@ -335,7 +335,7 @@ class _Worker:
                     # Another machine's clock may be a little behind.
                     await asyncio.sleep(due - self._now())
                     await self._handlers[kind](id)
-            except Exception:  # noqa: BLE001 - whatever it is, others must be handed out
+            except Exception:  # noqa: BLE001 - other units must be handed out after any failure
                 _LOG.exception("the handler of %s %s failed; it is tried again in %.0f s", kind, id, self._pause)
             finally:
                 next_due, _ = await asyncio.shield(self._locks.ask(_RELEASE, unit))
@@ -350,7 +350,7 @@ class _Worker:
 
 
 class _Locks:
-    """The advisory locks of one worker, on a connection of their own; what is asked at the same time is one query."""
+    """The advisory locks of one worker, on their own connection; concurrent requests share one query."""
 
     def __init__(self, connection: asyncpg.Connection[Any], broken: Callable[[], None]) -> None:
         self._connection = connection
@@ -359,7 +359,7 @@ class _Locks:
         self._task: asyncio.Task[None] | None = None
 
     async def ask(self, query: str, unit: tuple[str, str]) -> tuple[float | None, bool | None]:
-        """When a unit is due, None if it is done, and whether it is locked (or was unlocked)."""
+        """Returns when a unit is due, None if it is done, and whether it is locked (or was unlocked)."""
         answer: asyncio.Future[tuple[float | None, bool | None]] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(query, {})[unit] = answer
         if self._task is None:
@@ -371,7 +371,7 @@ class _Locks:
             query, asked = self._waiting.popitem()
             try:
                 rows = await self._connection.fetch(query, [kind for kind, _ in asked], [id for _, id in asked])
-            except Exception as error:  # noqa: BLE001 - it belongs to the caller
+            except Exception as error:  # noqa: BLE001 - it belongs to the callers
                 self._fail(asked, error)
                 continue
             for kind, id, due, locked in rows:
@@ -383,7 +383,7 @@ class _Locks:
         from pgqueuer.errors import RetryRequested
 
         if self._connection.is_closed():
-            # Without its locks a worker has to begin anew; its jobs are handed back, as far as that is possible.
+            # Without its locks a worker has to start over; its jobs are returned, as far as possible.
             self._broken()
             error = RetryRequested()
         for answer in asked.values():

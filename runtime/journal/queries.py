@@ -1,4 +1,4 @@
-"""What is read of a journal: functions of a connection, each of one snapshot. Who changes it is `journal` and below."""
+"""Reads of a journal: functions of a connection, each of one snapshot."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ from runtime.journal.storage.tables import (
 )
 
 R = TypeVar("R")
-#: Keys in one statement; both databases have a limit on parameters.
+#: Keys that one statement requests; both databases limit the number of parameters.
 _MOST = 5000
 
 
 def find_row(
     connection: Connection, table: Table, columns: Sequence[Any], convert: Callable[[Any], R], kind: str, id: str
 ) -> R:
-    """The row of that id; raises NotInJournal, which names its `kind`."""
+    """Returns the row of that id; raises NotInJournal with its `kind`."""
     row = connection.execute(select(*columns).where(table.c.id == id)).one_or_none()
     if row is None:
         raise NotInJournal(kind, id)
@@ -59,7 +59,7 @@ def find_rows(
     limit: int = 100,
     newest_first: bool = False,
 ) -> list[R]:
-    """Rows in order of sequence; those behind the number `after`, which is an upper end if `newest_first`."""
+    """Returns rows in order of sequence, after the number `after`, or before it if `newest_first`."""
     query = select(*columns).where(*wanted).limit(limit)
     if newest_first:
         query = query.order_by(table.c.seq.desc())
@@ -70,14 +70,14 @@ def find_rows(
 
 
 def where(**chosen: tuple[Any, Any]) -> list[ColumnElement[bool]]:
-    """That columns are as chosen, `name=(column, value)`; None leaves any value."""
+    """Returns conditions on columns, `name=(column, value)`; None matches any value."""
     return [column == value for column, value in chosen.values() if value is not None]
 
 
 def events_where(
     *, connection: str | None, trigger: str | None, since: float | None, until: float | None
 ) -> list[ColumnElement[bool]]:
-    """The events that a query selects; times are when they were received."""
+    """Returns conditions on events; times are when they were received."""
     chosen = where(connection=(EVENTS.c.connection, connection), trigger=(EVENTS.c.trigger, trigger))
     if since is not None:
         chosen.append(EVENTS.c.received >= since)
@@ -93,7 +93,7 @@ def find_checkpoint(connection: Connection, name: str) -> Checkpoint | None:
 
 
 def find_sightings(connection: Connection, poll: str, keys: Sequence[str]) -> dict[str, Sighting]:
-    """How a poll saw each of these keys last."""
+    """Returns how a poll last saw each of these keys."""
     table, seen = SIGHTINGS.c, {}
     for start in range(0, len(keys), _MOST):
         some = table.key.in_(keys[start : start + _MOST])

@@ -1,7 +1,7 @@
-"""Room on the disk of a SQLite journal: events are refused before it is full, and a reserve helps out when it is.
+"""Room on the disk of a SQLite journal: events are refused before it is full, and a reserve is released when it is.
 
-A full disk makes a database fail at everything, at deleting and at tidying its log as well (hazard F3). So a part of
-the disk is left free, and a ballast file holds some bytes that are given back when nothing else is left.
+On a full disk a database cannot even delete rows or truncate its log (hazard F3). So a part of the disk is left free,
+and a ballast file reserves some bytes, which are released when nothing else is left.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from connector.errors import JournalUnavailable
 
 #: Bytes of the ballast.
 BALLAST = 16 * 1024 * 1024
-#: The part of a disk that is left free, and the bytes that are enough on a large one.
+#: The part of a disk that is left free, and the most bytes, for a large disk.
 PART = 0.05
 ENOUGH = 1024 * 1024 * 1024
 
-#: Returns (bytes in all, bytes free) of the disk of a folder.
+#: Returns (bytes in all, bytes free) of the disk that a folder is on.
 Usage = Callable[[Path], tuple[int, int]]
 
 
 def disk_usage(folder: Path) -> tuple[int, int]:
-    """As the system has it."""
+    """Returns the size and the free bytes as the system reports them."""
     total, _, free = shutil.disk_usage(folder)
     return total, free
 
@@ -37,23 +37,23 @@ class Space:
         self._folder = path.parent
         self._ballast = path.with_name(path.name + ".ballast")
         self._usage = usage
-        #: Seconds for which room that was found is taken to be there.
+        #: Seconds for which free space is not measured again.
         self.pause = 0.1
         self._enough_until = 0.0
 
     def problem(self) -> str:
-        """Why nothing more is taken in; empty if there is room."""
+        """Returns why events are refused; empty if there is room."""
         total, free = self._usage(self._folder)
-        # What was given back is taken back first.
+        # A released ballast is restored first.
         least = min(int(total * PART), ENOUGH) + (0 if self._ballast.exists() else BALLAST)
         if free >= least:
             return ""
         return f"the disk is full: {free >> 20} MiB are free, and {least >> 20} MiB are left free"
 
     def demand(self) -> None:
-        """Raises JournalUnavailable if there is no room for more; else sees to it that there is a ballast.
+        """Raises JournalUnavailable if there is no room for more events; otherwise creates a missing ballast.
 
-        Having found room, it does not look again for a while.
+        After it found room, it does not measure again for `pause` seconds.
         """
         now = time.monotonic()
         if now < self._enough_until:
@@ -66,7 +66,7 @@ class Space:
         self._enough_until = now + self.pause
 
     def release(self) -> bool:
-        """Releases the ballast; returns False if that was done before."""
+        """Releases the ballast; returns False if it was released before."""
         try:
             self._ballast.unlink()
         except OSError:
@@ -81,5 +81,5 @@ class Space:
                 else:  # pragma: no cover - checks run on Linux
                     file.write(bytes(BALLAST))
         except OSError:
-            # There will be room another time.
+            # There may be room later.
             self._ballast.unlink(missing_ok=True)

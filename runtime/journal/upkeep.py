@@ -1,6 +1,6 @@
-"""Keeps a journal small and sound: removes old events in small steps, makes backups, checks for damage.
+"""Keeps a journal small and sound: removes old events in small steps, backs up, checks for damage.
 
-Each step is a transaction of its own, so nothing waits long and a kill leaves no half of one (hazard K13).
+Each step is one transaction, so other writes do not wait long and a kill leaves no partial step (hazard K13).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from runtime.journal.storage.tables import (
     WORK,
 )
 
-#: Events that one step looks at, sightings that it removes.
+#: Events that one step reads, sightings that it removes.
 STEP = 500
 #: A sighting that may be forgotten: of which poll, noted before when, its key.
 Forgotten = tuple[str, float, str]
@@ -44,7 +44,7 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What a step removed, and the sequence number to go on behind; None at the end."""
+    """What a step removed, and the sequence number to continue after; None at the end."""
 
     events: int
     deliveries: int
@@ -53,7 +53,7 @@ class Removed:
 
 
 def remove_old(connection: Connection, given: Sequence[tuple[Keep, int]]) -> list[Outcome]:
-    """One step for each (what is kept, after which sequence number); what is still being worked on stays."""
+    """Does one step for each (what is kept, after which sequence number); events with pending work stay."""
     return [(_remove_old(connection, keep, after), ()) for keep, after in given]
 
 
@@ -90,7 +90,7 @@ def _remove_old(connection: Connection, keep: Keep, after: int) -> Removed:
 
 
 def find_forgotten(connection: Connection) -> list[Forgotten]:
-    """Sightings that the checkpoints of their polls say may be forgotten, as many as one step removes."""
+    """Returns sightings that the checkpoints of their polls release, as many as one step removes."""
     found: list[Forgotten] = []
     states = connection.scalars(select(CHECKPOINTS.c.state).where(CHECKPOINTS.c.name.like("poll %")))
     for poll, before in sorted(pair for state in states for pair in state.get("forget", {}).items()):
@@ -102,7 +102,7 @@ def find_forgotten(connection: Connection) -> list[Forgotten]:
 
 
 def forget(connection: Connection, given: Sequence[Sequence[Forgotten]]) -> list[Outcome]:
-    """Removes sightings, unless they were noted again meanwhile; returns how many."""
+    """Removes sightings, unless they were updated meanwhile; returns how many."""
     outcomes: list[Outcome] = []
     for forgotten in given:
         keys: dict[tuple[str, float], list[str]] = {}
@@ -118,29 +118,29 @@ def forget(connection: Connection, given: Sequence[Sequence[Forgotten]]) -> list
 
 
 async def back_up(database: Database, target: Path) -> int:
-    """Writes a copy of a SQLite journal, as of one moment, while it is in use; returns its size in bytes.
+    """Writes a consistent copy of a SQLite journal while it is in use; returns its size in bytes.
 
-    Raises ConfigurationError for a PostgreSQL, which has tools of its own, and for a file that is there already.
+    Raises ConfigurationError for PostgreSQL, which has its own tools, and for a file that exists.
     """
     if database.dialect != "sqlite":
-        raise ConfigurationError("journal backup: this journal is in a PostgreSQL", hint="use pg_dump")
+        raise ConfigurationError("journal backup: this journal is in PostgreSQL", hint="use pg_dump")
     return await database.read(lambda connection: _copy(connection, target))
 
 
 def _copy(connection: Connection, target: Path) -> int:
-    beside = target.with_name(target.name + ".part")
+    part = target.with_name(target.name + ".part")
     # Outside of a transaction, since copying makes one of its own.
     connection.exec_driver_sql("COMMIT")
     try:
         if target.exists():
-            raise ConfigurationError(f"journal backup: {target} is there already", hint="name another file")
-        beside.unlink(missing_ok=True)
-        os.close(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        connection.exec_driver_sql("VACUUM INTO ?", (str(beside),))
-        with beside.open("rb+") as file:
+            raise ConfigurationError(f"journal backup: {target} exists", hint="name another file")
+        part.unlink(missing_ok=True)
+        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        connection.exec_driver_sql("VACUUM INTO ?", (str(part),))
+        with part.open("rb+") as file:
             os.fsync(file.fileno())
-        size = beside.stat().st_size
-        beside.replace(target)
+        size = part.stat().st_size
+        part.replace(target)
         sync_folder(target.parent)
     except OSError as error:
         raise ConfigurationError(f"journal backup: {target}: {(error.strerror or 'not written').lower()}") from None
@@ -150,7 +150,7 @@ def _copy(connection: Connection, target: Path) -> int:
 
 
 async def find_damage(database: Database) -> list[str]:
-    """What is wrong with a journal, in words; empty if nothing is."""
+    """Returns the problems of a journal as sentences; empty if there are none."""
     return await database.read(_find_damage)
 
 
@@ -168,12 +168,12 @@ def _find_damage(connection: Connection) -> list[str]:
     )
     if orphans:
         problems.append(f"{orphans} deliveries have lost their event")
-    in_line = select(WORK.c.id).where(WORK.c.kind == "delivery")
+    queued = select(WORK.c.id).where(WORK.c.kind == "delivery")
     lost = connection.scalar(
         select(func.count())
         .select_from(DELIVERIES)
-        .where(DELIVERIES.c.state == "pending", DELIVERIES.c.key.is_(None), DELIVERIES.c.id.not_in(in_line))
+        .where(DELIVERIES.c.state == "pending", DELIVERIES.c.key.is_(None), DELIVERIES.c.id.not_in(queued))
     )
     if lost:
-        problems.append(f"{lost} deliveries are pending and in no line")
+        problems.append(f"{lost} deliveries are pending but not queued")
     return problems

@@ -1,10 +1,9 @@
-"""The one writer of a database: writes that wait at the same time are committed together (group commit).
+"""The one writer of a database: concurrent writes are committed together (group commit).
 
-A write is a function of a connection and of a list of arguments, and gives a list of results; whatever waits for the
-same function is handed to it in one list, and whatever waits at all shares one transaction, so that fifty concurrent
-appends cost one flush of the disk. If the transaction fails, each write is tried in one of its own, so that none fails
-for another's fault. A write returns only after its commit. Which statements it runs is `journal`'s, where the
-transaction runs is `databases`'s.
+A write is a function of a connection and a list of arguments that returns a list of results. Waiting writes of the same
+function are one call, and all waiting writes share one transaction, so fifty concurrent appends cost one flush of the
+disk. If the transaction fails, each write is retried in its own, so that none fails because of another. A write
+returns only after its commit.
 """
 
 from __future__ import annotations
@@ -26,9 +25,9 @@ Transact = Callable[[Callable[[Connection], Any]], Awaitable[Any]]
 
 #: SQLITE_BUSY and SQLITE_LOCKED, without what extends them (https://www.sqlite.org/rescode.html).
 _LOCKED = 5, 6
-#: Writes in one transaction at most, so that a flood does not make one that takes for ever.
+#: Writes in one transaction at most, so that a transaction stays short in a flood.
 MOST = 1000
-#: Seconds at most that a commit waits for others to share it, after one that was shared; no longer than that one took.
+#: Seconds at most that a commit waits for other writes, after a shared one; no longer than that one took.
 GATHERING = 0.001
 
 
@@ -45,16 +44,16 @@ class GroupCommit:
     def __init__(self, transact: Transact) -> None:
         self._transact = transact
         self._waiting: list[_Job] = []
-        #: How many are expected, and the event that reports them.
+        #: How many writes to wait for, and the event that is set when they are there.
         self._wanted = 0
         self._enough = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def write(self, write: Write[A, R], argument: A) -> R:
-        """Commits one write, together with all that wait; returns its result after the commit.
+        """Commits one write, together with all others that wait; returns its result, after the commit.
 
-        Raises what the write raises or the database says; then nothing of it was committed, or nobody knows
-        (a failed flush), and the same write may be asked for again.
+        Raises the error of the write or of the database; then it was not committed, or that is unknown (a failed
+        flush), and the same write may be requested again.
         """
         answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Job(write, argument, answer))
@@ -65,7 +64,7 @@ class GroupCommit:
         return await answer
 
     async def close(self) -> None:
-        """Waits until every pending write is committed."""
+        """Waits until all requested writes are committed."""
         while self._task is not None:
             await asyncio.wait([self._task])
 
@@ -82,7 +81,7 @@ class GroupCommit:
             self._task = None
 
     async def _gather(self, count: int, seconds: float) -> None:
-        """Waits until as many wait as shared the last commit: many in one commit cost little more than few."""
+        """Waits briefly for as many writes as shared the last commit, so that they can be committed together."""
         self._wanted = count
         self._enough.clear()
         if len(self._waiting) < count:
@@ -122,9 +121,9 @@ class GroupCommit:
 
 
 def _is_nobodys_fault(error: DBAPIError) -> bool:
-    """True if the database is gone, or was locked for as long as anybody waits: each write alone would fare as badly.
+    """Returns True if the database is gone, or was locked for the whole time-out, so that each write alone would fail.
 
-    Tried one after the other, they would wait one after the other (hazard F4).
+    Retried one by one, each would wait for the time-out (hazard F4).
     """
     return error.connection_invalidated or getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in _LOCKED
 

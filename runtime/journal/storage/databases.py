@@ -18,7 +18,7 @@ from runtime.journal.storage.sqlite import R, SQLite
 
 
 class Database(Protocol):
-    """Where a journal lives."""
+    """A database that a journal is kept in."""
 
     dialect: Literal["sqlite", "postgresql"]
     #: The file, where it is one.
@@ -30,17 +30,17 @@ class Database(Protocol):
         """Runs the function in one transaction and commits it durably; one at a time. Raises what it raises."""
 
     async def read(self, run: Callable[[Connection], R]) -> R:
-        """Runs a function that only reads, in one snapshot, concurrently with writes."""
+        """Runs a function that only reads, in one snapshot, in parallel to writes."""
 
     async def close(self) -> None:
-        """Lets go of everything."""
+        """Closes all connections."""
 
 
 async def open_database(url: str, *, read_only: bool = False) -> Database:
     """The database of a URL: `sqlite:///relative`, `sqlite:////absolute`, `sqlite://` (in memory), `postgresql://…`.
 
-    Tables are made or brought to this version first. `read_only` looks at a SQLite file that another process may be
-    writing. Raises ConfigurationError with what to do.
+    Tables are created or migrated first. `read_only` reads a SQLite file that another process may be
+    writing. Raises ConfigurationError with a hint.
     """
     scheme, _, rest = url.partition("://")
     if scheme == "sqlite":

@@ -1,4 +1,4 @@
-"""Tables of a journal: made, brought to this version, or refused where a newer version wrote them."""
+"""Tables of a journal: created, migrated to this version, or refused where a newer version wrote them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def check_version(connection: Connection, where: str) -> str | None:
 
 
 def migrate(connection: Connection, where: str, *, to: str = HEAD) -> str | None:
-    """Makes the tables or brings them to this version, in one transaction; returns their previous version."""
+    """Creates or migrates the tables, in the transaction of the connection; returns their previous version."""
     if connection.dialect.name == "postgresql":
         # Several processes may start at once. The number is this program's own.
         connection.execute(text("SELECT pg_advisory_xact_lock(7264113)"))

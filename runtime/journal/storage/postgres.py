@@ -19,7 +19,7 @@ _CONNECTIONS = 5
 
 
 class PostgreSQL:
-    """A PostgreSQL, over asyncpg; functions of a connection run between the driver's awaits."""
+    """PostgreSQL, over asyncpg; functions of a connection run between the driver's awaits."""
 
     dialect: Literal["sqlite", "postgresql"] = "postgresql"
     path: Path | None = None
@@ -74,6 +74,6 @@ class PostgreSQL:
 
 
 def _refuse_closed(connection: Any, *_: Any) -> None:
-    """Has the pool replace a connection that the server closed; the driver knows, so no query is needed."""
+    """Lets the pool replace a connection that the server closed; the driver knows without a query."""
     if connection.driver_connection.is_closed():
         raise DisconnectionError

@@ -28,7 +28,7 @@ from runtime.journal.storage.statements import Prepared
 
 R = TypeVar("R")
 
-#: Seconds to wait for a lock that somebody else has on the database (hazard F4).
+#: Seconds to wait for a lock that another process has on the database (hazard F4).
 BUSY_TIMEOUT = 5.0
 #: KiB of pages that each connection keeps.
 _CACHE = 16 * 1024
@@ -69,7 +69,7 @@ class SQLite:
                         hint="connector journal migrate, or connector serve, brings it to this one",
                     )
             if self._lock is not None:
-                # From now on a missing file is a loss and not a fresh start.
+                # From now on a missing file means a lost file, not a fresh start.
                 os.ftruncate(self._lock, 0)
                 os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
         except DBAPIError as error:
