@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import urllib.parse
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -62,6 +63,10 @@ class Grant:
         return cls(**{"issued_at": 0.0} | {name: stored[name] for name in _STORED if name in stored})
 
 
+#: How a form begins: a name and a value, without what HTML and prose are made of.
+_FORM = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*=[^\s<>]*\Z")
+
+
 def read_grant(response: Response, now: float, *, previous: Grant | None = None, secrets: Iterable[str] = ()) -> Grant:
     """Returns the grant in a token answer (RFC 6749, section 5); an old refresh token stays if none is new.
 
@@ -91,12 +96,15 @@ def make_grant(token: str, now: float, lifetime: Any, refresh_token: str | None 
 
 
 def read_document(response: Response) -> Mapping[str, Any]:
-    """Returns the answer of a token endpoint: JSON, or a form as old ones send; an empty object for anything else."""
+    """Returns the answer of a token endpoint: JSON, or a form as old ones send; an empty object for anything else.
+
+    A form is recognised by its first parameter, since some endpoints call it `text/plain` or `text/html`, or nothing.
+    """
     try:
         document = json.loads(response.body)
     except (ValueError, RecursionError):
         text = response.body.decode("utf-8", "replace")
-        document = dict(urllib.parse.parse_qsl(text)) if response.content_type.endswith("urlencoded") else {}
+        document = dict(urllib.parse.parse_qsl(text.strip())) if _FORM.match(text.strip()) else {}
     return document if isinstance(document, dict) else {}
 
 

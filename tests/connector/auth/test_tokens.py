@@ -97,3 +97,18 @@ def test_a_grant_is_stored_and_read_and_shows_no_token() -> None:
     assert Grant.from_json(json.loads(json.dumps(grant.to_json()))) == grant
     assert Grant.from_json({}) is None
     assert "canary" not in repr(grant)
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/x-www-form-urlencoded", "text/plain; charset=utf-8", "text/html", ""]
+)
+def test_report_17_a_form_is_read_whatever_its_type(content_type: str) -> None:
+    headers = Headers({"Content-Type": content_type} if content_type else {})
+    response = Response(200, headers, b"access_token=tk&expires=5184000&refresh_token=r%2F1\n")
+    assert read_grant(response, NOW) == Grant(token="tk", issued_at=NOW, refresh_token="r/1")
+
+
+@pytest.mark.parametrize("body", [b"<a href='?access_token=t'>", b"sorry access_token=t", b"=t", b"a", b"\xff=1"])
+def test_what_only_resembles_a_form_is_none(body: bytes) -> None:
+    with pytest.raises(NeedsReauthorization, match="no token, and no reason"):
+        read_grant(Response(200, Headers({"Content-Type": "text/html"}), body), NOW)
