@@ -141,7 +141,7 @@ def call(  # noqa: PLR0913 - one for each option
 
 
 def _is_followed(found: AnyOperation, *, out: Path | None, as_json: bool) -> bool:
-    """True for an answer that is passed on as it comes."""
+    """Returns True for an answer that is passed on as it comes."""
     kind = found.response
     return (kind in ("sse", "ndjson") and out is None) or (kind == "binary" and (out is not None or not as_json))
 
@@ -181,7 +181,7 @@ async def _call(runtime: Runtime, connection: str, operation: str, values: dict[
 async def _call_all(
     runtime: Runtime, connection: str, operation: str, values: dict[str, Any], max_pages: int | None
 ) -> Result:
-    """All pages as one result; a bar shows how far it is."""
+    """Returns all pages as one result; a bar shows the progress."""
     from runtime.calls.pages import MAX_PAGES, join_pages
     from runtime.cli import printing
 
@@ -204,7 +204,7 @@ def _open_runtime(everywhere: GlobalOptions, connection: str, base_url: str | No
 
 
 def _open_mock_runtime(everywhere: GlobalOptions, connection: str) -> Runtime:
-    """A runtime whose network is the built-in provider, and which knows no real value of any connection."""
+    """Returns a runtime whose network is the built-in provider, without real values of connections."""
     from connector.auth.tokens import Grant
     from runtime.config.catalog import Catalog
     from runtime.http.own import as_transport
@@ -220,7 +220,7 @@ def _open_mock_runtime(everywhere: GlobalOptions, connection: str) -> Runtime:
         secrets={connection: _mock_values(connector)},
         transport=as_transport(provider),
     )
-    # The provider is played, its authorization server is not.
+    # The provider is simulated, its authorization server is not.
     runtime.assume_grant(connection, Grant(token="mock-credential", issued_at=0.0))  # noqa: S106 - it opens nothing
     return runtime
 
@@ -240,7 +240,7 @@ def _mock_values(connector: Connector) -> dict[str, Any]:
         elif getattr(start, "name", None) == name:
             values[name] = "https://mock.invalid"  # the whole base URL is this value
         else:
-            # Masked wherever it stands, so the stand-in of a credential is nothing that stands elsewhere.
+            # Masking hides every occurrence, so the sample of a credential must not occur elsewhere.
             values[name] = "mock-credential" if name in service.credentials else "mock"
     return values
 
@@ -262,7 +262,7 @@ def _read_inputs(
 
 
 def _write(path: Path, raw: Any) -> int:
-    """Writes an answer: text and bytes as they are, all else as JSON; returns how many bytes that took."""
+    """Writes an answer, text and bytes as they are, other values as JSON; returns how many bytes were written."""
     import json
 
     from connector.errors import ConfigurationError

@@ -178,7 +178,7 @@ def set_secret(
     It comes from a prompt without echo, from stdin if that is not a terminal, or from a variable.
     """
     if surplus or "=" in name:
-        # Said without the words themselves: one of them is likely to be the secret.
+        # The message does not quote the words: one of them is likely to be the secret.
         raise click.UsageError(
             "a value cannot be an argument, since the shell would keep it: enter it when prompted, or on stdin"
         )
@@ -207,7 +207,7 @@ def rotate(everywhere: GlobalOptions) -> None:
 
 
 class ConnectionForm:
-    """Where values of one connection are entered: what it is called, and what they must be."""
+    """Enters values of one connection: checks their names and values, and stores them."""
 
     def __init__(self, everywhere: GlobalOptions, connection: str, base_url: str | None) -> None:
         from runtime.config.catalog import Catalog
@@ -231,7 +231,7 @@ class ConnectionForm:
         check_names(self.service, self.connection, names)
 
     def variables(self) -> dict[str, Any]:
-        """The values whose variables are set."""
+        """Returns the values whose variables are set."""
         from runtime.config.connections import INBOUND, variable_name
 
         variables = {name: variable_name(self.connection, name) for name in (*self.service.placeholders, *INBOUND)}
@@ -242,7 +242,7 @@ class ConnectionForm:
         return found
 
     def ask(self) -> dict[str, Any]:
-        """What a person enters for each value; those left empty are not in it."""
+        """Prompts for each value and returns them, without those left empty."""
         stored = {entry.name for entry in self.store.entries() if entry.connection == self.connection}
         answers = {}
         for name, placeholder in self.service.placeholders.items():
@@ -319,5 +319,5 @@ def _read_object(source: IO[bytes]) -> dict[str, Any]:
 
 
 def _refuse_object() -> NoReturn:
-    # The parser's own words might quote a secret.
+    # The parser's own message might quote a secret.
     raise click.UsageError('--values is one JSON object: {"name": "value"}')

@@ -61,7 +61,7 @@ def print_operation(document: Document) -> None:
     if document["from_connection"]:
         print_text(f"from the connection: {', '.join(document['from_connection'])}")
     print_text("")
-    # What a caller has to give comes first; long texts have the whole width below the table.
+    # Required inputs come first; long texts have the whole width below the table.
     inputs = sorted(document["inputs"], key=lambda each: _presence(each) != "required")
     rows = [[each["name"], each["type"], _presence(each), each["place"]] for each in inputs]
     _print_section(("input", "type", "required", "place"), rows, nothing="no inputs")
@@ -80,7 +80,7 @@ def print_operation(document: Document) -> None:
 
 
 def print_checks(checks: Sequence[Document]) -> None:
-    """What the doctor found, then what to do about it."""
+    """Prints the checks of the doctor, then their hints."""
     names = ("status", "name", "detail")
     print_table(("", "check", "found"), [[row[name] for name in names] for row in checks])
     for row in checks:
@@ -96,7 +96,7 @@ def _print_title(name: str, document: Document) -> None:
 
 
 def _print_section(columns: Sequence[str], rows: Sequence[Sequence[str]], *, nothing: str = "") -> None:
-    """A table without the columns in which nothing stands; `nothing` stands in for a table without rows."""
+    """Prints a table without its empty columns; `nothing` replaces a table without rows."""
     if rows:
         kept = [place for place in range(len(columns)) if place == 0 or any(row[place] for row in rows)]
         print_table([columns[place] for place in kept], [[row[place] for place in kept] for row in rows])

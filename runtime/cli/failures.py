@@ -27,7 +27,7 @@ from connector.errors import (
 from connector.messages import Request
 from runtime import problems
 
-#: Exit codes by the nearest class of the error. A provider's 5xx, the one that depends on a value, is `exit_code`'s.
+#: Exit codes by the nearest class of the error; only a provider's 5xx depends on a value (`exit_code`).
 EXIT_CODES: Mapping[type[BaseException], int] = {
     BaseException: 1,
     JournalUnavailable: 1,
@@ -52,9 +52,9 @@ PROVIDER_FAILED = 5
 
 
 def exit_code(error: BaseException) -> int:
-    """The exit code of a failure: the row of its class, or of the nearest class above it.
+    """Returns the exit code of a failure: the row of its class, or of the nearest class above it.
 
-    What a server answered has the code of the error that it was there.
+    An error that a server answered has the exit code of the original error.
     """
     kind, told = type(error), error.document if isinstance(error, RequestRefused) else {}
     status = error.status if isinstance(error, ResponseError) else told.get("provider_status", 0)
@@ -72,7 +72,7 @@ def _kinds(kind: type[ConnectorError]) -> Iterator[type[ConnectorError]]:
 
 
 def failure_document(error: BaseException) -> dict[str, Any]:
-    """The failure as a problem document (RFC 9457), with `code` and `hint`; those of the command line too."""
+    """Returns the failure as a problem document (RFC 9457), with `code` and `hint`."""
     if isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx is not None else "connector"
         title, code, detail = "The command line cannot be read", "E_USAGE", error.format_message()
@@ -87,7 +87,7 @@ def failure_document(error: BaseException) -> dict[str, Any]:
 
 
 def describe_failure(error: BaseException) -> Iterator[tuple[str, str]]:
-    """What to say of a failure, line by line: a word for the margin and a text. The provider's own words come first."""
+    """Yields the lines that describe a failure, each a label and a text. The provider's own message comes first."""
     if isinstance(error, ResponseError):
         yield "error", error.message
         yield "status", str(error.status)

@@ -34,13 +34,13 @@ class GlobalOptions:
     json: bool = False
 
     def settings(self, *, base_urls: dict[str, str] | None = None) -> Settings:
-        """The settings of this process, these options over all else; raises ConfigurationError."""
+        """Loads the settings of this process; these options take precedence. Raises ConfigurationError."""
         from runtime.config.settings import load_settings
 
         return load_settings(os.environ, Path.cwd(), definitions=self.definitions, base_urls=base_urls)
 
     def catalog(self) -> Catalog:
-        """The shipped connectors and the operator's; raises ConfigurationError."""
+        """Returns the shipped connectors and the operator's; raises ConfigurationError."""
         from runtime.config.catalog import Catalog
 
         return Catalog(self.settings().definitions)
@@ -210,7 +210,7 @@ def _report(error: BaseException, *, as_json: bool) -> int:
 
 
 def complete_connector(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The handles in the catalogue that begin so."""
+    """Completes handles of the catalogue."""
     from click.shell_completion import CompletionItem
 
     from connector.errors import ConnectorError
@@ -223,7 +223,7 @@ def complete_connector(ctx: click.Context, _: click.Parameter, incomplete: str) 
 
 
 def complete_operation(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The operations that begin so, of the connector named before, each with its short description."""
+    """Completes operations of the connector named before, each with its short description."""
     from click.shell_completion import CompletionItem
 
     from connector.errors import ConnectorError

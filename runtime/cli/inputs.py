@@ -44,7 +44,7 @@ class Item:
         return cls(name, "json" if as_json else "text", text)
 
     def read(self, declared: Placeholder | None) -> Any:
-        """The value; raises ValueError with a sentence that does not repeat it."""
+        """Returns the value; raises ValueError with a message that does not repeat it."""
         if self.kind == "text":
             return self.text
         if self.kind == "json":
@@ -61,7 +61,7 @@ class Item:
 def gather_inputs(
     operation: str, items: Iterable[Item], declared: Mapping[str, Placeholder], document: bytes | None = None
 ) -> dict[str, Any]:
-    """The values by name: those of `document` (a JSON object in UTF-8), then those of the items, which win.
+    """Returns the values by name: those of `document` (a JSON object in UTF-8), then those of the items, which win.
 
     An Array input collects its `name=text` items, so `tag=a tag=b` is a list of two. Raises InputError, all problems at
     once: files that cannot be read, text that is not JSON, a name given twice.

@@ -46,26 +46,26 @@ _PLAIN_MARGIN = "  "
 
 
 def print_document(document: Any) -> None:
-    """One JSON document on stdout."""
+    """Prints one JSON document on stdout."""
     text = json.dumps(document, ensure_ascii=not _speaks_unicode(sys.stdout), allow_nan=False, indent=2)
     sys.stdout.write(_RAW_CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n")
 
 
 def print_text(text: str) -> None:
-    """Text on stdout as it is, with a final line feed; on a terminal without what a terminal would obey."""
+    """Prints text on stdout with a final line feed; on a terminal control characters are escaped."""
     shown = clean(text) if sys.stdout.isatty() else text
     sys.stdout.write(shown if shown.endswith("\n") else shown + "\n")
 
 
 def print_wrapped(text: str) -> None:
-    """Text that wraps at words on a terminal, further lines indented; into a file or a pipe it is one line."""
+    """Prints text that wraps at words on a terminal, further lines indented; in a file or a pipe it is one line."""
     if sys.stdout.isatty():
         text = textwrap.fill(clean(text), _console(sys.stdout).width, subsequent_indent="  ")
     print_text(text)
 
 
 def print_value(value: Any) -> None:
-    """A whole answer that no field was taken from: text as it is, all else as JSON."""
+    """Prints a whole answer: text as it is, other values as JSON."""
     if isinstance(value, str):
         print_text(value)
     else:
@@ -73,7 +73,7 @@ def print_value(value: Any) -> None:
 
 
 def print_result(result: Result, *, with_raw: bool = True) -> None:
-    """What came of a call: records or fields; `with_raw` the whole answer where neither was taken from it."""
+    """Prints the result of a call: records or fields, or, if it has neither and `with_raw`, the whole answer."""
     if result.records:
         print_records(result.records)
     elif result.records is not None:
@@ -87,7 +87,7 @@ def print_result(result: Result, *, with_raw: bool = True) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Rows of text under the names of their columns; long cells wrap on a terminal."""
+    """Prints rows of text under the names of their columns; long cells wrap on a terminal."""
     # Tabs are expanded here, where a cell's width is taken, and not where it is drawn.
     cells = [[clean(cell).expandtabs() for cell in row] for row in rows]
     if sys.stdout.isatty():
@@ -100,13 +100,13 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def print_fields(fields: Mapping[str, Any]) -> None:
-    """Fields of one object, one row each; a list has one line per element."""
+    """Prints the fields of one object, one row each; a list has one line per element."""
     limit = MAX_LINES if sys.stdout.isatty() else None
     print_table(("field", "value"), [(name, show(value, limit)) for name, value in fields.items()])
 
 
 def print_records(records: Sequence[Mapping[str, Any]]) -> None:
-    """Records, one row each. On a terminal only the columns that fit are shown, and a note names the others."""
+    """Prints records, one row each. On a terminal only the columns that fit are shown, and a note names the others."""
     columns = list(dict.fromkeys(name for record in records for name in record))
     terminal = sys.stdout.isatty()
     limit = MAX_LINES if terminal else None
@@ -126,7 +126,7 @@ def print_records(records: Sequence[Mapping[str, Any]]) -> None:
 
 
 def choose_columns(widths: Mapping[str, int], available: int, last: Iterable[str] = ()) -> list[str]:
-    """The columns that fit into `available` cells, in their order; those of `last` only when all others did.
+    """Returns the columns that fit into `available` cells, in their order; those of `last` only if all others fit.
 
     A column counts for as much as it needs, up to MAX_WIDTH, where it wraps. The first is always there.
     """
@@ -143,7 +143,7 @@ def choose_columns(widths: Mapping[str, int], available: int, last: Iterable[str
 
 
 def share_width(naturals: Sequence[int], available: int) -> list[int]:
-    """How wide each column is, in cells: as wide as it needs to be, or, where that is too wide, at least MIN_WIDTH.
+    """Returns the width of each column in cells: what it needs or, where that is too wide, at least MIN_WIDTH.
 
     What is left goes to the first column, which readers look for and copy, then to the next, and so on. Where there is
     not even enough for that, all columns are alike.
@@ -161,7 +161,7 @@ def share_width(naturals: Sequence[int], available: int) -> list[int]:
 
 
 def print_problems(problems: Iterable[Problem]) -> None:
-    """Problems of definitions on stdout, one line each as `file:line:col CODE message`, then its hint."""
+    """Prints problems of definitions on stdout, one line each as `file:line:col CODE message`, then its hint."""
     for problem in problems:
         _write(sys.stdout, _problem_line(problem), "error" if problem.is_error else "warning", problem.code)
         if problem.hint:
@@ -175,14 +175,14 @@ def print_failure(lines: Iterable[tuple[str, str]]) -> None:
 
 
 def say(kind: str, text: str) -> None:
-    """One thing on stderr: `warning: 0 of 10 fields matched`. Without a kind it is indented."""
+    """Prints one line on stderr: `warning: 0 of 10 fields matched`. Without a kind it is indented."""
     label = f"{kind}:" if kind else _PLAIN_MARGIN
     _write(sys.stderr, f"{label} {text}" if kind else f"{label}{text}", kind, label)
 
 
 @contextlib.contextmanager
 def progress(text: str) -> Iterator[None]:
-    """Shows on stderr that something is going on, while it does, if stderr is a terminal."""
+    """Shows a spinner on stderr, if that is a terminal."""
     if not sys.stderr.isatty():
         yield
         return
@@ -208,7 +208,7 @@ def progress_bar(text: str) -> Iterator[Callable[[int, int | None], None]]:
 
 
 def show(value: Any, limit: int | None = None) -> str:
-    r"""A value as the text of a cell: a list has one line per element, at most `limit` of them; objects are JSON.
+    r"""Returns a value as the text of a cell: a list has one line per element, at most `limit`; objects are JSON.
 
     >>> show(["a", 1, None])
     'a\n1\nnull'
@@ -226,17 +226,17 @@ def show(value: Any, limit: int | None = None) -> str:
 
 
 def show_inline(value: Any) -> str:
-    """An element of a list as text: what is a container itself stays JSON."""
+    """Returns an element of a list as text; lists and objects are JSON."""
     return show(value) if not isinstance(value, list) else to_text(value)
 
 
 def clean(text: str) -> str:
-    """The text with control characters written as escapes, so that no terminal obeys them."""
+    """Returns the text with control characters written as escapes, so that no terminal obeys them."""
     return _HIDDEN.sub(_escape, text.replace("\r\n", "\n"))
 
 
 def http_text(request: Request) -> str:
-    """The request as an HTTP message, its whole URL in the first line (RFC 9112, section 3.2.2).
+    """Returns the request as an HTTP message, its whole URL in the first line (RFC 9112, section 3.2.2).
 
     A body that is not text is shown by its length.
     """
@@ -252,7 +252,7 @@ def http_text(request: Request) -> str:
 
 
 def curl_text(request: Request) -> str:
-    """The request as a curl command that a POSIX shell reads as it is written."""
+    """Returns the request as a curl command for a POSIX shell."""
     # --globoff: [ ] { } in a URL are themselves. --data-raw: an @ at the start of a body names no file.
     method = ["--head"] if request.method == "HEAD" else ["--request", request.method]
     words = [["curl", "--globoff", *method], [request.url]]

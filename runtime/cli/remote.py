@@ -30,7 +30,7 @@ _PROOF_BYTES, _MESSAGE_BYTES = 1024, 64 * 1024 * 1024
 
 
 def ask(settings: Settings, method: str, path: str, body: Any = None) -> Any:
-    """The document that a route answers, of the running server or of this process.
+    """Requests a route of the running server or of this process, and returns its document.
 
     Raises RequestRefused and JournalUnavailable for what the route refuses, TransportError where the server fails.
     """
@@ -38,7 +38,7 @@ def ask(settings: Settings, method: str, path: str, body: Any = None) -> Any:
 
 
 def is_running(settings: Settings) -> bool:
-    """True if a server runs with this home."""
+    """Returns True if a server runs with this home."""
 
     async def find() -> bool:
         async with _server(settings) as client:
@@ -102,7 +102,7 @@ async def _server(settings: Settings) -> AsyncIterator[httpx2.AsyncClient | None
 
 
 async def _is_ours(client: httpx2.AsyncClient, key: StartKey) -> bool:
-    """True if what listens there proves that it knows the key of the announced start."""
+    """Returns True if the server proves that it knows the key of the announced start."""
     from runtime.http.own import read_small
 
     challenge = secrets.token_hex(32)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from connector.openapi.importer import Imported
     from runtime.cli.spec_files import Written
 
-#: Of what was guessed and lost, and of changes, so many are shown; `--json` has them all.
+#: How many guesses, losses and changes are shown; `--json` has them all.
 SHOWN = 40
 
 
@@ -192,7 +192,7 @@ def export_markdown(everywhere: GlobalOptions, *, connector: str, out: Path | No
 
 
 def _give(value: Any, out: Path | None) -> None:
-    """A document as JSON, or text as it is, on stdout or into a file."""
+    """Writes a document as JSON, or text as it is, to stdout or a file."""
     from connector.openapi.files import show
     from runtime.cli import printing
 

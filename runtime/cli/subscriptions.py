@@ -83,7 +83,7 @@ def add(
         printing.print_document(added)
         return
     printing.print_text(added["secret"])
-    printing.say("note", f"{added['id']} gets its events at {added['url']}")
+    printing.say("note", f"{added['id']} receives its events at {added['url']}")
     printing.say("note", "the secret above verifies its requests, and is not shown again")
 
 
@@ -246,7 +246,7 @@ def retry(
     times = {"since": _read_time("--since", since), "until": _read_time("--until", until)}
     given = {name: value for name, value in {**chosen, **times}.items() if value is not None}
     if bool(ids) == bool(given):
-        raise click.UsageError("name deliveries, or say which ones with options")
+        raise click.UsageError("name deliveries, or select them with options")
     document = ask(everywhere.settings(), "POST", "/api/deliveries/retry", {"ids": ids, **given})
     if everywhere.json:
         printing.print_document(document)
