@@ -97,7 +97,6 @@ def list_(everywhere: GlobalOptions) -> None:
 def remove(everywhere: GlobalOptions, connection: str, name: str | None) -> None:
     """Remove a connection, or one of its values."""
     from connector.errors import ConfigurationError, did_you_mean
-    from runtime.cli import printing
 
     store = _open_store(everywhere.settings())
     gone = store.remove(connection, name)
@@ -106,10 +105,7 @@ def remove(everywhere: GlobalOptions, connection: str, name: str | None) -> None
         what = connection if name is None else f"{name} of {connection}"
         raise ConfigurationError(f"nothing is stored of {what}", hint=did_you_mean(connection, known))
     names = [_name(entry) for entry in gone]
-    if everywhere.json:
-        printing.print_document({"connection": connection, "removed": names})
-    else:
-        printing.say("note", f"removed of {connection}: {', '.join(names)}")
+    everywhere.report({"connection": connection, "removed": names}, f"removed of {connection}: {', '.join(names)}")
 
 
 @connections.command("login")
@@ -126,17 +122,13 @@ def login(everywhere: GlobalOptions, connection: str, port: int, wait: float) ->
     """
     import asyncio
 
-    from runtime.cli import printing
     from runtime.runtime import Runtime
 
     settings = everywhere.settings()
     # Without a store, the tokens would be lost as soon as they are received.
     _open_store(settings).prepare()
     asyncio.run(_log_in(Runtime(settings=settings), connection, port, wait))
-    if everywhere.json:
-        printing.print_document({"connection": connection, "logged_in": True})
-    else:
-        printing.say("note", f"{connection} is logged in")
+    everywhere.report({"connection": connection, "logged_in": True}, f"{connection} is logged in")
 
 
 async def _log_in(runtime: Runtime, connection: str, port: int, wait: float) -> None:

@@ -23,9 +23,8 @@ def webhooks() -> None:
 def list_webhooks(everywhere: GlobalOptions) -> None:
     """List webhooks, their URLs and how they are verified."""
     from runtime.cli import printing
-    from runtime.cli.remote import ask
 
-    rows = ask(everywhere.settings(), "GET", "/api/webhooks")
+    rows = everywhere.ask("GET", "/api/webhooks")
     if everywhere.json:
         printing.print_document(rows)
         return
@@ -55,15 +54,10 @@ def unsubscribe(everywhere: GlobalOptions, connection: str, trigger: str) -> Non
 
 
 def _register(everywhere: GlobalOptions, verb: str, connection: str, trigger: str) -> None:
-    from runtime.cli import printing
-    from runtime.cli.remote import ask
 
     body = {"connection": connection, "trigger": trigger}
-    document = ask(everywhere.settings(), "POST", f"/api/webhooks/{verb}", body)
-    if everywhere.json:
-        printing.print_document(document)
-    else:
-        printing.say("note", f"{connection} {trigger}: {verb}d")
+    document = everywhere.ask("POST", f"/api/webhooks/{verb}", body)
+    everywhere.report(document, f"{connection} {trigger}: {verb}d")
 
 
 @click.group(cls=CommandGroup)
@@ -82,11 +76,10 @@ def list_events(
 ) -> None:
     """List the newest events, or with --after those that follow."""
     from runtime.cli import printing
-    from runtime.cli.remote import ask
 
     asked = {"connection": connection, "trigger": trigger, "after": after, "limit": limit}
     asked["newest_first"] = None if after is not None else "true"
-    found = ask(everywhere.settings(), "GET", "/api/events" + _query(asked))["events"]
+    found = everywhere.ask("GET", "/api/events" + _query(asked))["events"]
     if everywhere.json:
         printing.print_document(found)
     elif found:
@@ -102,9 +95,8 @@ def list_events(
 def show_event(everywhere: GlobalOptions, id: str) -> None:
     """Show one event, its raw message and its deliveries."""
     from runtime.cli import printing
-    from runtime.cli.remote import ask
 
-    printing.print_document(ask(everywhere.settings(), "GET", f"/api/events/{_segment(id)}"))
+    printing.print_document(everywhere.ask("GET", f"/api/events/{_segment(id)}"))
 
 
 @events.command("tail")
@@ -132,15 +124,9 @@ def tail(everywhere: GlobalOptions, *, connection: str | None, trigger: str | No
 @click.pass_obj
 def replay(everywhere: GlobalOptions, id: str) -> None:
     """Deliver an event again to every subscription that received it."""
-    from runtime.cli import printing
-    from runtime.cli.remote import ask
-
-    document = ask(everywhere.settings(), "POST", f"/api/events/{_segment(id)}/replay")
-    if everywhere.json:
-        printing.print_document(document)
-    else:
-        count = document["deliveries"]
-        printing.say("note", f"{count} {'delivery is' if count == 1 else 'deliveries are'} due again")
+    document = everywhere.ask("POST", f"/api/events/{_segment(id)}/replay")
+    count = document["deliveries"]
+    everywhere.report(document, f"{count} {'delivery is' if count == 1 else 'deliveries are'} due again")
 
 
 @events.command("send-test")
@@ -152,15 +138,9 @@ def send_test(everywhere: GlobalOptions, connection: str, trigger: str) -> None:
 
     It has the shape of a real one.
     """
-    from runtime.cli import printing
-    from runtime.cli.remote import ask
-
     body = {"connection": connection, "trigger": trigger}
-    document = ask(everywhere.settings(), "POST", "/api/events/send-test", body)
-    if everywhere.json:
-        printing.print_document(document)
-    else:
-        printing.say("note", f"{document['id']} is in the journal; see: connector events show {document['id']}")
+    document = everywhere.ask("POST", "/api/events/send-test", body)
+    everywhere.report(document, f"{document['id']} is in the journal; see: connector events show {document['id']}")
 
 
 def _query(asked: dict[str, Any]) -> str:

@@ -45,6 +45,21 @@ class GlobalOptions:
 
         return Catalog(self.settings().definitions)
 
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """Requests a route of the HTTP interface, and returns its document; raises as `remote.ask` does."""
+        from runtime.cli.remote import ask
+
+        return ask(self.settings(), method, path, body)
+
+    def report(self, document: Any, note: str) -> None:
+        """Prints the outcome of a command: the document with `--json`, otherwise a note on stderr."""
+        from runtime.cli import printing
+
+        if self.json:
+            printing.print_document(document)
+        else:
+            printing.say("note", note)
+
 
 def _add_definitions(ctx: click.Context, _: click.Parameter, value: tuple[Path, ...]) -> None:
     ctx.ensure_object(GlobalOptions).definitions.extend(value)

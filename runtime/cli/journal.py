@@ -49,10 +49,7 @@ def backup(everywhere: GlobalOptions, target: Path) -> None:
 
     with printing.progress("copying the journal"):
         size = asyncio.run(run())
-    if everywhere.json:
-        printing.print_document({"file": str(target), "bytes": size})
-    else:
-        printing.say("note", f"{size} bytes written to {target}")
+    everywhere.report({"file": str(target), "bytes": size}, f"{size} bytes written to {target}")
 
 
 @journal.command()

@@ -67,7 +67,6 @@ def add(
     Prints the signing secret, which cannot be shown again.
     """
     from runtime.cli import printing
-    from runtime.cli.remote import ask
 
     source = {
         "url": url,
@@ -78,7 +77,7 @@ def add(
         "rate": rate,
         "headers": _read_headers(headers),
     }
-    added = ask(everywhere.settings(), "POST", "/api/subscriptions", source)
+    added = everywhere.ask("POST", "/api/subscriptions", source)
     if everywhere.json:
         printing.print_document(added)
         return
@@ -115,9 +114,7 @@ def list_subscriptions(everywhere: GlobalOptions) -> None:
 def _change(everywhere: GlobalOptions, method: str, id: str, verb: str = "") -> Any:
     from urllib.parse import quote
 
-    from runtime.cli.remote import ask
-
-    return ask(everywhere.settings(), method, f"/api/subscriptions/{quote(id, safe='')}{verb}")
+    return everywhere.ask(method, f"/api/subscriptions/{quote(id, safe='')}{verb}")
 
 
 @subscriptions.command("remove")
@@ -125,13 +122,8 @@ def _change(everywhere: GlobalOptions, method: str, id: str, verb: str = "") -> 
 @click.pass_obj
 def remove(everywhere: GlobalOptions, id: str) -> None:
     """Remove a subscription; its pending deliveries are dead."""
-    from runtime.cli import printing
-
     removed = _change(everywhere, "DELETE", id)
-    if everywhere.json:
-        printing.print_document(removed)
-    else:
-        printing.say("note", f"removed: {id}")
+    everywhere.report(removed, f"removed: {id}")
 
 
 @subscriptions.command("rotate")
@@ -157,14 +149,9 @@ def rotate(everywhere: GlobalOptions, id: str) -> None:
 @click.pass_obj
 def enable(everywhere: GlobalOptions, id: str) -> None:
     """Enable an endpoint that was disabled."""
-    from runtime.cli import printing
-
     changed = _change(everywhere, "POST", id, "/enable")
-    if everywhere.json:
-        printing.print_document(changed)
-    else:
-        hint = f"what it missed: connector deliveries retry --subscription {id} --state dead"
-        printing.say("note", f"enabled: {id}; {hint}")
+    hint = f"what it missed: connector deliveries retry --subscription {id} --state dead"
+    everywhere.report(changed, f"enabled: {id}; {hint}")
 
 
 @deliveries.command("list")
@@ -240,19 +227,13 @@ def retry(
 
     They start over, with the same id for the subscriber.
     """
-    from runtime.cli import printing
-    from runtime.cli.remote import ask
-
     times = {"since": _read_time("--since", since), "until": _read_time("--until", until)}
     given = {name: value for name, value in {**chosen, **times}.items() if value is not None}
     if bool(ids) == bool(given):
         raise click.UsageError("name deliveries, or select them with options")
-    document = ask(everywhere.settings(), "POST", "/api/deliveries/retry", {"ids": ids, **given})
-    if everywhere.json:
-        printing.print_document(document)
-    else:
-        count = document["retried"]
-        printing.say("note", f"{count} {'delivery is' if count == 1 else 'deliveries are'} due again")
+    document = everywhere.ask("POST", "/api/deliveries/retry", {"ids": ids, **given})
+    count = document["retried"]
+    everywhere.report(document, f"{count} {'delivery is' if count == 1 else 'deliveries are'} due again")
 
 
 def _read_conditions(words: tuple[str, ...]) -> dict[str, Any]:

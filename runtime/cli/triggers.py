@@ -38,10 +38,9 @@ def list_triggers(everywhere: GlobalOptions, connection: str | None) -> None:
     from urllib.parse import quote
 
     from runtime.cli import printing
-    from runtime.cli.remote import ask
 
     query = "" if connection is None else f"?connection={quote(connection, safe='')}"
-    rows = ask(everywhere.settings(), "GET", f"/api/triggers{query}")
+    rows = everywhere.ask("GET", f"/api/triggers{query}")
     if everywhere.json:
         printing.print_document(rows)
         return
@@ -60,11 +59,10 @@ def list_triggers(everywhere: GlobalOptions, connection: str | None) -> None:
 def poll_now(everywhere: GlobalOptions, connection: str, trigger: str) -> None:
     """Poll for a trigger now, and show the outcome."""
     from runtime.cli import printing
-    from runtime.cli.remote import ask
 
     with printing.progress(f"polling {connection} {trigger}"):
         body = {"connection": connection, "trigger": trigger}
-        row = ask(everywhere.settings(), "POST", "/api/triggers/poll-now", body)
+        row = everywhere.ask("POST", "/api/triggers/poll-now", body)
     if everywhere.json:
         printing.print_document(row)
     else:
@@ -104,16 +102,11 @@ def disable(everywhere: GlobalOptions, connection: str, trigger: str) -> None:
 
 
 def _choose_poll(everywhere: GlobalOptions, verb: str, body: dict[str, Any]) -> None:
-    from runtime.cli import printing
-    from runtime.cli.remote import ask
 
-    row = ask(everywhere.settings(), "POST", f"/api/triggers/{verb}", body)
-    if everywhere.json:
-        printing.print_document(row)
-    else:
-        given = ", ".join(f"{name}={value}" for name, value in row["inputs"].items())
-        with_them = f" with {given}" if given and verb == "enable" else ""
-        printing.say("note", f"{verb}d: {row['trigger']} of {row['connection']}{with_them}")
+    row = everywhere.ask("POST", f"/api/triggers/{verb}", body)
+    given = ", ".join(f"{name}={value}" for name, value in row["inputs"].items())
+    with_them = f" with {given}" if given and verb == "enable" else ""
+    everywhere.report(row, f"{verb}d: {row['trigger']} of {row['connection']}{with_them}")
 
 
 @automations.command("list")
@@ -244,10 +237,9 @@ def runs(everywhere: GlobalOptions, automation: str | None) -> None:
     from urllib.parse import quote
 
     from runtime.cli import printing
-    from runtime.cli.remote import ask
 
     query = "" if automation is None else f"?automation={quote(automation, safe='')}"
-    rows = ask(everywhere.settings(), "GET", f"/api/automations/runs{query}")
+    rows = everywhere.ask("GET", f"/api/automations/runs{query}")
     if everywhere.json:
         printing.print_document(rows)
         return
