@@ -186,7 +186,7 @@ class Subscription:
     memory: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """An event on its way to a subscription."""
 
@@ -239,7 +239,7 @@ class Run:
     updated: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
     """Who did what to whom."""
 
@@ -250,7 +250,7 @@ class AuditEntry:
     detail: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
     """The health of the journal."""
 

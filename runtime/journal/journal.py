@@ -433,10 +433,20 @@ class Journal:
         try:
             last, pending, oldest, dead = await self.read(count)
         except JournalUnavailable as error:
-            return Health(False, error.message, 0, 0, 0.0, 0, skew)  # noqa: FBT003 - the order of the class
+            return Health(
+                ready=False, problem=error.message, events=0, pending=0, oldest_pending=0.0, dead=0, clock_skew=skew
+            )
         full = self.space.problem() if self.space is not None else ""
         age = 0.0 if oldest is None else max(0.0, now - oldest)
-        return Health(not full, full, last, pending, age, dead, skew)
+        return Health(
+            ready=not full,
+            problem=full,
+            events=last,
+            pending=pending,
+            oldest_pending=age,
+            dead=dead,
+            clock_skew=skew,
+        )
 
     async def retain(self, *, days: float | None = None, events: int | None = None) -> Removed:
         """Removes events older than so many days or beyond the newest so many, with their deliveries and runs.

@@ -155,7 +155,19 @@ def _read(
 def _parcel(row: Sequence[Any], subscriptions: Mapping[str, Subscription]) -> PendingDelivery:
     seq, id, event_id, subscription, state, attempts, due, reason, key, created, updated = row[:_DELIVERY]
     key = None if key is None else json.loads(key)
-    delivery = Delivery(seq, id, event_id, subscription, state, attempts, due, reason, key, created, updated)
+    delivery = Delivery(
+        seq=seq,
+        id=id,
+        event_id=event_id,
+        subscription=subscription,
+        state=state,
+        attempts=attempts,
+        due=due,
+        reason=reason,
+        key=key,
+        created=created,
+        updated=updated,
+    )
     seq, id, connection, trigger, dedupe, source, subject, time, data, origin, received, hops = row[_DELIVERY:-1]
     event = Event(
         id=id,
