@@ -1,6 +1,6 @@
 """The runtime of connectors: it does the I/O that the language (`connector`) decides on.
 
-This door names what is public; `docs/reference.md` describes it. Each name is imported when it is first asked for
+This module names what is public; `docs/reference.md` describes it. Each name is imported when it is first asked for
 (PEP 562): the `connector` command is in this package too, and its `--help` must not wait for all of it.
 """
 

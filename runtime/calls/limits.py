@@ -33,7 +33,7 @@ REST = 30.0
 
 @dataclass(slots=True)
 class Bucket:
-    """Turns at a rate: `size` in `per` seconds, and so many at once. Who is refused comes again; nobody waits here."""
+    """Turns at a rate: `size` in `per` seconds, and so many at once. A refused call is retried; nothing waits here."""
 
     size: float
     per: float = 1.0

@@ -95,7 +95,7 @@ class Catalog:
             self._connectors[handle] = connector
 
     def examples(self, handle: str) -> dict[str, Any]:
-        """The connector's recorded answers, by operation id; raises InvalidDefinition for one that is not JSON."""
+        """The connector's recorded answers, by operation id; raises InvalidDefinition for invalid JSON."""
         return read_examples(self._place(handle))
 
     def definition(self, handle: str) -> dict[str, Any]:
@@ -183,7 +183,7 @@ def find_problems_in(path: Path) -> list[Problem]:
 
 
 def read_examples(place: Path) -> dict[str, Any]:
-    """The recorded answers next to a definition, by operation id; raises InvalidDefinition for one that is not JSON."""
+    """The recorded answers next to a definition, by operation id; raises InvalidDefinition for invalid JSON."""
     return {name: document.value for name, document in _example_documents(place).items()}
 
 

@@ -130,7 +130,7 @@ class Store:
         """Stores values of one connection, all or none; `kinds` has the kind of each.
 
         Raises ConfigurationError without a key, and without the keys of what is there already: a mistyped key must not
-        begin a second life beside the first.
+        start a second set of entries next to the first.
         """
         with self._locked():
             document = self._document()

@@ -83,7 +83,7 @@ class Vault:
     def values(self, connection: str, names: Iterable[str]) -> dict[str, Any]:
         """What is known of the named values of a connection, and all that was given for it in Python.
 
-        Whoever uses them tells `bind` where they lead. Raises ConfigurationError for a stored value that cannot be
+        The caller passes to `bind` where they lead. Raises ConfigurationError for a stored value that cannot be
         authenticated.
         """
         found: dict[str, Any] = {}

@@ -1,8 +1,8 @@
 """What an operation expects of a request: its definition read backwards, as a strict API would hold callers to it.
 
 `find_complaints` compares path values, query, headers and body with the templates they would be rendered from; which
-credential is asked for `credentials` says. Everything here is pure. Which operation a request is meant for, and
-which status a refusal has, is `mock`'s business.
+credential is required is decided by `credentials`. Everything here is pure. Which operation a request is meant for, and
+which status a refusal has, is decided by `provider`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What is wrong with a value that was sent: Complaint, which compares a text or JSON value with the expected one.
 
-`expectations` walks a whole request along the templates of its operation and asks here. Everything is pure.
+`checks` compares a whole request with the templates of its operation and uses this module. Everything is pure.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@
 
 Here are the routes, the order in which a request is judged, and the ASGI application around it. What an operation
 expects of a request is `expectations`', what it answers is `samples`'. The calls of custom operations have routes as
-well, unless their whole path is a value: such a call asks for the other paths. Any well-formed credential passes.
+well, unless their whole path is a value: such a call uses the other paths. Any well-formed credential passes.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def _rank(segment: str) -> int:
 
 
 def _base_path(base: Template, fill: Callable[[str], str]) -> str:
-    """The path of a base URL, its placeholders filled; one that begins the URL is a mere origin."""
+    """Returns the path of a base URL, its placeholders filled; a placeholder at its beginning is the origin."""
     text = "".join(part if isinstance(part, str) else fill(part.name) for part in base.parts)
     rest = text.partition("://")[2] if "://" in text else text
     _, slash, path = rest.partition("/")
@@ -308,8 +308,8 @@ def _read_request(scope: Scope, body: bytes) -> Request:
 async def serve(provider: MockProvider, host: str, port: int, on_ready: Callable[[int], None]) -> None:
     """Serves until it is cancelled or interrupted; open answers are finished first.
 
-    `port` 0 takes a free one; `on_ready` is told the real one as soon as connections are taken. Nothing is written to
-    stdout. Raises ConfigurationError where the address cannot be listened on.
+    `port` 0 takes a free one; `on_ready` receives the actual one as soon as connections are accepted. Nothing is
+    written to stdout. Raises ConfigurationError for an address that cannot be used.
     """
     # Only this needs a server library.
     import uvicorn

@@ -14,7 +14,7 @@ from connector.errors import ConfigurationError
 from runtime.journal.storage.migrate import migrate
 
 R = TypeVar("R")
-#: Connections at most: those that read, and the one that writes.
+#: The most connections: several for reads, and one for writes.
 _CONNECTIONS = 5
 
 
