@@ -103,7 +103,7 @@ def test_every_value_has_one_text(value: object, text: str) -> None:
     assert show(value) == text
 
 
-def test_a_pipe_gets_every_value_whole_however_long() -> None:
+def test_a_pipe_receives_every_value_whole_however_long() -> None:
     long = "word " * 400
     out, _ = shown(lambda: print_records([{"id": "a", "text": long, "other": "x" * 5000}]))
     assert out[1:] == ["a   " + long + "  " + "x" * 5000]
@@ -122,7 +122,7 @@ def test_a_pipe_gets_every_text_line_by_line(text: str) -> None:
     assert out.getvalue().split("\n")[:-1] == [line.rstrip(" ") for line in expected]
 
 
-def test_a_terminal_gets_a_long_list_cut_short_with_a_word_about_it(narrow: int) -> None:
+def test_a_terminal_receives_a_shortened_list_with_a_note(narrow: int) -> None:
     out, _ = shown(lambda: print_fields({"vector": list(range(500))}), Terminal)
     assert [line.split() for line in out[MAX_LINES : MAX_LINES + 2]] == [
         ["19"],
@@ -284,7 +284,7 @@ def test_a_terminal_sees_colours_unless_NO_COLOR_is_set(monkeypatch: pytest.Monk
     assert "\x1b" not in "".join(out)
 
 
-def test_progress_says_nothing_where_nobody_watches() -> None:
+def test_progress_prints_nothing_without_a_terminal() -> None:
     def work() -> None:
         with progress("calling"):
             pass
@@ -347,7 +347,7 @@ def test_curl_adds_no_header_of_its_own_and_sends_a_head_request_as_one() -> Non
     ]
 
 
-def test_a_body_that_is_no_text_reaches_curl_byte_by_byte() -> None:
+def test_a_binary_body_reaches_curl_byte_by_byte() -> None:
     command = curl_text(
         Request("PUT", "https://a.example/", headers=Headers({"Content-Type": "image/png"}), body=b"\0\xff'")
     )

@@ -174,7 +174,7 @@ def told() -> list[tuple[int, str, str]]:
     return answers
 
 
-def test_verbs_do_and_say_the_same_whether_a_server_runs_or_not(
+def test_commands_behave_the_same_whether_a_server_runs_or_not(
     place: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run("journal", "migrate")
@@ -186,7 +186,7 @@ def test_verbs_do_and_say_the_same_whether_a_server_runs_or_not(
     assert alone == beside
 
 
-def test_people_are_told_what_comes_next(serving_place: Path) -> None:
+def test_notes_name_the_next_command(serving_place: Path) -> None:
     assert run("subscriptions", "add", URL).stdout.startswith("whsec_")
     listed = run("subscriptions", "list")
     assert URL in listed.stdout
@@ -203,7 +203,7 @@ def test_people_are_told_what_comes_next(serving_place: Path) -> None:
     assert "no such delivery" in run("deliveries", "list", "--state", "delivered").stderr
 
 
-def test_a_server_without_the_interface_says_which_one_has_it(place: Path) -> None:
+def test_a_server_without_the_interface_names_the_one_that_has_it(place: Path) -> None:
     with serving("delivery"):
         result = run("subscriptions", "add", URL)
         assert (result.exit_code, "the role api" in result.stderr) == (2, True)
@@ -222,7 +222,7 @@ def test_a_server_without_the_interface_says_which_one_has_it(place: Path) -> No
         (["rotate", "sub_none"], 2, "no subscription 'sub_none'"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_with_a_hint(
+def test_invalid_options_are_refused_with_a_hint(
     serving_place: Path, words: list[str], code: int, expected: str
 ) -> None:
     result = run("subscriptions", *words)
@@ -235,7 +235,7 @@ def test_without_a_key_nothing_is_subscribed(place: Path, monkeypatch: pytest.Mo
     assert (result.exit_code, "CONNECTOR_KEY" in result.stderr) == (2, True)
 
 
-def test_deliveries_are_made_again_one_by_one_or_by_what_fits(serving_place: Path) -> None:
+def test_deliveries_are_retried_by_id_or_by_options(serving_place: Path) -> None:
     trigger = "batch-jobs/batch_job.failed"
     id = answer("subscriptions", "add", URL, "--trigger", trigger)["id"]
     for _ in range(3):
@@ -254,7 +254,7 @@ def test_deliveries_are_made_again_one_by_one_or_by_what_fits(serving_place: Pat
 
 
 @pytest.mark.parametrize("body", [{}, {"ids": []}, {"stat": "dead"}, {"ids": ["dlv_1"], "state": "dead"}])
-def test_nothing_is_made_again_by_a_slip(serving_place: Path, body: Any) -> None:
+def test_a_retry_without_a_selection_is_refused(serving_place: Path, body: Any) -> None:
     with pytest.raises(RequestRefused) as refused:
         ask(load_settings(os.environ, serving_place), "POST", "/api/deliveries/retry", body)
     assert refused.value.status == 422

@@ -704,7 +704,7 @@ async def test_an_answer_without_content_has_no_body_and_no_length() -> None:
     assert b"content-length" not in dict(sent[0]["headers"])
 
 
-async def test_an_address_that_cannot_be_listened_on_is_the_operators_to_mend(provider: MockProvider) -> None:
+async def test_an_address_that_cannot_be_used_is_a_configuration_error(provider: MockProvider) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ConfigurationError, match="already in use"):
         await serve(provider, "127.0.0.1", taken.getsockname()[1], print)
     for host, port in (("192.0.2.1", 0), ("127.0.0.1", 65536), ("127.0.0.1", -1)):

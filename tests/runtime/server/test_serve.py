@@ -202,7 +202,7 @@ def test_without_the_extra_the_server_runs_on_what_is_always_there() -> None:
     assert issubclass(make_protocol(Limits()), FastProtocol)
 
 
-def test_a_port_that_is_taken_is_said_with_a_way_out() -> None:
+def test_a_port_that_is_taken_is_reported_with_a_hint() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigurationError, match=f"cannot listen on 127.0.0.1, port {port}"):
