@@ -230,7 +230,7 @@ def _literal(document: Any, steps: list[str | int]) -> Any:
     for step in steps:
         if isinstance(document, dict) and isinstance(step, str):
             document = document.get(step)
-        elif isinstance(document, list) and isinstance(step, int) and 0 <= step < len(document):
+        elif isinstance(document, list) and isinstance(step, int) and -len(document) <= step < len(document):
             document = document[step]
         else:
             return None

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.answers.mapping import map_response
+from connector.answers.mapping import map_fields, map_response
 from connector.conversions.pipeline import CONVERSIONS, MAX_STEPS, ConversionError, Pipeline, PipelineError
 from connector.errors import InputError
 from connector.messages import Response
@@ -211,3 +211,8 @@ def test_the_conversions_of_an_input_name_no_other_values() -> None:
     text = json.dumps(demo(queryParams={"q": {"type": "String", "convert": [{"template": "{{other}}"}]}}))
     (found,) = find_problems(text, kind="connector")
     assert (found.code, found.hint) == ("E_CONVERSION", "use {{value}}")
+
+
+def test_without_a_report_a_value_that_cannot_be_converted_is_null() -> None:
+    found = operation({"name": "n", "type": "Number", "convert": ["number"]})
+    assert map_fields(found.fields, {"n": "one"}) == {"n": None}
